@@ -1,0 +1,1 @@
+"""Reaching a device and measuring files on it."""

@@ -1,0 +1,104 @@
+"""Everything that can go wrong, in one tree.
+
+EdgewidthError
+├── InputError                 exit 2: what the user gave is wrong
+│   ├── DataError              images and labels
+│   ├── ProfileError           a device profile
+│   ├── FileError              a file that cannot be read as what it should be
+│   └── MismatchError          two things that do not belong together
+├── AnswerError                exit 1: the tool worked, and the answer is no
+│   ├── InfeasibleBudgetError  no configuration is fast enough
+│   └── ParityError            an artifact does not compute what the trained network computes
+└── SurroundingsError          exit 3: the device or its surroundings failed; another try may help
+    ├── MissingPackageError    an extra that is not installed
+    ├── DeviceError            will fail again in the same way: no such device, runtime missing
+    ├── TransientDeviceError   may pass: a cut link, a busy device; retried before it is raised
+    ├── StorageError           a disk is full or cannot be written
+    └── TrainingError          training cannot go on: the loss is not finite or diverges
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class EdgewidthError(Exception):
+    """Base of all errors that a user is meant to read.
+
+    Args:
+        message: What is wrong and where, as one sentence.
+        remedy: What to do about it; shown on its own line.
+    """
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+
+class InputError(EdgewidthError):
+    """What the user gave is wrong."""
+
+
+class DataError(InputError):
+    """Images or labels cannot be used as they are."""
+
+
+class ProfileError(InputError):
+    """A device profile does not exist or does not make sense."""
+
+
+class FileError(InputError):
+    """A file cannot be read as what it should be."""
+
+
+class MismatchError(InputError):
+    """Two things that do not belong together: a table and a space, losses and a table."""
+
+
+class AnswerError(EdgewidthError):
+    """The tool worked, and the answer is no."""
+
+    exit_code = 1
+
+
+class InfeasibleBudgetError(AnswerError):
+    """No configuration of the search space is fast enough."""
+
+
+class ParityError(AnswerError):
+    """An artifact does not compute what the trained network computes."""
+
+
+class SurroundingsError(EdgewidthError):
+    """Something around the program failed; another try may help."""
+
+    exit_code = 3
+
+
+class MissingPackageError(SurroundingsError):
+    """A package is needed that is not installed."""
+
+    def __init__(self, package: str, *, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package}, which is not installed.",
+            remedy=f"pip install 'edgewidth[{extra}]'",
+        )
+
+
+class DeviceError(SurroundingsError):
+    """The device cannot do what was asked, and would fail again in the same way."""
+
+
+class TransientDeviceError(SurroundingsError):
+    """The device could not be reached or did not answer; it may on another try."""
+
+
+class StorageError(SurroundingsError):
+    """A disk is full or cannot be written."""
+
+
+class TrainingError(SurroundingsError):
+    """Training cannot go on as it is."""

@@ -1,0 +1,1 @@
+"""Which configurations to measure, and the table fitted to what was measured."""

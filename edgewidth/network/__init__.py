@@ -1,0 +1,1 @@
+"""Networks as data: the families, and what can be counted from a description."""

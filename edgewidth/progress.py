@@ -1,0 +1,63 @@
+"""How long work says how far it is, without knowing who listens.
+
+The rooms below take a ``Progress``; the command line passes one that draws bars, tests and library users
+pass nothing and get silence.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Task(Protocol):
+    """One piece of work with a known or unknown length."""
+
+    def advance(self, steps: float = 1) -> None:
+        """Say that ``steps`` more of the total are done."""
+
+    def total(self, total: float) -> None:
+        """Correct the total, once it is known better."""
+
+    def note(self, text: str) -> None:
+        """Show a short text beside the bar, such as the current loss."""
+
+
+class Progress(Protocol):
+    """Where work reports to."""
+
+    def task(self, title: str, total: float | None = None) -> AbstractContextManager[Task]:
+        """A bar that lives as long as the ``with`` block; ``total`` None: length unknown."""
+
+    def say(self, text: str) -> None:
+        """One line for a person, on standard error."""
+
+
+class _SilentTask:
+    def advance(self, steps: float = 1) -> None:
+        """Nothing."""
+
+    def total(self, total: float) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+
+class Silent:
+    """A ``Progress`` that says nothing."""
+
+    @contextmanager
+    def task(self, title: str, total: float | None = None) -> Iterator[Task]:
+        """A task that nobody sees."""
+        del title, total
+        yield _SilentTask()
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+
+SILENT: Progress = Silent()

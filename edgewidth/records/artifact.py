@@ -1,0 +1,34 @@
+"""An exported model file and what is known of it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from edgewidth.records.base import Record
+from edgewidth.records.measurement import Precision
+
+
+class Quantisation(Record):
+    """``real = scale × (stored − zero_point)``."""
+
+    scale: float
+    zero_point: int
+
+
+class Artifact(Record):
+    """One exported file. ``top1_percent`` is what its own runtime computes on the whole validation set."""
+
+    file: str
+    format: Literal["tflite", "onnx"]
+    precision: Precision
+    size_bytes: int
+    sha256: str
+    input_quantisation: Quantisation | None = None
+    output_quantisation: Quantisation | None = None
+    top1_percent: float
+    agreement_percent: float
+    """How often its answer is the torch network's."""
+    max_difference: float
+    """Parity: the largest difference of any logit from the torch network's."""
+    cosine: float
+    """Parity: mean cosine between its logits and the torch network's."""

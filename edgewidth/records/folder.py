@@ -1,0 +1,85 @@
+"""The files of a run folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgewidth.records.measurement import Precision
+
+
+class RunFolder(NamedTuple):
+    """Where each stage puts its file and the next one finds it."""
+
+    path: Path
+
+    @property
+    def run(self) -> Path:
+        """What was asked."""
+        return self.path / "run.json"
+
+    @property
+    def measurements(self) -> Path:
+        """Every raw measurement."""
+        return self.path / "measurements.sqlite"
+
+    @property
+    def table(self) -> Path:
+        """The latency table."""
+        return self.path / "table.json"
+
+    @property
+    def supernet(self) -> Path:
+        """The supernet's weights."""
+        return self.path / "supernet.safetensors"
+
+    @property
+    def losses(self) -> Path:
+        """The unary losses."""
+        return self.path / "losses.json"
+
+    @property
+    def training_log(self) -> Path:
+        """One JSON line per epoch of the supernet's training."""
+        return self.path / "training.jsonl"
+
+    @property
+    def search(self) -> Path:
+        """The chosen configuration and the frontier."""
+        return self.path / "search.json"
+
+    @property
+    def weights(self) -> Path:
+        """The chosen network's trained weights."""
+        return self.path / "weights.safetensors"
+
+    @property
+    def finetune_log(self) -> Path:
+        """One JSON line per epoch of the final training."""
+        return self.path / "finetune.jsonl"
+
+    @property
+    def labels(self) -> Path:
+        """The class names, one a line."""
+        return self.path / "labels.txt"
+
+    @property
+    def report_json(self) -> Path:
+        """The report for programs."""
+        return self.path / "report.json"
+
+    @property
+    def report_html(self) -> Path:
+        """The report for people."""
+        return self.path / "report.html"
+
+    @property
+    def checkpoints(self) -> Path:
+        """From where an interrupted training goes on."""
+        return self.path / "checkpoints"
+
+    def model(self, precision: Precision, suffix: str) -> Path:
+        """An exported artifact; ``suffix`` is ``.tflite`` or ``.onnx``."""
+        return self.path / f"model_{precision}{suffix}"

@@ -1,0 +1,58 @@
+"""Unary losses: what each width at each place costs in loss."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from edgewidth.records.base import Document, Record
+from edgewidth.records.network import ChannelConfig, SearchSpace
+
+
+class EvaluatedConfig(Record):
+    """A configuration's mean excess loss over the maximum network on the same images (nats per image)."""
+
+    config: ChannelConfig
+    excess_loss: float
+
+
+class VariableLosses(Record):
+    """What each choice of one width variable adds to the loss, against its widest choice."""
+
+    variable: str
+    values: tuple[float, ...]
+    standard_errors: tuple[float, ...]
+
+
+class PairLosses(Record):
+    """What two neighbouring variables add together; ``values[i][j]`` for choice i of the first, j of the second."""
+
+    variables: tuple[str, str]
+    values: tuple[tuple[float, ...], ...]
+
+
+class LossQuality(Record):
+    """How well the losses predict configurations that were evaluated and never fitted."""
+
+    held_out: int
+    spearman: float
+    r2: float
+    residual_sigma: float
+
+
+class UnaryLosses(Document):
+    """The losses of every (variable, width), where they came from and how far they can be trusted."""
+
+    schema_name: ClassVar[str] = "edgewidth/unary-losses"
+
+    space: SearchSpace
+    data_fingerprint: str
+    images: int
+    """On how many images every configuration was evaluated."""
+    offset: float
+    variables: tuple[VariableLosses, ...]
+    pairs: tuple[PairLosses, ...] = ()
+    fitted: tuple[EvaluatedConfig, ...]
+    held_out: tuple[EvaluatedConfig, ...]
+    quality: LossQuality
+    max_loss: float
+    """The maximum network's own loss on those images."""

@@ -1,0 +1,142 @@
+"""What a device said: raw times, its state before and after, and what they amount to."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from edgewidth.records.base import Record
+
+
+class Runtime(StrEnum):
+    """What executes an artifact on the device."""
+
+    LITERT = "litert"
+    TFLITE_RUNTIME = "tflite-runtime"
+    ONNXRUNTIME = "onnxruntime"
+    BENCHMARK_MODEL = "benchmark_model"
+
+    @property
+    def suffix(self) -> str:
+        """The file name suffix of the artifacts it loads."""
+        return ".onnx" if self is Runtime.ONNXRUNTIME else ".tflite"
+
+
+class Precision(StrEnum):
+    """The number format that an artifact computes in."""
+
+    INT8 = "int8"
+    FLOAT32 = "float32"
+
+
+class Clock(StrEnum):
+    """What a nanosecond is: real time, or instructions counted by an emulator (1 ns each)."""
+
+    WALL = "wall"
+    ICOUNT = "icount"
+
+
+class Statistic(StrEnum):
+    """What is taken of the latency distribution."""
+
+    MEDIAN = "median"
+    P90 = "p90"
+    P95 = "p95"
+    P99 = "p99"
+
+    @property
+    def quantile(self) -> float:
+        """The quantile in 0…1."""
+        return 0.5 if self is Statistic.MEDIAN else int(self.value[1:]) / 100
+
+
+class Setting(Record):
+    """What must be equal for measurements to meet in one table."""
+
+    device: str
+    """The name of the device profile."""
+    hardware: str
+    """What the device says it is: its model and processor."""
+    runtime: Runtime
+    runtime_version: str
+    threads: Annotated[int, Field(ge=1)]
+    precision: Precision
+    clock: Clock = Clock.WALL
+
+    def differences(self, other: Setting) -> list[str]:
+        """What differs, as sentences such as ``threads: 1 here, 4 there``; empty if they may meet."""
+        mine, theirs = self.model_dump(mode="json"), other.model_dump(mode="json")
+        return [f"{name}: {mine[name]} here, {theirs[name]} there" for name in mine if mine[name] != theirs[name]]
+
+
+class DeviceState(Record):
+    """What a device says of itself at one moment; None: it does not say."""
+
+    temperature_c: float | None = None
+    frequency_mhz: float | None = None
+    governor: str | None = None
+    throttled: tuple[str, ...] = ()
+    """Names of raised flags: ``under-voltage``, ``frequency capped``, ``throttled``, ``soft temperature limit``."""
+    load_1m: float | None = None
+    available_bytes: int | None = None
+    swapped_pages: int | None = None
+    """Pages swapped in and out since boot: only a difference says something."""
+
+
+class DeviceFacts(Record):
+    """What a device is, as it says itself; None: it does not say."""
+
+    model: str | None = None
+    processor: str | None = None
+    architecture: str | None = None
+    cores: int | None = None
+    memory_bytes: int | None = None
+    system: str | None = None
+    python: str | None = None
+    runtimes: dict[str, str] = Field(default_factory=dict)
+    """Versions of the runtimes found there, by ``Runtime`` value."""
+    free_bytes: int | None = None
+    """Free space where models are put."""
+
+    @property
+    def hardware(self) -> str:
+        """One line that tells this kind of machine from another."""
+        parts = (self.model, self.processor, f"{self.cores} cores" if self.cores else None, self.architecture)
+        return ", ".join(dict.fromkeys(part for part in parts if part)) or "unknown hardware"
+
+
+class Block(Record):
+    """Back-to-back runs of one model after a warm-up: one visit. Times are raw nanoseconds."""
+
+    model: str
+    """The key of the model that was measured: a configuration's text, or an artifact's digest."""
+    round: int
+    started_s: float
+    """Unix time on the host."""
+    warmup_ns: tuple[int, ...]
+    runs_ns: Annotated[tuple[int, ...], Field(min_length=1)]
+    before: DeviceState = DeviceState()
+    after: DeviceState = DeviceState()
+    disturbed: str | None = None
+    """Why this block does not count: what disturbed the device meanwhile."""
+
+
+class LatencyEstimate(Record):
+    """A statistic of a measured latency with its 95 % confidence interval."""
+
+    statistic: Statistic
+    value_ms: float
+    low_ms: float
+    high_ms: float
+    blocks: int
+    runs: int
+
+
+class MeasurementWarning(Record):
+    """Something that makes a measurement less trustworthy, and what to do about it."""
+
+    code: Annotated[str, Field(pattern=r"^[a-z-]+$")]
+    message: str
+    remedy: str

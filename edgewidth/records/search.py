@@ -1,0 +1,71 @@
+"""What a search found."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from edgewidth.records.base import Document, Record
+from edgewidth.records.budget import Budget
+from edgewidth.records.measurement import LatencyEstimate
+from edgewidth.records.network import ChannelConfig, SearchSpace
+
+
+class Choice(Record):
+    """A configuration with what table and losses predict of it."""
+
+    config: ChannelConfig
+    predicted_ms: float
+    low_ms: float
+    high_ms: float
+    predicted_loss: float
+    """Excess loss over the maximum network, in nats."""
+
+
+class Certificate(Record):
+    """By how much a better configuration could exist, under the table and the losses.
+
+    No configuration within the budget has a loss below ``lower_bound``; ``gap`` is the chosen one's loss less
+    that bound. ``grid_error_ms`` is the most by which rounding to the latency grid can misjudge a latency.
+    """
+
+    lower_bound: float
+    gap: float
+    grid_error_ms: float
+
+
+class FrontierPoint(Record):
+    """The best configuration that stays within a latency."""
+
+    config: ChannelConfig
+    predicted_ms: float
+    predicted_loss: float
+
+
+class RefineStep(Record):
+    """One configuration near the budget that was measured to make sure of the choice."""
+
+    round: int
+    config: ChannelConfig
+    predicted_ms: float
+    measured: LatencyEstimate
+    within_budget: bool
+
+
+class SearchResult(Document):
+    """The chosen configuration, why, and what other methods would have chosen on the same numbers."""
+
+    schema_name: ClassVar[str] = "edgewidth/search-result"
+
+    space: SearchSpace
+    budget: Budget
+    chosen: Choice
+    certificate: Certificate
+    frontier: tuple[FrontierPoint, ...]
+    alternatives: tuple[Choice, ...] = ()
+    """The next best within the budget."""
+    baselines: dict[str, Choice]
+    """By method: ``uniform``, ``lagrangian``, ``greedy`` …"""
+    refinement: tuple[RefineStep, ...] = ()
+    """What was measured to close the loop, in order; empty: the choice is a prediction."""
+    measured: LatencyEstimate | None = None
+    """The chosen configuration's own measurement, as a variant."""

@@ -1,0 +1,79 @@
+"""The latency table: what one device needs for any configuration of one search space."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from edgewidth.records.base import Document, Record
+from edgewidth.records.measurement import Setting, Statistic
+from edgewidth.records.network import ChannelConfig, SearchSpace
+
+
+class Visits(Record):
+    """One configuration's measured latencies, one per visit; what a table is fitted to or held against."""
+
+    config: ChannelConfig
+    values_ms: Annotated[tuple[float, ...], Field(min_length=1)]
+    """The statistic of each undisturbed block."""
+    started_s: tuple[float, ...]
+    """When each block began (Unix time), for the drift of the device."""
+
+
+class TableEntry(Record):
+    """What one layer adds, for every choice of its widths, in milliseconds.
+
+    ``values_ms[i][j]``: the i-th choice of the first variable of ``scope`` and the j-th of the second; one row
+    where the scope has one variable, one value where it has none.
+    """
+
+    layer: str
+    scope: Annotated[tuple[str, ...], Field(max_length=2)]
+    values_ms: tuple[tuple[float, ...], ...]
+
+
+class TableQuality(Record):
+    """How good the table is, on configurations that were measured and never fitted."""
+
+    held_out: int
+    fitted: int
+    mape_percent: float
+    worst_percent: float
+    within5_percent: float
+    within10_percent: float
+    coverage_percent: float
+    """How many held-out measurements lie in their own 95 % intervals."""
+    noise_percent: float
+    """The noise floor: the standard error of the held-out measurements themselves."""
+    verdict: str
+    """One sentence: good enough or not, and what to do."""
+
+
+class HeldOut(Record):
+    """One held-out configuration: predicted with its 95 % interval, and measured."""
+
+    config: ChannelConfig
+    predicted_ms: float
+    low_ms: float
+    high_ms: float
+    measured_ms: float
+
+
+class LatencyTable(Document):
+    """Predicts the latency of any configuration, with an interval; see ``edgewidth.latency``."""
+
+    schema_name: ClassVar[str] = "edgewidth/latency-table"
+
+    space: SearchSpace
+    setting: Setting
+    statistic: Statistic
+    entries: tuple[TableEntry, ...]
+    """Their sum over all layers, plus ``offset_ms``, is the prediction."""
+    offset_ms: float
+    fitted: tuple[Visits, ...]
+    """What it was fitted to: from these the intervals are computed again."""
+    held_out: tuple[HeldOut, ...]
+    quality: TableQuality
+    hyperparameters: dict[str, float]
+    """What the fit learned: prior strengths, noise and drift; see ``edgewidth.latency``."""

@@ -1,0 +1,1 @@
+"""The run folder, for people and for programs."""

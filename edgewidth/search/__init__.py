@@ -1,0 +1,1 @@
+"""The best assignment within a budget; nothing here knows what the numbers mean."""

@@ -1,0 +1,1 @@
+"""One public function per stage, and run(), which wires them."""
