@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-from edgewidth.records.base import Record
+from edgewidth.records.base import Document, Record
 from edgewidth.records.measurement import Precision
+from edgewidth.records.network import ChannelConfig, SearchSpace
 
 
 class Quantisation(Record):
@@ -32,3 +33,15 @@ class Artifact(Record):
     """Parity: the largest difference of any logit from the torch network's."""
     cosine: float
     """Parity: mean cosine between its logits and the torch network's."""
+
+
+class Artifacts(Document):
+    """The run folder's ``artifacts.json``: what was exported, and how well each file computes."""
+
+    schema_name: ClassVar[str] = "edgewidth/artifacts"
+
+    space: SearchSpace
+    config: ChannelConfig
+    reference_top1_percent: float
+    """The torch network's own accuracy on the same images."""
+    artifacts: tuple[Artifact, ...]

@@ -66,6 +66,16 @@ class RunFolder(NamedTuple):
         return self.path / "labels.txt"
 
     @property
+    def artifacts(self) -> Path:
+        """What was exported and how well each file computes."""
+        return self.path / "artifacts.json"
+
+    @property
+    def validation(self) -> Path:
+        """The emitted artifact's own measurement on the device."""
+        return self.path / "validation.json"
+
+    @property
     def report_json(self) -> Path:
         """The report for programs."""
         return self.path / "report.json"

@@ -1,0 +1,46 @@
+"""What was asked of a run: enough to do it again."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from edgewidth.records.base import Document, Record
+from edgewidth.records.budget import BudgetRequest
+from edgewidth.records.measurement import Precision, Runtime, Statistic
+from edgewidth.records.network import SearchSpace
+
+
+class DataFacts(Record):
+    """Which images a run uses."""
+
+    source: str
+    """As given: ``digits``, or a path."""
+    fingerprint: str
+    """Of the decoded images and labels."""
+    class_names: tuple[str, ...]
+    train: int
+    search: int
+    """Images kept out of training, on which configurations are compared."""
+    validation: int
+    """Images that neither training nor search sees; accuracies are of these."""
+
+
+class RunRequest(Document):
+    """The run folder's ``run.json``."""
+
+    schema_name: ClassVar[str] = "edgewidth/run"
+
+    space: SearchSpace
+    data: DataFacts
+    device: str
+    runtime: Runtime
+    precision: Precision
+    threads: int
+    budget: BudgetRequest
+    statistic: Statistic
+    recipe: str
+    seed: int
+    command: str
+    """The command line that does it again."""
+    versions: dict[str, str]
+    """Of edgewidth and the packages whose versions change results."""

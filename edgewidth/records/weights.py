@@ -1,0 +1,24 @@
+"""Trained weights as every exporter takes them: batch normalisation folded, NumPy arrays, no framework."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class FoldedLayer(NamedTuple):
+    """One layer's numbers, float32.
+
+    ``kernel``: conv (out, in, height, width); depthwise (channels, 1, height, width); dense (out, in).
+    ``bias``: (out,).
+    """
+
+    kernel: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+
+FoldedWeights = Mapping[str, FoldedLayer]
+"""By layer name; layers without weights are absent."""
