@@ -1,0 +1,103 @@
+"""The command line: verbs loaded on demand, and the one place where exceptions become exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from edgewidth import __version__
+from edgewidth.errors import EdgewidthError
+
+VERBS = {
+    "run": "Everything: measure, train, search, export, validate, report; goes on where it stopped.",
+    "devices": "What is there, and is it fit to measure on.",
+    "profile": "Measure a device and fit its latency table.",
+    "table": "Look at a latency table, or refit it without a device.",
+    "train": "Train the supernet and estimate what every width costs in loss.",
+    "search": "The best widths within the budget, and the frontier.",
+    "finetune": "Train the chosen network.",
+    "export": "Write .tflite and .onnx, float32 and int8.",
+    "validate": "Measure a model file; exit 0 within the budget, 1 over it.",
+    "report": "Write report.json and report.html of a run folder.",
+}
+INTERRUPTED = 130
+"""The exit code of a shell's own for Ctrl-C."""
+INTERNAL = 70
+"""EX_SOFTWARE of sysexits.h: a defect of ours, none of the contract's answers."""
+
+
+class _Verbs(click.Group):
+    """Imports a verb's module only when it is called, so that help is instant and loads no framework."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in VERBS:
+            return None
+        command = importlib.import_module(f"edgewidth.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)  # noqa: S101  every verb's module defines one
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs from the table above, without importing any."""
+        del ctx
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edgewidth")
+def edgewidth() -> None:
+    """Fit a neural network to a device.
+
+    edgewidth measures the device, trains one slimmable network, finds the channel widths that lose the least
+    accuracy within the latency budget, and hands back a quantised .tflite and .onnx with its measured latency.
+
+    Exit codes: 0 done, and within the budget; 1 the answer is no (over the budget, infeasible, parity failed);
+    2 wrong input; 3 a device or its surroundings failed, and another try may help.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave with the contract's exit code; no traceback reaches a user."""
+    sys.exit(_exit_code(arguments))
+
+
+def _exit_code(arguments: list[str] | None) -> int:
+    try:
+        outcome: Any = edgewidth.main(args=arguments, prog_name="edgewidth", standalone_mode=False)
+    except EdgewidthError as error:
+        _say(error.message, error.remedy)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _say("Interrupted.", "The same command goes on from here.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if os.environ.get("EDGEWIDTH_DEBUG"):
+            raise
+        _say(
+            f"This is a defect in edgewidth: {type(error).__name__}: {error}",
+            "Run it again with EDGEWIDTH_DEBUG=1 to see where, and report it with that output.",
+        )
+        return INTERNAL
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _say(message: str, remedy: str | None) -> None:
+    click.echo(f"Error: {message}", err=True)
+    if remedy:
+        click.echo(f"  → {remedy}", err=True)

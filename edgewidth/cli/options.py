@@ -1,0 +1,164 @@
+"""Options that several verbs share, each defined once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from edgewidth.errors import InputError
+from edgewidth.records.budget import BudgetRequest
+from edgewidth.records.measurement import Precision, Runtime, Statistic
+from edgewidth.stages.target import Target, make_target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from enum import StrEnum
+
+    from edgewidth.records.network import SearchSpace
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+def _choice(kind: type[StrEnum]) -> click.Choice[str]:
+    return click.Choice([member.value for member in kind])
+
+
+def _enum(kind: type[StrEnum]) -> Callable[[click.Context, click.Parameter, str | None], StrEnum | None]:
+    return lambda _context, _parameter, text: None if text is None else kind(text)
+
+
+def _budget(_context: click.Context, _parameter: click.Parameter, text: str | None) -> BudgetRequest | None:
+    return None if text is None else BudgetRequest.parse(text)
+
+
+def _duration(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
+    """Seconds from ``90s``, ``10m`` or ``1h``."""
+    if text is None:
+        return None
+    unit = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(text[-1:])
+    if unit is None or not text[:-1].replace(".", "", 1).isdecimal() or float(text[:-1]) <= 0:
+        raise InputError(f"{text!r} is not a duration.", remedy="Write 90s, 10m or 1h.")
+    return float(text[:-1]) * unit
+
+
+def _overrides(_context: click.Context, _parameter: click.Parameter, pairs: tuple[str, ...]) -> dict[str, str]:
+    for pair in pairs:
+        if "=" not in pair:
+            raise InputError(f"--set {pair}: there is no value.", remedy="Write --set key=value.")
+    return dict((key.strip(), value) for key, value in (pair.split("=", 1) for pair in pairs))
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+out_option = click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Run folder.")
+force_option = click.option("--force", is_flag=True, help="Start again over what --out holds.")
+seed_option = click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
+data_option = click.option(
+    "--data",
+    default="digits",
+    show_default=True,
+    help="digits, a folder with train/<class>/*.jpg and val/<class>/*.jpg, or an .npz.",
+)
+budget_option = click.option(
+    "--budget",
+    callback=_budget,
+    default="60%",
+    show_default=True,
+    help="8ms, 0.4s, or a share of the uniform 1.0 network's latency.",
+)
+statistic_option = click.option(
+    "--statistic",
+    type=_choice(Statistic),
+    callback=_enum(Statistic),
+    default="median",
+    show_default=True,
+    help="What of the latency the budget bounds.",
+)
+precision_option = click.option(
+    "--precision", type=_choice(Precision), callback=_enum(Precision), default="int8", show_default=True
+)
+recipe_option = click.option(
+    "--recipe",
+    type=click.Choice(["quick", "standard", "paper"]),
+    default="quick",
+    show_default=True,
+    help="How long to train.",
+)
+
+
+def device_options(function: F) -> F:
+    """``--device`` and how to measure on it."""
+    for option in (
+        click.option(
+            "--threads", type=click.IntRange(1, 64), default=None, help="Threads.  [default: the profile's]"
+        ),
+        click.option(
+            "--runtime",
+            type=_choice(Runtime),
+            callback=_enum(Runtime),
+            default=None,
+            help="What executes the model there.  [default: the profile's]",
+        ),
+        click.option(
+            "--set",
+            "overrides",
+            multiple=True,
+            callback=_overrides,
+            metavar="KEY=VALUE",
+            help="Change one value of the device profile; may be repeated.",
+        ),
+        click.option(
+            "--profiles",
+            type=click.Path(path_type=Path, exists=True, file_okay=False),
+            envvar="EDGEWIDTH_DEVICE_PROFILES",
+            default=None,
+            help="A folder with your own device profiles.",
+        ),
+        click.option("--device", default="local", show_default=True, help="A device profile's name, or a .toml file."),
+    ):
+        function = option(function)
+    return function
+
+
+def network_options(function: F) -> F:
+    """The network and the range of its widths."""
+    for option in (
+        click.option("--divisor", type=click.IntRange(1, 64), default=8, show_default=True, help="Widths' multiple."),
+        click.option("--levels", type=click.IntRange(1, 64), default=14, show_default=True, help="Width multipliers."),
+        click.option("--max-width", type=float, default=1.5, show_default=True, help="Largest width multiplier."),
+        click.option("--min-width", type=float, default=0.2, show_default=True, help="Smallest width multiplier."),
+        click.option("--resolution", type=int, default=None, help="Image size.  [default: from the data]"),
+        click.option("--network", default="mobilenet_v1", show_default=True),
+    ):
+        function = option(function)
+    return function
+
+
+def space_from(options: dict[str, Any], *, in_channels: int, num_classes: int, resolution: int) -> SearchSpace:
+    """The search space that ``network_options`` describe, for given images."""
+    from edgewidth.network.families import search_space  # noqa: PLC0415  help stays instant
+
+    return search_space(
+        options["network"],
+        resolution=options["resolution"] or resolution,
+        in_channels=in_channels,
+        num_classes=num_classes,
+        min_width=options["min_width"],
+        max_width=options["max_width"],
+        levels=options["levels"],
+        divisor=options["divisor"],
+    )
+
+
+def target_from(options: dict[str, Any]) -> Target:
+    """The device and the way to measure on it that ``device_options`` describe."""
+    return make_target(
+        options["device"],
+        folder=options["profiles"],
+        overrides=options["overrides"],
+        runtime=options["runtime"],
+        threads=options["threads"],
+        precision=options.get("precision") or Precision.INT8,
+        statistic=options.get("statistic") or Statistic.MEDIAN,
+    )

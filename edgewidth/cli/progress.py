@@ -1,0 +1,105 @@
+"""Progress bars on standard error: with time left in a terminal, as plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edgewidth.progress import Task
+
+LINE_EVERY_S = 15.0
+"""Where there is no terminal, a task says how far it is this often."""
+
+
+class TerminalProgress:
+    """Bars that live on standard error, several at once; one object serves the whole command."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            TextColumn("{task.fields[note]}", style="dim"),
+            console=self._console,
+            transient=True,
+        )
+        self._open = 0
+
+    @contextmanager
+    def task(self, title: str, total: float | None = None) -> Iterator[Task]:
+        """A bar, gone when it is done; a line says that it is."""
+        started = time.monotonic()
+        if self._console.is_terminal:
+            self._bars.start()
+            self._open += 1
+            bar = self._bars.add_task(title, total=total, note="")
+            try:
+                yield _Bar(self._bars, bar)
+            finally:
+                self._bars.remove_task(bar)
+                self._open -= 1
+                if not self._open:
+                    self._bars.stop()
+        else:
+            yield _Lines(self._console, title, total)
+        self.say(f"{title} · {_duration(time.monotonic() - started)}")
+
+    def say(self, text: str) -> None:
+        """One line, above the bars."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
+
+class _Bar:
+    def __init__(self, bars: Progress, bar: TaskID) -> None:
+        self._bars, self._bar = bars, bar
+
+    def advance(self, steps: float = 1) -> None:
+        self._bars.advance(self._bar, steps)
+
+    def total(self, total: float) -> None:
+        self._bars.update(self._bar, total=total)
+
+    def note(self, text: str) -> None:
+        self._bars.update(self._bar, note=text)
+
+
+class _Lines:
+    def __init__(self, console: Console, title: str, total: float | None) -> None:
+        self._console, self._title, self._total = console, title, total
+        self._done, self._note = 0.0, ""
+        self._said = self._started = time.monotonic()
+
+    def advance(self, steps: float = 1) -> None:
+        self._done += steps
+        now = time.monotonic()
+        if now - self._said < LINE_EVERY_S:
+            return
+        self._said = now
+        line = f"{self._title}: {self._done:g}"
+        if self._total:
+            left = (now - self._started) * (self._total / self._done - 1) if self._done else 0.0
+            line += f" of {self._total:g}, about {_duration(max(left, 0.0))} left"
+        self._console.print(f"{line} {self._note}".rstrip(), markup=False, soft_wrap=True)
+
+    def total(self, total: float) -> None:
+        self._total = total
+
+    def note(self, text: str) -> None:
+        self._note = text
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

@@ -1,0 +1,59 @@
+"""Which device, and how it is to be measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgewidth.errors import InputError
+from edgewidth.records.measurement import Precision, Runtime, Statistic
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from edgewidth.devices.profiles import DeviceProfile
+
+
+@dataclass(frozen=True)
+class Target:
+    """A device profile with the choices that a run makes on top of it."""
+
+    profile: DeviceProfile
+    runtime: Runtime
+    precision: Precision
+    threads: int
+    statistic: Statistic = Statistic.MEDIAN
+
+    @property
+    def suffix(self) -> str:
+        """The file name suffix of what its runtime executes."""
+        return self.runtime.suffix
+
+
+def make_target(
+    device: str,
+    *,
+    folder: Path | None = None,
+    overrides: Mapping[str, str] | None = None,
+    runtime: Runtime | None = None,
+    threads: int | None = None,
+    precision: Precision = Precision.INT8,
+    statistic: Statistic = Statistic.MEDIAN,
+) -> Target:
+    """Load a device profile; where ``runtime`` or ``threads`` is None, the profile decides.
+
+    Raises:
+        ProfileError: No such profile, or one that does not make sense.
+        InputError: A runtime that the profile rules out.
+    """
+    from edgewidth.devices.profiles import load_profile  # noqa: PLC0415  help stays instant
+
+    profile = load_profile(device, folder=folder, overrides=overrides)
+    runtime = runtime or profile.runtime
+    if runtime not in profile.runtimes:
+        raise InputError(
+            f"The device {profile.name} does not offer the runtime {runtime}.",
+            remedy=f"Use one of {', '.join(profile.runtimes)}, or add it to the profile's runtimes.",
+        )
+    return Target(profile, runtime, precision, threads or profile.threads, statistic)
