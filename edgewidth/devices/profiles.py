@@ -1,19 +1,97 @@
-"""Device profiles: TOML files that say how to reach a device and how to measure on it."""
+"""Device profiles: TOML files that say how to reach a device and how to measure on it.
+
+Where they are looked for: a path that ends in ``.toml`` is that file; a name is looked up in the user's folder
+(an option, or the environment variable ``EDGEWIDTH_DEVICE_PROFILES``) and then among the shipped ones. In a
+folder the file's name is the device's name.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import json
+import os
+import re
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import Field
+from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
-from edgewidth.records.base import Record
+from edgewidth.errors import ProfileError
+from edgewidth.records.base import Record, first_problem
 from edgewidth.records.measurement import Clock, Runtime
 
-Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@:%+/-]*$", max_length=255)]
-"""Text that is safe as one word of a command line: no space, quote, metacharacter, newline or leading dash."""
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
-DevicePath = Annotated[str, Field(pattern=r"^[^\x00-\x1f]+$", max_length=1024)]
+FOLDER_VARIABLE = "EDGEWIDTH_DEVICE_PROFILES"
+_MAX_PROFILE_BYTES = 100_000
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""Everything that starts a new line or steers a terminal."""
+
+
+def _word(pattern: str, allowed: str) -> Callable[[str], str]:
+    """A check that the whole text matches ``pattern``; its message says what is ``allowed``."""
+    whole = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if not whole.fullmatch(text):
+            raise ValueError(f"{text!r} holds what it may not: {allowed}")
+        return text
+
+    return check
+
+
+def _path(text: str) -> str:
+    if _CONTROL.search(text) or re.search(r"[;|&$`<>]", text):
+        raise ValueError(f"{text!r} holds a control character or one of ; | & $ ` < >")
+    if text.startswith("-"):
+        raise ValueError(f"{text!r} starts with a dash, like an option: write ./{text}")
+    return text
+
+
+def _device_path(text: str) -> str:
+    if text.startswith("~"):
+        raise ValueError(f"{text!r} starts with ~, which only a shell understands: write the whole path")
+    return _path(text)
+
+
+Name = Annotated[
+    str,
+    Field(min_length=1, max_length=100),
+    AfterValidator(_word(r"[A-Za-z0-9][A-Za-z0-9._+-]*", "a name is of letters, digits and . _ + -")),
+]
+"""A device's name: also safe as a file name."""
+
+Address = Annotated[
+    str,
+    Field(min_length=1, max_length=255),
+    AfterValidator(
+        _word(
+            r"(?:[A-Za-z0-9_][A-Za-z0-9._+-]*@)?[A-Za-z0-9_\[][A-Za-z0-9._:%\[\]-]*",
+            "an address is user@host, host or host:port, of letters, digits and . _ : % -",
+        )
+    ),
+]
+"""Where a device is in the network; safe as one word of a command line."""
+
+Serial = Annotated[
+    str,
+    Field(min_length=1, max_length=255),
+    AfterValidator(_word(r"[A-Za-z0-9\[][A-Za-z0-9._:%\[\]-]*", "a serial number is of letters, digits and . _ : % -")),
+]
+"""A phone as ``adb devices`` lists it; safe as one word of a command line."""
+
+LocalPath = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_path)]
+"""A path on this machine; may hold spaces and quotes."""
+
+DevicePath = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_device_path)]
 """A path on the device; may hold spaces and quotes, since every transport quotes it."""
+
+Description = Annotated[
+    str, Field(max_length=500), AfterValidator(_word(f"(?:(?!{_CONTROL.pattern}).)*", "it is one line of plain text"))
+]
 
 
 class EmulatorSection(Record):
@@ -26,16 +104,17 @@ class EmulatorSection(Record):
 class DeviceProfile(Record):
     """How to reach a device and how to measure on it; it claims no measurement."""
 
-    name: Word
-    description: str
+    name: Name
+    description: Description = ""
     transport: Literal["local", "ssh", "adb", "emulator", "fake"]
 
-    address: Word | None = None
-    """ssh: ``user@host`` or a host of the user's ssh config."""
+    address: Address | None = None
+    """ssh: ``user@host`` or a host of the user's ssh config. adb: ``host:port`` of a phone in the network."""
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    identity: DevicePath | None = None
+    """ssh: where the user's own config does not say it."""
+    identity: LocalPath | None = None
     """ssh: a private key file, where the user's own config does not name one."""
-    serial: Word | None = None
+    serial: Serial | None = None
     """adb: which of several attached phones."""
     python: DevicePath = "python3"
     """The Python on the device that has the runtime."""
@@ -46,7 +125,9 @@ class DeviceProfile(Record):
     runtimes: tuple[Runtime, ...] = (Runtime.LITERT, Runtime.ONNXRUNTIME)
     """What may be asked for on this device."""
     benchmark_model: DevicePath | None = None
-    """The native benchmark program: its path on the device, or ``push:`` and a path on this machine."""
+    """The native TFLite benchmark program: its path on the device, or ``push:`` and a path on this machine."""
+    onnxruntime_perf_test: DevicePath | None = None
+    """The same for ONNX Runtime's; with it, ``onnxruntime`` needs no Python on the device."""
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     affinity: tuple[Annotated[int, Field(ge=0, le=255)], ...] = ()
     """Processor numbers to stay on; empty: wherever the system puts it."""
@@ -57,4 +138,224 @@ class DeviceProfile(Record):
     max_temperature_c: Annotated[float, Field(gt=0, le=150)] | None = None
     """A block that ends hotter than this is measured again."""
     min_free_mb: Annotated[int, Field(ge=0)] = 100
+    fixed_performance: bool = False
+    """adb: ask Android for its fixed-performance mode while connected, and put it back."""
     emulator: EmulatorSection | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        """Cross-field rules; each message starts with the key to change."""
+        problem = next(filter(None, (self._foreign_key(), self._runtime_problem(), self._limit_problem())), None)
+        if problem is not None:
+            raise ValueError(problem)
+        return self
+
+    def _foreign_key(self) -> str | None:
+        """A key that the transport does not know: ignoring it would surprise."""
+        owners = {
+            "address": ("ssh", "adb"),
+            "port": ("ssh",),
+            "identity": ("ssh",),
+            "serial": ("adb",),
+            "fixed_performance": ("adb",),
+            "emulator": ("emulator",),
+        }
+        for key, transports in owners.items():
+            if getattr(self, key) and self.transport not in transports:
+                return f"{key}: has no meaning for the transport {self.transport}; only for {' and '.join(transports)}"
+        if self.transport == "emulator" and self.emulator is None:
+            return "emulator: the transport emulator needs a section [emulator] that names the cpu"
+        if self.address and self.serial:
+            return "serial: give either a serial number or an address"
+        return None
+
+    def _runtime_problem(self) -> str | None:
+        if not self.runtimes:
+            return "runtimes: names none"
+        if self.runtime not in self.runtimes:
+            return f"runtime: {self.runtime} is not among runtimes ({', '.join(self.runtimes)})"
+        if Runtime.BENCHMARK_MODEL in self.runtimes and self.benchmark_model is None:
+            return "benchmark_model: the runtime benchmark_model needs the program's path"
+        if (self.clock is Clock.ICOUNT) != (self.transport == "emulator"):
+            return "clock: icount is the emulator's clock, wall every other device's"
+        return None
+
+    def _limit_problem(self) -> str | None:
+        if len(set(self.affinity)) != len(self.affinity):
+            return "affinity: names a processor twice"
+        if self.affinity and self.threads > len(self.affinity):
+            return f"threads: {self.threads} threads do not fit on {len(self.affinity)} processors (affinity)"
+        if self.cool_down_c and self.max_temperature_c and self.cool_down_c > self.max_temperature_c:
+            return "cool_down_c: is above max_temperature_c"
+        return None
+
+    def required_address(self) -> str:
+        """The address, where the device can only be reached with one.
+
+        Raises:
+            ProfileError: The profile has none, as the shipped ones do; the remedy is the option that sets it.
+        """
+        if self.address is None:
+            raise ProfileError(
+                f"The device profile {self.name} has no address.",
+                remedy="Set the address with --set address=user@host, or write it into a profile of your own.",
+            )
+        return self.address
+
+
+def load_profile(
+    name_or_path: str, *, folder: Path | None = None, overrides: Mapping[str, str] | None = None
+) -> DeviceProfile:
+    """The profile of a device, by its name or its file.
+
+    Args:
+        name_or_path: A device's name, or a path that ends in ``.toml``.
+        folder: The user's own profiles; None: the folder that ``EDGEWIDTH_DEVICE_PROFILES`` names, if any.
+        overrides: Single values as text, by key: ``{"address": "pi@10.0.0.7", "emulator.memory_mb": "4096"}``;
+            lists are separated by commas, and an empty text clears a key.
+
+    Raises:
+        ProfileError: No such device or file, or a key that does not make sense; the message names both.
+    """
+    if name_or_path.endswith(".toml"):
+        return _load(Path(name_or_path), overrides or {})
+    known = _profile_files(folder)
+    if name_or_path not in known:
+        close = get_close_matches(name_or_path, known, n=1)
+        raise ProfileError(
+            f"Unknown device {name_or_path!r}.",
+            remedy=(f"Did you mean {close[0]}? " if close else "")
+            + f"Known devices: {', '.join(known)}; or the path of a profile of your own, ending in .toml.",
+        )
+    return _load_named(name_or_path, known[name_or_path], overrides or {})
+
+
+def list_profiles(folder: Path | None = None) -> list[DeviceProfile]:
+    """All devices that can be named, sorted by name; the user's own hide shipped ones of the same name.
+
+    Raises:
+        ProfileError: A profile among them does not make sense.
+    """
+    return [_load_named(name, path, {}) for name, path in _profile_files(folder).items()]
+
+
+def shipped_folder() -> Path:
+    """Where the shipped profiles are: beside the package's code, or at the top of an editable checkout."""
+    package = Path(__file__).parents[1]
+    installed = package / "device_profiles"
+    return installed if installed.is_dir() else package.parent / "device_profiles"
+
+
+def _profile_files(folder: Path | None) -> dict[str, Path]:
+    own = folder or (Path(os.environ[FOLDER_VARIABLE]) if os.environ.get(FOLDER_VARIABLE) else None)
+    if own is not None and not own.is_dir():
+        raise ProfileError(f"{own} is not a folder of device profiles.")
+    folders = [shipped_folder(), *([own] if own is not None else [])]
+    files = {path.stem: path for one in folders for path in one.glob("*.toml")}
+    return dict(sorted(files.items()))
+
+
+def _load_named(name: str, path: Path, overrides: Mapping[str, str]) -> DeviceProfile:
+    profile = _load(path, overrides)
+    if profile.name != name:
+        raise ProfileError(
+            f"{path}: name: is {profile.name!r}, but in a folder of profiles the file's name counts.",
+            remedy=f"Rename the file to {profile.name}.toml, or leave name out.",
+        )
+    return profile
+
+
+def _load(path: Path, overrides: Mapping[str, str]) -> DeviceProfile:
+    content = {"name": path.stem} | _read_toml(path)
+    for key, text in overrides.items():
+        _override(content, key, text)
+    try:
+        # As JSON and strictly: a list is a tuple and a text an enum value, but "4" is no number.
+        return DeviceProfile.model_validate_json(json.dumps(content, default=str), strict=True)
+    except ValidationError as error:
+        raise ProfileError(f"{_origin(path, error, overrides)}: {_problem(error, DeviceProfile)}.") from error
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(_MAX_PROFILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ProfileError(f"{path} could not be read: {reason}.") from error
+    if len(raw) > _MAX_PROFILE_BYTES:
+        raise ProfileError(f"{path} is larger than {_MAX_PROFILE_BYTES} bytes, and no device profile.")
+    try:
+        return tomllib.loads(raw.decode())
+    except UnicodeDecodeError as error:
+        raise ProfileError(f"{path} is not text in UTF-8.") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ProfileError(f"{path} is not TOML: {error}.") from error
+
+
+def _override(content: dict[str, Any], key: str, text: str) -> None:
+    """Set one value of ``content`` from text, typed as the model has it."""
+    model: type[BaseModel] = DeviceProfile
+    section = content
+    *outer, last = key.split(".")
+    for part in outer:
+        model = _section_model(model, part, key)
+        inner = section.get(part)
+        section[part] = section = dict(inner) if isinstance(inner, dict) else {}
+    if last not in model.model_fields:
+        raise ProfileError(f"--set {key}: unknown key {last!r}.", remedy=_known_keys(model, last))
+    annotation = model.model_fields[last].annotation
+    if _is_section(annotation):
+        raise ProfileError(f"--set {key}: is a section; set one of its keys, such as {key}.memory_mb.")
+    if not text:
+        section.pop(last, None)
+        return
+    try:
+        section[last] = _typed(annotation, text)
+    except ValidationError as error:
+        raise ProfileError(f"--set {key}={text}: {first_problem(error)}.") from error
+
+
+def _typed(annotation: Any, text: str) -> Any:
+    """The JSON value that ``text`` stands for in a field of this type."""
+    if get_origin(annotation) is tuple:
+        return [_typed(get_args(annotation)[0], part.strip()) for part in text.split(",")]
+    adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+    return adapter.dump_python(adapter.validate_strings(text), mode="json")
+
+
+def _section_model(model: type[BaseModel], part: str, key: str) -> type[BaseModel]:
+    field = model.model_fields.get(part)
+    found = _is_section(field.annotation) if field is not None else None
+    if found is None:
+        raise ProfileError(f"--set {key}: there is no section {part!r}.", remedy=_known_keys(model, part))
+    return found
+
+
+def _is_section(annotation: Any) -> type[BaseModel] | None:
+    options = (annotation, *get_args(annotation))
+    return next((each for each in options if isinstance(each, type) and issubclass(each, BaseModel)), None)
+
+
+def _origin(path: Path, error: ValidationError, overrides: Mapping[str, str]) -> str:
+    """Where a wrong value comes from: an override, else the file."""
+    place = ".".join(str(part) for part in error.errors()[0]["loc"])
+    for key, text in overrides.items():
+        if place == key or place.startswith(f"{key}."):
+            return f"{path} with --set {key}={text}"
+    return str(path)
+
+
+def _problem(error: ValidationError, model: type[BaseModel]) -> str:
+    first = error.errors(include_url=False)[0]
+    if first["type"] != "extra_forbidden":
+        return first_problem(error)
+    *outer, last = (str(part) for part in first["loc"])
+    for part in outer:
+        model = _section_model(model, part, part)
+    return f"{'.'.join([*outer, last])}: unknown key. {_known_keys(model, last).rstrip('.')}"
+
+
+def _known_keys(model: type[BaseModel], wrong: str) -> str:
+    close = get_close_matches(wrong, model.model_fields, n=1)
+    return (f"Did you mean {close[0]}? " if close else "") + f"Known keys: {', '.join(model.model_fields)}."
