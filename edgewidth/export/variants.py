@@ -1,0 +1,112 @@
+"""Variants: any configuration of a search space as a runnable file, in milliseconds instead of a conversion."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+
+from edgewidth import __version__
+from edgewidth.errors import FileError, MismatchError
+from edgewidth.export.folded import random_weights
+from edgewidth.export.tflite import convert
+from edgewidth.export.tflite_slices import tflite_layout
+from edgewidth.progress import SILENT
+from edgewidth.records.files import write_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from edgewidth.progress import Progress
+    from edgewidth.records.measurement import Precision
+    from edgewidth.records.network import ChannelConfig, SearchSpace
+    from edgewidth.records.weights import FoldedWeights
+
+Suffix = Literal[".tflite", ".onnx"]
+
+
+SEED = 0
+"""Of the random weights and the calibration images."""
+
+_CALIBRATION_IMAGES = 4
+"""The weights are random and only time is measured, so that the ranges of activations need not be exact."""
+
+
+class _Layout(Protocol):
+    def write(self, widths: Mapping[str, int]) -> bytes: ...
+
+
+class VariantFactory:
+    """Makes the variants of one search space in one precision and format.
+
+    The maximum-width network, with random weights, is converted and quantised once and kept in ``cache``; a variant
+    is cut from it. Its weights mean nothing: a variant is for measuring latency. What is deployed is quantised afresh
+    from the trained network.
+
+    Args:
+        space: The search space.
+        precision: What the variants compute in.
+        suffix: The file format, ``.tflite`` or ``.onnx``.
+        cache: A folder for converted files; made if missing.
+        progress: Where a conversion reports to.
+
+    Raises:
+        MissingPackageError: Something must be converted and the converter is not installed.
+        SurroundingsError: The conversion failed, or the cache cannot be written.
+    """
+
+    def __init__(
+        self, space: SearchSpace, precision: Precision, suffix: Suffix, cache: Path, *, progress: Progress = SILENT
+    ) -> None:
+        self.space = space
+        self.precision = precision
+        self.suffix = suffix
+        self.cache = cache
+        widths = space.widths(space.largest)
+        weights = random_weights(space.network, widths, seed=SEED)
+        path = self.cache / f"{_cache_key(space, precision)}{suffix}"
+        layout = self._cached_layout(path, widths, weights)
+        if layout is None:
+            content = self._convert(widths, weights, progress)
+            write_atomic(path, content)
+            layout = self._layout_of(content, widths, weights)
+        self._layout = layout
+
+    def variant(self, config: ChannelConfig) -> bytes:
+        """The file of this configuration.
+
+        Raises:
+            InputError: The configuration is not in the search space.
+        """
+        return self._layout.write(self.space.widths(config))
+
+    def _cached_layout(self, path: Path, widths: Mapping[str, int], weights: FoldedWeights) -> _Layout | None:
+        if not path.exists():
+            return None
+        try:
+            return self._layout_of(path.read_bytes(), widths, weights)
+        except (FileError, MismatchError):
+            return None  # a damaged file in a cache is made again
+
+    def _layout_of(self, content: bytes, widths: Mapping[str, int], weights: FoldedWeights) -> _Layout:
+        return tflite_layout(content, self.space.network, widths, weights)
+
+    def _convert(self, widths: Mapping[str, int], weights: FoldedWeights, progress: Progress) -> bytes:
+        network = self.space.network
+        shape = (_CALIBRATION_IMAGES, network.resolution, network.resolution, network.in_channels)
+        images = np.random.default_rng(SEED).integers(0, 256, shape, np.uint8)
+        files = convert(network, widths, weights, precisions=[self.precision], calibration=images, progress=progress)
+        return files[self.precision]
+
+
+def _cache_key(space: SearchSpace, precision: Precision) -> str:
+    """Differs when another file would come out: another space, precision, converter or edgewidth."""
+    try:
+        converter = importlib.metadata.version("tensorflow")
+    except importlib.metadata.PackageNotFoundError:
+        converter = "none"
+    versions = hashlib.sha256(f"{__version__} {converter} {SEED}".encode()).hexdigest()[:8]
+    return f"variants-{space.fingerprint}-{precision}-{versions}"
