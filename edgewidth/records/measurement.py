@@ -78,11 +78,14 @@ class DeviceState(Record):
     frequency_mhz: float | None = None
     governor: str | None = None
     throttled: tuple[str, ...] = ()
-    """Names of raised flags: ``under-voltage``, ``frequency capped``, ``throttled``, ``soft temperature limit``."""
+    """Names of raised flags: ``under-voltage``, ``frequency capped``, ``throttled``, ``soft temperature limit``;
+    with ``since boot`` behind it, a flag that was raised at any time since then."""
     load_1m: float | None = None
     available_bytes: int | None = None
     swapped_pages: int | None = None
     """Pages swapped in and out since boot: only a difference says something."""
+    busy_s: float | None = None
+    """Processor seconds that anybody used since boot: only a difference says something."""
 
 
 class DeviceFacts(Record):
@@ -119,6 +122,8 @@ class Block(Record):
     runs_ns: Annotated[tuple[int, ...], Field(min_length=1)]
     before: DeviceState = DeviceState()
     after: DeviceState = DeviceState()
+    own_s: float | None = None
+    """Processor seconds that the measuring process used between ``before`` and ``after``."""
     disturbed: str | None = None
     """Why this block does not count: what disturbed the device meanwhile."""
 

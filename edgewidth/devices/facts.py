@@ -1,0 +1,64 @@
+"""What a device with Python is and how it is doing, asked through any transport without leaving a file there."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import ValidationError
+
+from edgewidth.devices import runner
+from edgewidth.errors import DeviceError
+from edgewidth.records.base import Record, first_problem
+from edgewidth.records.measurement import DeviceFacts, DeviceState
+
+if TYPE_CHECKING:
+    from edgewidth.devices.profiles import DeviceProfile
+    from edgewidth.devices.transport import Transport
+
+_R = TypeVar("_R", bound=Record)
+_MAX_REPLY_BYTES = 100_000
+
+
+@cache
+def runner_source() -> bytes:
+    """The runner as it is copied to devices."""
+    return Path(runner.__file__).read_bytes()
+
+
+def device_python(profile: DeviceProfile) -> str:
+    """The command that starts the device's Python; on this machine, unless it says otherwise, the one we run in."""
+    own = profile.transport in {"local", "fake"} and profile.python == "python3"
+    return sys.executable if own else profile.python
+
+
+def read_facts(transport: Transport, python: str) -> DeviceFacts:
+    """What the device is, as its own Python sees it.
+
+    Raises:
+        DeviceError: There is no such Python, it is too old, or it answered nonsense.
+        TransientDeviceError: The link failed.
+    """
+    return _ask(transport, python, ["facts", transport.workdir], DeviceFacts)
+
+
+def read_state(transport: Transport, python: str) -> DeviceState:
+    """Temperature, frequency, load and the like at this moment; raises as ``read_facts`` does."""
+    return _ask(transport, python, ["state"], DeviceState)
+
+
+def _ask(transport: Transport, python: str, words: list[str], record: type[_R]) -> _R:
+    # The source goes through standard input, so nothing has to be copied or cleaned up.
+    done = transport.run([python, "-", *words], stdin=runner_source(), timeout_s=60)
+    if done.returncode != 0:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        raise DeviceError(
+            f"{python} on the device does not work: {(lines or ['it says nothing'])[-1][:300]}.",
+            remedy="Name a Python from 3.9 on that device: --set python=/path/to/python3",
+        )
+    try:
+        return record.model_validate_json(done.stdout[:_MAX_REPLY_BYTES])
+    except ValidationError as error:
+        raise DeviceError(f"{python} on the device answered nonsense: {first_problem(error)}.") from error

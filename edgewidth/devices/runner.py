@@ -1,0 +1,588 @@
+"""The one file that runs on the device: it measures what it is ordered to and writes down every nanosecond.
+
+It needs Python 3.9, numpy and one runtime, and is copied to the device as it is. A session is a folder:
+
+- ``job.json``: runtime, threads, affinity and limits, the same for every visit of the session;
+- ``orders-0001.jsonl`` …: visits to make, put there while the runner works; the last line counts the others,
+  so that a half copied file is told from a whole one;
+- ``stop``: an empty file that asks for an end after the visit in progress;
+- ``out.jsonl``: one JSON object a line: ``hello``, ``begin``, ``visit``, ``failed``, ``beat``, ``end``.
+
+The runner imports the runtime once and forks one process per visit, so that no visit inherits another one's
+memory, and a model that crashes takes nothing with it. Started twice it works once (a lock); started again it
+skips what ``out.jsonl`` holds. It deletes models and orders when it ends; the output stays for the host to read.
+
+``python3 - facts FOLDER`` and ``python3 - state`` print what the device is and how it is doing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import gc
+import hashlib
+import json
+import os
+import platform
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any, BinaryIO
+
+    Json = dict[str, Any]
+
+PROTOCOL = 1
+RESERVE_BYTES = 16_384
+"""Kept on the disk to be given back when it is full, so that the end can still be written down."""
+MAX_DEATHS = 2
+"""A visit in which the runner died as often is not tried again."""
+THROTTLE_FLAGS = ("under-voltage", "frequency capped", "throttled", "soft temperature limit")
+"""Bits 0 to 3 of the Raspberry Pi's ``get_throttled``; bits 16 to 19 say that it has occurred since boot."""
+ARM_PARTS = {
+    "0xd03": "Cortex-A53",
+    "0xd04": "Cortex-A35",
+    "0xd05": "Cortex-A55",
+    "0xd07": "Cortex-A57",
+    "0xd08": "Cortex-A72",
+    "0xd09": "Cortex-A73",
+    "0xd0a": "Cortex-A75",
+    "0xd0b": "Cortex-A76",
+    "0xd0d": "Cortex-A77",
+    "0xd41": "Cortex-A78",
+    "0xd42": "Cortex-A78AE",
+    "0xd44": "Cortex-X1",
+}
+"""What ``CPU part`` in ``/proc/cpuinfo`` means for implementer 0x41 (Arm)."""
+
+
+# What the device says of itself.
+
+
+def _text(path: str) -> str | None:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip("\0\n ") or None
+    except OSError:
+        return None
+
+
+def _number(path: str, scale: float) -> float | None:
+    text = _text(path)
+    try:
+        return None if text is None else float(text) * scale
+    except ValueError:
+        return None
+
+
+def _counters(path: str) -> dict[str, str]:
+    """The ``name value`` or ``name: value`` lines of a file of ``/proc``."""
+    pairs = (line.replace(":", " ", 1).split(None, 1) for line in (_text(path) or "").splitlines())
+    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+
+
+def _temperature_c() -> float | None:
+    zones = sorted(Path("/sys/class/thermal").glob("thermal_zone*"))
+    named = [zone for zone in zones if any(word in (_text(f"{zone}/type") or "") for word in ("cpu", "soc", "pkg"))]
+    values = [_number(f"{zone}/temp", 1e-3) for zone in named or zones[:1]]
+    return max((value for value in values if value is not None), default=None)
+
+
+def _frequency_mhz(processors: Sequence[int]) -> float | None:
+    folder = "/sys/devices/system/cpu/cpu{}/cpufreq/scaling_cur_freq"
+    values = [_number(folder.format(processor), 1e-3) for processor in processors]
+    return max((value for value in values if value is not None), default=None)
+
+
+def _throttle_bits() -> int:
+    text = _text("/sys/devices/platform/soc/soc:firmware/get_throttled")
+    if text is None and shutil.which("vcgencmd"):
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            command = [shutil.which("vcgencmd") or "", "get_throttled"]
+            text = subprocess.run(command, capture_output=True, timeout=5, check=True, text=True).stdout
+    try:
+        return int((text or "0").strip().split("=")[-1], 16)
+    except ValueError:
+        return 0
+
+
+def _throttled() -> list[str]:
+    bits = _throttle_bits()
+    now = [name for bit, name in enumerate(THROTTLE_FLAGS) if bits >> bit & 1]
+    return now + [f"{name} since boot" for bit, name in enumerate(THROTTLE_FLAGS) if bits >> bit + 16 & 1]
+
+
+def _busy_s() -> float | None:
+    fields = _counters("/proc/stat").get("cpu", "").split()
+    if len(fields) < 8:
+        return None
+    # user nice system idle iowait irq softirq steal: all but idle and iowait is somebody working.
+    return sum(int(fields[i]) for i in (0, 1, 2, 5, 6, 7)) / os.sysconf("SC_CLK_TCK")
+
+
+def read_state(affinity: Sequence[int] = ()) -> Json:
+    """How the device is doing right now: the fields of ``DeviceState``."""
+    memory, swap = _counters("/proc/meminfo"), _counters("/proc/vmstat")
+    processors = affinity or range(os.cpu_count() or 1)
+    available = memory.get("MemAvailable", "").split()
+    return {
+        "temperature_c": _temperature_c(),
+        "frequency_mhz": _frequency_mhz(processors),
+        "governor": _text(f"/sys/devices/system/cpu/cpu{processors[0]}/cpufreq/scaling_governor"),
+        "throttled": _throttled(),
+        "load_1m": os.getloadavg()[0],
+        "available_bytes": int(available[0]) * 1024 if available else None,
+        "swapped_pages": int(swap["pswpin"]) + int(swap["pswpout"]) if {"pswpin", "pswpout"} <= set(swap) else None,
+        "busy_s": _busy_s(),
+    }
+
+
+def _processor() -> str | None:
+    fields: dict[str, str] = {}
+    for line in (_text("/proc/cpuinfo") or "").splitlines():
+        name, _, value = line.partition(":")
+        fields.setdefault(name.strip(), value.strip())
+    return fields.get("model name") or ARM_PARTS.get(fields.get("CPU part", "")) or fields.get("Hardware")
+
+
+def _model() -> str | None:
+    board = _text("/proc/device-tree/model")
+    if board is not None:
+        return board
+    names = (_text(f"/sys/devices/virtual/dmi/id/{name}") for name in ("sys_vendor", "product_name"))
+    return " ".join(name for name in names if name) or None
+
+
+def _system() -> str:
+    for line in (_text("/etc/os-release") or "").splitlines():
+        if line.startswith("PRETTY_NAME="):
+            return line.split("=", 1)[1].strip('"') + ", Linux " + platform.release()
+    return f"{platform.system()} {platform.release()}"
+
+
+def find_runtimes() -> dict[str, str]:
+    """The versions of the runtimes that this Python can import, by their names in edgewidth."""
+    from importlib import metadata  # noqa: PLC0415 - costs 30 ms that a visit need not pay
+
+    found = {}
+    for runtime, package in (
+        ("litert", "ai-edge-litert"),
+        ("tflite-runtime", "tflite-runtime"),
+        ("onnxruntime", "onnxruntime"),
+        ("tensorflow", "tensorflow"),
+    ):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[runtime] = metadata.version(package)
+    tensorflow = found.pop("tensorflow", None)
+    if tensorflow is not None:  # it brings the same interpreter, of its own version
+        found.setdefault("litert", f"tensorflow-{tensorflow}")
+    return found
+
+
+def read_facts(folder: str) -> Json:
+    """What the device is: the fields of ``DeviceFacts``; ``folder`` is where models will be put."""
+    memory = _counters("/proc/meminfo").get("MemTotal", "").split()
+    space = os.statvfs(folder)
+    return {
+        "model": _model(),
+        "processor": _processor(),
+        "architecture": platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_bytes": int(memory[0]) * 1024 if memory else None,
+        "system": _system(),
+        "python": platform.python_version(),
+        "runtimes": find_runtimes(),
+        "free_bytes": space.f_bavail * space.f_frsize,
+    }
+
+
+# One visit: load, warm up until steady, run back to back.
+
+
+class VisitError(Exception):
+    """A visit that gave no times, and why."""
+
+
+def check_whole(path: Path, sha256: str) -> None:
+    """Hold a model file against its digest.
+
+    Raises:
+        VisitError: It is missing or not what the host sent.
+    """
+    if not path.exists():
+        raise VisitError("the model is not there")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+        raise VisitError("the model did not arrive whole")
+
+
+def import_runtime(runtime: str) -> Any:
+    """The module or class that makes interpreters; imported once, before anything is forked."""
+    if runtime == "onnxruntime":
+        import onnxruntime  # noqa: PLC0415 - whichever runtime is there
+
+        return onnxruntime
+    if runtime == "tflite-runtime":
+        from tflite_runtime.interpreter import Interpreter  # noqa: PLC0415 - whichever runtime is there
+
+        return Interpreter
+    try:
+        from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 - whichever runtime is there
+    except ImportError:
+        from tensorflow.lite.python.interpreter import Interpreter  # noqa: PLC0415 - the same interpreter
+    return Interpreter
+
+
+def load(module: Any, runtime: str, path: str, threads: int) -> Callable[[], object]:
+    """A function that runs the model once, on random input that was set beforehand."""
+    import numpy as np  # noqa: PLC0415 - the runtimes bring it; facts and state do without
+
+    rng = np.random.default_rng(0)
+
+    def sample(shape: Sequence[object], kind: Any) -> Any:
+        sizes = [size if isinstance(size, int) and size > 0 else 1 for size in shape]
+        kind = np.dtype(kind)
+        if kind.kind == "f":
+            return rng.uniform(-1, 1, sizes).astype(kind)
+        limits = np.iinfo(kind)
+        return rng.integers(limits.min, limits.max, sizes, dtype=kind, endpoint=True)
+
+    if runtime == "onnxruntime":
+        options = module.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        session = module.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        kinds = {"tensor(float)": "f4", "tensor(int8)": "i1", "tensor(uint8)": "u1"}
+        feed = {tensor.name: sample(tensor.shape, kinds[tensor.type]) for tensor in session.get_inputs()}
+        return lambda: session.run(None, feed)
+    interpreter = module(model_path=path, num_threads=threads)
+    interpreter.allocate_tensors()
+    for tensor in interpreter.get_input_details():
+        interpreter.set_tensor(tensor["index"], sample([int(size) for size in tensor["shape"]], tensor["dtype"]))
+    return interpreter.invoke  # type: ignore[no-any-return]  # the runtimes ship no types
+
+
+def middle(values: Sequence[int]) -> float:
+    """The median, without a library."""
+    ordered, half = sorted(values), len(values) // 2
+    return float(ordered[half]) if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+
+
+def is_steady(times_ns: Sequence[int], window: int, tolerance: float) -> bool:
+    """Whether the medians of the last three windows of runs lie within ``tolerance`` (a share) of each other."""
+    if len(times_ns) < 3 * window:
+        return False
+    recent = times_ns[-3 * window :]
+    medians = [middle(recent[i * window : (i + 1) * window]) for i in range(3)]
+    return max(medians) <= (1 + tolerance) * min(medians)
+
+
+def warm_up(run: Callable[[], object], plan: Json) -> list[int]:
+    """Run until steady, at least ``warmup_min_ns`` and at most ``warmup_max_ns``; all times in order.
+
+    A window is ``window_ns`` long and has at least two runs.
+    """
+    now, times, window = time.perf_counter_ns, list[int](), 2
+    begin = now()
+    for _ in range(plan["max_runs"]):
+        start = now()
+        run()
+        end = now()
+        times.append(end - start)
+        spent = end - begin
+        if spent >= plan["warmup_max_ns"]:
+            break
+        if len(times) % window == 0:  # once a window: judging every run would cost more than a short run
+            window = max(2, int(plan["window_ns"] * len(times) / spent))
+            if spent >= plan["warmup_min_ns"] and is_steady(times, window, plan["tolerance"]):
+                break
+    return times
+
+
+def run_block(run: Callable[[], object], plan: Json) -> list[int]:
+    """Back-to-back runs for ``block_ns``, within ``min_runs`` … ``max_runs`` and, above all, ``block_max_ns``."""
+    now, times = time.perf_counter_ns, list[int]()
+    begin = now()
+    while len(times) < plan["max_runs"]:
+        start = now()
+        run()
+        end = now()
+        times.append(end - start)
+        if end - begin >= (plan["block_ns"] if len(times) >= plan["min_runs"] else plan["block_max_ns"]):
+            break
+    return times
+
+
+def visit(module: Any, job: Json, path: str, plan: Json) -> Json:
+    """One whole visit in this process: what a ``visit`` record says of it."""
+    if job["affinity"]:
+        os.sched_setaffinity(0, job["affinity"])
+    run = load(module, job["runtime"], path, job["threads"])
+    gc.disable()
+    before, own = read_state(job["affinity"]), time.process_time()
+    warmup = warm_up(run, plan)
+    runs = run_block(run, plan)
+    own = time.process_time() - own
+    return {
+        "warmup_ns": warmup,
+        "runs_ns": runs,
+        "before": before,
+        "after": read_state(job["affinity"]),
+        "own_s": own,
+    }
+
+
+# Visits in processes of their own.
+
+
+def _reply(pipe: int, make: Callable[[], Json]) -> None:
+    """In the child: write one JSON object to the pipe, and leave without the parent's clean-up handlers."""
+    try:
+        reply = make()
+    except BaseException as error:  # noqa: BLE001 - whatever a runtime raises is told to the host
+        reply = {"error": f"{type(error).__name__}: {error}"[:2000]}
+    with os.fdopen(pipe, "w") as stream:
+        json.dump(reply, stream)
+    os._exit(0)
+
+
+def _read_all(pipe: int, limit_s: float, beat: Callable[[], None]) -> bytes | None:
+    """Everything until the other end closes; None if that takes longer than ``limit_s``."""
+    content, deadline = b"", time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        ready, _, _ = select.select([pipe], [], [], 0.5)
+        beat()
+        if ready:
+            part = os.read(pipe, 1 << 20)
+            if not part:
+                return content
+            content += part
+    return None
+
+
+def in_child(make: Callable[[], Json], limit_s: float, beat: Callable[[], None]) -> Json:
+    """What ``make`` returns in a forked process that is killed after ``limit_s``.
+
+    Raises:
+        VisitError: It raised, was killed, or took too long.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        _reply(writer, make)
+    os.close(writer)
+    content = None
+    try:
+        content = _read_all(reader, limit_s, beat)
+    finally:
+        os.close(reader)
+        if content is None:
+            os.kill(child, signal.SIGKILL)
+        status = os.waitpid(child, 0)[1]
+    if content is None:
+        raise VisitError(f"no result within {limit_s:.0f} s")
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        hint = " (usually: out of memory)" if number == signal.SIGKILL else ""
+        raise VisitError(f"the process was ended by {signal.Signals(number).name}{hint}")
+    reply: Json = json.loads(content)
+    if "error" in reply:
+        raise VisitError(reply["error"])
+    return reply
+
+
+class Forked:
+    """Measures on this device: the runtime is imported once, each visit is a forked process."""
+
+    def __init__(self, job: Json) -> None:
+        self.job = job
+        # Its threads would not survive the fork, and nothing here multiplies matrices.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        self.module = import_runtime(job["runtime"])
+        gc.freeze()
+
+    def __call__(self, path: str, plan: Json, beat: Callable[[], None]) -> Json:
+        """The times and states of one visit; see ``visit``."""
+        return in_child(lambda: visit(self.module, self.job, path, plan), plan["limit_s"], beat)
+
+
+# The session: orders in, records out.
+
+
+class Session:
+    """One folder with a job: makes the visits ordered there and appends a record for each to ``out.jsonl``.
+
+    Args:
+        folder: Where ``job.json`` is.
+        host_s: The host's clock (Unix time) as the session is started: the device's own may be wrong or step.
+        measurer: Makes the callable that measures from the job; raises ImportError if the runtime is missing.
+        clock: Seconds that pass while measuring.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        host_s: float,
+        measurer: Callable[[Json], Callable[[str, Json, Callable[[], None]], Json]] = Forked,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.folder, self.measurer, self.clock = folder, measurer, clock
+        self.offset_s = host_s - clock()
+        self.deaths: dict[str, int] = {}
+        self.done: set[str] = set()
+        self.job: Json = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+        self.last_write = 0.0
+        self.out: BinaryIO
+
+    def serve(self) -> int:
+        """Work until told to stop, idle for too long, or in trouble; the exit status."""
+        with (self.folder / "lock").open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return 0  # another runner is at work here
+            if not self._recover():
+                return 0  # this session had its end
+            with (self.folder / "out.jsonl").open("ab", buffering=0) as self.out:
+                return self._guarded()
+
+    def _guarded(self) -> int:
+        try:
+            (self.folder / "reserve").write_bytes(b"\1" * RESERVE_BYTES)
+            self._write("hello", version=PROTOCOL, pid=os.getpid(), facts=read_facts(str(self.folder)))
+            status, detail = self._work(self.measurer(self.job))
+        except ImportError as error:
+            status, detail = "no runtime", str(error)
+        except OSError as error:
+            status, detail = ("disk full" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "failed"), str(error)
+        except Exception as error:  # noqa: BLE001 - the host has no other way to learn of it
+            status, detail = "failed", f"{type(error).__name__}: {error}"
+        code = 0 if status in {"stopped", "idle"} else 1
+        self._clean_up()
+        self._write("end", status=status, detail=detail[:2000], code=code)
+        return code
+
+    def _recover(self) -> bool:
+        """Learn from the output what is done, and cut off a half line: its writer was killed. False: all is over."""
+        path = self.folder / "out.jsonl"
+        content = path.read_bytes() if path.exists() else b""
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.truncate(path, whole)
+        for line in content[:whole].splitlines():
+            try:
+                record = json.loads(line)
+            except ValueError:  # what a power cut left behind; the host judges it
+                continue
+            if record["t"] == "end":
+                return False
+            if record["t"] in {"visit", "failed"}:
+                self.done.add(record["id"])
+            elif record["t"] == "begin":
+                self.deaths[record["id"]] = self.deaths.get(record["id"], 0) + 1
+        return True
+
+    def _write(self, kind: str, **fields: object) -> None:
+        line = json.dumps({"t": kind, "at_s": round(self.clock() + self.offset_s, 6), **fields}).encode() + b"\n"
+        end = self.out.seek(0, os.SEEK_END)
+        try:
+            written = 0
+            while written < len(line):
+                written += self.out.write(line[written:]) or 0
+        except OSError:
+            self.out.truncate(end)  # no half line stays behind
+            raise
+        self.last_write = time.monotonic()
+
+    def _beat(self) -> None:
+        if time.monotonic() - self.last_write >= self.job["beat_s"]:
+            self._write("beat")
+
+    def _work(self, measure: Callable[[str, Json, Callable[[], None]], Json]) -> tuple[str, str]:
+        idle_since = time.monotonic()
+        for order in self._orders():
+            if order is None:
+                if time.monotonic() - idle_since > self.job["idle_limit_s"]:
+                    return "idle", f"no orders for {self.job['idle_limit_s']:g} s"
+                self._beat()
+                time.sleep(self.job["nap_s"])
+                continue
+            if order["id"] not in self.done:
+                self._visit(measure, order)
+            idle_since = time.monotonic()
+        return "stopped", ""
+
+    def _orders(self) -> Iterator[Json | None]:
+        """The orders one by one, None whenever there is none yet; ends when ``stop`` is there."""
+        stop, number = self.folder / "stop", 1
+        while True:
+            lines = self._order_lines(self.folder / f"orders-{number:04d}.jsonl")
+            for line in lines or [None]:
+                if stop.exists():
+                    return
+                yield line
+            number += lines is not None
+
+    @staticmethod
+    def _order_lines(path: Path) -> list[Json | None] | None:
+        """The orders of a file; None while it is not all there."""
+        with contextlib.suppress(OSError, ValueError):
+            lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            if lines and lines[-1] == {"count": len(lines) - 1}:
+                return lines[:-1]
+        return None
+
+    def _visit(self, measure: Callable[[str, Json, Callable[[], None]], Json], order: Json) -> None:
+        name, path = order["id"], self.folder / order["file"]
+        if self.deaths.get(name, 0) >= MAX_DEATHS:
+            self._write("failed", id=name, reason=f"the runner died {MAX_DEATHS} times while measuring it")
+            return
+        self._write("begin", id=name)
+        try:
+            check_whole(path, order["sha256"])
+            cooled_s = self._cool_down()
+            started_s = self.clock() + self.offset_s
+            self._write(
+                "visit", id=name, started_s=started_s, cooled_s=cooled_s, **measure(str(path), order, self._beat)
+            )
+        except VisitError as error:
+            self._write("failed", id=name, reason=str(error))
+        self.done.add(name)
+        if not order["keep"]:
+            path.unlink()
+
+    def _cool_down(self) -> float:
+        """Wait until the device is as cool as the job asks, within its limit; the seconds that took."""
+        target, begin = self.job["cool_down_c"], time.monotonic()
+        while target is not None and time.monotonic() - begin < self.job["cool_limit_s"]:
+            if (_temperature_c() or 0.0) <= target:
+                break
+            self._beat()
+            time.sleep(0.5)
+        return time.monotonic() - begin
+
+    def _clean_up(self) -> None:
+        shutil.rmtree(self.folder / "models", ignore_errors=True)
+        for name in [*self.folder.glob("orders-*.jsonl"), self.folder / "reserve"]:
+            name.unlink()
+
+
+def main(words: Sequence[str]) -> int:
+    """``facts FOLDER``, ``state``, or ``serve FOLDER HOST_TIME``."""
+    if words[0] == "facts":
+        sys.stdout.write(json.dumps(read_facts(words[1])) + "\n")
+        return 0
+    if words[0] == "state":
+        sys.stdout.write(json.dumps(read_state()) + "\n")
+        return 0
+    return Session(Path(words[1]), float(words[2])).serve()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,286 @@
+"""Every raw measurement, in one SQLite file that is written as the blocks arrive.
+
+Times are kept as little-endian 64-bit nanoseconds, compressed. The file may be shared: by several devices
+measured side by side, by threads, and by programs. A block is known by the visit it comes from, and by that
+name it is stored once, however often it is sent.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+import threading
+import zlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from edgewidth.errors import DeviceError, FileError, StorageError
+from edgewidth.records.measurement import Block, DeviceState, MeasurementWarning, Setting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+    from typing import Self
+
+SCHEMA_VERSION = 1
+_BUSY_S = 60.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS settings (id INTEGER PRIMARY KEY, json TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS blocks (
+    id INTEGER PRIMARY KEY, setting INTEGER NOT NULL REFERENCES settings(id), visit TEXT NOT NULL,
+    model TEXT NOT NULL, round INTEGER NOT NULL, started_s REAL NOT NULL, warmup_ns BLOB NOT NULL,
+    runs_ns BLOB NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL, own_s REAL, disturbed TEXT,
+    UNIQUE (setting, visit));
+CREATE TABLE IF NOT EXISTS sessions (
+    setting INTEGER PRIMARY KEY REFERENCES settings(id), folder TEXT NOT NULL, position INTEGER NOT NULL,
+    owner TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS warnings (
+    setting INTEGER NOT NULL REFERENCES settings(id), code TEXT NOT NULL, message TEXT NOT NULL,
+    remedy TEXT NOT NULL, UNIQUE (setting, code));
+"""
+
+
+class OpenSession(NamedTuple):
+    """A runner's folder on the device whose output may hold more than the store: read on at ``position``."""
+
+    folder: str
+    position: int
+
+
+class MeasurementStore:
+    """The file ``path``; made if it is not there. Close it, or use it in a ``with`` statement.
+
+    Raises:
+        FileError: The file is something else, or of a newer edgewidth.
+        StorageError: It cannot be written; every method may raise this too, and what was stored stays.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        with self._errors():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(path, timeout=_BUSY_S, check_same_thread=False, isolation_level=None)
+            self._prepare()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock, self._errors():
+            self._connection.close()
+
+    def add(self, setting: Setting, visit: str, block: Block) -> bool:
+        """Store the block of a visit; False if it was there."""
+        with self._write() as connection:
+            row = self._setting(setting)
+            added = connection.execute(
+                "INSERT OR IGNORE INTO blocks (setting, visit, model, round, started_s, warmup_ns, runs_ns, before,"
+                " after, own_s, disturbed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    row,
+                    visit,
+                    block.model,
+                    block.round,
+                    block.started_s,
+                    _pack(block.warmup_ns),
+                    _pack(block.runs_ns),
+                    block.before.model_dump_json(exclude_defaults=True),
+                    block.after.model_dump_json(exclude_defaults=True),
+                    block.own_s,
+                    block.disturbed,
+                ),
+            ).rowcount
+        return added == 1
+
+    def blocks(self, setting: Setting) -> dict[str, list[Block]]:
+        """All blocks of a setting by model, in the order in which they were measured, disturbed ones included."""
+        found: dict[str, list[Block]] = {}
+        for _, block in self.visits(setting):
+            found.setdefault(block.model, []).append(block)
+        return found
+
+    def visits(self, setting: Setting) -> list[tuple[str, Block]]:
+        """All blocks with the names of their visits, in the order in which they were measured."""
+        with self._lock, self._errors():
+            rows = self._connection.execute(
+                "SELECT visit, model, round, started_s, warmup_ns, runs_ns, before, after, own_s, disturbed"
+                " FROM blocks JOIN settings ON settings.id = setting WHERE json = ? ORDER BY started_s, blocks.id",
+                (setting.model_dump_json(),),
+            ).fetchall()
+        return [(row[0], _block(row[1:])) for row in rows]
+
+    def settings(self) -> list[Setting]:
+        """Every setting that was measured here."""
+        with self._lock, self._errors():
+            rows = self._connection.execute("SELECT json FROM settings ORDER BY id").fetchall()
+        return [Setting.model_validate_json(text) for (text,) in rows]
+
+    def disturb(self, setting: Setting, reasons: Iterable[tuple[str, str]]) -> None:
+        """Say of visits, by name, what disturbed them: their blocks stay and do not count."""
+        with self._write() as connection:
+            row = self._setting(setting)
+            connection.executemany(
+                "UPDATE blocks SET disturbed = ? WHERE setting = ? AND visit = ?",
+                [(reason, row, visit) for visit, reason in reasons],
+            )
+
+    def warn(self, setting: Setting, warnings: Sequence[MeasurementWarning]) -> None:
+        """Keep the warnings of a setting; a later one of the same kind replaces the earlier."""
+        with self._write() as connection:
+            row = self._setting(setting)
+            connection.executemany(
+                "INSERT OR REPLACE INTO warnings VALUES (?, ?, ?, ?)",
+                [(row, warning.code, warning.message, warning.remedy) for warning in warnings],
+            )
+
+    def warnings(self, setting: Setting) -> tuple[MeasurementWarning, ...]:
+        """What made measurements of a setting less trustworthy."""
+        with self._lock, self._errors():
+            rows = self._connection.execute(
+                "SELECT code, message, remedy FROM warnings JOIN settings ON settings.id = setting WHERE json = ?",
+                (setting.model_dump_json(),),
+            ).fetchall()
+        return tuple(MeasurementWarning(code=code, message=message, remedy=remedy) for code, message, remedy in rows)
+
+    def claim(self, setting: Setting) -> OpenSession | None:
+        """Become the one who measures a setting; what an earlier one left open on the device.
+
+        Raises:
+            DeviceError: Another program on this machine is measuring it.
+        """
+        with self._write() as connection:
+            row = self._setting(setting)
+            found = connection.execute(
+                "SELECT folder, position, owner FROM sessions WHERE setting = ?", (row,)
+            ).fetchone()
+            if found is not None and _lives(found[2]):
+                raise DeviceError(
+                    f"{setting.device} is being measured by another program (process {found[2].split(':')[1]}).",
+                    remedy="Wait until it is done; what it measures can be used here.",
+                )
+            if found is None:
+                connection.execute("INSERT INTO sessions VALUES (?, '', 0, ?)", (row, _owner()))
+                return None
+            connection.execute("UPDATE sessions SET owner = ? WHERE setting = ?", (_owner(), row))
+        return OpenSession(found[0], found[1]) if found[0] else None
+
+    def open_session(self, setting: Setting, folder: str) -> None:
+        """Remember a session's folder on the device before anything is started there; ``claim`` it first."""
+        with self._write() as connection:
+            connection.execute(
+                "UPDATE sessions SET folder = ?, position = 0 WHERE setting = ?", (folder, self._setting(setting))
+            )
+
+    def advance(self, setting: Setting, position: int) -> None:
+        """Remember how far the session's output is stored; read again, a visit is still stored once."""
+        with self._write() as connection:
+            connection.execute("UPDATE sessions SET position = ? WHERE setting = ?", (position, self._setting(setting)))
+
+    def release(self, setting: Setting, *, finished: bool) -> None:
+        """Let go of a setting; ``finished``: nothing of its session is left to be read."""
+        with self._write() as connection:
+            row = self._setting(setting)
+            connection.execute("UPDATE sessions SET owner = '' WHERE setting = ?", (row,))
+            if finished:
+                connection.execute("DELETE FROM sessions WHERE setting = ?", (row,))
+
+    def _prepare(self) -> None:
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise FileError(
+                f"{self.path} was written by a newer edgewidth: its schema_version is {version}.",
+                remedy="pip install --upgrade edgewidth",
+            )
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        # A block lost to a power cut is measured again; a file spoilt by one would not be.
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        if version < SCHEMA_VERSION:
+            self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
+
+    def _setting(self, setting: Setting) -> int:
+        text = setting.model_dump_json()
+        self._connection.execute("INSERT OR IGNORE INTO settings (json) VALUES (?)", (text,))
+        row: int = self._connection.execute("SELECT id FROM settings WHERE json = ?", (text,)).fetchone()[0]
+        return row
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of it or nothing."""
+        with self._lock, self._errors():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise self._storage_error(error) from error
+        except sqlite3.DatabaseError as error:
+            raise FileError(f"{self.path} is not a file of measurements: {error}.") from error
+        except OSError as error:
+            raise self._storage_error(error.strerror) from error
+
+    def _storage_error(self, reason: object) -> StorageError:
+        return StorageError(
+            f"{self.path} could not be written: {reason}.",
+            remedy="Free space or choose another folder and start again; what was measured so far stays.",
+        )
+
+
+def _pack(times_ns: Sequence[int]) -> bytes:
+    return zlib.compress(np.asarray(times_ns, dtype="<u8").tobytes(), 6)
+
+
+def _unpack(packed: bytes) -> tuple[int, ...]:
+    return tuple(np.frombuffer(zlib.decompress(packed), dtype="<u8").tolist())
+
+
+def _block(row: Sequence[Any]) -> Block:
+    model, number, started_s, warmup, runs, before, after, own_s, disturbed = row
+    return Block.model_construct(
+        model=model,
+        round=number,
+        started_s=started_s,
+        warmup_ns=_unpack(warmup),
+        runs_ns=_unpack(runs),
+        before=DeviceState.model_validate_json(before),
+        after=DeviceState.model_validate_json(after),
+        own_s=own_s,
+        disturbed=disturbed,
+    )
+
+
+def _owner() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
+
+
+def _started(pid: int) -> str:
+    """When a process began: a number that a later process of the same id does not share; empty if it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:  # noqa: PTH123 - no Path at runtime
+            return stream.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _lives(owner: str) -> bool:
+    """Whether another process on this machine holds a claim; one on another machine cannot be asked."""
+    if not owner or owner == _owner():
+        return False
+    host, pid, started = owner.split(":")
+    return host == socket.gethostname() and started != "" and _started(int(pid)) == started

@@ -1,0 +1,68 @@
+"""Measuring many models on one device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from small_onnx import onnx_model, small_onnx
+
+from edgewidth.devices.campaign import measure
+from edgewidth.devices.estimate import estimate
+from edgewidth.devices.fake import FakeNoise, latency_ms
+from edgewidth.devices.operators import read_operators
+from edgewidth.devices.policy import Policy
+from edgewidth.devices.store import MeasurementStore
+from edgewidth.records.measurement import Precision, Runtime, Statistic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from edgewidth.devices.device import Device
+
+QUICK = Policy(rounds=2, block_ms=20, warmup_min_ms=3, warmup_max_ms=50)
+
+
+def test_local_end_to_end(local: Device, tmp_path: Path) -> None:
+    """This machine's ONNX Runtime is measured, and a wider network takes longer."""
+    setting = local.setting(Runtime.ONNXRUNTIME, Precision.FLOAT32, 1)
+    models = [onnx_model(8), onnx_model(64, 128, 128), onnx_model(16)]
+    with MeasurementStore(tmp_path / "m.sqlite") as store:
+        measure(local, setting, models, store, policy=QUICK)
+        blocks = store.blocks(setting)
+    assert {key: len(some) for key, some in blocks.items()} == {"8": 2, "64-128-128": 2, "16": 2}
+    assert estimate(blocks["8"], Statistic.MEDIAN).high_ms < estimate(blocks["64-128-128"], Statistic.MEDIAN).low_ms
+    assert not list((tmp_path / "device").iterdir()), "the runner cleans up after itself"
+
+
+def test_fake_recovers_the_truth(make_fake: Callable[..., Device], tmp_path: Path) -> None:
+    """What is measured of the fake device is what its formula says, within its noise."""
+    fake = make_fake(noise=FakeNoise(run=0.01, visit=0.005, drift=0.0, outliers=0.01))
+    setting = fake.setting(Runtime.ONNXRUNTIME, Precision.FLOAT32, 1)
+    widths = [(8 * i, 16 * i) for i in range(1, 13)]
+    with MeasurementStore(tmp_path / "m.sqlite") as store:
+        measure(fake, setting, [onnx_model(*w) for w in widths], store)
+        blocks = store.blocks(setting)
+    for w in widths:
+        truth = latency_ms(read_operators(small_onnx(w), ".onnx"))
+        found = estimate(blocks["-".join(map(str, w))], Statistic.MEDIAN)
+        assert found.value_ms == pytest.approx(truth, rel=0.02)
+
+
+def test_measures_only_what_is_missing(make_fake: Callable[..., Device], tmp_path: Path) -> None:
+    """A second call adds nothing; one with more rounds adds those."""
+    fake = make_fake()
+    setting = fake.setting(Runtime.ONNXRUNTIME, Precision.FLOAT32, 1)
+    models = [onnx_model(8), onnx_model(16)]
+    with MeasurementStore(tmp_path / "m.sqlite") as store:
+        measure(fake, setting, models, store, policy=Policy(rounds=2))
+        first = store.visits(setting)
+        measure(fake, setting, models, store, policy=Policy(rounds=2))
+        assert store.visits(setting) == first
+        measure(fake, setting, models, store, policy=Policy(rounds=5))
+        blocks = store.blocks(setting)
+    assert {key: sorted(block.round for block in some) for key, some in blocks.items()} == {
+        "8": [0, 1, 2, 3, 4],
+        "16": [0, 1, 2, 3, 4],
+    }
