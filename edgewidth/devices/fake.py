@@ -7,6 +7,7 @@ output shape, as on a device whose kernels work on groups of eight channels.
 
 from __future__ import annotations
 
+import math
 import tempfile
 import threading
 from pathlib import Path
@@ -69,7 +70,7 @@ def operator_ms(operator: Operator) -> float:
     }
     macs = pixels * per_pixel.get(operator.kind, 0)
     moved = operator.in_height * operator.in_width * wide_in + pixels * wide_out
-    rate = {"depthwise": 1.5e6}.get(operator.kind, 8e6)  # multiply-accumulates per millisecond
+    rate = 1.5e6 if operator.kind == "depthwise" else 8e6  # multiply-accumulates per millisecond
     return 0.002 + math.sqrt(operator.bytes_per_value) * (macs / rate + moved / 4e6)
 
 
