@@ -8,11 +8,11 @@ import re
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
+from edgewidth.devices.process import private_folder
 from edgewidth.errors import DeviceError, TransientDeviceError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Board:
     """
 
     def __init__(self, image: BoardImage, section: EmulatorSection) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="ew-board-")  # a socket's path has to be short
+        self._folder = private_folder()
         self._monitor: _Monitor | None = None
         folder = Path(self._folder.name)
         self._console = folder / "console.log"

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 SUITE = "bookworm"
 PYTHON = "3.11"
 PACKAGES = (
+    "base-files",
     "busybox-static",
     "coreutils",
     "dash",
@@ -161,9 +162,10 @@ def _only_one(folder: Path) -> Iterator[None]:
 
 
 def _make(folder: Path, progress: Progress) -> None:
-    with tempfile.TemporaryDirectory(prefix="making-", dir=folder.parent) as name, progress.task(
-        "Preparing the emulated board", total=5
-    ) as task:
+    with (
+        tempfile.TemporaryDirectory(prefix="making-", dir=folder.parent) as name,
+        progress.task("Preparing the emulated board", total=5) as task,
+    ):
         work, root = Path(name), Path(name) / "root"
         ready = work / "ready"
         ready.mkdir()
@@ -243,8 +245,14 @@ def _compile(root: Path) -> None:
     if sys.version_info[:2] == tuple(int(part) for part in PYTHON.split(".")):
         for folder in (f"usr/lib/python{PYTHON}", f"usr/local/lib/python{PYTHON}"):
             compileall.compile_dir(
-                root / folder, quiet=2, stripdir=str(root), prependdir="/", workers=0, maxlevels=20,
-                rx=re.compile("/(tests?|testing)/"), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+                root / folder,
+                quiet=2,
+                stripdir=str(root),
+                prependdir="/",
+                workers=0,
+                maxlevels=20,
+                rx=re.compile("/(tests?|testing)/"),
+                invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
             )
 
 
@@ -279,6 +287,11 @@ def _pack(root: Path, initrd: Path) -> None:
     with initrd.open("wb") as target:
         initrd.chmod(0o600)  # it holds the board's host key
         subprocess.run(
-            command, cwd=root, input="\0".join(names).encode(), stdout=target, stderr=subprocess.PIPE, check=True,
+            command,
+            cwd=root,
+            input="\0".join(names).encode(),
+            stdout=target,
+            stderr=subprocess.PIPE,
+            check=True,
             timeout=_STEP_S,
         )

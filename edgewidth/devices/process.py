@@ -6,6 +6,7 @@ import contextlib
 import os
 import selectors
 import subprocess
+import tempfile
 import time
 from typing import IO, TYPE_CHECKING
 
@@ -20,6 +21,7 @@ OUTPUT_BYTES = 64_000_000
 DETAIL_BYTES = 20_000
 """What is kept of standard error: its end."""
 _CHUNK = 1 << 16
+_SHORT = 40
 
 
 def finish(
@@ -27,7 +29,7 @@ def finish(
     *,
     timeout_s: float,
     what: str,
-    stdin: bytes = b"",
+    stdin: bytes | IO[bytes] = b"",
     max_bytes: int = OUTPUT_BYTES,
     environment: Mapping[str, str] | None = None,
 ) -> Completed:
@@ -37,7 +39,7 @@ def finish(
         command: The program and its arguments; no shell is involved.
         timeout_s: After this the program is killed.
         what: What is being done, for messages: the subject of a sentence.
-        stdin: What the program reads; it may leave some of it.
+        stdin: What the program reads, as bytes or an open file; it may leave some of it.
         max_bytes: With more than this on standard output the program is killed.
         environment: Its environment variables; None: this process's own.
 
@@ -45,15 +47,17 @@ def finish(
         TransientDeviceError: It took longer than ``timeout_s``.
         DeviceError: No such program, or it printed more than ``max_bytes``.
     """
+    content = stdin if isinstance(stdin, bytes) else b""
+    source = subprocess.PIPE if isinstance(stdin, bytes) else stdin
     try:
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+            command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
         )
     except OSError as error:
         raise DeviceError(f"{what} failed: {command[0]} could not be started: {error.strerror}.") from error
     with process:
         try:
-            return _exchange(process, stdin, time.monotonic() + timeout_s, max_bytes)
+            return _exchange(process, content, time.monotonic() + timeout_s, max_bytes)
         except _TooLateError:
             raise TransientDeviceError(f"{what} took longer than {timeout_s:.0f} s.") from None
         except _TooMuchError:
@@ -72,20 +76,21 @@ class _TooMuchError(Exception):
 
 def _exchange(process: subprocess.Popen[bytes], stdin: bytes, deadline: float, max_bytes: int) -> Completed:
     """Feed and read all three streams at once, so that no full pipe stops either side."""
-    assert process.stdin and process.stdout and process.stderr  # noqa: S101  # opened as pipes; this tells mypy
+    assert process.stdout and process.stderr  # noqa: S101, PT018  # opened as pipes; this tells mypy
     out, err = bytearray(), bytearray()
     unsent = memoryview(stdin)
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ, out)
         selector.register(process.stderr, selectors.EVENT_READ, err)
-        os.set_blocking(process.stdin.fileno(), False)
-        selector.register(process.stdin, selectors.EVENT_WRITE)
+        if process.stdin is not None:
+            os.set_blocking(process.stdin.fileno(), False)
+            selector.register(process.stdin, selectors.EVENT_WRITE)
         while selector.get_map():
             ready = selector.select(max(0.0, deadline - time.monotonic()))
             if time.monotonic() >= deadline:
                 raise _TooLateError
             for key, _ in ready:
-                if key.fileobj is process.stdin:
+                if process.stdin is not None and key.fileobj is process.stdin:
                     unsent = _feed(process.stdin, unsent)
                     if not unsent:
                         selector.unregister(process.stdin)
@@ -102,6 +107,12 @@ def _exchange(process: subprocess.Popen[bytes], stdin: bytes, deadline: float, m
         return Completed(process.wait(max(0.1, deadline - time.monotonic())), bytes(out), bytes(err))
     except subprocess.TimeoutExpired:
         raise _TooLateError from None
+
+
+def private_folder() -> tempfile.TemporaryDirectory[str]:
+    """A new folder for sockets, readable by this user alone, with a path short enough for them (about 100 bytes)."""
+    usual = tempfile.gettempdir()
+    return tempfile.TemporaryDirectory(prefix="ew-", dir=usual if len(usual) < _SHORT else "/tmp")  # noqa: S108  # random name, mode 0700
 
 
 def _feed(pipe: IO[bytes], unsent: memoryview) -> memoryview:
