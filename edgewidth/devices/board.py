@@ -72,9 +72,13 @@ class Board:
 
     def set_link(self, *, up: bool) -> None:
         """Cut the board's network cable, or plug it in again."""
-        if self._monitor is None:
-            raise DeviceError("The emulated board is switched off.")
-        self._monitor.ask("set_link", name=_NET, up=up)
+        self._running_monitor().ask("set_link", name=_NET, up=up)
+
+    def reset(self) -> None:
+        """Restart the board as its reset button would: all that was on it is gone. ``wait_ready`` comes next."""
+        monitor = self._running_monitor()
+        monitor.ask("set-action", reboot="reset")  # what the guest asks for is otherwise taken as its end
+        monitor.ask("system_reset")
 
     def close(self) -> None:
         """Switch the board off and remove what it left on this machine; harmless if done before."""
@@ -89,6 +93,11 @@ class Board:
             self._process.kill()
             self._process.wait()
         self._folder.cleanup()
+
+    def _running_monitor(self) -> _Monitor:
+        if self._monitor is None:
+            raise DeviceError("The emulated board is switched off.")
+        return self._monitor
 
     def _wait_for(self, path: Path) -> Path:
         deadline = time.monotonic() + _START_S

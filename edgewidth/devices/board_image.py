@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.devices.process import DETAIL_BYTES, finish
-from edgewidth.errors import DeviceError, StorageError, TransientDeviceError
+from edgewidth.errors import DeviceError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

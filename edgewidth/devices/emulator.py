@@ -63,4 +63,4 @@ def _destination(board: Board, image: BoardImage) -> Destination:
         "GlobalKnownHostsFile": "none",
     }
     words = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
-    return Destination(f"root@{HOST}", ("-F", "none", "-p", str(board.port), *words))
+    return Destination(f"root@{HOST}", board.port, ("-F", "none", *words))

@@ -14,7 +14,6 @@ from edgewidth.devices.facts import read_facts
 from edgewidth.devices.shell_facts import shell_facts
 from edgewidth.devices.ssh_link import Destination, SshLink
 from edgewidth.errors import DeviceError, FileError, TransientDeviceError
-from edgewidth.records.measurement import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.devices.transport import Completed
     from edgewidth.progress import Progress
-    from edgewidth.records.measurement import DeviceFacts
+    from edgewidth.records.measurement import Clock, DeviceFacts
 
 _R = TypeVar("_R")
 _ATTEMPTS = 3
@@ -60,12 +59,8 @@ class SshTransport:
             TransientDeviceError: The device does not answer.
         """
         del progress
-        options: list[str] = []
-        if profile.port is not None:
-            options += ["-p", str(profile.port)]
-        if profile.identity is not None:
-            options += ["-i", str(Path(profile.identity).expanduser())]
-        return cls(Destination(profile.required_address(), tuple(options)), profile)
+        key = () if profile.identity is None else ("-i", str(Path(profile.identity).expanduser()))
+        return cls(Destination(profile.required_address(), profile.port, key), profile)
 
     @property
     def clock(self) -> Clock:
@@ -173,7 +168,8 @@ def _add(tar: tarfile.TarFile, name: str, source: Path | bytes) -> None:
     entry.mtime = int(time.time())
     if isinstance(source, bytes):
         entry.size = len(source)
-        return tar.addfile(entry, io.BytesIO(source))
+        tar.addfile(entry, io.BytesIO(source))
+        return
     entry.size = source.stat().st_size
     entry.mode |= source.stat().st_mode & 0o100
     with source.open("rb") as stream:

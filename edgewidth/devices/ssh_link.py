@@ -18,15 +18,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from edgewidth.devices.process import DETAIL_BYTES, OUTPUT_BYTES, finish, private_folder
-from edgewidth.errors import DeviceError, EdgewidthError, TransientDeviceError
+from edgewidth.devices.ssh_errors import FOLDER_STATUS, LINK_STATUS, broken, refusal
+from edgewidth.errors import DeviceError, TransientDeviceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgewidth.devices.transport import Completed
 
-LINK_STATUS = 255
-"""What ssh exits with when it failed itself; a remote command may exit with it too."""
 _CONNECT_S = 45.0
 _PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0)
 """Between attempts to connect again after a cut: about 40 s in all, as long as a small board takes to restart."""
@@ -35,8 +34,8 @@ _GREETING_BYTES = 100_000
 _MARK = b"edgewidth-connected "
 # The folder is made here, because a device that was restarted may have lost it.
 _GREETING = (
-    'folder=${1:-"${XDG_CACHE_HOME:-$HOME/.cache}/edgewidth"}; mkdir -p "$folder" && cd "$folder" || exit 73; '
-    'printf "\\nedgewidth-connected %s\\n" "$(pwd -P)"; exec cat >/dev/null'
+    'folder=${1:-"${XDG_CACHE_HOME:-$HOME/.cache}/edgewidth"}; mkdir -p "$folder" && cd "$folder" || '
+    f'exit {FOLDER_STATUS}; printf "\\nedgewidth-connected %s\\n" "$(pwd -P)"; exec cat >/dev/null'
 )
 _OPTIONS = (
     *("BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=10", "ServerAliveCountMax=3", "LogLevel=INFO"),
@@ -50,7 +49,13 @@ class Destination(NamedTuple):
     """Where to, and with which options besides the user's own config."""
 
     host: str
+    port: int | None = None
     options: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> list[str]:
+        """The words of ssh's command line that say all this, but for the host."""
+        return [*([] if self.port is None else ["-p", str(self.port)]), *self.options]
 
 
 class SshLink:
@@ -90,7 +95,7 @@ class SshLink:
         stdin: bytes | IO[bytes] = b"",
         max_bytes: int = OUTPUT_BYTES,
     ) -> Completed:
-        """Run a constant POSIX shell script with words as its ``$1`` and so on; its exit status is the caller's business.
+        """Run a constant POSIX shell script with words as its ``$1`` and so on; the caller judges its exit status.
 
         Raises:
             TransientDeviceError: The link broke or the time is over. The script may have run, in part or whole.
@@ -113,7 +118,7 @@ class SshLink:
                 raise
             if done.returncode == LINK_STATUS and not self._alive():
                 said = self._drop()
-                raise _broken(self._destination.host, said or done.stderr.decode(errors="replace"))
+                raise broken(self._destination.host, said or done.stderr.decode(errors="replace"))
             return done
 
     def close(self) -> None:
@@ -137,24 +142,27 @@ class SshLink:
         """Connect again if the connection is gone, with pauses that grow; the last failure is raised."""
         if self._master is not None and self._master.running:
             return
-        for pause_s in _PAUSES_S:
+        for pause_s in (*_PAUSES_S, None):
             try:
-                return self._connect()
+                self._connect()
             except TransientDeviceError:
+                if pause_s is None:
+                    raise
                 time.sleep(pause_s)
-        self._connect()
+            else:
+                return
 
     def _connect(self) -> None:
         self._drop()
         options = [word for option in _OPTIONS for word in ("-o", option)]
         host = self._destination.host
         remote = _remote(_GREETING, [self._asked_folder or ""])
-        command = ["ssh", "-S", self._socket, "-T", *self._destination.options, *options, "--", host, remote]
+        command = ["ssh", "-S", self._socket, "-T", *self._destination.words, *options, "--", host, remote]
         self._master = _Master(command)
         folder = self._master.folder(time.monotonic() + _CONNECT_S)
         if folder is None:
             status = self._master.status
-            raise explain(host, self._drop(), status)
+            raise refusal(host, self._destination.port, self._drop(), status)
         self.folder = folder
 
     def _drop(self) -> str:
@@ -195,7 +203,11 @@ class _Master:
             return None
 
     def folder(self, deadline: float) -> str | None:
-        """Wait for the greeting; the folder that it names, None if it does not come."""
+        """Wait for the greeting; the folder that it names, None if it does not come.
+
+        Raises:
+            DeviceError: Something else comes, and does not end.
+        """
         stdout = self._process.stdout
         assert stdout is not None  # noqa: S101  # opened as a pipe; this tells mypy
         greeting = b""
@@ -208,7 +220,12 @@ class _Master:
                 if found:
                     return os.fsdecode(found[1])
                 if not part:
-                    break
+                    return None
+        if len(greeting) >= _GREETING_BYTES:
+            raise DeviceError(
+                "The device floods every login with output instead of running a command.",
+                remedy="See what its login scripts print.",
+            )
         return None
 
     def end(self) -> str:
@@ -240,64 +257,3 @@ def _remote(script: str, words: Sequence[str]) -> str:
 
 def _environment() -> dict[str, str]:
     return os.environ | {"LC_ALL": "C"}  # ssh's messages are told apart by their English text
-
-
-def explain(host: str, said: str, status: int | None) -> EdgewidthError:
-    """Why a connection could not be made, from what ssh said on standard error.
-
-    Args:
-        host: The destination, for messages.
-        said: ssh's standard error.
-        status: ssh's exit status; None: it was still trying.
-    """
-    name = host.rpartition("@")[2]
-    if "REMOTE HOST IDENTIFICATION HAS CHANGED" in said:
-        forget = re.search(r"^\s*(ssh-keygen -f [^\x00-\x1f]+ -R [^\x00-\x1f]+)$", said.replace("\r", ""), re.MULTILINE)
-        return DeviceError(
-            f"The host key of {name} is not the one that this machine knows: another device, or someone in between.",
-            remedy=f"If the device was set up anew: {forget[1] if forget else f'ssh-keygen -R {name}'}",
-        )
-    if "Host key verification failed" in said:
-        return DeviceError(
-            f"The host key of {name} is unknown here.", remedy=f"Connect once by hand and compare it: ssh {host}"
-        )
-    if "Permission denied (" in said or "Too many authentication failures" in said:
-        return DeviceError(
-            f"{name} does not let this user in: {_last_line(said)}.",
-            remedy=f"A key must do without a password being asked: ssh-copy-id {host}, or --set identity=FILE",
-        )
-    if status == 73:  # noqa: PLR2004  # our own script's
-        return DeviceError(
-            f"The working folder on {name} cannot be made: {_last_line(said)}.",
-            remedy="Name another: --set workdir=/path",
-        )
-    if "Could not resolve hostname" in said and "Temporary failure" not in said:
-        return DeviceError(
-            f"There is no host {name}.", remedy="Check the address: --set address=user@host, or your ~/.ssh/config."
-        )
-    if re.search(r"Bad configuration option|Bad owner or permissions|terminating, \d+ bad", said):
-        return DeviceError(f"ssh refuses its configuration: {_last_line(said)}.")
-    return _unreachable(name, said, status)
-
-
-def _unreachable(name: str, said: str, status: int | None) -> EdgewidthError:
-    if status not in {None, LINK_STATUS}:
-        return DeviceError(
-            f"{name} lets this user in but runs no commands: {_last_line(said)}.",
-            remedy="The login needs a POSIX shell: try ssh with the command true.",
-        )
-    why = _last_line(said) if said.strip() else "no answer in time"
-    return TransientDeviceError(
-        f"{name} cannot be reached: {why}.", remedy="Check that it is switched on, in the network, and runs sshd."
-    )
-
-
-def _broken(host: str, said: str) -> TransientDeviceError:
-    why = _last_line(said) if said.strip() else "ssh ended"
-    return TransientDeviceError(f"The link to {host.rpartition('@')[2]} broke: {why}.")
-
-
-def _last_line(said: str) -> str:
-    """The last line of ssh's standard error, without control characters; as part of a sentence."""
-    lines = [re.sub(r"[^\x20-\x7e]", "", line).strip() for line in said.splitlines()]
-    return next((line for line in reversed(lines) if line), "it says nothing")[:300].rstrip(".")

@@ -1,0 +1,104 @@
+"""What ssh's own messages mean: what will fail again in the same way, what may pass, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from edgewidth.errors import DeviceError, TransientDeviceError
+
+LINK_STATUS = 255
+"""What ssh exits with when it failed itself; a remote command may exit with it too."""
+FOLDER_STATUS = 73
+"""What our greeting exits with where the working folder cannot be made (``EX_CANTCREAT`` of sysexits.h)."""
+
+
+class _Meaning(NamedTuple):
+    """A message of ssh that stands for a lasting trouble; ``{said}`` is the last line, ``{host}`` without the user."""
+
+    pattern: str
+    message: str
+    remedy: str
+
+
+_LASTING = (
+    _Meaning(
+        "REMOTE HOST IDENTIFICATION HAS CHANGED",
+        "The host key of {host} is not the one that this machine knows: another device, or someone in between.",
+        "If the device was set up anew, forget the old key: {forget}",
+    ),
+    _Meaning(
+        "Host key verification failed",
+        "The host key of {host} is unknown here.",
+        "Connect once by hand and compare it: ssh {where}",
+    ),
+    _Meaning(
+        r"Permission denied \(|Too many authentication failures",
+        "{host} does not let this user in: {said}.",
+        "A key must do, without a password being asked: ssh-copy-id {where}, or --set identity=FILE",
+    ),
+    _Meaning(
+        r"Could not resolve hostname (?!.*Temporary failure)",
+        "There is no host {host}.",
+        "Check the address: --set address=user@host, or your ssh config.",
+    ),
+    _Meaning(
+        r"Bad configuration option|Bad owner or permissions|terminating, \d+ bad|keyword .* extra arguments",
+        "ssh refuses its configuration: {said}.",
+        "Mend your ssh config; this must work: ssh {where} true",
+    ),
+)
+_NO_FOLDER = _Meaning("", "The working folder on {host} cannot be made: {said}.", "Name another: --set workdir=/path")
+_NO_SHELL = _Meaning(
+    "", "{host} lets this user in but runs no commands: {said}.", "This must work without a word: ssh {where} true"
+)
+
+
+def refusal(host: str, port: int | None, said: str, status: int | None) -> DeviceError | TransientDeviceError:
+    """Why a connection could not be made.
+
+    Args:
+        host: The destination, perhaps with a user.
+        port: The port, where it is not left to ssh.
+        said: ssh's standard error, in English.
+        status: ssh's exit status; None: it was still trying.
+    """
+    meaning = _lasting(said, status)
+    name = host.rpartition("@")[2]
+    if meaning is None:
+        why = last_line(said) or "no answer in time"
+        return TransientDeviceError(
+            f"{name} cannot be reached: {why}.", remedy="Check that it is switched on, in the network, and runs sshd."
+        )
+    words = {
+        "host": name,
+        "where": host if port is None else f"-p {port} {host}",
+        "said": last_line(said) or "it says nothing",
+        "forget": _forget(said) or f"ssh-keygen -R {name}",
+    }
+    return DeviceError(meaning.message.format(**words), remedy=meaning.remedy.format(**words))
+
+
+def broken(host: str, said: str) -> TransientDeviceError:
+    """A link that was there and is no more."""
+    return TransientDeviceError(f"The link to {host.rpartition('@')[2]} broke: {last_line(said) or 'ssh ended'}.")
+
+
+def last_line(said: str) -> str:
+    """The last line with something in it, without control characters and full stop, to be part of a sentence."""
+    lines = [re.sub(r"[^\x20-\x7e]", "", line).strip() for line in said.splitlines()]
+    return next((line for line in reversed(lines) if line), "")[:300].rstrip(".")
+
+
+def _lasting(said: str, status: int | None) -> _Meaning | None:
+    if status == FOLDER_STATUS:
+        return _NO_FOLDER
+    if status not in {None, LINK_STATUS}:
+        return _NO_SHELL
+    return next((meaning for meaning in _LASTING if re.search(meaning.pattern, said)), None)
+
+
+def _forget(said: str) -> str | None:
+    """The line that ssh itself prints to forget a changed host key: it knows the file and the name."""
+    found = re.search(r"^\s*(ssh-keygen -f [\x20-\x7e]+ -R [\x20-\x7e]+?)\s*$", said, re.MULTILINE)
+    return found[1] if found else None
