@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edgewidth.devices import policy as rules
 from edgewidth.devices import wire
 from edgewidth.devices.device import install_line
+from edgewidth.devices.native_session import as_measured
 from edgewidth.devices.policy import Policy
 from edgewidth.devices.session import Model, Order, Patience, RemoteSession
 from edgewidth.errors import DeviceError, TransientDeviceError
@@ -63,7 +64,7 @@ def measure(
         StorageError: The store cannot be written; the device keeps what was measured until the next call.
     """
     policy = policy or Policy()
-    campaign = _Campaign(device, setting, store, policy, progress)
+    campaign = _Campaign(as_measured(device, setting), setting, store, policy, progress)
     campaign.run(models)
     known = {model.key for model in models}
     blocks = {model: some for model, some in store.blocks(setting).items() if model in known}
@@ -127,9 +128,7 @@ class _Campaign:
         blocks = self.store.blocks(self.setting)
         by_key = {model.key: model for model in models}
         self.visits = {key: 1 + max((block.round for block in blocks.get(key, [])), default=-1) for key in by_key}
-        missing = {
-            key: self.policy.rounds - sum(block.disturbed is None for block in blocks.get(key, [])) for key in by_key
-        }
+        missing = {key: self.policy.missing(blocks.get(key, [])) for key in by_key}
         for number in range(self.policy.rounds):
             wanted = [key for key in by_key if missing[key] > number]
             self.todo.extend(self._order(by_key[key]) for key in self.policy.order(wanted, number))

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
+from edgewidth.devices import native
 from edgewidth.devices.facts import device_python
 from edgewidth.errors import DeviceError, InputError
 from edgewidth.progress import SILENT
@@ -45,7 +46,9 @@ def open_device(profile: DeviceProfile, *, progress: Progress = SILENT) -> Itera
     """The connected device, for the length of a ``with`` block; raises as ``open_transport`` does."""
     transport = open_transport(profile, progress)
     try:
-        yield Device(profile, transport, transport.facts())
+        facts = transport.facts()
+        programs = native.find_programs(transport, profile)
+        yield Device(profile, transport, facts.model_copy(update={"runtimes": facts.runtimes | programs}))
     finally:
         transport.close()
 
@@ -93,8 +96,8 @@ class Device(NamedTuple):
 
 def install_line(device: Device, runtime: Runtime) -> str:
     """What to type so that this device has the runtime, or why it cannot have it."""
-    if runtime is Runtime.BENCHMARK_MODEL:
-        return "Name the program: --set benchmark_model=/path/on/device, or push:/path/on/this/machine."
+    if native.is_native(device.profile, runtime):
+        return native.where_from(runtime)
     packages, reason = _packages(runtime, device.facts)
     if packages is None:
         return reason

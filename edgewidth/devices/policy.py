@@ -7,6 +7,7 @@ time meets all models alike.
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,6 +78,12 @@ class Policy(Record):
         """After this a visit is given up: the model hangs. Generous: one run may be longer than a whole block."""
         return self.load_limit_s + 10 * (self.warmup_max_ms + self.block_max_ms) / 1e3
 
+    def missing(self, blocks: Sequence[Block]) -> int:
+        """How many visits to a model are still to be made, after these; a device that is never quiet has its end."""
+        undisturbed = sum(block.disturbed is None for block in blocks)
+        most = math.ceil(self.rounds * (1 + self.remeasure))
+        return max(0, min(self.rounds - undisturbed, most - len(blocks)))
+
     def order(self, models: Sequence[str], number: int) -> list[str]:
         """The models in the order of a round."""
         rng = np.random.default_rng((self.seed, number))
@@ -97,15 +104,23 @@ def disturbance(block: Block, profile: DeviceProfile, setting: Setting) -> str |
         return f"frequency fell from {before.frequency_mhz:.0f} to {after.frequency_mhz:.0f} MHz"
     if _difference(before.swapped_pages, after.swapped_pages) > 100:
         return "the device was swapping"
-    other = other_load(block)
-    if other is not None and setting.clock is Clock.WALL and other > 0.5:
-        return f"other programs used {other:.1f} processors"
+    if setting.threads == 1 and setting.clock is Clock.WALL and (lost := lost_share(block)) > 0.1:
+        return f"other programs took {lost:.0%} of its processor"
     return None
+
+
+def lost_share(block: Block) -> float:
+    """The share of a one-thread block's time in which it did not have a processor; 0 if the device does not say."""
+    if block.own_s is None:
+        return 0.0
+    return max(0.0, 1 - block.own_s * 1e9 / sum(block.warmup_ns + block.runs_ns))
 
 
 def other_load(block: Block) -> float | None:
     """How many processors others used during a block; None if the device does not say or the block was too short."""
-    spent_s = sum(block.warmup_ns + block.runs_ns) / 1e9
+    before_s, after_s = block.before.uptime_s, block.after.uptime_s
+    told_s = sum(block.warmup_ns + block.runs_ns) / 1e9
+    spent_s = told_s if before_s is None or after_s is None else after_s - before_s
     if block.before.busy_s is None or block.after.busy_s is None or block.own_s is None or spent_s < 0.1:
         return None
     # The kernel counts in hundredths of a second; two of them are no evidence.

@@ -34,15 +34,17 @@ df -k . | tail -n 1
 """
 
 _STATE_SCRIPT = """exec 2>/dev/null
+cat /proc/stat /proc/uptime; printf '\\036'
 cat /proc/loadavg; printf '\\036'
 cat /proc/meminfo; printf '\\036'
 cat /proc/vmstat; printf '\\036'
-cat /proc/stat; printf '\\036'
 for c in /sys/devices/system/cpu/cpu[0-9]*/cpufreq; do
-echo "$c $(cat $c/scaling_cur_freq) $(cat $c/scaling_governor)"; done; printf '\\036'
-for z in /sys/class/thermal/thermal_zone*; do echo "$(cat $z/temp) $(cat $z/type)"; done; printf '\\036'
-dumpsys thermalservice
+read f <$c/scaling_cur_freq && read g <$c/scaling_governor && echo "$c $f $g"; done; printf '\\036'
+for z in /sys/class/thermal/thermal_zone*; do read t <$z/temp && read n <$z/type && echo "$t $n"; done; printf '\\036'
+dumpsys thermalservice; printf '\\036'
+cat /proc/stat /proc/uptime
 """
+# ``read`` is the shell's own: a process for each of a phone's hundred thermal zones would be load of our own making.
 
 
 def shell_facts(transport: Transport) -> DeviceFacts:
@@ -65,17 +67,20 @@ def shell_facts(transport: Transport) -> DeviceFacts:
     )
 
 
-def shell_state(transport: Transport, affinity: Sequence[int] = ()) -> DeviceState:
+def shell_state(transport: Transport, affinity: Sequence[int] = (), *, ends: bool = False) -> DeviceState:
     """How the device is doing at this moment.
 
     Args:
         transport: The device.
         affinity: The processors whose frequency matters; empty: all.
+        ends: Whether something ends now: the processor time is read before the rest instead of after it, so that
+            between two states it has no share of what asking costs.
 
     Raises:
         TransientDeviceError: The link failed.
     """
-    load, memory, pages, stat, clocks, zones, thermal = _ask(transport, _STATE_SCRIPT, 7)
+    first, load, memory, pages, clocks, zones, thermal, last = _ask(transport, _STATE_SCRIPT, 8)
+    busy_s, uptime_s = _busy_s(first if ends else last)
     frequency, governor = _clock_speed(clocks, affinity)
     swaps = [_integer(_pairs(pages, " ").get(name, "")) for name in ("pswpin", "pswpout")]
     temperature, flags = parse_thermalservice(thermal)
@@ -87,7 +92,8 @@ def shell_state(transport: Transport, affinity: Sequence[int] = ()) -> DeviceSta
         load_1m=_number(load.split(" ")[0]),
         available_bytes=_kilobytes(memory, "MemAvailable"),
         swapped_pages=sum(number for number in swaps if number is not None) if None not in swaps else None,
-        busy_s=_busy_s(stat),
+        busy_s=busy_s,
+        uptime_s=uptime_s,
     )
 
 
@@ -172,9 +178,9 @@ def _zone_temperature(text: str) -> float | None:
     return max((value for value in values if 0 < value < 150), default=None)
 
 
-def _busy_s(stat: str) -> float | None:
-    """Seconds of all processors that were neither idle nor waiting for a disk."""
-    fields = stat.partition("\n")[0].split()
-    if len(fields) < 9 or fields[0] != "cpu":
-        return None
-    return sum(int(fields[i]) for i in (1, 2, 3, 6, 7, 8)) / _TICKS_PER_S
+def _busy_s(text: str) -> tuple[float | None, float | None]:
+    """Seconds that processors were neither idle nor waiting for a disk, and seconds since boot."""
+    lines = [line.split() for line in text.strip().splitlines()]
+    if len(lines) < 2 or len(lines[0]) < 9 or lines[0][0] != "cpu":
+        return None, None
+    return sum(int(lines[0][i]) for i in (1, 2, 3, 6, 7, 8)) / _TICKS_PER_S, _number(lines[-1][0])

@@ -86,6 +86,8 @@ class DeviceState(Record):
     """Pages swapped in and out since boot: only a difference says something."""
     busy_s: float | None = None
     """Processor seconds that anybody used since boot: only a difference says something."""
+    uptime_s: float | None = None
+    """Seconds since boot, where more happens between two states than the runs that are told."""
 
 
 class DeviceFacts(Record):
