@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from enum import StrEnum
 
+    from edgewidth.progress import Progress
     from edgewidth.records.network import SearchSpace
+    from edgewidth.stages.profile import ProfilePlan
+    from edgewidth.training.data import ImageData
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -33,6 +36,17 @@ def _budget(_context: click.Context, _parameter: click.Parameter, text: str | No
     return None if text is None else BudgetRequest.parse(text)
 
 
+def _budget_in_ms(_context: click.Context, _parameter: click.Parameter, text: str | None) -> BudgetRequest | None:
+    if text is None:
+        return None
+    budget = BudgetRequest.parse(text)
+    if budget.unit == "%":
+        raise InputError(
+            f"{text} of what? One file alone has no uniform 1.0 network.", remedy="Write the budget as 8ms or 0.4s."
+        )
+    return budget
+
+
 def _duration(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
     """Seconds from ``90s``, ``10m`` or ``1h``."""
     if text is None:
@@ -43,13 +57,31 @@ def _duration(_context: click.Context, _parameter: click.Parameter, text: str | 
     return float(text[:-1]) * unit
 
 
+def _percent(_context: click.Context, _parameter: click.Parameter, text: str) -> float:
+    """A number from ``3%``."""
+    number = text.removesuffix("%").strip()
+    if not text.endswith("%") or not number.replace(".", "", 1).isdecimal() or float(number) <= 0:
+        raise InputError(f"{text!r} is not a percentage above zero.", remedy="Write 3%.")
+    return float(number)
+
+
 def _overrides(_context: click.Context, _parameter: click.Parameter, pairs: tuple[str, ...]) -> dict[str, str]:
     for pair in pairs:
         if "=" not in pair:
             raise InputError(f"--set {pair}: there is no value.", remedy="Write --set key=value.")
-    return dict((key.strip(), value) for key, value in (pair.split("=", 1) for pair in pairs))
+    return {key.strip(): value for key, value in (pair.split("=", 1) for pair in pairs)}
 
 
+profiles_option = click.option(
+    "--profiles",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    envvar="EDGEWIDTH_DEVICE_PROFILES",
+    default=None,
+    help="A folder with your own device profiles.",
+)
+device_option = click.option(
+    "--device", default="local", show_default=True, help="A device profile's name, or a .toml file."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 out_option = click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Run folder.")
 force_option = click.option("--force", is_flag=True, help="Start again over what --out holds.")
@@ -66,6 +98,9 @@ budget_option = click.option(
     default="60%",
     show_default=True,
     help="8ms, 0.4s, or a share of the uniform 1.0 network's latency.",
+)
+budget_in_ms_option = click.option(
+    "--budget", callback=_budget_in_ms, default=None, help="8ms or 0.4s.  [default: only measure]"
 )
 statistic_option = click.option(
     "--statistic",
@@ -87,12 +122,10 @@ recipe_option = click.option(
 )
 
 
-def device_options(function: F) -> F:
-    """``--device`` and how to measure on it."""
+def target_options(function: F) -> F:
+    """How to measure on a device, beside which one it is."""
     for option in (
-        click.option(
-            "--threads", type=click.IntRange(1, 64), default=None, help="Threads.  [default: the profile's]"
-        ),
+        click.option("--threads", type=click.IntRange(1, 64), default=None, help="Threads.  [default: the profile's]"),
         click.option(
             "--runtime",
             type=_choice(Runtime),
@@ -108,17 +141,15 @@ def device_options(function: F) -> F:
             metavar="KEY=VALUE",
             help="Change one value of the device profile; may be repeated.",
         ),
-        click.option(
-            "--profiles",
-            type=click.Path(path_type=Path, exists=True, file_okay=False),
-            envvar="EDGEWIDTH_DEVICE_PROFILES",
-            default=None,
-            help="A folder with your own device profiles.",
-        ),
-        click.option("--device", default="local", show_default=True, help="A device profile's name, or a .toml file."),
+        profiles_option,
     ):
         function = option(function)
     return function
+
+
+def device_options(function: F) -> F:
+    """``--device`` and how to measure on it."""
+    return device_option(target_options(function))
 
 
 def network_options(function: F) -> F:
@@ -128,27 +159,42 @@ def network_options(function: F) -> F:
         click.option("--levels", type=click.IntRange(1, 64), default=14, show_default=True, help="Width multipliers."),
         click.option("--max-width", type=float, default=1.5, show_default=True, help="Largest width multiplier."),
         click.option("--min-width", type=float, default=0.2, show_default=True, help="Smallest width multiplier."),
-        click.option("--resolution", type=int, default=None, help="Image size.  [default: from the data]"),
+        click.option(
+            "--resolution", type=int, default=None, help="Pixels a side.  [default: from the data, 96 at most]"
+        ),
         click.option("--network", default="mobilenet_v1", show_default=True),
     ):
         function = option(function)
     return function
 
 
-def space_from(options: dict[str, Any], *, in_channels: int, num_classes: int, resolution: int) -> SearchSpace:
-    """The search space that ``network_options`` describe, for given images."""
-    from edgewidth.network.families import search_space  # noqa: PLC0415  help stays instant
+def plan_options(function: F) -> F:
+    """How much to measure for the latency table."""
+    for option in (
+        click.option(
+            "--target-error",
+            callback=_percent,
+            default="3%",
+            show_default=True,
+            help="Profiling ends at this held-out error …",
+        ),
+        click.option(
+            "--time-budget",
+            callback=_duration,
+            default="10m",
+            show_default=True,
+            help="… or after this time.",
+        ),
+    ):
+        function = option(function)
+    return function
 
-    return search_space(
-        options["network"],
-        resolution=options["resolution"] or resolution,
-        in_channels=in_channels,
-        num_classes=num_classes,
-        min_width=options["min_width"],
-        max_width=options["max_width"],
-        levels=options["levels"],
-        divisor=options["divisor"],
-    )
+
+def profile_plan(options: dict[str, Any]) -> ProfilePlan:
+    """What ``plan_options`` describe."""
+    from edgewidth.stages.profile import ProfilePlan  # noqa: PLC0415  help stays instant
+
+    return ProfilePlan(target_error_percent=options["target_error"], time_budget_s=options["time_budget"])
 
 
 def target_from(options: dict[str, Any]) -> Target:
@@ -161,4 +207,29 @@ def target_from(options: dict[str, Any]) -> Target:
         threads=options["threads"],
         precision=options.get("precision") or Precision.INT8,
         statistic=options.get("statistic") or Statistic.MEDIAN,
+    )
+
+
+def images_from(options: dict[str, Any], progress: Progress) -> ImageData:
+    """The images of ``--data`` at ``--resolution``."""
+    from edgewidth.training.data import load_images  # noqa: PLC0415  help stays instant
+
+    return load_images(
+        options["data"], resolution=options["resolution"], seed=options.get("seed", 0), progress=progress
+    )
+
+
+def space_from(options: dict[str, Any], data: ImageData) -> SearchSpace:
+    """The search space that ``network_options`` describe, for these images."""
+    from edgewidth.network.families import search_space  # noqa: PLC0415  help stays instant
+
+    return search_space(
+        options["network"],
+        resolution=data.resolution,
+        in_channels=data.in_channels,
+        num_classes=len(data.class_names),
+        min_width=options["min_width"],
+        max_width=options["max_width"],
+        levels=options["levels"],
+        divisor=options["divisor"],
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from edgewidth.records.measurement import Precision
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from edgewidth.records.measurement import Precision
 
 
 class RunFolder(NamedTuple):
@@ -93,3 +93,11 @@ class RunFolder(NamedTuple):
     def model(self, precision: Precision, suffix: str) -> Path:
         """An exported artifact; ``suffix`` is ``.tflite`` or ``.onnx``."""
         return self.path / f"model_{precision}{suffix}"
+
+    @property
+    def results(self) -> tuple[Path, ...]:
+        """Everything that stages write and can write again; the raw measurements are not among it."""
+        models = [self.model(precision, suffix) for precision in Precision for suffix in (".tflite", ".onnx")]
+        single = (self.run, self.table, self.supernet, self.losses, self.training_log, self.search, self.weights)
+        last = (self.finetune_log, self.labels, self.artifacts, self.validation, self.report_json, self.report_html)
+        return (*single, *last, *models, self.checkpoints)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from edgewidth.records.base import Record
+
+
+Suffix = Literal[".tflite", ".onnx"]
+"""File name suffix of an artifact."""
 
 
 class Runtime(StrEnum):
@@ -19,7 +23,7 @@ class Runtime(StrEnum):
     BENCHMARK_MODEL = "benchmark_model"
 
     @property
-    def suffix(self) -> str:
+    def suffix(self) -> Suffix:
         """The file name suffix of the artifacts it loads."""
         return ".onnx" if self is Runtime.ONNXRUNTIME else ".tflite"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgewidth.errors import InputError
-from edgewidth.records.measurement import Precision, Runtime, Statistic
+from edgewidth.records.measurement import Precision, Runtime, Statistic, Suffix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ class Target:
     statistic: Statistic = Statistic.MEDIAN
 
     @property
-    def suffix(self) -> str:
+    def suffix(self) -> Suffix:
         """The file name suffix of what its runtime executes."""
         return self.runtime.suffix
 

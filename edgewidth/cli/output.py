@@ -1,0 +1,185 @@
+"""How verbs print: JSON or a table on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from edgewidth.records.artifact import Artifact
+    from edgewidth.records.folder import RunFolder
+    from edgewidth.records.losses import UnaryLosses
+    from edgewidth.records.measurement import LatencyEstimate, MeasurementWarning
+    from edgewidth.records.report import Measured, Report
+    from edgewidth.records.search import SearchResult
+    from edgewidth.records.table import LatencyTable, TableQuality
+    from edgewidth.records.validation import ValidationReport
+    from edgewidth.stages.fleet import ProfileOutcome
+
+
+def print_json(content: Any) -> None:
+    """The one JSON document that ``--json`` promises."""
+    click.echo(json.dumps(content, indent=1, allow_nan=False))
+
+
+def print_table(table: Table) -> None:
+    """A table for a person; as wide as it needs where nobody looks at a terminal."""
+    console = Console(highlight=False)
+    console.print(table, soft_wrap=not console.is_terminal)
+
+
+def say_warnings(warnings: Iterable[MeasurementWarning]) -> None:
+    """Each warning with its remedy, on standard error."""
+    for warning in sorted(warnings, key=lambda warning: warning.code):
+        click.echo(f"Warning: {warning.message}", err=True)
+        click.echo(f"  → {warning.remedy}", err=True)
+
+
+def print_report(report: Report, folder: RunFolder) -> None:
+    """The summary of a run: the verdict, the device, the widths beside the uniform ones, latency, accuracy."""
+    click.echo(f"{report.verdict.capitalize()}: {report.summary}")
+    if report.device:
+        setting = report.device.setting
+        click.echo(f"Device: {setting.device} ({setting.hardware}), {setting.runtime} {setting.runtime_version}, ")
+        click.echo(f"        {setting.precision}, {setting.threads} thread(s), clock {setting.clock}")
+    if report.widths:
+        click.echo("")
+        print_table(_widths(report))
+    if report.candidates:
+        click.echo("")
+        print_table(_candidates(report))
+    if report.predicted and report.measured:
+        click.echo(
+            f"\nLatency ({report.measured.statistic}): predicted {report.predicted.value_ms:.4g} ms, "
+            f"measured {_interval(report.measured)}"
+        )
+    if report.artifacts:
+        click.echo("")
+        print_artifacts(report.artifacts, folder)
+    say_warnings(report.warnings)
+    click.echo(f"\nThe report is {folder.report_html}")
+
+
+def print_artifacts(artifacts: Sequence[Artifact], folder: RunFolder) -> None:
+    """Every exported file with its accuracy as its own runtime computes it."""
+    table = Table("file", "size", "top-1", "agrees with torch", box=None)
+    for artifact in artifacts:
+        table.add_row(
+            str(folder.path / artifact.file),
+            f"{artifact.size_bytes / 1e6:.2f} MB",
+            f"{artifact.top1_percent:.2f} %",
+            f"{artifact.agreement_percent:.2f} %",
+        )
+    print_table(table)
+
+
+def print_validation(validation: ValidationReport) -> None:
+    """One file's latency, and the verdict where there is a budget."""
+    setting = validation.setting
+    where = f"{setting.device}, {setting.runtime} {setting.runtime_version}, {setting.threads} thread(s)"
+    click.echo(f"{validation.file}: {validation.estimate.statistic} {_interval(validation.estimate)} on {where}")
+    if validation.budget is not None:
+        used = 100 * validation.estimate.value_ms / validation.budget.latency_ms
+        verdict = "Within" if validation.within_budget else "Over"
+        click.echo(f"{verdict} the budget of {validation.budget}: {used:.1f} % of it.")
+
+
+def print_quality(outcome: ProfileOutcome) -> None:
+    """How profiling one device ended."""
+    if outcome.quality is None:
+        click.echo(f"{outcome.device}: {outcome.error}", err=True)
+        if outcome.remedy:
+            click.echo(f"  → {outcome.remedy}", err=True)
+        return
+    click.echo(f"{outcome.device}: {_describe_quality(outcome.quality)}")
+    click.echo(f"  uniform 1.0: {outcome.uniform_ms:.4g} ms; smallest: {outcome.smallest_ms:.4g} ms")
+    click.echo(f"  {outcome.quality.verdict}")
+    click.echo(f"  {outcome.table}")
+
+
+def print_entries(latency_table: LatencyTable) -> None:
+    """A latency table: what it belongs to, how good it is, what each layer needs at its narrowest and widest."""
+    setting = latency_table.setting
+    click.echo(
+        f"{setting.device} ({setting.hardware}), {setting.runtime} {setting.runtime_version}, {setting.precision}, "
+        f"{setting.threads} thread(s), clock {setting.clock}, {latency_table.statistic}"
+    )
+    click.echo(_describe_quality(latency_table.quality))
+    click.echo(f"{latency_table.quality.verdict}\n")
+    table = Table("layer", "depends on", "narrowest", "widest", box=None)
+    for entry in latency_table.entries:
+        flat = [value for row in entry.values_ms for value in row]
+        table.add_row(entry.layer, ", ".join(entry.scope) or "–", f"{flat[0]:.4g} ms", f"{flat[-1]:.4g} ms")
+    table.add_row("everything else", "–", f"{latency_table.offset_ms:.4g} ms", f"{latency_table.offset_ms:.4g} ms")
+    print_table(table)
+
+
+def print_losses(losses: UnaryLosses, path: Path) -> None:
+    """What each variable costs at its narrowest, and how well the losses predict."""
+    quality = losses.quality
+    click.echo(
+        f"On {quality.held_out} held-out configurations: rank correlation {quality.spearman:.3f}, R² {quality.r2:.3f}."
+    )
+    table = Table("width variable", "loss at its narrowest", box=None)
+    for variable in losses.variables:
+        table.add_row(variable.variable, f"{variable.values[0]:+.4f} ± {variable.standard_errors[0]:.4f}")
+    print_table(table)
+    click.echo(str(path))
+
+
+def print_search(result: SearchResult, path: Path) -> None:
+    """The choice beside what the baselines would have chosen."""
+    click.echo(f"Budget {result.budget}")
+    table = Table("method", "predicted", "excess loss", "widths", box=None)
+    for name, choice in {"exact": result.chosen, **result.baselines}.items():
+        table.add_row(name, f"{choice.predicted_ms:.4g} ms", f"{choice.predicted_loss:.4f}", str(choice.config))
+    print_table(table)
+    click.echo(
+        f"No configuration within the budget is better by more than {result.certificate.gap:.2g} under these numbers."
+    )
+    click.echo(str(path))
+
+
+def _widths(report: Report) -> Table:
+    table = Table("width variable", "layers", "chosen", "uniform in the budget", "uniform 1.0", box=None)
+    for row in report.widths:
+        uniform = "–" if row.uniform is None else str(row.uniform)
+        end = f" ({row.at_end})" if row.at_end else ""
+        table.add_row(row.variable, ", ".join(row.layers), f"{row.chosen}{end}", uniform, str(row.uniform_full))
+    return table
+
+
+def _candidates(report: Report) -> Table:
+    table = Table("method", "predicted", "measured", "excess loss", "MACs", "parameters", box=None)
+    for row in report.candidates:
+        table.add_row(
+            row.method,
+            _milliseconds(row.predicted_ms),
+            _milliseconds(row.measured_ms),
+            "–" if row.predicted_loss is None else f"{row.predicted_loss:.4f}",
+            f"{row.macs / 1e6:.1f} M",
+            f"{row.parameters / 1e6:.2f} M",
+        )
+    return table
+
+
+def _milliseconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g} ms"
+
+
+def _interval(estimate: LatencyEstimate | Measured) -> str:
+    return f"{estimate.value_ms:.4g} ms (95 % interval {estimate.low_ms:.4g} to {estimate.high_ms:.4g})"
+
+
+def _describe_quality(quality: TableQuality) -> str:
+    return (
+        f"{quality.fitted} networks fitted; on {quality.held_out} others the error is {quality.mape_percent:.2f} % "
+        f"(worst {quality.worst_percent:.1f} %, noise {quality.noise_percent:.1f} %)."
+    )

@@ -1,0 +1,82 @@
+"""``edgewidth run``: the main job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgewidth.cli.options import (
+    budget_option,
+    data_option,
+    device_options,
+    force_option,
+    images_from,
+    json_option,
+    network_options,
+    plan_options,
+    precision_option,
+    profile_plan,
+    recipe_option,
+    seed_option,
+    space_from,
+    statistic_option,
+    target_from,
+)
+from edgewidth.cli.output import print_json, print_report
+from edgewidth.cli.progress import TerminalProgress
+
+OVER_BUDGET = 1
+
+
+@click.command("run")
+@device_options
+@data_option
+@budget_option
+@statistic_option
+@precision_option
+@network_options
+@recipe_option
+@plan_options
+@seed_option
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("edgewidth-run"),
+    show_default=True,
+    help="Run folder; the same command goes on where it stopped.",
+)
+@force_option
+@json_option
+def command(out: Path, force: bool, as_json: bool, **options: Any) -> int:
+    """Everything: measure the device, train, search, refine, finetune, export, validate, report.
+
+    Without any option it does all of it on the handwritten digits that come with scikit-learn, on this machine.
+    """
+    from edgewidth.stages.folder import locked  # noqa: PLC0415  help stays instant
+    from edgewidth.stages.request import make_request  # noqa: PLC0415
+    from edgewidth.stages.run import Job, run  # noqa: PLC0415
+    from edgewidth.training.recipes import load_recipe  # noqa: PLC0415
+
+    progress = TerminalProgress()
+    target = target_from(options)
+    with locked(out) as folder:
+        data = images_from(options, progress)
+        recipe = load_recipe(options["recipe"])
+        request = make_request(
+            target,
+            space_from(options, data),
+            data,
+            recipe,
+            budget=options["budget"],
+            seed=options["seed"],
+            out=str(out),
+        )
+        job = Job(request, target, data, recipe, profile_plan(options))
+        report = run(job, folder, force=force, progress=progress)
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+    else:
+        print_report(report, folder)
+    return 0 if report.verdict == "within budget" else OVER_BUDGET

@@ -1,0 +1,113 @@
+"""A device ready to measure variants of one search space: what profiling and refining stand on."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from edgewidth.devices.campaign import Model, measure
+from edgewidth.devices.device import open_device
+from edgewidth.devices.estimate import estimate, visits
+from edgewidth.devices.policy import Policy
+from edgewidth.devices.store import MeasurementStore
+from edgewidth.errors import MismatchError
+from edgewidth.export.variants import VariantFactory
+from edgewidth.progress import SILENT, Progress
+from edgewidth.records.network import ChannelConfig
+from edgewidth.stages.cache import cache_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from edgewidth.devices.device import Device
+    from edgewidth.records.folder import RunFolder
+    from edgewidth.records.measurement import LatencyEstimate, MeasurementWarning, Setting, Statistic
+    from edgewidth.records.network import SearchSpace
+    from edgewidth.records.table import LatencyTable, Visits
+    from edgewidth.stages.target import Target
+
+
+def measured_visits(
+    store: MeasurementStore, setting: Setting, space: SearchSpace, statistic: Statistic
+) -> dict[ChannelConfig, Visits]:
+    """Everything a store holds of a search space in one setting, by configuration."""
+    found = {}
+    for key, blocks in store.blocks(setting).items():
+        fingerprint, _, text = key.partition(":")
+        if fingerprint == space.fingerprint:
+            config = ChannelConfig.parse(text)
+            found[config] = visits(config, blocks, statistic)
+    return found
+
+
+@dataclass
+class Bench:
+    """An open device, the store it fills, and the factory of the variants it measures."""
+
+    device: Device
+    target: Target
+    setting: Setting
+    space: SearchSpace
+    store: MeasurementStore
+    factory: VariantFactory
+    progress: Progress = SILENT
+    warnings: set[MeasurementWarning] = field(default_factory=set)
+
+    def measure(self, configs: Iterable[ChannelConfig], policy: Policy | None = None) -> None:
+        """Visit every configuration as often as the policy asks; visits that the store has count."""
+        models = [
+            Model(self._key(config), partial(self.factory.variant, config), self.target.suffix)
+            for config in dict.fromkeys(configs)
+        ]
+        self.warnings.update(
+            measure(self.device, self.setting, models, self.store, policy=policy or Policy(), progress=self.progress)
+        )
+
+    def visits(self) -> dict[ChannelConfig, Visits]:
+        """Every configuration of this space that the store holds for this setting."""
+        return measured_visits(self.store, self.setting, self.space, self.target.statistic)
+
+    def estimate(self, config: ChannelConfig) -> LatencyEstimate:
+        """What a configuration's visits amount to."""
+        return estimate(self.store.blocks(self.setting)[self._key(config)], self.target.statistic)
+
+    def check_table(self, table: LatencyTable) -> None:
+        """Hold a table against this device and space.
+
+        Raises:
+            MismatchError: It was fitted to other measurements: another device, runtime, version, space …
+        """
+        differences = self.setting.differences(table.setting)
+        if table.space.fingerprint != self.space.fingerprint:
+            differences.append(f"search space: {self.space.fingerprint} here, {table.space.fingerprint} there")
+        if table.statistic != self.target.statistic:
+            differences.append(f"statistic: {self.target.statistic} here, {table.statistic} there")
+        if differences:
+            raise MismatchError(
+                f"The latency table belongs to other measurements: {'; '.join(differences)}.",
+                remedy="Profile again in another --out, or with --force.",
+            )
+
+    def _key(self, config: ChannelConfig) -> str:
+        # The fingerprint keeps configurations of different spaces apart in one store.
+        return f"{self.space.fingerprint}:{config}"
+
+
+@contextmanager
+def open_bench(
+    target: Target, space: SearchSpace, folder: RunFolder, *, progress: Progress = SILENT
+) -> Iterator[Bench]:
+    """Reach the device and prepare to measure variants of ``space`` on it.
+
+    Raises:
+        DeviceError: The device cannot be used as it is; TransientDeviceError: it may on another try.
+    """
+    with (
+        open_device(target.profile, progress=progress) as device,
+        MeasurementStore(folder.measurements) as store,
+    ):
+        setting = device.setting(target.runtime, target.precision, target.threads)
+        factory = VariantFactory(space, target.precision, target.suffix, cache_folder(), progress=progress)
+        yield Bench(device, target, setting, space, store, factory, progress)

@@ -1,0 +1,86 @@
+"""Profiling one device or several side by side; one that fails does not stop the others."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from edgewidth.errors import EdgewidthError
+from edgewidth.records.base import Record
+from edgewidth.records.measurement import MeasurementWarning, Setting
+from edgewidth.records.table import LatencyTable, TableQuality
+from edgewidth.stages.bench import open_bench
+from edgewidth.stages.folder import locked
+from edgewidth.stages.profile import ProfilePlan, profile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from edgewidth.progress import Progress
+    from edgewidth.records.network import SearchSpace
+    from edgewidth.stages.target import Target
+
+
+class ProfileOutcome(Record):
+    """What profiling one device came to."""
+
+    device: str
+    table: str | None = None
+    """The path of its table; None where it failed."""
+    setting: Setting | None = None
+    quality: TableQuality | None = None
+    uniform_ms: float | None = None
+    """The measured latency of the uniform 1.0 network."""
+    smallest_ms: float | None = None
+    warnings: tuple[MeasurementWarning, ...] = ()
+    error: str | None = None
+    remedy: str | None = None
+    exit_code: int = 0
+
+
+def profile_devices(
+    targets: Sequence[Target],
+    space: SearchSpace,
+    out: Path,
+    *,
+    plan: ProfilePlan,
+    seed: int,
+    force: bool,
+    progress: Progress,
+) -> list[ProfileOutcome]:
+    """Measure every target and fit its table; with several, each in the folder ``out/<device>``.
+
+    Raises:
+        EdgewidthError: With one target, as it is; with several, a failure is in its outcome.
+    """
+    if len(targets) == 1:
+        return [_profile(targets[0], space, out, plan, seed, force=force, progress=progress)]
+
+    def attempt(target: Target) -> ProfileOutcome:
+        name = target.profile.name
+        try:
+            return _profile(target, space, out / name, plan, seed, force=force, progress=progress)
+        except EdgewidthError as error:
+            return ProfileOutcome(device=name, error=error.message, remedy=error.remedy, exit_code=error.exit_code)
+
+    with ThreadPoolExecutor(len(targets)) as pool:
+        return list(pool.map(attempt, targets))
+
+
+def _profile(
+    target: Target, space: SearchSpace, out: Path, plan: ProfilePlan, seed: int, *, force: bool, progress: Progress
+) -> ProfileOutcome:
+    with locked(out) as folder, open_bench(target, space, folder, progress=progress) as bench:
+        if folder.table.exists() and not force:
+            bench.check_table(LatencyTable.read(folder.table))
+        table = profile(bench, folder, plan=plan, seed=seed)
+        return ProfileOutcome(
+            device=target.profile.name,
+            table=str(folder.table),
+            setting=bench.setting,
+            quality=table.quality,
+            uniform_ms=bench.estimate(space.uniform(1.0)).value_ms,
+            smallest_ms=bench.estimate(space.smallest).value_ms,
+            warnings=tuple(sorted(bench.warnings, key=lambda warning: warning.code)),
+        )

@@ -1,0 +1,89 @@
+"""A run folder belongs to one request and to one program at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from edgewidth.errors import InputError, MismatchError
+from edgewidth.records.folder import RunFolder
+from edgewidth.records.run import RunRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_MEANT = ("space", "data", "device", "runtime", "precision", "threads", "budget", "statistic", "recipe", "seed")
+"""What makes two requests the same run; the command's wording and package versions may differ."""
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[RunFolder]:
+    """The folder, made if it is missing, for this program alone.
+
+    Raises:
+        InputError: It cannot be made or written, or another edgewidth is at work in it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = (path / ".lock").open("w")
+    except OSError as error:
+        raise InputError(
+            f"The run folder {path} cannot be written: {error.strerror}.", remedy="Choose another --out."
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(
+                f"Another edgewidth is at work in {path}.", remedy="Wait for it, or choose another --out."
+            ) from error
+        yield RunFolder(path)
+
+
+def claim(folder: RunFolder, request: RunRequest, *, force: bool) -> None:
+    """Make the folder this request's: written down in ``run.json``, or the same as what stands there.
+
+    Raises:
+        MismatchError: It holds another run and ``force`` is not set.
+    """
+    if folder.run.exists():
+        if not force:
+            differences = _differences(request, RunRequest.read(folder.run))
+            if differences:
+                raise MismatchError(
+                    f"{folder.path} holds another run: {'; '.join(differences)}.",
+                    remedy="Choose another --out, or --force to start again over it.",
+                )
+            return
+        # The raw measurements stay: they are keyed by what they are of.
+        remove(*folder.results)
+    request.write(folder.run)
+
+
+def remove(*paths: Path) -> None:
+    """Remove what a stage wrote so that it is done again."""
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _differences(asked: RunRequest, found: RunRequest) -> list[str]:
+    return [
+        f"{name} was {_brief(getattr(found, name))}, now {_brief(getattr(asked, name))}"
+        for name in _MEANT
+        if getattr(asked, name) != getattr(found, name)
+    ]
+
+
+def _brief(value: object) -> str:
+    from edgewidth.records.network import SearchSpace  # noqa: PLC0415
+    from edgewidth.records.run import DataFacts  # noqa: PLC0415
+
+    if isinstance(value, SearchSpace):
+        return f"{value.network.family} at {value.network.resolution} px ({value.fingerprint})"
+    return value.source if isinstance(value, DataFacts) else str(value)

@@ -1,0 +1,119 @@
+"""The first stage: measure variants on the device and fit its latency table."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgewidth.devices.store import MeasurementStore
+from edgewidth.errors import FileError
+from edgewidth.latency.design import first_configs, held_out_configs, next_configs
+from edgewidth.latency.fit import fit_table
+from edgewidth.records.table import LatencyTable
+from edgewidth.stages.bench import measured_visits
+
+if TYPE_CHECKING:
+    from edgewidth.records.folder import RunFolder
+    from edgewidth.records.network import ChannelConfig
+    from edgewidth.stages.bench import Bench
+
+
+@dataclass(frozen=True)
+class ProfilePlan:
+    """How much to measure. Profiling ends when the held-out error is met, or the time or the networks are up."""
+
+    first: int = 32
+    """Networks before the first fit, beside the held-out ones."""
+    step: int = 12
+    """Networks between one fit and the next."""
+    most: int = 120
+    held_out: int = 16
+    target_error_percent: float = 3.0
+    time_budget_s: float = 600.0
+
+
+def profile(
+    bench: Bench,
+    folder: RunFolder,
+    *,
+    plan: ProfilePlan | None = None,
+    seed: int = 0,
+    prior: LatencyTable | None = None,
+) -> LatencyTable:
+    """Measure and fit until the plan is met; writes ``table.json`` and goes on from what the store holds.
+
+    Raises:
+        DeviceError, TransientDeviceError: What was measured until then stays in the store.
+    """
+    plan = plan or ProfilePlan()
+    started = time.monotonic()
+    rng = np.random.default_rng(seed)
+    space, progress = bench.space, bench.progress
+    held_out = held_out_configs(space, plan.held_out, rng)
+    # The budget may be a share of the uniform network, and an infeasible one is told by the smallest.
+    fixed = [space.uniform(1.0), space.smallest, space.largest]
+    configs = list(dict.fromkeys([*fixed, *first_configs(space, plan.first - len(fixed), rng)]))
+    bench.measure([*held_out, *configs])
+    while True:
+        table = fit_measured(bench, held_out, prior=prior)
+        table.write(folder.table)
+        reason = _why_stop(plan, table, len(configs), time.monotonic() - started)
+        if reason:
+            progress.say(f"Latency table: {reason}. {table.quality.verdict}")
+            return table
+        new = next_configs(table, plan.step, rng, exclude={*configs, *held_out})
+        configs += new
+        bench.measure(new)
+
+
+def fit_measured(bench: Bench, held_out: list[ChannelConfig], *, prior: LatencyTable | None = None) -> LatencyTable:
+    """The table of all that the store holds, ``held_out`` kept apart."""
+    visits = bench.visits()
+    kept_apart = set(held_out)
+    return fit_table(
+        bench.space,
+        bench.setting,
+        bench.target.statistic,
+        [v for config, v in visits.items() if config not in kept_apart],
+        [v for config, v in visits.items() if config in kept_apart],
+        prior=prior,
+    )
+
+
+def refit(folder: RunFolder) -> LatencyTable:
+    """Fit the table of a run folder again, to everything that its store holds in the same setting.
+
+    The same configurations are held out. Needs no device; writes ``table.json``.
+
+    Raises:
+        FileError: The folder has no table or no measurements.
+    """
+    old = LatencyTable.read(folder.table)
+    if not folder.measurements.exists():
+        raise FileError(f"There are no measurements in {folder.path}.")
+    held_out = {held.config for held in old.held_out}
+    with MeasurementStore(folder.measurements) as store:
+        visits = measured_visits(store, old.setting, old.space, old.statistic)
+    table = fit_table(
+        old.space,
+        old.setting,
+        old.statistic,
+        [v for config, v in visits.items() if config not in held_out],
+        [v for config, v in visits.items() if config in held_out],
+    )
+    table.write(folder.table)
+    return table
+
+
+def _why_stop(plan: ProfilePlan, table: LatencyTable, networks: int, elapsed_s: float) -> str | None:
+    error = table.quality.mape_percent
+    if error <= plan.target_error_percent:
+        return f"the held-out error of {error:.1f} % meets the {plan.target_error_percent:g} % asked for"
+    if elapsed_s >= plan.time_budget_s:
+        return f"the time is up at a held-out error of {error:.1f} %"
+    if networks + plan.step > plan.most:
+        return f"{networks} networks are measured, at a held-out error of {error:.1f} %"
+    return None

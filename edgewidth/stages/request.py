@@ -1,0 +1,62 @@
+"""What is asked of a run, written so that it can be asked again."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shlex
+from typing import TYPE_CHECKING
+
+from edgewidth.records.run import RunRequest
+
+if TYPE_CHECKING:
+    from edgewidth.records.budget import BudgetRequest
+    from edgewidth.records.network import SearchSpace
+    from edgewidth.stages.target import Target
+    from edgewidth.training.data import ImageData
+    from edgewidth.training.recipes import Recipe
+
+_PACKAGES = ("edgewidth", "torch", "tensorflow", "ai-edge-litert", "ai-edge-quantizer", "onnx", "onnxruntime", "numpy")
+
+
+def make_request(
+    target: Target, space: SearchSpace, data: ImageData, recipe: Recipe, *, budget: BudgetRequest, seed: int, out: str
+) -> RunRequest:
+    """The contents of ``run.json``; ``out`` is the folder as the user named it."""
+    from edgewidth.training.data import data_facts  # noqa: PLC0415  a light module in a heavy room
+
+    options = {
+        "--device": target.profile.name,
+        "--data": data.source,
+        "--budget": str(budget),
+        "--statistic": target.statistic,
+        "--precision": target.precision,
+        "--runtime": target.runtime,
+        "--threads": target.threads,
+        "--network": space.network.family,
+        "--resolution": space.network.resolution,
+        "--recipe": recipe.name,
+        "--seed": seed,
+        "--out": out,
+    }
+    words = [word for option, value in options.items() for word in (option, str(value))]
+    return RunRequest(
+        space=space,
+        data=data_facts(data),
+        device=target.profile.name,
+        runtime=target.runtime,
+        precision=target.precision,
+        threads=target.threads,
+        budget=budget,
+        statistic=target.statistic,
+        recipe=recipe.name,
+        seed=seed,
+        command=shlex.join(["edgewidth", "run", *words]),
+        versions={name: version for name in _PACKAGES if (version := _version(name))},
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

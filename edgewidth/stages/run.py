@@ -1,0 +1,126 @@
+"""The main job: every stage in turn, each from the files of those before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgewidth.progress import SILENT, Progress
+from edgewidth.records.losses import UnaryLosses
+from edgewidth.records.search import SearchResult
+from edgewidth.records.table import LatencyTable
+from edgewidth.stages.bench import Bench, open_bench
+from edgewidth.stages.export import export
+from edgewidth.stages.finetune import finetune
+from edgewidth.stages.folder import claim
+from edgewidth.stages.profile import ProfilePlan, profile
+from edgewidth.stages.refine import RefinePlan, refine
+from edgewidth.stages.report import report
+from edgewidth.stages.search import infeasible
+from edgewidth.stages.train import train
+from edgewidth.stages.validate import validate
+
+if TYPE_CHECKING:
+    from edgewidth.records.budget import Budget
+    from edgewidth.records.folder import RunFolder
+    from edgewidth.records.report import Report
+    from edgewidth.records.run import RunRequest
+    from edgewidth.stages.target import Target
+    from edgewidth.training.data import ImageData
+    from edgewidth.training.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run needs beside its request: the things themselves."""
+
+    request: RunRequest
+    target: Target
+    data: ImageData
+    recipe: Recipe
+    profile_plan: ProfilePlan | None = None
+    refine_plan: RefinePlan | None = None
+
+
+def run(job: Job, folder: RunFolder, *, force: bool = False, progress: Progress = SILENT) -> Report:
+    """Measure, train, search, refine, finetune, export, validate, report; what is done already is not done again.
+
+    The device is measured before anything is trained, so that an infeasible budget is told at once.
+
+    Raises:
+        MismatchError: The folder holds another run.
+        InfeasibleBudgetError: No configuration is fast enough.
+        EdgewidthError: As the stages raise.
+    """
+    claim(folder, job.request, force=force)
+    space, seed = job.request.space, job.request.seed
+    with open_bench(job.target, space, folder, progress=progress) as bench:
+        table = _table(job, bench, folder)
+        budget = resolve_budget(job.request, bench)
+    losses = (
+        UnaryLosses.read(folder.losses)
+        if folder.losses.exists()
+        else train(space, job.data, job.recipe, folder, seed=seed, progress=progress)
+    )
+    result = _search(job, table, losses, budget, folder, progress)
+    _network(job, result, folder, progress)
+    if not folder.validation.exists():
+        artifact = folder.model(job.target.precision, job.target.suffix)
+        validation = validate(artifact, job.target, budget=budget, measurements=folder.measurements, progress=progress)
+        validation.write(folder.validation)
+    return report(folder)
+
+
+def resolve_budget(request: RunRequest, bench: Bench) -> Budget:
+    """The budget in milliseconds, by the uniform 1.0 network's own measurement.
+
+    Raises:
+        InfeasibleBudgetError: Even the smallest configuration measured over it.
+    """
+    space = request.space
+    budget = request.budget.resolve(bench.estimate(space.uniform(1.0)).value_ms, request.statistic)
+    smallest = bench.estimate(space.smallest)
+    if smallest.low_ms > budget.latency_ms:
+        raise infeasible(budget, smallest.value_ms, "measured")
+    bench.progress.say(f"The budget is {budget}.")
+    return budget
+
+
+def _table(job: Job, bench: Bench, folder: RunFolder) -> LatencyTable:
+    if not folder.table.exists():
+        return profile(bench, folder, plan=job.profile_plan, seed=job.request.seed)
+    table = LatencyTable.read(folder.table)
+    bench.check_table(table)
+    return table
+
+
+def _search(
+    job: Job, table: LatencyTable, losses: UnaryLosses, budget: Budget, folder: RunFolder, progress: Progress
+) -> SearchResult:
+    if folder.search.exists():
+        return SearchResult.read(folder.search)
+    with open_bench(job.target, job.request.space, folder, progress=progress) as bench:
+        return refine(bench, table, losses, budget, folder, plan=job.refine_plan)
+
+
+def _network(job: Job, result: SearchResult, folder: RunFolder, progress: Progress) -> None:
+    if folder.artifacts.exists():
+        return
+    from edgewidth.training.weights import load_plain  # noqa: PLC0415  torch loads when it is needed
+
+    space, seed = job.request.space, job.request.seed
+    network = (
+        load_plain(folder.weights)
+        if folder.weights.exists()
+        else finetune(
+            space,
+            result.chosen.config,
+            job.data,
+            job.recipe,
+            folder,
+            supernet=folder.supernet,
+            seed=seed,
+            progress=progress,
+        )
+    )
+    export(network, job.data, folder, seed=seed, progress=progress)

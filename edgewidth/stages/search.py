@@ -1,0 +1,186 @@
+"""The stage that chooses: latency table and unary losses become a problem of numbers, its solution a result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgewidth.errors import InfeasibleBudgetError, MismatchError
+from edgewidth.latency.factors import latency_factors
+from edgewidth.latency.predict import Predictor
+from edgewidth.records.network import ChannelConfig
+from edgewidth.records.search import Certificate, Choice, FrontierPoint, SearchResult
+from edgewidth.search.exact import fastest, solve
+from edgewidth.search.greedy import greedy
+from edgewidth.search.lagrangian import lagrangian
+from edgewidth.search.problem import Factor, InfeasibleError, Problem
+from edgewidth.search.uniform import uniform
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgewidth.records.budget import Budget, BudgetRequest
+    from edgewidth.records.losses import UnaryLosses
+    from edgewidth.records.network import SearchSpace
+    from edgewidth.records.table import LatencyTable
+    from edgewidth.search.frontier import Frontier
+
+ALTERNATIVES = 16
+"""How many of the next best configurations are kept."""
+FRONTIER_POINTS = 200
+"""The frontier has thousands; so many are enough to draw it and to choose from it."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A table and losses of one search space: everything that a search stands on.
+
+    Raises:
+        MismatchError: They are of different search spaces.
+    """
+
+    table: LatencyTable
+    losses: UnaryLosses
+
+    def __post_init__(self) -> None:
+        if self.table.space.fingerprint != self.losses.space.fingerprint:
+            raise MismatchError(
+                "The latency table and the losses are of different search spaces "
+                f"({self.table.space.fingerprint} and {self.losses.space.fingerprint}).",
+                remedy="Make both with the same --network, --resolution, widths and data.",
+            )
+
+    @cached_property
+    def problem(self) -> Problem:
+        """Its numbers."""
+        index = {variable.name: i for i, variable in enumerate(self.table.space.variables)}
+        factors = [Factor((), np.array(self.losses.offset))]
+        factors += [Factor((index[v.variable],), np.array(v.values)) for v in self.losses.variables]
+        factors += [
+            Factor((index[p.variables[0]], index[p.variables[1]]), np.array(p.values)) for p in self.losses.pairs
+        ]
+        latency = latency_factors(self.table)
+        return Problem(
+            sizes=tuple(len(variable.choices) for variable in self.table.space.variables),
+            losses=tuple(factors),
+            latencies=(Factor((), np.array(latency.offset_ms)), *(Factor(*factor) for factor in latency.factors)),
+        )
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """Predicts latencies with their intervals."""
+        return Predictor(self.table)
+
+    def choices(self, configs: Sequence[ChannelConfig]) -> list[Choice]:
+        """Configurations with what is predicted of them."""
+        latency = self.predictor.predict(configs)
+        losses = self.problem.loss(np.array([self.table.space.indices(config) for config in configs], dtype=np.intp))
+        rows = zip(configs, latency.mean_ms, latency.low_ms, latency.high_ms, losses, strict=True)
+        return [
+            Choice(
+                config=config,
+                predicted_ms=float(ms),
+                low_ms=float(low),
+                high_ms=float(high),
+                predicted_loss=float(loss),
+            )
+            for config, ms, low, high, loss in rows
+        ]
+
+
+def search(table: LatencyTable, losses: UnaryLosses, budget: Budget, *, within_ms: float | None = None) -> SearchResult:
+    """The best configuration within the budget with its certificate, the frontier, and what baselines would choose.
+
+    Args:
+        table: Predicts latencies.
+        losses: Predicts losses; of the same search space.
+        budget: What the result is for.
+        within_ms: What the prediction must stay within; None: the budget. Measurements may teach that the table
+            is a little too fast or too slow near the budget.
+
+    Raises:
+        MismatchError: Table and losses are of different spaces.
+        InfeasibleBudgetError: No configuration is predicted within the budget; the message has the fastest.
+    """
+    question = Question(table, losses)
+    problem, space = question.problem, table.space
+    within_ms = within_ms or budget.latency_ms
+    try:
+        solution = solve(problem, within_ms, count=1 + ALTERNATIVES)
+    except InfeasibleError as error:
+        raise infeasible(budget, fastest(problem).latency_ms, "predicted") from error
+    baselines = {
+        "uniform": uniform(problem, within_ms, [space.indices(config) for config in space.uniforms()]),
+        "greedy": greedy(problem, within_ms),
+        "lagrangian": lagrangian(problem, within_ms),
+    }
+    found = {name: space.config(point.assignment) for name, point in baselines.items() if point is not None}
+    best = space.config(solution.best.assignment)
+    others = [space.config(point.assignment) for point in solution.alternatives]
+    chosen, *rest = question.choices([best, *others, *found.values()])
+    return SearchResult(
+        space=space,
+        budget=budget,
+        chosen=chosen,
+        certificate=Certificate(**solution.certificate._asdict()),
+        frontier=_thinned(solution.frontier, space),
+        alternatives=tuple(rest[: len(others)]),
+        baselines=dict(zip(found, rest[len(others) :], strict=True)),
+    )
+
+
+def infeasible(budget: Budget, fastest_ms: float, how: str) -> InfeasibleBudgetError:
+    """The error that says how fast the fastest configuration is; ``how``: measured or predicted."""
+    return InfeasibleBudgetError(
+        f"No configuration meets the budget of {budget}: the fastest is {how} at {fastest_ms:.4g} ms.",
+        remedy="Raise --budget, lower --resolution or --min-width, or use more --threads.",
+    )
+
+
+def _thinned(frontier: Frontier, space: SearchSpace) -> tuple[FrontierPoint, ...]:
+    """At most ``FRONTIER_POINTS`` of the frontier, evenly spaced in latency, its ends among them."""
+    latencies = frontier.latencies_ms
+    even = np.linspace(latencies[0], latencies[-1], FRONTIER_POINTS)
+    kept = np.unique(np.searchsorted(latencies, even).clip(0, len(latencies) - 1))
+    return tuple(
+        FrontierPoint(
+            config=space.config(frontier.assignments[i]),
+            predicted_ms=float(latencies[i]),
+            predicted_loss=float(frontier.losses[i]),
+        )
+        for i in kept
+    )
+
+
+def table_budget(request: BudgetRequest, table: LatencyTable) -> Budget:
+    """The budget in milliseconds; a share is of the uniform 1.0 network as the table predicts it.
+
+    Profiling always measures that network, so the prediction is near its measurement.
+    """
+    uniform_ms = Predictor(table).predict([table.space.uniform(1.0)]).mean_ms[0]
+    return request.resolve(float(uniform_ms), table.statistic)
+
+
+def read_config(text: str, space: SearchSpace) -> ChannelConfig:
+    """A configuration as text, or the one that a ``search.json`` chose.
+
+    Raises:
+        InputError: Not widths joined by hyphens, or not in the space.
+        MismatchError: The search was in another space.
+    """
+    path = Path(text)
+    if path.suffix != ".json":
+        config = ChannelConfig.parse(text)
+        space.check(config)
+        return config
+    result = SearchResult.read(path)
+    if result.space.fingerprint != space.fingerprint:
+        raise MismatchError(
+            f"{path} chose in another search space ({result.space.fingerprint}, here {space.fingerprint}).",
+            remedy="Give the same --network, --resolution, widths and --data.",
+        )
+    return result.chosen.config

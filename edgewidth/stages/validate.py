@@ -1,0 +1,105 @@
+"""The stage that measures a model file, as it is, on the device, and holds it against a budget."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from edgewidth.devices.campaign import Model, measure
+from edgewidth.devices.device import open_device
+from edgewidth.devices.estimate import estimate
+from edgewidth.devices.policy import Policy
+from edgewidth.devices.store import MeasurementStore
+from edgewidth.errors import InputError
+from edgewidth.export.inspect import inspect_model
+from edgewidth.progress import SILENT, Progress
+from edgewidth.records.validation import ValidationReport
+
+if TYPE_CHECKING:
+    from edgewidth.devices.device import Device
+    from edgewidth.devices.profiles import DeviceProfile
+    from edgewidth.records.budget import Budget
+    from edgewidth.records.measurement import MeasurementWarning, Runtime
+    from edgewidth.stages.target import Target
+
+VISITS = 12
+"""Visits of the artifact at first; twice as many while the budget lies in its interval …"""
+EXTENSIONS = 2
+"""… so often at most."""
+
+
+def validate(
+    model: Path,
+    target: Target,
+    *,
+    budget: Budget | None = None,
+    measurements: Path | None = None,
+    device: Device | None = None,
+    progress: Progress = SILENT,
+) -> ValidationReport:
+    """Measure a ``.tflite`` or ``.onnx`` file; any one, also of another maker.
+
+    Args:
+        model: The file.
+        target: Where and how; its precision is replaced by the file's own.
+        budget: What it must not exceed; None: only measure.
+        measurements: The store to keep the raw values in; None: they are only in the report.
+        device: The device, where it is open already.
+        progress: Where to report to.
+
+    Raises:
+        FileError: Not a file of that kind.
+        InputError: The runtime does not execute this kind of file.
+        DeviceError, TransientDeviceError: The device failed.
+    """
+    inspected = inspect_model(model)
+    if inspected.suffix != target.suffix:
+        raise InputError(
+            f"{model} is a {inspected.suffix} file; the runtime {target.runtime} executes {target.suffix}.",
+            remedy="Choose the --runtime that executes it.",
+        )
+    content = model.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    with ExitStack() as stack:
+        device = device or stack.enter_context(open_device(target.profile, progress=progress))
+        measurements = measurements or Path(stack.enter_context(TemporaryDirectory())) / "measurements.sqlite"
+        store = stack.enter_context(MeasurementStore(measurements))
+        setting = device.setting(target.runtime, inspected.precision, target.threads)
+        models = [Model(digest, lambda: content, inspected.suffix)]
+
+        def visit(visits: int) -> tuple[MeasurementWarning, ...]:
+            return measure(device, setting, models, store, policy=Policy(rounds=visits), progress=progress)
+
+        warnings = visit(VISITS)
+        for extension in range(EXTENSIONS):
+            latency = estimate(store.blocks(setting)[digest], target.statistic)
+            if budget is None or not latency.low_ms <= budget.latency_ms <= latency.high_ms:
+                break
+            warnings = visit(VISITS * 2 ** (1 + extension))
+        blocks = store.blocks(setting)[digest]
+        latency = estimate(blocks, target.statistic)
+        return ValidationReport(
+            file=model.name,
+            sha256=digest,
+            size_bytes=len(content),
+            setting=setting,
+            facts=device.facts,
+            estimate=latency,
+            budget=budget,
+            within_budget=None if budget is None else latency.value_ms <= budget.latency_ms,
+            blocks=tuple(blocks),
+            warnings=warnings,
+        )
+
+
+def runtime_for(model: Path, profile: DeviceProfile) -> Runtime | None:
+    """The runtime of a profile that executes a file: its default one if that does; None if none does.
+
+    Raises:
+        FileError: Neither a ``.tflite`` nor an ``.onnx`` file.
+    """
+    suffix = inspect_model(model).suffix
+    return next((runtime for runtime in (profile.runtime, *profile.runtimes) if runtime.suffix == suffix), None)
