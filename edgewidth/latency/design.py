@@ -1,0 +1,210 @@
+"""Which configurations to measure: those that tell most about the latencies that will be asked for.
+
+Candidates are chosen one by one so that the average variance over target configurations falls most (Cohn's
+criterion; Cohn 1996, "Neural network exploration using optimal experiment design"). Before anything is
+measured, the variances are those of the prior with its typical strengths.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from edgewidth.latency.basis import nominal_work
+from edgewidth.latency.stored import cached_basis, model_of
+from edgewidth.latency.terms import choice_indices
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from edgewidth.latency.model import Model
+    from edgewidth.latency.terms import Floats, Ints
+    from edgewidth.records.network import ChannelConfig, SearchSpace
+    from edgewidth.records.table import LatencyTable
+
+_CANDIDATES = 600
+_TARGETS = 200
+_NEAR = 0.08
+"""How far from the budget a configuration may be predicted to be near it."""
+_NEAR_DRAWS = 20_000
+_FIRST_ERROR = 0.01
+"""Relative error of a measurement, before any is known."""
+
+
+def first_configs(space: SearchSpace, count: int, rng: np.random.Generator) -> list[ChannelConfig]:
+    """Distinct configurations to begin with: the smallest, the largest, and those that tell most.
+
+    Where ``count`` allows it, every width of every variable occurs. Fewer than ``count`` where the space has
+    no more.
+    """
+    basis = cached_basis(space)
+    pool, targets = _pool(space, _CANDIDATES, rng), _pool(space, _TARGETS, rng)
+    deviations = basis.typical[basis.group_of]
+
+    def relative(indices: Ints) -> Floats:
+        return basis.rows(indices) / nominal_work(basis.terms, indices)[:, None] * deviations
+
+    gain = _Gain(relative(pool), relative(targets), _FIRST_ERROR)
+    ends = [0, 1][:count]
+    for position in ends:
+        gain.choose(position)
+    chosen = ends + gain.best(count - len(ends), forbidden=set(ends))
+    covered = _covered(space, pool[chosen], fixed=len(ends))
+    return _filled([space.config(row) for row in covered], count, space, rng)
+
+
+def next_configs(
+    table: LatencyTable,
+    count: int,
+    rng: np.random.Generator,
+    *,
+    exclude: Collection[ChannelConfig],
+    near_ms: float | None = None,
+) -> list[ChannelConfig]:
+    """Distinct configurations that tell most beyond what the table was fitted to.
+
+    Args:
+        table: What is known.
+        count: How many; fewer come back where the space has no more.
+        rng: Draws the candidates.
+        exclude: Configurations that are not to be proposed, such as those measured or held out.
+        near_ms: A budget: candidates and targets are then those predicted within 8 % of it, as far as any are.
+    """
+    space, model = table.space, model_of(table)
+    pool, targets = _pool(space, _CANDIDATES, rng), _pool(space, _TARGETS, rng)
+    if near_ms is not None:
+        pool = _near(_pool(space, _NEAR_DRAWS, rng), model, near_ms, _CANDIDATES)
+        targets = pool[:_TARGETS]
+    deviations = np.sqrt(model.posterior.variances)
+
+    def relative(indices: Ints) -> Floats:
+        return model.basis.rows(indices) * (model.scale_ms / model.predict(indices))[:, None] * deviations
+
+    error = float(np.hypot(model.hyper.discrepancy, model.hyper.noise.visit))
+    gain = _Gain(relative(pool), relative(targets), error)
+    gain.know(model.posterior.rows * deviations, model.posterior.root)
+    excluded = set(exclude)
+    forbidden = {position for position, row in enumerate(pool) if space.config(row) in excluded}
+    chosen = gain.best(count, forbidden=forbidden)
+    return _filled([space.config(row) for row in pool[chosen]], count, space, rng, excluded)
+
+
+def held_out_configs(
+    space: SearchSpace, count: int, rng: np.random.Generator, *, exclude: Collection[ChannelConfig] = frozenset()
+) -> list[ChannelConfig]:
+    """Distinct configurations to judge a table by: half drawn uniformly, half spread from small to large.
+
+    Uniform draws alone would crowd at middle latencies; a budget is often elsewhere. ``exclude``: those
+    that are fitted.
+    """
+    drawn = [space.sample(rng) for _ in range(count - count // 2)]
+    spread = [space.config(row) for row in _levelled(space, count // 2, rng)]
+    return _filled(drawn + spread, count, space, rng, exclude)
+
+
+class _Gain:
+    """How much each candidate would tell of the targets.
+
+    Rows (·, columns) are scaled so that their products are prior covariances. Given ``k`` measurements these
+    are less by the products of the (k, candidates + targets) columns kept here.
+    """
+
+    def __init__(self, candidates: Floats, targets: Floats, error: float) -> None:
+        self._count = len(candidates)
+        self._rows = np.concatenate([candidates, targets])
+        self._columns = np.zeros((0, len(self._rows)))
+        self._variance = np.sum(candidates**2, axis=1)
+        self._cross = candidates @ targets.T
+        self._noise = error**2
+
+    def know(self, rows: Floats, root: Floats) -> None:
+        """Take measured configurations into account: their rows, and the Cholesky factor of their covariance."""
+        columns = solve_triangular(root, rows @ self._rows.T, lower=True)
+        self._explain(columns)
+
+    def choose(self, position: int) -> None:
+        """Take one candidate as measured."""
+        covariance = self._rows @ self._rows[position] - self._columns.T @ self._columns[:, position]
+        self._explain(covariance[None, :] / np.sqrt(max(covariance[position], 0.0) + self._noise))
+
+    def best(self, count: int, *, forbidden: Collection[int]) -> list[int]:
+        """Choose candidates one after the other; as many as there are."""
+        allowed = np.ones(self._count, dtype=bool)
+        allowed[list(forbidden)] = False
+        chosen = []
+        for _ in range(min(count, int(allowed.sum()))):
+            gains = np.sum(self._cross**2, axis=1) / (self._variance + self._noise)
+            position = int(np.argmax(np.where(allowed, gains, -1.0)))
+            self.choose(position)
+            allowed[position] = False
+            chosen.append(position)
+        return chosen
+
+    def _explain(self, columns: Floats) -> None:
+        ours, theirs = columns[:, : self._count], columns[:, self._count :]
+        self._columns = np.vstack([self._columns, columns])
+        self._variance = np.maximum(self._variance - np.sum(ours**2, axis=0), 0.0)
+        self._cross -= ours.T @ theirs
+
+
+def _pool(space: SearchSpace, count: int, rng: np.random.Generator) -> Ints:
+    """Distinct candidates as choice indices: the two ends, then uniform draws, levelled ones and corners."""
+    ends = choice_indices(space, [space.smallest, space.largest])
+    most = ends[1]
+    drawn = rng.integers(0, most + 1, size=(count // 3, len(most)))
+    corners = rng.integers(0, 2, size=(count // 6, len(most))) * most
+    rows = np.concatenate([ends, drawn, corners, _levelled(space, count - len(drawn) - len(corners), rng)])
+    _, first = np.unique(rows, axis=0, return_index=True)
+    return rows[np.sort(first)]
+
+
+def _levelled(space: SearchSpace, count: int, rng: np.random.Generator) -> Ints:
+    """Choices scattered about a common level that is uniform from small to large: (count, variables)."""
+    most = np.array([len(variable.choices) - 1 for variable in space.variables])
+    level = rng.uniform(0, 1, size=(count, 1))
+    scatter = rng.uniform(0.02, 0.4, size=(count, 1)) * rng.standard_normal((count, len(most)))
+    rows: Ints = np.rint(np.clip(level + scatter, 0, 1) * most).astype(np.int64)
+    return rows
+
+
+def _near(rows: Ints, model: Model, near_ms: float, count: int) -> Ints:
+    """At most ``count`` of the rows, those predicted near a latency; the nearest where too few are."""
+    distance = np.abs(np.log(model.predict(rows) / near_ms))
+    near = np.flatnonzero(distance <= np.log1p(_NEAR))[:count]
+    return rows[near if len(near) >= count // 4 else np.sort(np.argsort(distance)[: count // 4])]
+
+
+def _covered(space: SearchSpace, rows: Ints, *, fixed: int) -> Ints:
+    """The rows with every choice of every variable in them where there are rows enough; the first stay.
+
+    A missing choice replaces the nearest one that occurs more than once in the same column.
+    """
+    rows = rows.copy()
+    for position, variable in enumerate(space.variables):
+        column = rows[fixed:, position]
+        for missing in set(range(len(variable.choices))) - set(rows[:, position].tolist()):
+            counts = np.bincount(rows[:, position], minlength=len(variable.choices))
+            spare = np.flatnonzero(counts[column] > 1)
+            if len(spare):
+                column[spare[np.argmin(np.abs(column[spare] - missing))]] = missing
+    return rows
+
+
+def _filled(
+    configs: Sequence[ChannelConfig],
+    count: int,
+    space: SearchSpace,
+    rng: np.random.Generator,
+    exclude: Collection[ChannelConfig] = frozenset(),
+) -> list[ChannelConfig]:
+    """The distinct ones not excluded, made up to ``count`` by uniform draws; a bounded number of tries."""
+    found = dict.fromkeys(config for config in configs if config not in exclude)
+    for _ in range(20 * count):
+        if len(found) >= count:
+            break
+        config = space.sample(rng)
+        if config not in exclude:
+            found[config] = None
+    return list(found)[:count]

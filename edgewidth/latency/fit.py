@@ -1,0 +1,111 @@
+"""From measured visits to a latency table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgewidth.errors import InputError, MismatchError
+from edgewidth.latency.basis import nominal_work
+from edgewidth.latency.model import Model, PriorMean, estimate, predict
+from edgewidth.latency.noise import VisitData
+from edgewidth.latency.quality import hold_out, measured, quality_of
+from edgewidth.latency.stored import cached_basis, entry_values, table_entries, table_hyperparameters
+from edgewidth.latency.terms import choice_indices
+from edgewidth.records.table import LatencyTable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgewidth.latency.terms import Floats, Ints
+    from edgewidth.records.measurement import Setting, Statistic
+    from edgewidth.records.network import SearchSpace
+    from edgewidth.records.table import Visits
+
+LEAST_CONFIGS = 3
+_PRIOR_RESIDUALS = 10.0
+
+
+def fit_table(
+    space: SearchSpace,
+    setting: Setting,
+    statistic: Statistic,
+    fitted: Sequence[Visits],
+    held_out: Sequence[Visits],
+    *,
+    prior: LatencyTable | None = None,
+) -> LatencyTable:
+    """Fit a table and hold it against configurations that it has not seen.
+
+    Args:
+        space: The search space.
+        setting: Where the visits were measured.
+        statistic: What their values are.
+        fitted: At least three configurations to fit.
+        held_out: Configurations to judge it by; none of them may be among the fitted.
+        prior: The table of a similar device, or of another precision, of the same space: scaled to these
+            measurements it stands in for what they do not say.
+
+    Raises:
+        InputError: Too few configurations, one twice or both fitted and held out, a latency that is not a
+            positive number, or a configuration that is not of the space.
+        MismatchError: The prior is of another space.
+    """
+    _check(fitted, held_out)
+    if prior and prior.space != space:
+        raise MismatchError(
+            "The prior table is of another search space.",
+            remedy="Use a table with the same network, resolution and widths, or none.",
+        )
+    basis = cached_basis(space)
+    indices = choice_indices(space, [visits.config for visits in fitted])
+    data = VisitData.of(fitted)
+    mean = _scaled(prior, indices, data) if prior else None
+    model = estimate(basis, indices, data, nominal_work(basis.terms, indices), mean)
+    factor = _interval_factor(model)
+    judged = hold_out(model, factor, space, held_out)
+    errors = measured(held_out, model.hyper.noise).errors if held_out else np.zeros(0)
+    return LatencyTable(
+        space=space,
+        setting=setting,
+        statistic=statistic,
+        entries=table_entries(model, space),
+        offset_ms=model.offset_ms,
+        fitted=tuple(fitted),
+        held_out=judged,
+        quality=quality_of(judged, errors, len(fitted)),
+        hyperparameters=table_hyperparameters(model, factor),
+    )
+
+
+def _check(fitted: Sequence[Visits], held_out: Sequence[Visits]) -> None:
+    if len(fitted) < LEAST_CONFIGS:
+        raise InputError(
+            f"A latency table needs at least {LEAST_CONFIGS} measured configurations; there are {len(fitted)}.",
+            remedy="Measure more; a few dozen give a good table.",
+        )
+    configs = [visits.config for visits in (*fitted, *held_out)]
+    twice = next((config for config in configs if configs.count(config) > 1), None)
+    if twice is not None:
+        raise InputError(f"The configuration {twice} is there twice: put all its visits together.")
+    for visits in (*fitted, *held_out):
+        if not all(np.isfinite(value) and value > 0 for value in visits.values_ms):
+            raise InputError(f"A latency of {visits.config} is not a positive number.")
+        if len(visits.started_s) != len(visits.values_ms):
+            raise InputError(f"{visits.config} has {len(visits.values_ms)} visits and {len(visits.started_s)} times.")
+
+
+def _scaled(prior: LatencyTable, indices: Ints, data: VisitData) -> PriorMean:
+    """Another table times the one factor that fits these measurements best."""
+    basis, entries = cached_basis(prior.space), entry_values(prior)
+    ratios: Floats = data.medians() - np.log(predict(basis, indices, prior.offset_ms, entries))
+    scale = float(np.exp(np.median(ratios)))
+    return PriorMean(prior.offset_ms * scale, [scale * values for values in entries])
+
+
+def _interval_factor(model: Model) -> float:
+    """By how much the deviations must be widened to match the errors of leave-one-out prediction."""
+    residuals, deviations = model.posterior.leave_one_out()
+    squares = np.minimum((residuals / deviations) ** 2, 12.0)
+    return max(1.0, float(np.sqrt((np.sum(squares) + _PRIOR_RESIDUALS) / (len(squares) + _PRIOR_RESIDUALS))))

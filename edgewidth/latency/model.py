@@ -1,0 +1,163 @@
+"""The estimator: from visits to hyperparameters and a posterior over the table.
+
+It alternates between what is known: where the logarithm is linearised (the latest prediction), the
+hyperparameters (marginal likelihood), and how far each visit is an outlier (Student's t as a scale mixture,
+by expectation maximisation; Lange, Little and Taylor 1989). A fixed number of rounds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from edgewidth.latency.evidence import Hyperparameters, Observations, initial, learn
+from edgewidth.latency.noise import VisitData, drift_at_visits
+from edgewidth.latency.posterior import Posterior, non_negative_weights
+
+if TYPE_CHECKING:
+    from edgewidth.latency.basis import Basis
+    from edgewidth.latency.terms import Floats, Ints
+
+_ROUNDS = 3
+_DEGREES = 4.0
+"""Degrees of freedom of the noise: about one visit in a hundred is beyond 4.6 standard deviations."""
+
+
+class PriorMean(NamedTuple):
+    """What another table predicts, in this one's milliseconds."""
+
+    offset_ms: float
+    entries: list[Floats]
+    """(entries,) of every term."""
+
+    def predict(self, basis: Basis, indices: Ints) -> Floats:
+        """The prior mean of configurations: (configurations,)."""
+        return predict(basis, indices, self.offset_ms, self.entries)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A fitted table with all that its intervals need."""
+
+    basis: Basis
+    hyper: Hyperparameters
+    scale_ms: float
+    """Milliseconds per unit of nominal work."""
+    visit_weights: Floats
+    posterior: Posterior
+    offset_ms: float
+    entries: list[Floats]
+    """(entries,) milliseconds of every term; none is negative."""
+
+    def predict(self, indices: Ints) -> Floats:
+        """The latency of configurations in milliseconds: (configurations, variables) → (configurations,)."""
+        return predict(self.basis, indices, self.offset_ms, self.entries)
+
+    def relative_deviation(self, indices: Ints, about_ms: Floats) -> Floats:
+        """The posterior standard deviation, relative to ``about_ms``, without the discrepancy: (configurations,)."""
+        rows = self.basis.rows(indices) * (self.scale_ms / about_ms)[:, None]
+        return np.sqrt(self.posterior.variance(rows))
+
+
+def predict(basis: Basis, indices: Ints, offset_ms: float, entries: list[Floats]) -> Floats:
+    """The sum of a table's entries: (configurations, variables) → (configurations,)."""
+    total = np.full(len(indices), offset_ms)
+    for term, values in zip(basis.terms, entries, strict=True):
+        total += values[term.entries(indices)]
+    return total
+
+
+def estimate(basis: Basis, indices: Ints, data: VisitData, nominal: Floats, prior: PriorMean | None) -> Model:
+    """Fit the table.
+
+    Args:
+        basis: What it may depend on.
+        indices: (n, variables) the measured configurations.
+        data: Their visits.
+        nominal: (n,) the rough cost of these configurations.
+        prior: Another table, already scaled to this device; None: zero.
+    """
+    medians = np.exp(data.medians())
+    scale_ms = float(np.median(medians / nominal))
+    prior_ms = prior.predict(basis, indices) if prior else np.zeros(len(indices))
+    rows = basis.rows(indices) * scale_ms
+    observations = Observations(data, first_weights(data), rows / medians[:, None], medians, prior_ms)
+    hyper = initial(basis, data)
+    for _ in range(_ROUNDS):
+        hyper = learn(basis, observations, hyper)
+        fitted = _fitted(Posterior.of(basis, observations, hyper), observations)
+        observations = replace(
+            observations,
+            weights=_outlier_weights(observations, hyper, fitted),
+            rows=rows / fitted[:, None],
+            about_ms=fitted,
+        )
+    posterior = Posterior.of(basis, observations, hyper)
+    offset_ms, entries = _table(basis, posterior, scale_ms, prior)
+    return Model(basis, hyper, scale_ms, observations.weights, posterior, offset_ms, entries)
+
+
+def restore(
+    basis: Basis, indices: Ints, data: VisitData, hyper: Hyperparameters, scale_ms: float, table: PriorMean
+) -> Model:
+    """The model that a stored table came from: its entries as they are, its covariance computed again."""
+    about = table.predict(basis, indices)
+    rows = basis.rows(indices) * (scale_ms / about)[:, None]
+    observations = Observations(data, first_weights(data), rows, about, np.zeros(len(indices)))
+    for _ in range(_ROUNDS):
+        observations = replace(observations, weights=_outlier_weights(observations, hyper, about))
+    posterior = Posterior.of(basis, observations, hyper)
+    return Model(basis, hyper, scale_ms, observations.weights, posterior, table.offset_ms, table.entries)
+
+
+def first_weights(data: VisitData) -> Floats:
+    """Weights from how far visits are from their configuration's median."""
+    scatter = data.scatter()
+    if scatter == 0.0:
+        return np.ones(len(data.log_ms))
+    surprise = (data.log_ms - data.medians()[data.config]) / scatter
+    return (_DEGREES + 1) / (_DEGREES + 1 + np.maximum(surprise**2 - 1, 0))
+
+
+def _outlier_weights(observations: Observations, hyper: Hyperparameters, fitted: Floats) -> Floats:
+    """How much each visit counts: its expected precision under Student's t."""
+    data, noise = observations.data, hyper.noise
+    condensed = observations.condense(noise)
+    discrepancy = hyper.discrepancy**2
+    # What the table leaves of a configuration is its own discrepancy or noise, in the proportion of variances.
+    share = discrepancy / (discrepancy + np.diag(condensed.covariance))
+    latency = np.log(fitted) + share * (condensed.log_ms - np.log(fitted))
+    drift, spread = drift_at_visits(data, observations.weights, noise, latency)
+    surprise = ((data.log_ms - latency[data.config] - drift) ** 2 + spread) / noise.visit**2
+    return (_DEGREES + 1) / (_DEGREES + surprise)
+
+
+def _fitted(posterior: Posterior, observations: Observations) -> Floats:
+    """The latencies of the measured configurations in milliseconds, kept positive."""
+    relative = posterior.rows @ posterior.weights() + observations.prior_ms / observations.about_ms
+    return observations.about_ms * np.clip(relative, 0.3, 3.0)
+
+
+def _table(basis: Basis, posterior: Posterior, scale_ms: float, prior: PriorMean | None) -> tuple[float, list[Floats]]:
+    """Offset and entries in milliseconds: the most probable that are not negative."""
+    first = np.zeros((1, basis.columns))
+    first[0, 0] = basis.offset
+    functionals = np.concatenate([first, *(_entry_rows(basis, i) for i in range(len(basis.terms)))]) * scale_ms
+    prior_ms = np.zeros(len(functionals))
+    if prior:
+        prior_ms = np.concatenate([[prior.offset_ms], *prior.entries])
+    weights = non_negative_weights(posterior, functionals, -prior_ms)
+    values = np.maximum(functionals @ weights + prior_ms, 0.0)
+    ends = np.cumsum([1] + [term.size for term in basis.terms])
+    return float(values[0]), [values[a:b] for a, b in pairwise(ends.tolist())]
+
+
+def _entry_rows(basis: Basis, position: int) -> Floats:
+    """The entries of one term as functionals of the weights: (entries, columns)."""
+    rows = np.zeros((basis.terms[position].size, basis.columns))
+    for block in basis.blocks[position]:
+        rows[:, block.columns] = block.values
+    return rows

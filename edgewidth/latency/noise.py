@@ -1,0 +1,153 @@
+"""The noise of visits: independent errors, and drift of the device in stretches of time.
+
+With log latency, visit ``v`` to configuration ``c`` reads ``y_v = m_c + d(t_v) + e_v``: ``e`` independent with
+variance ``visit² / weight_v``, ``d`` an Ornstein-Uhlenbeck process of standard deviation ``drift`` and time
+constant ``drift_s``, conditioned on a mean of zero over all visits: a latency is that in the device's average
+state, else a common factor of all latencies could not be told from drift.
+
+All visits to a configuration amount to one estimate of ``m_c``; ``condense`` gives these with their joint
+covariance, and the evidence of what the configurations do not explain. The process is Markov, so its precision
+at the sorted times is tridiagonal (Rue and Held 2005, section 2.4) and the cost is linear in the visits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy.linalg import cho_solve_banded, cholesky_banded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgewidth.latency.terms import Floats, Ints
+    from edgewidth.records.table import Visits
+
+_LEAST_GAP = 1e-3
+"""In units of the drift's time constant: visits at the same moment keep the precision finite."""
+
+
+class Noise(NamedTuple):
+    """Relative standard deviations of one visit and of the drift, and the drift's time constant."""
+
+    visit: float
+    drift: float
+    drift_s: float
+
+
+@dataclass(frozen=True)
+class VisitData:
+    """All visits in the order of time. Arrays are (visits,) unless stated."""
+
+    config: Ints
+    """Which configuration."""
+    log_ms: Floats
+    started_s: Floats
+    configs: int
+    """How many configurations."""
+
+    @classmethod
+    def of(cls, visits: Sequence[Visits]) -> VisitData:
+        """The visits of several configurations, each with at least one visit of positive latency."""
+        config = np.repeat(np.arange(len(visits)), [len(v.values_ms) for v in visits])
+        log_ms = np.log(np.concatenate([v.values_ms for v in visits]))
+        started_s = np.concatenate([v.started_s for v in visits])
+        order = np.argsort(started_s, kind="stable")
+        return cls(config[order], log_ms[order], started_s[order], len(visits))
+
+    @property
+    def repeated(self) -> bool:
+        """Whether noise can be told from the table's own errors: enough second visits."""
+        return len(self.config) - self.configs >= 10
+
+    def medians(self) -> Floats:
+        """The median log latency of every configuration: (configurations,)."""
+        return np.array([np.median(self.log_ms[self.config == c]) for c in range(self.configs)])
+
+    def scatter(self) -> float:
+        """A robust standard deviation of visits to the same configuration; 0 without second visits."""
+        if not self.repeated:
+            return 0.0
+        order = np.argsort(self.config, kind="stable")
+        same = np.diff(self.config[order]) == 0
+        return float(1.4826 * np.median(np.abs(np.diff(self.log_ms[order])[same])) / np.sqrt(2))
+
+
+class Condensed(NamedTuple):
+    """What the visits say of the configurations."""
+
+    log_ms: Floats
+    """(configurations,) estimates."""
+    covariance: Floats
+    """(configurations, configurations) of their errors."""
+    log_evidence: float
+    """Log density of the visits' part that no configuration latencies could explain."""
+
+
+def condense(data: VisitData, weights: Floats, noise: Noise) -> Condensed:
+    """Generalised least squares of the configurations' latencies under the noise. ``weights``: (visits,)."""
+    solver = _Drift(data, weights, noise)
+    design = np.zeros((len(data.config), data.configs))
+    design[np.arange(len(data.config)), data.config] = 1.0
+    whitened = solver.precision_times(np.column_stack([design, data.log_ms]))
+    information = design.T @ whitened[:, :-1]
+    score = design.T @ whitened[:, -1]
+    root = np.linalg.cholesky(0.5 * (information + information.T))
+    inverse_root = np.linalg.inv(root)
+    covariance = inverse_root.T @ inverse_root
+    estimate = covariance @ score
+    quadratic = float(data.log_ms @ whitened[:, -1] - score @ estimate)
+    log_det = solver.log_det + 2 * float(np.sum(np.log(np.diag(root))))
+    spare = len(data.config) - data.configs
+    return Condensed(estimate, covariance, -0.5 * (quadratic + log_det + spare * np.log(2 * np.pi)))
+
+
+def drift_at_visits(data: VisitData, weights: Floats, noise: Noise, log_ms: Floats) -> tuple[Floats, Floats]:
+    """Mean and variance of the drift at every visit, given the configurations' latencies ``log_ms``."""
+    solver = _Drift(data, weights, noise)
+    residuals = data.log_ms - log_ms[data.config]
+    return solver.drift_given(residuals[:, None])[:, 0], solver.drift_variance()
+
+
+class _Drift:
+    """The covariance of visits, ``V = W⁻¹ + D``, through the tridiagonal ``D⁻¹`` and ``A = D⁻¹ + W``.
+
+    Conditioning on ``aᵀd = 0`` takes ``D a aᵀ D / (aᵀ D a)`` from ``D``; since ``V⁻¹ D a = W A⁻¹ a``, it adds
+    ``h hᵀ / p`` to ``V⁻¹`` with ``h = W A⁻¹ a`` and ``p = aᵀ A⁻¹ a``.
+    """
+
+    def __init__(self, data: VisitData, weights: Floats, noise: Noise) -> None:
+        self.weights = weights / noise.visit**2
+        gaps = np.maximum(np.diff(data.started_s) / noise.drift_s, _LEAST_GAP)
+        # Precision of the process at the times: for neighbours with correlation r, 1 / (1 - r²) and -r / (1 - r²).
+        gained = -1.0 / np.expm1(-2 * gaps)
+        banded = np.ones((2, len(data.config)))
+        banded[0, 1:] += gained - 1
+        banded[0, :-1] += gained - 1
+        banded[1, :-1] = -np.exp(-gaps) * gained
+        banded /= noise.drift**2
+        prior_root = cholesky_banded(banded, lower=True)
+        banded[0] += self.weights
+        self.root = cholesky_banded(banded, lower=True)
+        mean = np.full(len(data.config), 1 / len(data.config))
+        self.mean_drift = cho_solve_banded((self.root, True), mean)
+        self.mean_variance = float(mean @ self.mean_drift)
+        prior_variance = float(mean @ cho_solve_banded((prior_root, True), mean))
+        log_det = 2 * np.sum(np.log(self.root[0])) - 2 * np.sum(np.log(prior_root[0])) - np.sum(np.log(self.weights))
+        self.log_det = float(log_det + np.log(self.mean_variance / prior_variance))
+
+    def precision_times(self, columns: Floats) -> Floats:
+        """``V⁻¹ columns`` for (visits, m) columns."""
+        return self.weights[:, None] * (columns - self.drift_given(columns))
+
+    def drift_given(self, residuals: Floats) -> Floats:
+        """The mean of the drift given (visits, m) readings without the configurations' latencies."""
+        drift: Floats = cho_solve_banded((self.root, True), self.weights[:, None] * residuals)
+        drift -= np.outer(self.mean_drift, drift.mean(axis=0)) / self.mean_variance
+        return drift
+
+    def drift_variance(self) -> Floats:
+        """The variance of the drift at every visit, given readings at all of them."""
+        variance: Floats = np.diag(cho_solve_banded((self.root, True), np.eye(len(self.weights))))
+        return np.maximum(variance - self.mean_drift**2 / self.mean_variance, 0.0)

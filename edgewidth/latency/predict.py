@@ -1,0 +1,61 @@
+"""Predictions of a latency table, each with its interval."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from edgewidth.latency.stored import model_of
+from edgewidth.latency.terms import choice_indices
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgewidth.latency.model import Model
+    from edgewidth.latency.terms import Floats
+    from edgewidth.records.network import ChannelConfig
+    from edgewidth.records.table import LatencyTable
+
+_CHUNK = 512
+_NORMAL_95 = 1.96
+
+
+class Prediction(NamedTuple):
+    """Latencies of configurations with their 95 % intervals: arrays (configurations,) in milliseconds.
+
+    The interval is of the latency itself; a measurement of it has the measurement's own noise besides.
+    """
+
+    mean_ms: Floats
+    low_ms: Floats
+    high_ms: Floats
+
+
+class Predictor:
+    """Predicts from a table. Making one takes a fraction of a second; then 10,000 configurations take less."""
+
+    def __init__(self, table: LatencyTable) -> None:
+        self._space = table.space
+        self._model = model_of(table)
+        self._factor = table.hyperparameters["interval_factor"]
+
+    def predict(self, configs: Sequence[ChannelConfig]) -> Prediction:
+        """The mean is ``offset_ms`` and the table's entries, summed.
+
+        Raises:
+            InputError: A configuration is not one of the table's space.
+        """
+        indices = choice_indices(self._space, configs)
+        mean = self._model.predict(indices)
+        spread = np.exp(_NORMAL_95 * self._factor * deviations(self._model, indices, mean))
+        return Prediction(mean, mean / spread, mean * spread)
+
+
+def deviations(model: Model, indices: np.ndarray, mean_ms: Floats) -> Floats:
+    """Relative standard deviations of predictions, what no table could know included: (configurations,)."""
+    starts = range(0, len(indices), _CHUNK)
+    parts = [model.relative_deviation(indices[s : s + _CHUNK], mean_ms[s : s + _CHUNK]) for s in starts]
+    if not parts:
+        return np.zeros(0)
+    return np.hypot(np.concatenate(parts), model.hyper.discrepancy)

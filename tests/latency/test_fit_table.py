@@ -1,0 +1,181 @@
+"""The estimator recovers known devices from few measurements, and knows how far it can be trusted."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from latency_truths import BUSY, QUIET, SETTING, cached_device, chain, measure, residual_space, tiled_device
+
+from edgewidth.errors import InputError, MismatchError
+from edgewidth.latency.design import first_configs, held_out_configs
+from edgewidth.latency.factors import latency_factors
+from edgewidth.latency.fit import fit_table
+from edgewidth.latency.predict import Predictor
+from edgewidth.latency.quality import residuals
+from edgewidth.records.measurement import Statistic
+from edgewidth.records.table import LatencyTable, Visits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from edgewidth.records.network import ChannelConfig, SearchSpace
+
+
+def _errors(
+    table: LatencyTable, latency_ms: Callable[[ChannelConfig], float], configs: list[ChannelConfig]
+) -> np.ndarray:
+    """Errors of predictions against the truth, in percent."""
+    truth = np.array([latency_ms(config) for config in configs])
+    errors: np.ndarray = np.abs(100 * (Predictor(table).predict(configs).mean_ms / truth - 1))
+    return errors
+
+
+def _fit(
+    space: SearchSpace, fitted: list[Visits], held_out: list[Visits], prior: LatencyTable | None = None
+) -> LatencyTable:
+    return fit_table(space, SETTING, Statistic.MEDIAN, fitted, held_out, prior=prior)
+
+
+@cache
+def _quiet() -> tuple[LatencyTable, list[ChannelConfig]]:
+    space, rng = chain(), np.random.default_rng(11)
+    fitted = first_configs(space, 40, rng)
+    judged = held_out_configs(space, 60, rng, exclude=fitted)
+    visits = measure(tiled_device(space), fitted + judged, QUIET, rng)
+    return _fit(space, visits[:40], visits[40:]), judged
+
+
+@cache
+def _busy() -> tuple[LatencyTable, list[ChannelConfig]]:
+    space, rng = chain(), np.random.default_rng(12)
+    fitted = first_configs(space, 100, rng)
+    judged = held_out_configs(space, 100, rng, exclude=fitted)
+    visits = measure(cached_device(space), fitted + judged, BUSY, rng)
+    return _fit(space, visits[:100], visits[100:]), judged
+
+
+def test_steps_of_a_quiet_device_are_found_with_forty_networks() -> None:
+    table, judged = _quiet()
+    errors = _errors(table, tiled_device(table.space), judged)
+    assert errors.mean() < 0.2
+    assert errors.max() < 1.0
+    assert table.quality.within5_percent == 100
+
+
+def test_a_noisy_drifting_device_is_learned_below_its_noise() -> None:
+    table, judged = _busy()
+    errors = _errors(table, cached_device(table.space), judged)
+    assert errors.mean() < 2.0
+    assert np.sqrt(np.mean(errors**2)) < table.quality.noise_percent * 1.3
+
+
+def test_noise_and_drift_are_learned() -> None:
+    learned = _busy()[0].hyperparameters
+    assert learned["noise_visit"] == pytest.approx(BUSY.visit, rel=0.35)
+    assert learned["noise_drift"] == pytest.approx(BUSY.drift, rel=0.7)
+
+
+def test_intervals_hold_for_truth_and_for_noisy_held_out() -> None:
+    table, judged = _busy()
+    truth = np.array([cached_device(table.space)(config) for config in judged])
+    prediction = Predictor(table).predict(judged)
+    inside = np.mean((prediction.low_ms <= truth) & (truth <= prediction.high_ms))
+    assert inside >= 0.88
+    assert 88 <= table.quality.coverage_percent <= 100
+
+
+def test_outlier_visits_hardly_matter() -> None:
+    space, rng = chain(), np.random.default_rng(13)
+    fitted = first_configs(space, 60, rng)
+    judged = held_out_configs(space, 40, rng, exclude=fitted)
+    visits = measure(tiled_device(space), fitted, BUSY._replace(outliers=0.0, visit=0.02, drift=0.01), rng)
+    clean = _fit(space, visits, [])
+    broken = [v.model_copy(update={"values_ms": (v.values_ms[0] * 3, *v.values_ms[1:])}) for v in visits[::4]]
+    dirty = _fit(space, [broken[i // 4] if i % 4 == 0 else v for i, v in enumerate(visits)], [])
+    truth = tiled_device(space)
+    assert _errors(dirty, truth, judged).mean() < 1.5 * _errors(clean, truth, judged).mean() + 0.2
+
+
+def test_predictions_are_the_sum_of_the_tables_entries() -> None:
+    table, judged = _quiet()
+    factors, offset_ms = latency_factors(table)
+    indices = [table.space.indices(config) for config in judged]
+    summed = [offset_ms + sum(values[tuple(i[v] for v in scope)] for scope, values in factors) for i in indices]
+    np.testing.assert_allclose(Predictor(table).predict(judged).mean_ms, summed, rtol=1e-12)
+    assert all(value >= 0 for entry in table.entries for row in entry.values_ms for value in row)
+
+
+def test_a_table_predicts_the_same_after_a_file(tmp_path: Path) -> None:
+    table, judged = _busy()
+    table.write(tmp_path / "table.json")
+    before, after = (Predictor(t).predict(judged) for t in (table, LatencyTable.read(tmp_path / "table.json")))
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_residual_network_has_a_table_too() -> None:
+    space, rng = residual_space(), np.random.default_rng(14)
+    fitted = first_configs(space, 30, rng)
+    judged = held_out_configs(space, 40, rng, exclude=fitted)
+    visits = measure(tiled_device(space), fitted + judged, QUIET, rng)
+    table = _fit(space, visits[:30], visits[30:])
+    assert _errors(table, tiled_device(space), judged).mean() < 0.5
+    assert {len(scope) for scope, _ in latency_factors(table).factors} == {1, 2}
+
+
+def test_a_prior_table_saves_measurements() -> None:
+    prior, judged = _quiet()
+    space, rng = prior.space, np.random.default_rng(15)
+
+    def other(config: ChannelConfig) -> float:
+        return 3.1 * tiled_device(space)(config) + 0.05 * cached_device(space)(config)
+
+    few = [config for config in first_configs(space, 6, rng) if config not in judged]
+    visits = measure(other, few, QUIET, rng)
+    with_prior, without = _fit(space, visits, [], prior), _fit(space, visits, [])
+    assert _errors(with_prior, other, judged).mean() < 0.5 * _errors(without, other, judged).mean()
+    assert _errors(with_prior, other, judged).mean() < 1.5
+
+
+def test_a_prior_of_another_space_is_refused() -> None:
+    table, _ = _quiet()
+    space = residual_space()
+    visits = measure(
+        tiled_device(space), first_configs(space, 4, np.random.default_rng(0)), QUIET, np.random.default_rng(0)
+    )
+    with pytest.raises(MismatchError):
+        _fit(space, visits, [], table)
+
+
+def test_bad_measurements_are_refused() -> None:
+    space = residual_space()
+    rng = np.random.default_rng(0)
+    visits = measure(tiled_device(space), first_configs(space, 4, rng), QUIET, rng)
+    for wrong in (
+        visits[:2],
+        [*visits, visits[0]],
+        [*visits[1:], visits[0].model_copy(update={"values_ms": (0.0,)})],
+        [*visits[1:], visits[0].model_copy(update={"started_s": ()})],
+    ):
+        with pytest.raises(InputError):
+            _fit(space, wrong, [])
+
+
+def test_residuals_add_up_to_the_held_out() -> None:
+    table, _ = _busy()
+    found = residuals(table)
+    assert sum(r.configs for r in found if r.variable == "w3") == table.quality.held_out
+    mean = np.average(
+        [r.mape_percent for r in found if r.variable == "w3"], weights=[r.configs for r in found if r.variable == "w3"]
+    )
+    assert mean == pytest.approx(table.quality.mape_percent)
+
+
+def test_without_held_out_nothing_is_claimed() -> None:
+    space, rng = residual_space(), np.random.default_rng(16)
+    visits = measure(tiled_device(space), first_configs(space, 10, rng), QUIET, rng)
+    assert "Not checked" in _fit(space, visits, []).quality.verdict

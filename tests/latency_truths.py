@@ -1,0 +1,135 @@
+"""Devices with a known truth: tables that nobody fitted, and noise such as is seen on real machines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from edgewidth.network.families import search_space
+from edgewidth.records.measurement import Precision, Runtime, Setting
+from edgewidth.records.network import LayerSpec, NetworkSpec, SearchSpace, WidthVariable
+from edgewidth.records.table import Visits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from edgewidth.records.network import ChannelConfig, LayerShape
+
+SETTING = Setting(
+    device="known",
+    hardware="a formula",
+    runtime=Runtime.LITERT,
+    runtime_version="1",
+    threads=1,
+    precision=Precision.INT8,
+)
+
+
+class Disturbance(NamedTuple):
+    """Noise of visits: relative standard deviations, the drift's time constant, and the share of outliers."""
+
+    visits: int
+    visit: float
+    drift: float
+    drift_s: float = 40.0
+    outliers: float = 0.0
+
+
+QUIET = Disturbance(visits=1, visit=0.0003, drift=1e-6)
+BUSY = Disturbance(visits=5, visit=0.05, drift=0.03, outliers=0.02)
+
+
+def chain() -> SearchSpace:
+    """MobileNet-v1 with 14 width variables at 96 pixels."""
+    return search_space("mobilenet_v1", resolution=96, in_channels=3, num_classes=10)
+
+
+def residual_space() -> SearchSpace:
+    """A network whose blocks share a width variable through additions."""
+    layers = [LayerSpec(name="stem", op="conv", inputs=("input",), width="w0", kernel=3, stride=2, activation="relu6")]
+    for i in range(3):
+        before = layers[-1].name
+        layers += [
+            LayerSpec(name=f"expand{i}", op="conv", inputs=(before,), width=f"e{i}", activation="relu6"),
+            LayerSpec(name=f"spatial{i}", op="depthwise", inputs=(f"expand{i}",), kernel=3, activation="relu6"),
+            LayerSpec(name=f"project{i}", op="conv", inputs=(f"spatial{i}",), width="w0"),
+            LayerSpec(name=f"same{i}", op="conv", inputs=(f"project{i}",), width="w0"),
+            LayerSpec(name=f"add{i}", op="add", inputs=(f"same{i}", before)),
+        ]
+    layers += [
+        LayerSpec(name="pool", op="global_average_pool", inputs=(layers[-1].name,)),
+        LayerSpec(name="logits", op="dense", inputs=("pool",), width=5),
+    ]
+    network = NetworkSpec(family="residual", resolution=32, in_channels=3, num_classes=5, layers=tuple(layers))
+    choices = tuple(range(8, 72, 8))
+    variables = tuple(WidthVariable(name=name, base=32, choices=choices) for name in network.variables)
+    return SearchSpace(network=network, variables=variables)
+
+
+def tiled_device(space: SearchSpace) -> Callable[[ChannelConfig], float]:
+    """Milliseconds on a device whose kernels compute 4 pixels times 16 channels at once."""
+
+    def layer_ns(shape: LayerShape, ins: int, outs: int) -> float:
+        pixels, op = shape.out_size**2, shape.layer.op
+        if op in {"conv", "dense"}:
+            tiles = np.ceil(pixels / 4) * np.ceil(outs / 16)
+            return float(tiles * (64 * shape.layer.kernel**2 * ins * 0.1 + 90) + 2 * pixels * outs * 0.1 + 900)
+        if op == "depthwise":
+            return float(pixels * (np.ceil(outs / 16) * 16 * shape.layer.kernel**2 * 0.2 + 4) + 500)
+        return float(len(shape.layer.inputs) * shape.in_size**2 * ins * 0.3 + 300)
+
+    return _summed(space, layer_ns)
+
+
+def cached_device(space: SearchSpace) -> Callable[[ChannelConfig], float]:
+    """Milliseconds on a device that loses efficiency on narrow layers, and where weights outgrow a cache."""
+
+    def layer_ns(shape: LayerShape, ins: int, outs: int) -> float:
+        pixels, op = shape.out_size**2, shape.layer.op
+        if op in {"conv", "dense"}:
+            taps = shape.layer.kernel**2 * ins
+            efficiency = 0.5 + 0.5 * np.tanh(outs / 64)
+            outgrown = 1 + 0.4 / (1 + np.exp(-(taps * outs - 2e5) / 6e4))
+            return float(0.05 * pixels * taps * outs / efficiency * outgrown + 0.4 * pixels * (taps + outs) + 800)
+        return float(len(shape.layer.inputs) * shape.in_size**2 * ins * 0.9 + 400)
+
+    return _summed(space, layer_ns)
+
+
+def _summed(space: SearchSpace, layer_ns: Callable[[LayerShape, int, int], float]) -> Callable[[ChannelConfig], float]:
+    def latency_ms(config: ChannelConfig) -> float:
+        widths = space.widths(config)
+
+        def resolve(width: str | int) -> int:
+            return width if isinstance(width, int) else widths[width]
+
+        shapes = space.network.shapes
+        return 0.02 + 1e-6 * sum(layer_ns(s, resolve(s.in_width), resolve(s.out_width)) for s in shapes)
+
+    return latency_ms
+
+
+def measure(
+    latency_ms: Callable[[ChannelConfig], float],
+    configs: Sequence[ChannelConfig],
+    disturbance: Disturbance,
+    rng: np.random.Generator,
+) -> list[Visits]:
+    """Visits in shuffled rounds of 0.2 s each."""
+    order = np.concatenate([rng.permutation(len(configs)) for _ in range(disturbance.visits)])
+    times = 1.7e9 + 0.2 * np.arange(len(order))
+    keep = np.exp(-0.2 / disturbance.drift_s)
+    drift = np.zeros(len(order))
+    drift[0] = rng.normal()
+    for i in range(1, len(order)):
+        drift[i] = keep * drift[i - 1] + np.sqrt(1 - keep**2) * rng.normal()
+    # A latency is that in the device's average state.
+    drift -= drift.mean()
+    errors = disturbance.drift * drift + disturbance.visit * rng.standard_normal(len(order))
+    errors += np.where(rng.random(len(order)) < disturbance.outliers, rng.exponential(0.5, len(order)), 0)
+    values = np.array([latency_ms(configs[c]) for c in order]) * np.exp(errors)
+    return [
+        Visits(config=config, values_ms=tuple(values[order == c].tolist()), started_s=tuple(times[order == c].tolist()))
+        for c, config in enumerate(configs)
+    ]
