@@ -9,89 +9,23 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
+from edgewidth.devices.words import Address, Description, DevicePath, LocalPath, Name, Serial
 from edgewidth.errors import ProfileError
 from edgewidth.records.base import Record, first_problem
 from edgewidth.records.measurement import Clock, Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 FOLDER_VARIABLE = "EDGEWIDTH_DEVICE_PROFILES"
 _MAX_PROFILE_BYTES = 100_000
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-"""Everything that starts a new line or steers a terminal."""
-
-
-def _word(pattern: str, allowed: str) -> Callable[[str], str]:
-    """A check that the whole text matches ``pattern``; its message says what is ``allowed``."""
-    whole = re.compile(pattern)
-
-    def check(text: str) -> str:
-        if not whole.fullmatch(text):
-            raise ValueError(f"{text!r} holds what it may not: {allowed}")
-        return text
-
-    return check
-
-
-def _path(text: str) -> str:
-    if _CONTROL.search(text) or re.search(r"[;|&$`<>]", text):
-        raise ValueError(f"{text!r} holds a control character or one of ; | & $ ` < >")
-    if text.startswith("-"):
-        raise ValueError(f"{text!r} starts with a dash, like an option: write ./{text}")
-    return text
-
-
-def _device_path(text: str) -> str:
-    if text.startswith("~"):
-        raise ValueError(f"{text!r} starts with ~, which only a shell understands: write the whole path")
-    return _path(text)
-
-
-Name = Annotated[
-    str,
-    Field(min_length=1, max_length=100),
-    AfterValidator(_word(r"[A-Za-z0-9][A-Za-z0-9._+-]*", "a name is of letters, digits and . _ + -")),
-]
-"""A device's name: also safe as a file name."""
-
-Address = Annotated[
-    str,
-    Field(min_length=1, max_length=255),
-    AfterValidator(
-        _word(
-            r"(?:[A-Za-z0-9_][A-Za-z0-9._+-]*@)?[A-Za-z0-9_\[][A-Za-z0-9._:%\[\]-]*",
-            "an address is user@host, host or host:port, of letters, digits and . _ : % -",
-        )
-    ),
-]
-"""Where a device is in the network; safe as one word of a command line."""
-
-Serial = Annotated[
-    str,
-    Field(min_length=1, max_length=255),
-    AfterValidator(_word(r"[A-Za-z0-9\[][A-Za-z0-9._:%\[\]-]*", "a serial number is of letters, digits and . _ : % -")),
-]
-"""A phone as ``adb devices`` lists it; safe as one word of a command line."""
-
-LocalPath = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_path)]
-"""A path on this machine; may hold spaces and quotes."""
-
-DevicePath = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_device_path)]
-"""A path on the device; may hold spaces and quotes, since every transport quotes it."""
-
-Description = Annotated[
-    str, Field(max_length=500), AfterValidator(_word(f"(?:(?!{_CONTROL.pattern}).)*", "it is one line of plain text"))
-]
 
 
 class EmulatorSection(Record):
@@ -313,7 +247,7 @@ def _override(content: dict[str, Any], key: str, text: str) -> None:
     try:
         section[last] = _typed(annotation, text)
     except ValidationError as error:
-        raise ProfileError(f"--set {key}={text}: {first_problem(error)}.") from error
+        raise ProfileError(f"{_shown(key, text)}: {first_problem(error)}.") from error
 
 
 def _typed(annotation: Any, text: str) -> Any:
@@ -342,8 +276,13 @@ def _origin(path: Path, error: ValidationError, overrides: Mapping[str, str]) ->
     place = ".".join(str(part) for part in error.errors()[0]["loc"])
     for key, text in overrides.items():
         if place == key or place.startswith(f"{key}."):
-            return f"{path} with --set {key}={text}"
+            return f"{path} with {_shown(key, text)}"
     return str(path)
+
+
+def _shown(key: str, text: str) -> str:
+    """An override as it was given, on one line."""
+    return f"--set {key}={text if text.isprintable() else repr(text)}"
 
 
 def _problem(error: ValidationError, model: type[BaseModel]) -> str:
