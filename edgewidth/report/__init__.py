@@ -1,1 +1,1 @@
-"""The run folder, for people and for programs."""
+"""Files for people and programs: what a run folder amounts to, as JSON, as a page and as text."""

@@ -1,0 +1,240 @@
+"""The report of a run folder: everything that ``report.html`` shows, as one documented JSON document."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict
+
+from edgewidth.records.artifact import Artifact
+from edgewidth.records.base import Document, Record
+from edgewidth.records.budget import Budget
+from edgewidth.records.losses import LossQuality, VariableLosses
+from edgewidth.records.measurement import (
+    Block,
+    DeviceFacts,
+    LatencyEstimate,
+    MeasurementWarning,
+    Precision,
+    Runtime,
+    Setting,
+    Statistic,
+)
+from edgewidth.records.network import ChannelConfig
+from edgewidth.records.run import DataFacts
+from edgewidth.records.search import Certificate, Choice, FrontierPoint, RefineStep
+from edgewidth.records.table import HeldOut, TableQuality
+
+Verdict = Literal["within budget", "over budget", "partial"]
+Stage = Literal["profile", "train", "search", "finetune", "export", "validate"]
+
+
+class _Described(Record):
+    """A record whose field comments become the descriptions of the JSON schema."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class Measured(_Described):
+    """The latency of the emitted file itself, as the device ran it."""
+
+    file: str
+    median_ms: float
+    """The median of the runs, whatever statistic the budget is about."""
+    statistic: Statistic
+    value_ms: float
+    """The budget's statistic, with its 95 % confidence interval ``low_ms`` to ``high_ms``."""
+    low_ms: float
+    high_ms: float
+    blocks: int
+    runs: int
+    disturbed_blocks: int
+    """Blocks that were measured and do not count, because the device was disturbed."""
+    percentiles_ms: dict[str, float]
+    """Of all single runs that count: ``min``, ``p10``, ``p50``, ``p90``, ``p95``, ``p99``, ``max``."""
+    budget_used_percent: float | None
+    clear: bool | None
+    """Whether the whole interval lies on one side of the budget; null without a budget."""
+
+
+class Predicted(_Described):
+    """The latency of the chosen configuration according to the latency table: not a measurement."""
+
+    median_ms: float | None
+    """Null where the table predicts another statistic than the median."""
+    statistic: Statistic
+    value_ms: float
+    """The table's statistic, with its 95 % interval ``low_ms`` to ``high_ms``."""
+    low_ms: float
+    high_ms: float
+    difference_percent: float | None
+    """By how much the measured value is above (positive) or below the predicted one."""
+
+
+class ReportedArtifact(Artifact):
+    """An exported file with the 95 % (Wilson) interval of its accuracy, from the number of validation images."""
+
+    top1_low_percent: float | None
+    top1_high_percent: float | None
+
+
+class Candidate(_Described):
+    """A channel configuration that could have been chosen, counted, predicted and, where it was, measured."""
+
+    method: str
+    """``chosen``, ``uniform 1.0``, or the baseline method that would have chosen it."""
+    config: ChannelConfig
+    predicted_ms: float | None
+    low_ms: float | None
+    high_ms: float | None
+    predicted_loss: float | None
+    """Excess loss over the maximum network, in nats, according to the unary losses."""
+    measured_ms: float | None
+    """Measured as a variant with stand-in weights; not the emitted file."""
+    macs: int
+    parameters: int
+    peak_activations: int
+
+
+class VariableWidths(_Described):
+    """One width variable: what it may be, what was chosen, and what uniform networks have there."""
+
+    variable: str
+    layers: tuple[str, ...]
+    base: int
+    """Its width at width multiplier 1.0."""
+    choices: tuple[int, ...]
+    chosen: int
+    uniform: int | None
+    """In the best uniform network within the same budget."""
+    uniform_full: int
+    """In the uniform 1.0 network."""
+    at_end: Literal["lowest", "highest"] | None
+    """At which end of its range the chosen width is: there a wider range could give a better network."""
+
+
+class SearchReport(_Described):
+    """What the search found, and by how much something better could exist under the table and the losses."""
+
+    chosen: Choice
+    certificate: Certificate
+    frontier: tuple[FrontierPoint, ...]
+    alternatives: tuple[Choice, ...]
+    refinement: tuple[RefineStep, ...]
+
+
+class TableReport(_Described):
+    """How good the latency table is."""
+
+    quality: TableQuality
+    held_out: tuple[HeldOut, ...]
+
+
+class LossPoint(_Described):
+    """One held-out configuration: excess loss as the unary losses predict it, and as it was evaluated."""
+
+    config: ChannelConfig
+    predicted: float
+    evaluated: float
+
+
+class LossReport(_Described):
+    """How far the unary losses can be trusted."""
+
+    quality: LossQuality
+    images: int
+    max_loss: float
+    variables: tuple[VariableLosses, ...]
+    held_out: tuple[LossPoint, ...]
+
+
+class DeviceReport(_Described):
+    """The device that was measured."""
+
+    setting: Setting
+    facts: DeviceFacts | None
+
+
+class Reproduce(_Described):
+    """What it takes to do the run again."""
+
+    command: str
+    seed: int
+    recipe: str
+    data: DataFacts
+    runtime: Runtime
+    precision: Precision
+    threads: int
+    versions: dict[str, str]
+    space_fingerprint: str
+
+
+class NetworkReport(_Described):
+    """The network and its search space."""
+
+    family: str
+    resolution: int
+    in_channels: int
+    num_classes: int
+    variables: int
+    configurations: int
+    """How many configurations the search space holds."""
+
+
+class Report(Document):
+    """The run folder's ``report.json``.
+
+    Every latency under ``measured`` was observed on the device with the emitted file; everything under
+    ``predicted`` comes from the latency table. What a missing stage would have given is null or empty.
+    """
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+    schema_name: ClassVar[str] = "edgewidth/report"
+
+    verdict: Verdict
+    """``partial`` as long as the emitted file has not been measured against a budget."""
+    summary: str
+    """The verdict as one sentence."""
+    missing: tuple[Stage, ...]
+    """The stages that have not been done, in order."""
+    network: NetworkReport
+    budget_request: str | None
+    """As it was asked for: ``8ms`` or ``60%``."""
+    budget: Budget | None
+    measured: Measured | None
+    predicted: Predicted | None
+    artifacts: tuple[ReportedArtifact, ...]
+    reference_top1_percent: float | None
+    """The trained torch network's own accuracy on the same images."""
+    widths: tuple[VariableWidths, ...]
+    candidates: tuple[Candidate, ...]
+    """The chosen configuration first, then the uniform 1.0 network and what the baselines would have chosen."""
+    search: SearchReport | None
+    table: TableReport | None
+    losses: LossReport | None
+    training: tuple[dict[str, float], ...]
+    """One object per epoch of the supernet's training."""
+    finetuning: tuple[dict[str, float], ...]
+    """One object per epoch of the chosen network's training."""
+    device: DeviceReport | None
+    variant_estimate: LatencyEstimate | None
+    """The chosen configuration's measurement as a variant, before it was trained."""
+    blocks: tuple[Block, ...]
+    """The raw times of the emitted file, with the device's state around each block."""
+    warnings: tuple[MeasurementWarning, ...]
+    reproduce: Reproduce | None
+
+
+def report_schema() -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) of ``report.json``, the head that every document has included."""
+    schema = Report.model_json_schema(mode="serialization")
+    head = {
+        "schema": {"const": Report.schema_name},
+        "schema_version": {"const": Report.schema_version},
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "properties": head | schema["properties"],
+        "required": [*head, *schema["required"]],
+    }

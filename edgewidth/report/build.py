@@ -1,0 +1,219 @@
+"""The report as a document: computed only from what the stages left in the run folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import binomtest
+
+from edgewidth.errors import FileError
+from edgewidth.records.measurement import Statistic
+from edgewidth.records.report import (
+    DeviceReport,
+    LossPoint,
+    LossReport,
+    Measured,
+    NetworkReport,
+    Predicted,
+    Report,
+    ReportedArtifact,
+    Reproduce,
+    SearchReport,
+    TableReport,
+    VariableWidths,
+)
+from edgewidth.report.candidates import candidates, predict_loss
+from edgewidth.report.checks import checked, warnings_of
+from edgewidth.report.inputs import read_inputs
+from edgewidth.report.verdict import summarise, verdict_of
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from edgewidth.records.budget import Budget
+    from edgewidth.records.folder import RunFolder
+    from edgewidth.records.losses import UnaryLosses
+    from edgewidth.records.network import SearchSpace, WidthVariable
+    from edgewidth.records.validation import ValidationReport
+    from edgewidth.report.inputs import Inputs
+
+PERCENTILES = {"min": 0, "p10": 10, "p50": 50, "p90": 90, "p95": 95, "p99": 99, "max": 100}
+
+
+def build_report(folder: RunFolder) -> Report:
+    """The report of a run folder, also of one in which stages are still missing.
+
+    Raises:
+        FileError: A file cannot be read as what it should be, or the folder holds nothing to report on.
+    """
+    inputs, stale = checked(read_inputs(folder))
+    budget = _budget(inputs)
+    measured = _measured(inputs.validation, budget) if inputs.validation else None
+    verdict = verdict_of(measured, budget)
+    return Report(
+        verdict=verdict,
+        summary=summarise(verdict, measured, budget, inputs.missing),
+        missing=inputs.missing,
+        network=_network(inputs.space),
+        budget_request=str(inputs.request.budget) if inputs.request else None,
+        budget=budget,
+        measured=measured,
+        predicted=_predicted(inputs, measured),
+        artifacts=_artifacts(inputs),
+        reference_top1_percent=inputs.artifacts.reference_top1_percent if inputs.artifacts else None,
+        widths=_widths(inputs),
+        candidates=candidates(inputs),
+        search=_search(inputs),
+        table=TableReport(quality=inputs.table.quality, held_out=inputs.table.held_out) if inputs.table else None,
+        losses=_losses(inputs.losses) if inputs.losses else None,
+        training=inputs.training,
+        finetuning=inputs.finetuning,
+        device=_device(inputs),
+        variant_estimate=inputs.search.measured if inputs.search else None,
+        blocks=inputs.validation.blocks if inputs.validation else (),
+        warnings=(*stale, *warnings_of(inputs, measured, budget)),
+        reproduce=_reproduce(inputs),
+    )
+
+
+def _budget(inputs: Inputs) -> Budget | None:
+    if inputs.validation and inputs.validation.budget:
+        return inputs.validation.budget
+    return inputs.search.budget if inputs.search else None
+
+
+def _network(space: SearchSpace) -> NetworkReport:
+    network = space.network
+    return NetworkReport(
+        family=network.family,
+        resolution=network.resolution,
+        in_channels=network.in_channels,
+        num_classes=network.num_classes,
+        variables=len(space.variables),
+        configurations=space.size,
+    )
+
+
+def _measured(validation: ValidationReport, budget: Budget | None) -> Measured:
+    estimate = validation.estimate
+    if not validation.blocks:
+        raise FileError("validation.json holds no measured block.", remedy="Run edgewidth validate again.")
+    counted = [block for block in validation.blocks if block.disturbed is None] or list(validation.blocks)
+    runs_ms = np.array([run for block in counted for run in block.runs_ns]) / 1e6
+    percentiles = {name: float(np.percentile(runs_ms, q)) for name, q in PERCENTILES.items()}
+    is_median = estimate.statistic is Statistic.MEDIAN
+    return Measured(
+        file=validation.file,
+        median_ms=estimate.value_ms if is_median else percentiles["p50"],
+        **estimate.model_dump(),
+        disturbed_blocks=sum(block.disturbed is not None for block in validation.blocks),
+        percentiles_ms=percentiles,
+        budget_used_percent=100 * estimate.value_ms / budget.latency_ms if budget else None,
+        clear=not estimate.low_ms <= budget.latency_ms < estimate.high_ms if budget else None,
+    )
+
+
+def _predicted(inputs: Inputs, measured: Measured | None) -> Predicted | None:
+    if not inputs.search:
+        return None
+    chosen, statistic = inputs.search.chosen, inputs.search.budget.statistic
+    comparable = measured is not None and measured.statistic is statistic
+    return Predicted(
+        median_ms=chosen.predicted_ms if statistic is Statistic.MEDIAN else None,
+        statistic=statistic,
+        value_ms=chosen.predicted_ms,
+        low_ms=chosen.low_ms,
+        high_ms=chosen.high_ms,
+        difference_percent=100 * (measured.value_ms / chosen.predicted_ms - 1) if measured and comparable else None,
+    )
+
+
+def _artifacts(inputs: Inputs) -> tuple[ReportedArtifact, ...]:
+    if not inputs.artifacts:
+        return ()
+    images = inputs.request.data.validation if inputs.request else 0
+    reported = []
+    for artifact in inputs.artifacts.artifacts:
+        low, high = _interval(artifact.top1_percent, images) if images else (None, None)
+        reported.append(ReportedArtifact(**dict(artifact), top1_low_percent=low, top1_high_percent=high))
+    return tuple(reported)
+
+
+def _interval(percent: float, images: int) -> tuple[float, float]:
+    """The 95 % Wilson interval of a share that was counted on so many images."""
+    interval = binomtest(round(percent * images / 100), images).proportion_ci(method="wilson")
+    return 100 * float(interval.low), 100 * float(interval.high)
+
+
+def _widths(inputs: Inputs) -> tuple[VariableWidths, ...]:
+    if not inputs.search:
+        return ()
+    space, search = inputs.space, inputs.search
+    uniform = search.baselines.get("uniform")
+    return tuple(
+        VariableWidths(
+            variable=variable.name,
+            layers=tuple(layer.name for layer in space.network.layers if layer.width == variable.name),
+            base=variable.base,
+            choices=variable.choices,
+            chosen=chosen,
+            uniform=uniform.config[i] if uniform else None,
+            uniform_full=variable.nearest(variable.base),
+            at_end=_at_end(variable, chosen),
+        )
+        for i, (variable, chosen) in enumerate(zip(space.variables, search.chosen.config, strict=True))
+    )
+
+
+def _at_end(variable: WidthVariable, width: int) -> Literal["lowest", "highest"] | None:
+    if len(variable.choices) == 1 or width not in {variable.choices[0], variable.choices[-1]}:
+        return None
+    return "highest" if width == variable.choices[-1] else "lowest"
+
+
+def _search(inputs: Inputs) -> SearchReport | None:
+    if not (search := inputs.search):
+        return None
+    return SearchReport(
+        chosen=search.chosen,
+        certificate=search.certificate,
+        frontier=tuple(sorted(search.frontier, key=lambda point: point.predicted_ms)),
+        alternatives=search.alternatives,
+        refinement=search.refinement,
+    )
+
+
+def _losses(losses: UnaryLosses) -> LossReport:
+    return LossReport(
+        quality=losses.quality,
+        images=losses.images,
+        max_loss=losses.max_loss,
+        variables=losses.variables,
+        held_out=tuple(
+            LossPoint(config=one.config, predicted=predict_loss(losses, one.config), evaluated=one.excess_loss)
+            for one in losses.held_out
+        ),
+    )
+
+
+def _device(inputs: Inputs) -> DeviceReport | None:
+    if inputs.validation:
+        return DeviceReport(setting=inputs.validation.setting, facts=inputs.validation.facts)
+    return DeviceReport(setting=inputs.table.setting, facts=None) if inputs.table else None
+
+
+def _reproduce(inputs: Inputs) -> Reproduce | None:
+    if not (request := inputs.request):
+        return None
+    return Reproduce(
+        command=request.command,
+        seed=request.seed,
+        recipe=request.recipe,
+        data=request.data,
+        runtime=request.runtime,
+        precision=request.precision,
+        threads=request.threads,
+        versions=request.versions,
+        space_fingerprint=request.space.fingerprint,
+    )

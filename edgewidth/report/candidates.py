@@ -1,0 +1,85 @@
+"""The configurations that a reader compares: counted, predicted and, where they were, measured."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING
+
+from edgewidth.network.costs import costs
+from edgewidth.records.report import Candidate
+
+if TYPE_CHECKING:
+    from edgewidth.records.losses import UnaryLosses
+    from edgewidth.records.network import ChannelConfig
+    from edgewidth.records.search import Choice
+    from edgewidth.records.table import LatencyTable
+    from edgewidth.report.inputs import Inputs
+
+
+def candidates(inputs: Inputs) -> tuple[Candidate, ...]:
+    """The chosen configuration, the uniform 1.0 network, and what each baseline would have chosen."""
+    full = inputs.space.uniform(1.0)
+    if not inputs.search:
+        return (_candidate(inputs, "uniform 1.0", full, None),)
+    chosen, baselines = inputs.search.chosen, inputs.search.baselines
+    return (
+        _candidate(inputs, "chosen", chosen.config, chosen),
+        _candidate(inputs, "uniform 1.0", full, None),
+        *(_candidate(inputs, method, choice.config, choice) for method, choice in baselines.items()),
+    )
+
+
+def _candidate(inputs: Inputs, method: str, config: ChannelConfig, choice: Choice | None) -> Candidate:
+    counted = costs(inputs.space, config)
+    predicted_ms = predict_ms(inputs.table, config) if inputs.table else None
+    predicted_loss = predict_loss(inputs.losses, config) if inputs.losses else None
+    return Candidate(
+        method=method,
+        config=config,
+        predicted_ms=choice.predicted_ms if choice else predicted_ms,
+        low_ms=choice.low_ms if choice else None,
+        high_ms=choice.high_ms if choice else None,
+        predicted_loss=choice.predicted_loss if choice else predicted_loss,
+        measured_ms=_measured_variant(inputs, config),
+        macs=counted.macs,
+        parameters=counted.parameters,
+        peak_activations=counted.peak_activations,
+    )
+
+
+def _measured_variant(inputs: Inputs, config: ChannelConfig) -> float | None:
+    """The newest measurement of a configuration: of the choice itself, of the refinement, or for the table."""
+    if inputs.search:
+        if inputs.search.measured and config == inputs.search.chosen.config:
+            return inputs.search.measured.value_ms
+        for step in reversed(inputs.search.refinement):
+            if step.config == config:
+                return step.measured.value_ms
+    if inputs.table:
+        for visits in inputs.table.fitted:
+            if visits.config == config:
+                return statistics.median(visits.values_ms)
+        for held_out in inputs.table.held_out:
+            if held_out.config == config:
+                return held_out.measured_ms
+    return None
+
+
+def predict_ms(table: LatencyTable, config: ChannelConfig) -> float:
+    """What the table says of a configuration: its offset and one value of every entry."""
+    indices = dict(zip((v.name for v in table.space.variables), table.space.indices(config), strict=True))
+    total = table.offset_ms
+    for entry in table.entries:
+        # A scope of one variable has one row, a scope of none one value.
+        row, column = (0, 0, *(indices[name] for name in entry.scope))[-2:]
+        total += entry.values_ms[row][column]
+    return total
+
+
+def predict_loss(losses: UnaryLosses, config: ChannelConfig) -> float:
+    """The excess loss that the unary losses, and those of neighbouring pairs, add up to."""
+    indices = losses.space.indices(config)
+    unary = sum(entry.values[i] for entry, i in zip(losses.variables, indices, strict=True))
+    order = {v.name: i for v, i in zip(losses.space.variables, indices, strict=True)}
+    pairs = sum(pair.values[order[pair.variables[0]]][order[pair.variables[1]]] for pair in losses.pairs)
+    return losses.offset + unary + pairs

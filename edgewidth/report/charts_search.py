@@ -1,0 +1,297 @@
+"""Pictures of the choice: the frontier, the widths, the losses they came from, and the training."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from edgewidth.report.figure import HALF, NARROW, Figure, Key, Numbers, drawn, style_of
+from edgewidth.report.svg import Axes, Picture, Scale, axes, covering
+from edgewidth.report.units import milliseconds, significant
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgewidth.records.losses import VariableLosses
+    from edgewidth.records.report import Candidate, LossReport, Report, SearchReport, VariableWidths
+
+FRONTIER_POINTS = 240
+"""More points than this are one line to the eye; evenly spaced ones get a mark and a row."""
+ROW = 24.0
+"""Pixels from one width variable to the next."""
+
+
+def frontier(report: Report) -> Figure | None:
+    """For every latency the least loss there is; the choice and the baselines stand on or above it."""
+    if report.search is None or not report.search.frontier:
+        return None
+    found = report.search
+    candidates = [c for c in report.candidates if c.predicted_ms is not None and c.predicted_loss is not None]
+
+    def draw(width: float) -> Picture:
+        picture = Picture("Least predicted loss for every latency, with the choice and the baselines", width, 360)
+        plot = axes(picture, *_frontier_ranges(found, candidates), left=54)
+        plot.draw(picture, x_label="predicted latency (ms)", y_label="predicted excess loss (nats)")
+        _draw_frontier(picture, plot, found)
+        if report.budget:
+            x = plot.x(report.budget.latency_ms)
+            picture.line((x, plot.y.start), (x, plot.y.end), "budget")
+        # The choice last: it lies on top.
+        for candidate in reversed(candidates):
+            _draw_candidate(picture, plot, candidate)
+        return picture
+
+    wide, narrow = drawn(draw)
+    keys = [Key("frontier", "trace frontier", "line")]
+    keys += [Key(c.method, *style_of(c.method)) for c in candidates]
+    if report.budget:
+        keys.append(Key(f"budget {report.budget.latency_ms:.4g} ms", "budget", "line"))
+    return Figure("", _frontier_caption(report), wide, narrow, tuple(keys), _frontier_rows(found))
+
+
+def _frontier_ranges(
+    found: SearchReport, candidates: Sequence[Candidate]
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """What is near the candidates: at the fast end losses shoot up, at the slow end they hardly fall."""
+    times = [found.chosen.predicted_ms, *(c.predicted_ms for c in candidates if c.predicted_ms is not None)]
+    losses = [found.chosen.predicted_loss, *(c.predicted_loss for c in candidates if c.predicted_loss is not None)]
+    slowest, ceiling = 1.2 * max(times), 1.6 * max(losses)
+    shown = [p for p in found.frontier if p.predicted_ms <= slowest and p.predicted_loss <= ceiling]
+    times += [point.predicted_ms for point in shown]
+    losses += [point.predicted_loss for point in shown]
+    return covering(times, pad=0.03), covering(losses, pad=0.05)
+
+
+def _draw_frontier(picture: Picture, plot: Axes, found: SearchReport) -> None:
+    shown = [p for p in found.frontier if p.predicted_ms <= plot.x.high and p.predicted_loss <= plot.y.high]
+    picture.path([plot.at(p.predicted_ms, p.predicted_loss) for p in shown], "trace frontier")
+    for point in shown[:: max(1, math.ceil(len(shown) / FRONTIER_POINTS))]:
+        hint = f"{point.config}: {milliseconds(point.predicted_ms)}, loss {point.predicted_loss:.4f}"
+        picture.mark(plot.at(point.predicted_ms, point.predicted_loss), "frontier-dot", size=2.2, hint=hint)
+
+
+def _draw_candidate(picture: Picture, plot: Axes, candidate: Candidate) -> None:
+    if candidate.predicted_ms is None or candidate.predicted_loss is None:
+        return
+    kind, shape = style_of(candidate.method)
+    hint = f"{candidate.method}: {milliseconds(candidate.predicted_ms)}, loss {candidate.predicted_loss:.4f}"
+    size = 7 if candidate.method == "chosen" else 5.5
+    picture.mark(plot.at(candidate.predicted_ms, candidate.predicted_loss), kind, shape=shape, size=size, hint=hint)
+
+
+def _frontier_caption(report: Report) -> str:
+    by_method = {c.method: c.predicted_loss for c in report.candidates}
+    chosen, uniform = by_method.get("chosen"), by_method.get("uniform")
+    text = "Lower is more accurate, left is faster; by the table and the losses no configuration lies below the line."
+    if chosen is None or not uniform or chosen >= uniform:
+        return text
+    gain = f"{100 * (1 - chosen / uniform):.0f} %"
+    return f"{text} The choice's predicted excess loss is {gain} below that of the best uniform network in the budget."
+
+
+def _frontier_rows(found: SearchReport) -> Numbers:
+    step = max(1, math.ceil(len(found.frontier) / 40))
+    rows = [(significant(p.predicted_ms), f"{p.predicted_loss:.4f}", str(p.config)) for p in found.frontier[::step]]
+    return Numbers(("predicted (ms)", "excess loss", "channel configuration"), tuple(rows))
+
+
+def widths(report: Report) -> Figure | None:
+    """Every width variable on its range, the choice against the uniform network within the same budget."""
+    if not report.widths:
+        return None
+    rows = report.widths
+
+    def draw(width: float) -> Picture:
+        picture = Picture("Chosen widths against uniform widths, for every width variable", width, 44 + ROW * len(rows))
+        label_width = 56 if width == NARROW else 150
+        scale = Scale(0, max(row.choices[-1] / row.base for row in rows) * 100, label_width, width - 110)
+        _draw_width_axis(picture, scale)
+        for number, row in enumerate(rows):
+            _draw_width(picture, scale, 40 + ROW * (number + 0.5), row)
+        return picture
+
+    wide, narrow = drawn(draw)
+    keys = [Key("chosen", *style_of("chosen"))]
+    if rows[0].uniform is not None:
+        keys.append(Key("uniform within the same budget", *style_of("uniform")))
+    keys.append(Key("range of the search", "range", "line"))
+    return Figure("Widths, layer by layer", _widths_caption(rows), wide, narrow, tuple(keys), _width_rows(rows))
+
+
+def _draw_width_axis(picture: Picture, scale: Scale) -> None:
+    bottom = picture.height - 4
+    for value in scale.ticks(4 if picture.width == NARROW else 8):
+        picture.line((scale(value), 26), (scale(value), bottom), "reference" if value == 100 else "grid")
+        picture.text((scale(value), 18), f"{value:.0f} %", anchor="middle")
+    uniform = "" if picture.width == NARROW else " (uniform)"
+    picture.text((picture.width - 2, 18), f"channels{uniform}", "axis-label", anchor="end")
+
+
+def _draw_width(picture: Picture, scale: Scale, y: float, row: VariableWidths) -> None:
+    layers = "" if picture.width == NARROW else f" · {', '.join(row.layers)}"
+    label = f"{row.variable}{layers}"
+    picture.text((2, y + 4), label if len(label) <= 22 else f"{label[:21]}…", "row-label")
+
+    def x(width: int) -> float:
+        return scale(100 * width / row.base)
+
+    picture.line((x(row.choices[0]), y), (x(row.choices[-1]), y), "range")
+    if row.uniform is not None:
+        wider = "wider" if row.chosen > row.uniform else "narrower"
+        picture.line((x(row.uniform), y), (x(row.chosen), y), f"step {wider}")
+        kind, shape = style_of("uniform")
+        picture.mark((x(row.uniform), y), kind, shape=shape, size=4.5, hint=f"uniform: {row.uniform} channels")
+    kind, shape = style_of("chosen")
+    hint = f"{row.variable}: {row.chosen} channels, {100 * row.chosen / row.base:.0f} % of {row.base}"
+    picture.mark((x(row.chosen), y), kind, shape=shape, size=6, hint=hint)
+    picture.text((picture.width - 56, y + 4), str(row.chosen), "value", anchor="end")
+    if row.at_end:
+        picture.text((picture.width - 2, y + 4), "max" if row.at_end == "highest" else "min", "flagged", anchor="end")
+    elif row.uniform is not None:
+        picture.text((picture.width - 2, y + 4), f"({row.uniform})", anchor="end")
+
+
+def _widths_caption(rows: Sequence[VariableWidths]) -> str:
+    text = "In percent of the published network; the numbers are channels."
+    ends = [f"{row.variable} ({row.at_end})" for row in rows if row.at_end]
+    if not ends:
+        return f"{text} No width sits at an end of its range."
+    return f"{text} At an end of its range, so that a wider range may find better: {', '.join(ends)}."
+
+
+def _width_rows(rows: Sequence[VariableWidths]) -> Numbers:
+    table = tuple(
+        (
+            row.variable,
+            ", ".join(row.layers),
+            f"{row.choices[0]} to {row.choices[-1]}",
+            str(row.uniform_full),
+            "" if row.uniform is None else str(row.uniform),
+            f"{row.chosen}{f' ({row.at_end})' if row.at_end else ''}",
+        )
+        for row in rows
+    )
+    return Numbers(("variable", "layers", "range", "uniform 1.0", "uniform in budget", "chosen"), table)
+
+
+def unary_losses(report: Report) -> Figure | None:
+    """One small picture per width variable: what each of its widths costs in loss."""
+    if report.losses is None:
+        return None
+    losses, rows = report.losses, {row.variable: row for row in report.widths}
+    high = max(value for one in losses.variables for value in one.values) or 1.0
+    low = min(0.0, *(value for one in losses.variables for value in one.values))
+
+    def draw(width: float) -> Picture:
+        columns = 3 if width == NARROW else 7
+        cell, height = width / columns, 104.0
+        lines = math.ceil(len(losses.variables) / columns)
+        picture = Picture("What each width of each variable costs in loss", width, height * lines)
+        for number, one in enumerate(losses.variables):
+            left, top = cell * (number % columns), height * (number // columns)
+            box = Axes(
+                Scale(0, len(one.values) - 1 or 1, left + 6, left + cell - 10),
+                Scale(low, high * 1.05, top + height - 12, top + 24),
+            )
+            _draw_unary(picture, box, one, rows.get(one.variable))
+        return picture
+
+    wide, narrow = drawn(draw)
+    keys = [Key("cost of a width, ± 2 standard errors", "trace chosen", "line")]
+    if rows:
+        keys.append(Key("chosen width", *style_of("chosen")))
+    caption = "From the narrowest width (left) to the widest, all on one scale: a tall curve is a layer that matters."
+    return Figure("What narrow layers cost", caption, wide, narrow, tuple(keys), _unary_rows(losses))
+
+
+def _draw_unary(picture: Picture, box: Axes, one: VariableLosses, row: VariableWidths | None) -> None:
+    above = [box.at(i, v + 2 * e) for i, (v, e) in enumerate(zip(one.values, one.standard_errors, strict=True))]
+    below = [box.at(i, v - 2 * e) for i, (v, e) in enumerate(zip(one.values, one.standard_errors, strict=True))]
+    picture.line((box.x.start, box.y(0)), (box.x.end, box.y(0)), "axis")
+    picture.path([*above, *reversed(below)], "band chosen", closed=True)
+    picture.path([box.at(i, value) for i, value in enumerate(one.values)], "trace chosen")
+    picture.text((box.x.end, box.y.end - 8), one.variable, "row-label", anchor="end")
+    if row:
+        place = row.choices.index(row.chosen)
+        value = one.values[place]
+        picture.mark(box.at(place, value), "chosen", size=4.5, hint=f"{row.chosen} channels: {value:.4f} nats")
+
+
+def _unary_rows(losses: LossReport) -> Numbers:
+    rows = [(one.variable, " ".join(f"{value:.4f}" for value in one.values)) for one in losses.variables]
+    return Numbers(("variable", "excess loss (nats) of each width, narrowest first"), tuple(rows))
+
+
+def loss_predictions(report: Report) -> Figure | None:
+    """The unary losses' predictions over evaluated losses, on configurations they had never seen."""
+    if report.losses is None or not report.losses.held_out:
+        return None
+    points, quality = report.losses.held_out, report.losses.quality
+    picture = Picture("Predicted over evaluated excess loss of held-out configurations", HALF, 340)
+    span = covering([value for point in points for value in (point.predicted, point.evaluated)])
+    plot = axes(picture, span, span)
+    plot.draw(picture, x_label="evaluated excess loss (nats)", y_label="predicted excess loss (nats)")
+    picture.line(plot.at(span[0], span[0]), plot.at(span[1], span[1]), "reference")
+    for point in points:
+        hint = f"{point.config}: predicted {point.predicted:.4f}, evaluated {point.evaluated:.4f}"
+        picture.mark(plot.at(point.evaluated, point.predicted), "held-out", size=3.5, hint=hint)
+    caption = (
+        f"Rank correlation {quality.spearman:.2f}, R² {quality.r2:.2f}, residual {quality.residual_sigma:.4f} nats "
+        f"on {quality.held_out} configurations, each on the same {report.losses.images:,} images."
+    )
+    rows = tuple((str(p.config), f"{p.predicted:.4f}", f"{p.evaluated:.4f}") for p in points)
+    keys = (Key("held-out configuration", "held-out", "circle"),)
+    numbers = Numbers(("configuration", "predicted", "evaluated"), rows)
+    return Figure("Predicted against evaluated loss", caption, picture.markup(), None, keys, numbers)
+
+
+class _Curve(NamedTuple):
+    title: str
+    unit: str
+
+    def holds(self, key: str) -> bool:
+        """Whether a number of a training log is of this kind: accuracies say so, other results are losses."""
+        if key in {"epoch", "step", "seconds", "learning_rate"}:
+            return False
+        return (self.title == "accuracy") == ("top1" in key or "accuracy" in key)
+
+
+_CURVES = (_Curve("loss", "loss (nats)"), _Curve("accuracy", "accuracy (%)"))
+_LINES = ("chosen", "uniform", "green", "violet", "sky")
+
+
+def training_curves(report: Report) -> list[Figure]:
+    """Loss and accuracy over the epochs, of the supernet and of the chosen network."""
+    logs = (("Supernet", report.training), ("Chosen network", report.finetuning))
+    figures = (_curves(name, epochs, curve) for name, epochs in logs for curve in _CURVES)
+    return [figure for figure in figures if figure]
+
+
+def _curves(name: str, epochs: Sequence[dict[str, float]], curve: _Curve) -> Figure | None:
+    keys = list(dict.fromkeys(key for epoch in epochs for key in epoch if curve.holds(key)))[: len(_LINES)]
+    if len(epochs) < 2 or not keys:
+        return None
+    series = {
+        key: [(epoch.get("epoch", place), epoch[key]) for place, epoch in enumerate(epochs, start=1) if key in epoch]
+        for key in keys
+    }
+    picture = Picture(f"{name}: {curve.title} over epochs", HALF, 260)
+    points = [point for line in series.values() for point in line]
+    plot = axes(picture, covering([x for x, _ in points], pad=0.02), covering([y for _, y in points]))
+    plot.draw(picture, x_label="epoch", y_label=curve.unit)
+    for kind, (key, line) in zip(_LINES, series.items(), strict=False):
+        picture.path([plot.at(x, y) for x, y in line], f"trace {kind}")
+        x, y = line[-1]
+        picture.mark(plot.at(x, y), kind, size=3.5, hint=f"{key}: {y:.4g}")
+    ends = "; ".join(f"{_words(key)} ends at {line[-1][1]:.4g}" for key, line in series.items())
+    legend = tuple(Key(_words(key), f"trace {kind}", "line") for kind, key in zip(_LINES, keys, strict=False))
+    rows = tuple(
+        (f"{epoch.get('epoch', place):g}", *(f"{epoch[key]:.4g}" if key in epoch else "" for key in keys))
+        for place, epoch in enumerate(epochs, start=1)
+    )
+    numbers = Numbers(("epoch", *map(_words, keys)), rows)
+    return Figure(f"{name}: {curve.title}", f"{ends[:1].upper()}{ends[1:]}.", picture.markup(), None, legend, numbers)
+
+
+def _words(key: str) -> str:
+    return key.replace("_percent", "").replace("top1", "top-1").replace("_", " ")

@@ -1,0 +1,150 @@
+"""Which documents belong together, and what a reader should be warned of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from edgewidth.records.measurement import MeasurementWarning
+
+if TYPE_CHECKING:
+    from edgewidth.records.budget import Budget
+    from edgewidth.records.report import Measured, Stage
+    from edgewidth.report.inputs import Inputs
+
+PREDICTION_TOLERANCE_PERCENT = 5.0
+"""Further apart than this, prediction and measurement contradict each other: the wanted accuracy of a table."""
+QUANTISATION_TOLERANCE_POINTS = 1.0
+"""What int8 may cost in top-1 accuracy before a reader should look at the calibration data."""
+
+Warnings = tuple[MeasurementWarning, ...]
+_Name = Literal["table", "losses", "search", "artifacts", "validation"]
+
+
+def checked(inputs: Inputs) -> tuple[Inputs, Warnings]:
+    """The documents that belong together, with a warning for each that does not and is left out.
+
+    A verb that is called again alone leaves later files of an earlier choice behind; a verdict on those would
+    be about another network.
+    """
+    inputs, other_space = _of_one_space(inputs)
+    inputs, other_config = _of_the_choice(inputs)
+    inputs, other_file = _of_the_artifact(inputs)
+    return inputs, (*other_space, *other_config, *other_file)
+
+
+def _of_one_space(inputs: Inputs) -> tuple[Inputs, Warnings]:
+    documents: dict[Stage, _Name] = {"profile": "table", "train": "losses", "search": "search", "export": "artifacts"}
+    warnings: list[MeasurementWarning] = []
+    for stage, name in documents.items():
+        document = getattr(inputs, name)
+        if document is not None and document.space != inputs.space:
+            inputs = _without(inputs, stage, name)
+            warnings.append(_stale(f"{name}.json belongs to another search space and was left out.", stage))
+    return inputs, tuple(warnings)
+
+
+def _of_the_choice(inputs: Inputs) -> tuple[Inputs, Warnings]:
+    search, artifacts = inputs.search, inputs.artifacts
+    if not (search and artifacts) or artifacts.config == search.chosen.config:
+        return inputs, ()
+    message = f"The artifacts are of {artifacts.config}, and the choice is now {search.chosen.config}: left out."
+    inputs = _without(_without(inputs, "export", "artifacts"), "validate", "validation")
+    return inputs, (_stale(message, "export"),)
+
+
+def _of_the_artifact(inputs: Inputs) -> tuple[Inputs, Warnings]:
+    validation, artifacts = inputs.validation, inputs.artifacts
+    if not (validation and artifacts) or validation.sha256 in {one.sha256 for one in artifacts.artifacts}:
+        return inputs, ()
+    message = f"The measurement of {validation.file} is of a file that has changed since, and was left out."
+    return _without(inputs, "validate", "validation"), (_stale(message, "validate"),)
+
+
+def _without(inputs: Inputs, stage: Stage, name: _Name) -> Inputs:
+    order: tuple[Stage, ...] = ("profile", "train", "search", "finetune", "export", "validate")
+    missing = tuple(one for one in order if one in inputs.missing or one == stage)
+    dropped: dict[str, Any] = {name: None}
+    return inputs._replace(missing=missing, **dropped)
+
+
+def _stale(message: str, stage: Stage) -> MeasurementWarning:
+    return MeasurementWarning(
+        code="out-of-date", message=message, remedy=f"Run edgewidth {stage} again, or edgewidth run on this folder."
+    )
+
+
+def warnings_of(inputs: Inputs, measured: Measured | None, budget: Budget | None) -> Warnings:
+    """What only shows when everything is seen together, and then what was warned of while measuring."""
+    validation = inputs.validation.warnings if inputs.validation else ()
+    found = (
+        _close_to_budget(measured, budget),
+        _prediction_off(inputs, measured),
+        _quantisation(inputs),
+        _range_binds(inputs),
+        _unmeasured(inputs),
+    )
+    return (*(warning for warning in found if warning), *validation)
+
+
+def _close_to_budget(measured: Measured | None, budget: Budget | None) -> MeasurementWarning | None:
+    if not (measured and budget) or measured.clear:
+        return None
+    return MeasurementWarning(
+        code="close-to-budget",
+        message=f"The budget of {budget.latency_ms:.4g} ms lies inside the interval of the measurement "
+        f"({measured.low_ms:.4g} to {measured.high_ms:.4g} ms): the verdict could turn out otherwise next time.",
+        remedy="Measure again on a quieter device, or search with a budget a few percent smaller.",
+    )
+
+
+def _prediction_off(inputs: Inputs, measured: Measured | None) -> MeasurementWarning | None:
+    if not (inputs.search and measured) or measured.statistic is not inputs.search.budget.statistic:
+        return None
+    off = 100 * (measured.value_ms / inputs.search.chosen.predicted_ms - 1)
+    if abs(off) <= PREDICTION_TOLERANCE_PERCENT:
+        return None
+    return MeasurementWarning(
+        code="prediction-off",
+        message=f"The file is {abs(off):.1f} % {'slower' if off > 0 else 'faster'} than the latency table predicted.",
+        remedy="The device may have been in another state while it was profiled: profile it again when it is idle.",
+    )
+
+
+def _quantisation(inputs: Inputs) -> MeasurementWarning | None:
+    artifacts = inputs.artifacts.artifacts if inputs.artifacts else ()
+    by_precision = {one.precision.value: one.top1_percent for one in artifacts if one.format == "tflite"}
+    cost = by_precision.get("float32", 0.0) - by_precision.get("int8", 100.0)
+    if cost <= QUANTISATION_TOLERANCE_POINTS:
+        return None
+    return MeasurementWarning(
+        code="quantisation-costs-accuracy",
+        message=f"The int8 file is {cost:.1f} points of accuracy below the float32 file.",
+        remedy="Calibrate with more images that look like those of the device, or use --precision float32.",
+    )
+
+
+def _range_binds(inputs: Inputs) -> MeasurementWarning | None:
+    if not inputs.search:
+        return None
+    at_highest = [
+        variable.name
+        for variable, width in zip(inputs.space.variables, inputs.search.chosen.config, strict=True)
+        if len(variable.choices) > 1 and width == variable.choices[-1]
+    ]
+    if not at_highest:
+        return None
+    return MeasurementWarning(
+        code="range-binds",
+        message=f"At the widest that the search space allows: {', '.join(at_highest)}.",
+        remedy="A larger --max-width may find a better network within the same budget.",
+    )
+
+
+def _unmeasured(inputs: Inputs) -> MeasurementWarning | None:
+    if not inputs.search or inputs.search.measured or inputs.validation:
+        return None
+    return MeasurementWarning(
+        code="choice-not-measured",
+        message="The chosen configuration's latency is a prediction: it has not been measured.",
+        remedy="edgewidth run measures the best configurations near the budget and chooses again.",
+    )

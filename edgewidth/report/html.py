@@ -1,0 +1,189 @@
+"""The report for people: one HTML file that needs neither a network nor a script."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from edgewidth.report import charts_latency, charts_search, units
+from edgewidth.report.verdict import compare
+
+if TYPE_CHECKING:
+    from edgewidth.records.report import Candidate, Report, ReportedArtifact
+    from edgewidth.report.figure import Figure
+
+
+class Tile(NamedTuple):
+    """One number at a glance."""
+
+    label: str
+    value: str
+    note: str
+
+
+class Section(NamedTuple):
+    """Figures under one heading; a section without any is left out."""
+
+    anchor: str
+    title: str
+    figures: tuple[Figure, ...]
+    note: str = ""
+
+
+def render_html(report: Report) -> str:
+    """The page as text, every outside string escaped."""
+    environment = Environment(
+        loader=PackageLoader("edgewidth.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        name: getattr(units, name) for name in ("milliseconds", "percent", "signed", "size", "count", "significant")
+    }
+    sections = _sections(report)
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        gauge=charts_latency.gauge(report),
+        tiles=_tiles(report),
+        states=charts_latency.device_states(report),
+        device=_device_rows(report),
+        environment=_reproduce_rows(report),
+        title=_title(report),
+        comparison=compare(report.predicted) if report.predicted and report.measured else None,
+        **{section.anchor: section for section in sections},
+    )
+
+
+def _title(report: Report) -> str:
+    device = f" on {report.device.setting.device}" if report.device else ""
+    return f"{report.network.family}{device}: {report.verdict}"
+
+
+def _sections(report: Report) -> tuple[Section, ...]:
+    latency, search = charts_latency, charts_search
+
+    def present(*figures: Figure | None) -> tuple[Figure, ...]:
+        return tuple(figure for figure in figures if figure)
+
+    predictions = present(latency.predicted_against_measured(report), latency.prediction_errors(report))
+    verdict = report.table.quality.verdict if report.table else ""
+    return (
+        Section("latency", "Every run on the device", present(latency.distribution(report))),
+        Section("prediction", "Can the predictions be trusted?", predictions, verdict),
+        Section("frontier", "What every latency can buy", present(search.frontier(report))),
+        Section("widths", "The chosen network", present(search.widths(report))),
+        Section("unary", "What the losses say", present(search.unary_losses(report), search.loss_predictions(report))),
+        Section("training", "Training", tuple(search.training_curves(report))),
+    )
+
+
+def _tiles(report: Report) -> list[Tile]:
+    tiles = [_accuracy_tile(report, artifact) for artifact in report.artifacts if artifact.format == "tflite"]
+    tiles += _size_tiles(report)
+    chosen, full = _candidate(report, "chosen"), _candidate(report, "uniform 1.0")
+    if chosen and full:
+        tiles += _cost_tiles(report, chosen, full)
+    return tiles
+
+
+def _candidate(report: Report, method: str) -> Candidate | None:
+    return next((candidate for candidate in report.candidates if candidate.method == method), None)
+
+
+def _accuracy_tile(report: Report, artifact: ReportedArtifact) -> Tile:
+    low, high = artifact.top1_low_percent, artifact.top1_high_percent
+    note = f"95 %: {low:.1f} to {high:.1f}" if low is not None and high is not None else "top-1"
+    if artifact.precision == "int8" and report.reference_top1_percent is not None:
+        change = units.signed(artifact.top1_percent - report.reference_top1_percent, unit="", decimals=2)
+        note = f"{change} points from the trained network"
+    return Tile(f"{artifact.precision} accuracy", units.percent(artifact.top1_percent, 2), note)
+
+
+def _size_tiles(report: Report) -> list[Tile]:
+    artifact = next((one for one in report.artifacts if report.measured and one.file == report.measured.file), None)
+    artifact = artifact or next(iter(report.artifacts), None)
+    if artifact is None:
+        return []
+    largest = max(one.size_bytes for one in report.artifacts)
+    note = f"{artifact.file}; float32 {units.size(largest)}" if largest > artifact.size_bytes else artifact.file
+    return [Tile("file size", units.size(artifact.size_bytes), note)]
+
+
+def _cost_tiles(report: Report, chosen: Candidate, full: Candidate) -> list[Tile]:
+    tiles = []
+    full_ms = full.measured_ms or full.predicted_ms
+    ms = report.measured.value_ms if report.measured else chosen.measured_ms or chosen.predicted_ms
+    if full_ms and ms:
+        how = "both measured" if full.measured_ms and (report.measured or chosen.measured_ms) else "predicted"
+        note = f"as uniform 1.0 with {units.milliseconds(full_ms)}, {how}"
+        tiles.append(Tile("times as fast", f"{units.significant(full_ms / ms, 3)}{units.TIMES}", note))
+    share = units.percent(100 * chosen.macs / full.macs, 0)
+    tiles.append(Tile("multiply-adds", units.count(chosen.macs), f"{share} of uniform 1.0"))
+    share = units.percent(100 * chosen.parameters / full.parameters, 0)
+    tiles.append(Tile("parameters", units.count(chosen.parameters), f"{share} of uniform 1.0"))
+    return tiles
+
+
+def _device_rows(report: Report) -> list[tuple[str, str]]:
+    if report.device is None:
+        return []
+    setting, facts = report.device.setting, report.device.facts
+    rows = [
+        ("Device profile", setting.device),
+        *([] if facts else [("Hardware", setting.hardware)]),
+        ("Runtime", f"{setting.runtime} {setting.runtime_version}"),
+        ("Precision", str(setting.precision)),
+        ("Threads", str(setting.threads)),
+        ("Clock", "real time" if setting.clock == "wall" else "instructions counted by the emulator, 1 ns each"),
+    ]
+    if facts:
+        memory = units.size(facts.memory_bytes) if facts.memory_bytes else None
+        known = (
+            ("Model", facts.model),
+            ("Processor", facts.processor),
+            ("Architecture", facts.architecture),
+            ("Cores", str(facts.cores) if facts.cores else None),
+            ("Memory", memory),
+            ("System", facts.system),
+            ("Python", facts.python),
+            ("Runtimes found", ", ".join(f"{name} {version}" for name, version in sorted(facts.runtimes.items()))),
+        )
+        rows += [(name, value) for name, value in known if value]
+    return rows + _state_rows(report)
+
+
+def _state_rows(report: Report) -> list[tuple[str, str]]:
+    """What the device said of itself around the blocks, as ranges."""
+    states = [state for block in report.blocks for state in (block.before, block.after)]
+
+    def span(values: list[float | None], unit: str) -> str:
+        known = [value for value in values if value is not None]
+        ends = dict.fromkeys(f"{value:g}" for value in (min(known), max(known))) if known else ()
+        return f"{' to '.join(ends)}{unit}" if known else ""
+
+    rows = [
+        ("Temperature", span([state.temperature_c for state in states], " °C")),
+        ("Frequency", span([state.frequency_mhz for state in states], " MHz")),
+        ("Governor", ", ".join(dict.fromkeys(state.governor for state in states if state.governor))),
+        ("Load (1 min)", span([state.load_1m for state in states], "")),
+        ("Throttling", ", ".join(dict.fromkeys(flag for state in states for flag in state.throttled))),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def _reproduce_rows(report: Report) -> list[tuple[str, str]]:
+    if (again := report.reproduce) is None:
+        return []
+    data = again.data
+    images = f"{data.train:,} to train, {data.search:,} to search, {data.validation:,} to validate"
+    return [
+        ("Images", f"{data.source} ({images}; {len(data.class_names)} classes)"),
+        ("Fingerprint of the images", data.fingerprint),
+        ("Fingerprint of the search space", again.space_fingerprint),
+        ("Recipe", again.recipe),
+        ("Seed", str(again.seed)),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in sorted(again.versions.items()))),
+    ]

@@ -1,0 +1,42 @@
+"""The answer, in a word and in a sentence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgewidth.records.budget import Budget
+    from edgewidth.records.report import Measured, Predicted, Verdict
+
+
+def compare(predicted: Predicted) -> str:
+    """What was predicted, and how the measurement differs from it, as one sentence."""
+    text = (
+        f"Predicted: {predicted.value_ms:.4g} ms (95 % interval {predicted.low_ms:.4g} to {predicted.high_ms:.4g} ms)"
+    )
+    if (off := predicted.difference_percent) is None:
+        return f"{text}."
+    return f"{text}; the device is {abs(off):.1f} % {'slower' if off > 0 else 'faster'} than that."
+
+
+def verdict_of(measured: Measured | None, budget: Budget | None) -> Verdict:
+    """Only a measurement of the emitted file can be within a budget; a prediction never is."""
+    if measured is None or budget is None:
+        return "partial"
+    return "within budget" if measured.value_ms <= budget.latency_ms else "over budget"
+
+
+def summarise(verdict: Verdict, measured: Measured | None, budget: Budget | None, missing: Sequence[str]) -> str:
+    """The verdict as one sentence."""
+    if measured is None:
+        todo = f"; still to do: {', '.join(missing)}" if missing else ""
+        return f"No emitted file has been measured yet{todo}."
+    interval = f"95 % interval {measured.low_ms:.4g} to {measured.high_ms:.4g} ms"
+    fact = f"{measured.file} has a {measured.statistic} latency of {measured.value_ms:.4g} ms ({interval})"
+    if budget is None:
+        return f"{fact}; no budget was given."
+    apart = abs(100 * measured.value_ms / budget.latency_ms - 100)
+    side = "above" if verdict == "over budget" else "below"
+    return f"{fact}: {apart:.1f} % {side} the budget of {budget.latency_ms:.4g} ms."

@@ -1,0 +1,431 @@
+"""A run folder as the stages leave it, from the real MobileNet search space with plausible made-up numbers."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from edgewidth.network.costs import costs
+from edgewidth.network.families import search_space
+from edgewidth.records.artifact import Artifact, Artifacts, Quantisation
+from edgewidth.records.budget import Budget, BudgetRequest
+from edgewidth.records.folder import RunFolder
+from edgewidth.records.losses import EvaluatedConfig, LossQuality, UnaryLosses, VariableLosses
+from edgewidth.records.measurement import (
+    Block,
+    DeviceFacts,
+    DeviceState,
+    LatencyEstimate,
+    MeasurementWarning,
+    Precision,
+    Runtime,
+    Setting,
+    Statistic,
+)
+from edgewidth.records.run import DataFacts, RunRequest
+from edgewidth.records.search import Certificate, Choice, FrontierPoint, RefineStep, SearchResult
+from edgewidth.records.table import HeldOut, LatencyTable, TableEntry, TableQuality, Visits
+from edgewidth.records.validation import ValidationReport
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgewidth.records.network import ChannelConfig, SearchSpace
+
+BUDGET_MS = 10.0
+HOSTILE = '<script>alert("x")</script>&amp;'
+
+
+class Truth(NamedTuple):
+    """The made-up device and task that every number of the sample follows."""
+
+    space: SearchSpace
+    rng: np.random.Generator
+    hostile: str
+
+    def latency_ms(self, config: ChannelConfig) -> float:
+        """A Raspberry Pi's pace: an offset and so many multiply-accumulates per millisecond."""
+        counted = costs(self.space, config)
+        return 0.35 + counted.macs / 5.2e6 + counted.parameters / 2.2e6
+
+    def unary(self, index: int, width: int) -> float:
+        """What a narrow layer costs; the early ones matter more per channel."""
+        variable = self.space.variables[index]
+        scale = 0.012 + 0.02 * np.exp(-((index - 4) ** 2) / 18)
+        return float(scale * (variable.base / width - variable.base / variable.choices[-1]))
+
+    def loss(self, config: ChannelConfig) -> float:
+        """Excess loss over the maximum network."""
+        return sum(self.unary(i, width) for i, width in enumerate(config))
+
+
+def make_truth(*, seed: int = 7, hostile: str = "", resolution: int = 96) -> Truth:
+    """The sample's truth over the real search space."""
+    space = search_space("mobilenet_v1", resolution=resolution, in_channels=3, num_classes=10)
+    return Truth(space, np.random.default_rng(seed), hostile)
+
+
+@cache
+def greedy_path() -> list[ChannelConfig]:
+    """From the largest configuration down, always the narrowing that costs least loss per millisecond."""
+    truth = make_truth()
+    space, config, path = truth.space, truth.space.largest, []
+    while True:
+        path.append(config)
+        indices = space.indices(config)
+        moves = [space.config((*indices[:i], index - 1, *indices[i + 1 :])) for i, index in enumerate(indices) if index]
+        if not moves:
+            return path[::-1]
+        here = (truth.latency_ms(config), truth.loss(config))
+        config = min(moves, key=lambda c: (truth.loss(c) - here[1]) / (here[0] - truth.latency_ms(c)))
+
+
+def setting(truth: Truth) -> Setting:
+    """A Raspberry Pi with LiteRT."""
+    return Setting(
+        device=f"rpi4{truth.hostile}",
+        hardware=f"Raspberry Pi 4 Model B Rev 1.5, Cortex-A72, 4 cores, aarch64{truth.hostile}",
+        runtime=Runtime.LITERT,
+        runtime_version="2.3.0",
+        threads=1,
+        precision=Precision.INT8,
+    )
+
+
+def run_request(truth: Truth) -> RunRequest:
+    """run.json."""
+    return RunRequest(
+        space=truth.space,
+        data=DataFacts(
+            source=f"photos/flowers{truth.hostile}",
+            fingerprint="9f31c2a7e4b80d56",
+            class_names=tuple(f"class {i}{truth.hostile}" for i in range(10)),
+            train=40_000,
+            search=5_000,
+            validation=5_000,
+        ),
+        device=f"rpi4{truth.hostile}",
+        runtime=Runtime.LITERT,
+        precision=Precision.INT8,
+        threads=1,
+        budget=BudgetRequest.parse(f"{BUDGET_MS:g}ms"),
+        statistic=Statistic.MEDIAN,
+        recipe="standard",
+        seed=0,
+        command=f"edgewidth run --device rpi4 --data photos/flowers --budget 10ms --out flowers{truth.hostile}",
+        versions={
+            "edgewidth": "0.1.0",
+            "numpy": "2.4.6",
+            "python": "3.11.2",
+            "tensorflow": "2.21.0",
+            "torch": "2.13.0",
+        },
+    )
+
+
+def table(truth: Truth) -> LatencyTable:
+    """table.json: the entries are the truth itself, layer by layer."""
+    held_out = []
+    for _ in range(24):
+        config = truth.space.sample(truth.rng)
+        predicted = truth.latency_ms(config)
+        half = predicted * 0.022
+        measured = predicted * truth.rng.normal(1.0, 0.011)
+        held_out.append(
+            HeldOut(
+                config=config,
+                predicted_ms=predicted,
+                low_ms=predicted - half,
+                high_ms=predicted + half,
+                measured_ms=measured,
+            )
+        )
+    return LatencyTable(
+        space=truth.space,
+        setting=setting(truth),
+        statistic=Statistic.MEDIAN,
+        entries=_entries(truth),
+        offset_ms=0.35,
+        fitted=tuple(_visits(truth, config) for config in (truth.space.uniform(1.0), truth.space.sample(truth.rng))),
+        held_out=tuple(held_out),
+        quality=_table_quality(held_out),
+        hyperparameters={"noise_percent": 1.1},
+    )
+
+
+def _entries(truth: Truth) -> tuple[TableEntry, ...]:
+    entries = []
+    for shape in truth.space.network.shapes:
+        scope = tuple(dict.fromkeys(w for w in (shape.in_width, shape.out_width) if isinstance(w, str)))
+        rows = [
+            [_layer_ms(shape, a, b) for b in truth.space.choices_of(shape.out_width)]
+            for a in truth.space.choices_of(shape.in_width)
+        ]
+        if shape.in_width == shape.out_width:
+            rows = [[rows[i][i] for i in range(len(rows))]]
+        elif isinstance(shape.out_width, int):
+            rows = [[row[0] for row in rows]]
+        entries.append(TableEntry(layer=shape.layer.name, scope=scope, values_ms=tuple(map(tuple, rows))))
+    return tuple(entries)
+
+
+def _layer_ms(shape: object, in_width: int, out_width: int) -> float:
+    from edgewidth.network.costs import layer_costs
+
+    counted = layer_costs(shape, in_width, out_width)  # type: ignore[arg-type]  # a LayerShape, named only for typing
+    return counted.macs / 5.2e6 + counted.parameters / 2.2e6
+
+
+def _visits(truth: Truth, config: ChannelConfig) -> Visits:
+    values = truth.latency_ms(config) * truth.rng.normal(1.0, 0.008, 3)
+    return Visits(config=config, values_ms=tuple(map(float, values)), started_s=(1.79e9, 1.79e9 + 300, 1.79e9 + 600))
+
+
+def _table_quality(held_out: list[HeldOut]) -> TableQuality:
+    errors = np.array([100 * abs(h.predicted_ms / h.measured_ms - 1) for h in held_out])
+    inside = [h.low_ms <= h.measured_ms <= h.high_ms for h in held_out]
+    return TableQuality(
+        held_out=len(held_out),
+        fitted=100,
+        mape_percent=float(errors.mean()),
+        worst_percent=float(errors.max()),
+        within5_percent=float(100 * (errors <= 5).mean()),
+        within10_percent=float(100 * (errors <= 10).mean()),
+        coverage_percent=100 * sum(inside) / len(inside),
+        noise_percent=0.6,
+        verdict="Good enough: predictions are as close to the measurements as these are to each other.",
+    )
+
+
+def losses(truth: Truth) -> UnaryLosses:
+    """losses.json."""
+    variables = tuple(
+        VariableLosses(
+            variable=v.name,
+            values=tuple(truth.unary(i, width) for width in v.choices),
+            standard_errors=tuple(0.04 * truth.unary(i, width) + 0.0004 for width in v.choices),
+        )
+        for i, v in enumerate(truth.space.variables)
+    )
+    evaluated = []
+    for _ in range(30):
+        config = truth.space.sample(truth.rng)
+        evaluated.append(EvaluatedConfig(config=config, excess_loss=truth.loss(config) + truth.rng.normal(0, 0.03)))
+    return UnaryLosses(
+        space=truth.space,
+        data_fingerprint="9f31c2a7e4b80d56",
+        images=1000,
+        offset=0.0,
+        variables=variables,
+        fitted=tuple(evaluated[:2]),
+        held_out=tuple(evaluated),
+        quality=LossQuality(held_out=30, spearman=0.95, r2=0.91, residual_sigma=0.013),
+        max_loss=0.482,
+    )
+
+
+def choice(truth: Truth, config: ChannelConfig) -> Choice:
+    """A configuration with the sample's predictions."""
+    ms = truth.latency_ms(config)
+    return Choice(
+        config=config, predicted_ms=ms, low_ms=ms * 0.982, high_ms=ms * 1.018, predicted_loss=truth.loss(config)
+    )
+
+
+def estimate(value_ms: float, *, runs: int = 600, spread: float = 0.006) -> LatencyEstimate:
+    """A median with a narrow interval."""
+    return LatencyEstimate(
+        statistic=Statistic.MEDIAN,
+        value_ms=value_ms,
+        low_ms=value_ms * (1 - spread),
+        high_ms=value_ms * (1 + spread),
+        blocks=10,
+        runs=runs,
+    )
+
+
+def search(truth: Truth) -> SearchResult:
+    """search.json: the frontier is the greedy path, which is convex enough to look at."""
+    path = greedy_path()
+    within = [config for config in path if truth.latency_ms(config) <= BUDGET_MS]
+    uniform = max((u for u in truth.space.uniforms() if truth.latency_ms(u) <= BUDGET_MS), key=truth.latency_ms)
+    chosen, runner_up = within[-1], within[-2]
+    steps = [
+        RefineStep(
+            round=i,
+            config=config,
+            predicted_ms=truth.latency_ms(config),
+            measured=estimate(truth.latency_ms(config) * factor),
+            within_budget=within_budget,
+        )
+        for i, (config, factor, within_budget) in enumerate(
+            [(path[len(within)], 1.012, False), (chosen, 1.004, True)], start=1
+        )
+    ]
+    return SearchResult(
+        space=truth.space,
+        budget=Budget(latency_ms=BUDGET_MS),
+        chosen=choice(truth, chosen),
+        certificate=Certificate(lower_bound=truth.loss(chosen) - 4e-5, gap=4e-5, grid_error_ms=0.004),
+        frontier=tuple(
+            FrontierPoint(config=c, predicted_ms=truth.latency_ms(c), predicted_loss=truth.loss(c)) for c in path
+        ),
+        alternatives=(choice(truth, runner_up),),
+        baselines={
+            "uniform": choice(truth, uniform),
+            "lagrangian": choice(truth, within[-4]),
+            "greedy": choice(truth, within[-6]),
+        },
+        refinement=tuple(steps),
+        measured=estimate(truth.latency_ms(chosen) * 1.004),
+    )
+
+
+def artifacts(truth: Truth, config: ChannelConfig) -> Artifacts:
+    """artifacts.json: four files."""
+    parameters = costs(truth.space, config).parameters
+    rows = [
+        ("tflite", Precision.INT8, 1.18, 91.32, 98.1, 0.41, 0.9991),
+        ("tflite", Precision.FLOAT32, 4.02, 91.70, 100.0, 3.1e-6, 1.0),
+        ("onnx", Precision.INT8, 1.24, 91.26, 98.0, 0.44, 0.9990),
+        ("onnx", Precision.FLOAT32, 4.05, 91.70, 100.0, 2.2e-6, 1.0),
+    ]
+    return Artifacts(
+        space=truth.space,
+        config=config,
+        reference_top1_percent=91.70,
+        artifacts=tuple(
+            Artifact(
+                file=f"model_{precision}.{suffix}",
+                format=suffix,
+                precision=precision,
+                size_bytes=int(parameters * bytes_each),
+                sha256=f"{i:064x}",
+                input_quantisation=Quantisation(scale=1 / 127.5, zero_point=0) if precision == "int8" else None,
+                output_quantisation=Quantisation(scale=0.11, zero_point=-12) if precision == "int8" else None,
+                top1_percent=top1,
+                agreement_percent=agreement,
+                max_difference=difference,
+                cosine=cosine,
+            )
+            for i, (suffix, precision, bytes_each, top1, agreement, difference, cosine) in enumerate(rows)
+        ),
+    )
+
+
+def block(truth: Truth, number: int, centre_ms: float, *, runs: int = 60) -> Block:
+    """One visit; the device warms up slowly, the fourth block was disturbed, single runs have a tail."""
+    disturbed = "another process took 31 % of the processor" if number == 3 else None
+    level = centre_ms * (1 + 0.0012 * (number - 5) + truth.rng.normal(0, 0.0025)) * (1.06 if disturbed else 1)
+    times = level * (1 + truth.rng.gamma(1.6, 0.0035, runs) - 0.004)
+    times[truth.rng.random(runs) < 0.01] *= 1.6
+    temperature = 61.0 - 14.0 * np.exp(-number / 4)
+    return Block(
+        model="0" * 64,
+        round=number,
+        started_s=1.79e9 + 41.0 * number,
+        warmup_ns=tuple(int(level * 1.3e6) for _ in range(3)),
+        runs_ns=tuple(int(t * 1e6) for t in times),
+        before=_state(temperature, number),
+        after=_state(temperature + 1.4, number),
+        disturbed=disturbed,
+    )
+
+
+def _state(temperature: float, number: int) -> DeviceState:
+    return DeviceState(
+        temperature_c=round(float(temperature), 1),
+        frequency_mhz=1500.0 if number != 3 else 1380.0,
+        governor="performance",
+        throttled=(),
+        load_1m=0.12 + 0.05 * (number == 3),
+        available_bytes=3_100_000_000,
+        swapped_pages=0,
+    )
+
+
+def validation(truth: Truth, value_ms: float, *, statistic: Statistic = Statistic.MEDIAN) -> ValidationReport:
+    """validation.json: the int8 file, ten blocks of sixty runs."""
+    blocks = tuple(block(truth, number, value_ms) for number in range(10))
+    runs = np.array([run for one in blocks if not one.disturbed for run in one.runs_ns]) / 1e6
+    measured = float(np.quantile(runs, statistic.quantile))
+    return ValidationReport(
+        file=f"model_int8{truth.hostile}.tflite",
+        sha256="0" * 64,
+        size_bytes=1_432_112,
+        setting=setting(truth),
+        facts=DeviceFacts(
+            model=f"Raspberry Pi 4 Model B Rev 1.5{truth.hostile}",
+            processor="Cortex-A72",
+            architecture="aarch64",
+            cores=4,
+            memory_bytes=3_976_822_784,
+            system="Debian GNU/Linux 12 (bookworm)",
+            python="3.11.2",
+            runtimes={"litert": "2.3.0", "onnxruntime": "1.32.0"},
+            free_bytes=18_200_000_000,
+        ),
+        estimate=estimate(measured, runs=540, spread=0.004).model_copy(update={"blocks": 9, "statistic": statistic}),
+        budget=Budget(latency_ms=BUDGET_MS, statistic=statistic),
+        within_budget=measured <= BUDGET_MS,
+        blocks=blocks,
+        warnings=(
+            MeasurementWarning(
+                code="disturbed-block",
+                message=f"One of ten blocks was disturbed and measured again.{truth.hostile}",
+                remedy="Stop other programs on the device.",
+            ),
+        ),
+    )
+
+
+def epochs(count: int, *, best: float | None = None, **losses: tuple[float, float]) -> str:
+    """A training log in which every loss falls from its first to its last value."""
+    lines = []
+    for epoch in range(1, count + 1):
+        done = float(1 - np.exp(-4 * epoch / count))
+        line = {"epoch": epoch, "step": 312 * epoch, "seconds": 41.5, "learning_rate": 0.1 * (1 - done)}
+        line |= {name: start + (end - start) * done for name, (start, end) in losses.items()}
+        lines.append(json.dumps(line | ({"top1_percent": best * (0.3 + 0.7 * done)} if best else {})))
+    return "\n".join(lines) + "\n"
+
+
+STAGES = ("run", "profile", "train", "search", "finetune", "export", "validate")
+
+
+def sample_folder(
+    path: Path,
+    *,
+    hostile: str = "",
+    until: str = "validate",
+    slower: float = 1.0,
+    statistic: Statistic = Statistic.MEDIAN,
+) -> RunFolder:
+    """Write a run folder with everything up to and including the stage ``until``.
+
+    ``slower`` scales what the emitted file needs on the device.
+    """
+    truth, folder = make_truth(hostile=hostile), RunFolder(path)
+    done = STAGES[: STAGES.index(until) + 1]
+    found = search(truth)
+    run_request(truth).write(folder.run)
+    if "profile" in done:
+        table(truth).write(folder.table)
+    if "train" in done:
+        losses(truth).write(folder.losses)
+        folder.training_log.write_text(
+            epochs(20, loss=(2.2, 0.48), minimum=(2.3, 0.95), random=(2.25, 0.66), excess=(0.4, 0.11))
+        )
+    if "search" in done:
+        found.write(folder.search)
+    if "finetune" in done:
+        folder.weights.write_bytes(b"weights")
+        folder.finetune_log.write_text(epochs(30, best=91.7, loss=(0.61, 0.24)))
+    if "export" in done:
+        artifacts(truth, found.chosen.config).write(folder.artifacts)
+    if "validate" in done:
+        validation(truth, found.chosen.predicted_ms * 1.009 * slower, statistic=statistic).write(folder.validation)
+    return folder

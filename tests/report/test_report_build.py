@@ -1,0 +1,196 @@
+"""The report's numbers against the sample's own truth."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from report import sample
+
+from edgewidth.errors import FileError
+from edgewidth.network.families import search_space
+from edgewidth.records.artifact import Artifacts
+from edgewidth.records.folder import RunFolder
+from edgewidth.records.losses import PairLosses, UnaryLosses
+from edgewidth.records.measurement import Statistic
+from edgewidth.records.report import Report
+from edgewidth.records.search import SearchResult
+from edgewidth.records.table import LatencyTable
+from edgewidth.records.validation import ValidationReport
+from edgewidth.report.build import build_report
+from edgewidth.report.candidates import predict_loss, predict_ms
+from edgewidth.report.inputs import read_epochs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return sample.sample_folder(tmp_path / "run", slower=0.985)
+
+
+def codes(report: Report) -> set[str]:
+    return {warning.code for warning in report.warnings}
+
+
+@pytest.mark.parametrize(("slower", "verdict"), [(0.985, "within budget"), (1.06, "over budget")])
+def test_the_verdict_follows_the_measurement(tmp_path: Path, slower: float, verdict: str) -> None:
+    report = build_report(sample.sample_folder(tmp_path, slower=slower))
+    assert report.verdict == verdict
+    assert report.measured is not None
+    assert report.measured.clear
+    assert (report.measured.median_ms <= sample.BUDGET_MS) == (verdict == "within budget")
+    assert ("below" if verdict == "within budget" else "above") in report.summary
+
+
+def test_measured_and_predicted_are_what_the_documents_say(folder: RunFolder) -> None:
+    report, found = build_report(folder), SearchResult.read(folder.search)
+    validation = ValidationReport.read(folder.validation)
+    runs = [run / 1e6 for block in validation.blocks if block.disturbed is None for run in block.runs_ns]
+    assert report.measured is not None
+    assert report.predicted is not None
+    assert report.measured.median_ms == pytest.approx(np.median(runs))
+    assert report.measured.percentiles_ms["p95"] == pytest.approx(np.quantile(runs, 0.95))
+    assert report.measured.disturbed_blocks == 1
+    assert report.measured.budget_used_percent == pytest.approx(100 * report.measured.value_ms / sample.BUDGET_MS)
+    assert report.predicted.median_ms == found.chosen.predicted_ms
+    expected = 100 * (report.measured.value_ms - found.chosen.predicted_ms) / found.chosen.predicted_ms
+    assert report.predicted.difference_percent == pytest.approx(expected)
+
+
+def test_another_statistic_keeps_the_median_beside_it(tmp_path: Path) -> None:
+    report = build_report(sample.sample_folder(tmp_path, slower=0.98, statistic=Statistic.P90))
+    assert report.measured is not None
+    assert report.measured.statistic == "p90"
+    assert report.measured.median_ms == report.measured.percentiles_ms["p50"] < report.measured.value_ms
+    # The sample's search was about the median, and a p90 must not be held against a predicted median.
+    assert report.predicted is not None
+    assert report.predicted.difference_percent is None
+
+
+def test_an_interval_across_the_budget_is_warned_of(tmp_path: Path) -> None:
+    report = build_report(sample.sample_folder(tmp_path, slower=1.001))
+    assert report.measured is not None
+    assert report.measured.clear is False
+    assert "close-to-budget" in codes(report)
+
+
+def test_a_measurement_far_from_its_prediction_is_warned_of(folder: RunFolder, tmp_path: Path) -> None:
+    assert "prediction-off" not in codes(build_report(folder))
+    assert "prediction-off" in codes(build_report(sample.sample_folder(tmp_path / "slow", slower=1.08)))
+
+
+def test_accuracies_have_wilson_intervals(folder: RunFolder) -> None:
+    first = build_report(folder).artifacts[0]
+    n, p, z = 5000, first.top1_percent / 100, 1.959963985
+    middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    assert first.top1_low_percent == pytest.approx(100 * (middle - half) / (1 + z * z / n), abs=1e-6)
+    assert first.top1_high_percent == pytest.approx(100 * (middle + half) / (1 + z * z / n), abs=1e-6)
+
+
+def test_table_and_losses_predict_the_truth_they_were_made_from() -> None:
+    truth = sample.make_truth()
+    table, losses = sample.table(truth), sample.losses(truth)
+    first, second = truth.space.variables[:2]
+    values = tuple(tuple(float(a + b) for b in second.choices) for a in first.choices)
+    pairs = losses.model_copy(
+        update={"pairs": (PairLosses(variables=(first.name, second.name), values=values),), "offset": 0.5}
+    )
+    for _ in range(20):
+        config = truth.space.sample(truth.rng)
+        assert predict_ms(table, config) == pytest.approx(truth.latency_ms(config))
+        assert predict_loss(losses, config) == pytest.approx(truth.loss(config))
+        assert predict_loss(pairs, config) == pytest.approx(truth.loss(config) + config[0] + config[1] + 0.5)
+
+
+def test_candidates_are_counted_and_measured_where_they_were(folder: RunFolder) -> None:
+    by_method = {candidate.method: candidate for candidate in build_report(folder).candidates}
+    assert list(by_method) == ["chosen", "uniform 1.0", "uniform", "lagrangian", "greedy"]
+    found, table = SearchResult.read(folder.search), LatencyTable.read(folder.table)
+    assert found.measured is not None
+    assert by_method["chosen"].measured_ms == found.measured.value_ms
+    assert by_method["uniform 1.0"].measured_ms == np.median(table.fitted[0].values_ms)
+    assert by_method["greedy"].measured_ms is None
+    # MobileNet-v1 at 224 pixels and 1000 classes has 568.74 M; at 96 pixels the convolutions do (96 / 224)² of it.
+    convolutions = (568_740_352 - 1_024_000) * 96**2 / 224**2
+    assert by_method["uniform 1.0"].macs == pytest.approx(convolutions + 10_240, rel=1e-6)
+
+
+def test_widths_at_an_end_of_their_range_are_said(folder: RunFolder) -> None:
+    assert all(row.at_end is None for row in build_report(folder).widths)
+    found = SearchResult.read(folder.search)
+    widest, narrowest = found.space.variables[0].choices[-1], found.space.variables[1].choices[0]
+    config = type(found.chosen.config)((widest, narrowest, *found.chosen.config[2:]))
+    found.model_copy(update={"chosen": found.chosen.model_copy(update={"config": config})}).write(folder.search)
+    report = build_report(folder)
+    assert [row.at_end for row in report.widths[:3]] == ["highest", "lowest", None]
+    assert "w0" in next(warning.message for warning in report.warnings if warning.code == "range-binds")
+
+
+@pytest.mark.parametrize("until", sample.STAGES)
+def test_partial_folders_say_what_is_missing(tmp_path: Path, until: str) -> None:
+    report = build_report(sample.sample_folder(tmp_path, until=until, slower=0.985))
+    assert report.missing == sample.STAGES[max(1, sample.STAGES.index(until) + 1) :]
+    assert (report.verdict == "partial") == (until != "validate")
+    assert (report.table is not None) == ("profile" not in report.missing)
+    assert (report.measured is None) == ("validate" in report.missing)
+    assert all(stage in report.summary for stage in report.missing)
+
+
+def test_documents_of_an_earlier_choice_do_not_give_a_verdict(folder: RunFolder) -> None:
+    found = SearchResult.read(folder.search)
+    other = found.model_copy(update={"chosen": found.alternatives[0]})
+    other.write(folder.search)
+    report = build_report(folder)
+    assert (report.verdict, report.artifacts, report.measured) == ("partial", (), None)
+    assert report.missing == ("export", "validate")
+    assert "out-of-date" in codes(report)
+
+
+def test_a_measurement_of_another_file_does_not_give_a_verdict(folder: RunFolder) -> None:
+    validation = ValidationReport.read(folder.validation)
+    validation.model_copy(update={"sha256": "f" * 64}).write(folder.validation)
+    report = build_report(folder)
+    assert (report.verdict, report.missing) == ("partial", ("validate",))
+    assert len(report.artifacts) == 4
+
+
+def test_a_document_of_another_space_is_left_out(folder: RunFolder) -> None:
+    other = search_space("mobilenet_v1", resolution=64, in_channels=3, num_classes=10)
+    UnaryLosses.read(folder.losses).model_copy(update={"space": other}).write(folder.losses)
+    report = build_report(folder)
+    assert report.losses is None
+    assert report.missing == ("train",)
+    assert report.verdict == "within budget"
+
+
+def test_int8_that_loses_more_than_a_point_is_warned_of(folder: RunFolder) -> None:
+    assert "quantisation-costs-accuracy" not in codes(build_report(folder))
+    found = Artifacts.read(folder.artifacts)
+    worse = found.artifacts[0].model_copy(update={"top1_percent": 88.0})
+    found.model_copy(update={"artifacts": (worse, *found.artifacts[1:])}).write(folder.artifacts)
+    assert "quantisation-costs-accuracy" in codes(build_report(folder))
+
+
+def test_a_log_that_was_cut_short_is_read_up_to_there(tmp_path: Path) -> None:
+    log = tmp_path / "training.jsonl"
+    log.write_text('{"epoch": 1, "loss": 0.5, "note": "x", "done": true}\n{"epoch": 2, "loss": NaN}\n{"epoch": 3, "lo')
+    assert read_epochs(log) == ({"epoch": 1.0, "loss": 0.5}, {"epoch": 2.0})
+    assert read_epochs(tmp_path / "absent.jsonl") == ()
+
+
+def test_an_empty_folder_and_a_broken_file_are_said(tmp_path: Path, folder: RunFolder) -> None:
+    with pytest.raises(FileError, match="nothing to report"):
+        build_report(RunFolder(tmp_path / "nowhere"))
+    folder.table.write_text("{")
+    with pytest.raises(FileError, match="not JSON"):
+        build_report(folder)
+
+
+def test_the_document_round_trips(folder: RunFolder) -> None:
+    report = build_report(folder)
+    report.write(folder.report_json)
+    assert Report.read(folder.report_json) == report

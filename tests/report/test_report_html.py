@@ -1,0 +1,159 @@
+"""The page: safe, self-contained, well-formed, legible."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+import pytest
+from report import sample
+
+from edgewidth.report.build import build_report
+from edgewidth.report.html import render_html
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VOID = {"meta", "br", "hr", "img", "link", "input"}
+
+
+class Page(HTMLParser):
+    """Elements, texts and attributes, with every end tag held against its start tag."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.stack: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(html)
+        assert not self.stack
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.stack.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return render_html(build_report(sample.sample_folder(tmp_path_factory.mktemp("run"), slower=0.985)))
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return Page(html)
+
+
+def test_the_page_needs_nothing_but_itself(html: str, page: Page) -> None:
+    assert not {"script", "link", "img", "iframe", "object", "embed"} & {tag for tag, _ in page.elements}
+    outside = re.compile(r"https?:|url\(|@import|\bsrc=", re.IGNORECASE)
+    assert not outside.search(html.replace("http-equiv", ""))
+    assert all((attributes["href"] or "").startswith("#") for attributes in page.all("a"))
+    assert any("default-src 'none'" in (meta.get("content") or "") for meta in page.all("meta"))
+
+
+def test_hostile_strings_stay_text(tmp_path: Path) -> None:
+    html = render_html(build_report(sample.sample_folder(tmp_path, hostile=sample.HOSTILE, slower=0.985)))
+    page = Page(html)
+    assert not page.all("script")
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+    shown = "".join(page.texts)
+    for place in ("rpi4", "model_int8", "photos/flowers", "measured again."):
+        assert f"{place}{sample.HOSTILE}" in shown
+
+
+def test_the_verdict_comes_first(page: Page) -> None:
+    text = re.sub(r"\s+", " ", "".join(page.texts))
+    order = [
+        "Within budget",
+        "times as fast",
+        "Every run on the device",
+        "Predicted against measured",
+        "What every latency can buy",
+        "Widths, layer by layer",
+        "Accuracy by artifact",
+        "What narrow layers cost",
+        "Supernet: loss",
+        "The device",
+        "Do it again",
+    ]
+    places = [text.rindex(words) for words in order]
+    assert places == sorted(places)
+
+
+def test_pictures_have_words_and_numbers_beside_them(page: Page) -> None:
+    pictures = [svg for svg in page.all("svg") if svg.get("role") == "img"]
+    assert sum(bool(svg["aria-label"]) for svg in pictures) >= 12
+    # Swatches of a key have no label of their own; the key's list is hidden from readers, its table is not.
+    assert all(lists.get("aria-hidden") == "true" for lists in page.all("ul") if lists.get("class") == "keys")
+    assert len(page.all("table")) >= 10
+    assert len(page.all("html")) == len(page.all("h1")) == 1
+
+
+def test_ids_are_unique_and_links_lead_somewhere(page: Page) -> None:
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {(link["href"] or "")[1:] for link in page.all("a")} <= set(ids)
+
+
+def test_marks_lie_inside_their_pictures(page: Page) -> None:
+    sizes = {"svg": (0.0, 0.0)}
+    marks = 0
+    for tag, attributes in page.elements:
+        if tag == "svg":
+            _, _, width, height = map(float, (attributes["viewbox"] or "").split())
+            sizes["svg"] = (width, height)
+        if tag == "circle":
+            marks += 1
+            assert 0 <= float(attributes["cx"] or "nan") <= sizes["svg"][0]
+            assert 0 <= float(attributes["cy"] or "nan") <= sizes["svg"][1]
+    assert marks > 100
+
+
+@pytest.mark.parametrize("until", sample.STAGES)
+def test_partial_folders_make_a_page(tmp_path: Path, until: str) -> None:
+    report = build_report(sample.sample_folder(tmp_path, until=until, slower=0.985))
+    text = "".join(Page(render_html(report)).texts)
+    assert ("Not finished" in text) == (until != "validate")
+    assert ("predicted, not measured" in text) == (until in {"search", "finetune", "export"})
+
+
+def colours(css: str) -> dict[str, tuple[int, ...]]:
+    pairs = re.findall(r"--([a-z-]+): #([0-9a-f]{6});", css)
+    return {name: tuple(int(value[i : i + 2], 16) for i in (0, 2, 4)) for name, value in pairs}
+
+
+def luminance(colour: tuple[int, ...]) -> float:
+    """Relative luminance as WCAG 2 defines it."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (value / 255 for value in colour)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: tuple[int, ...], other: tuple[int, ...]) -> float:
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1, 2])
+def test_both_themes_and_print_are_legible(html: str, theme: int) -> None:
+    palette = colours(re.findall(r":root \{(.*?)\}", html, re.DOTALL)[theme])
+    for text in ("ink", "soft", "blue"):
+        assert contrast(palette[text], palette["page"]) >= 4.5
+        assert contrast(palette[text], palette["card"]) >= 4.5
+    for tone in ("good", "bad", "open"):
+        assert contrast(palette[tone], palette[f"{tone}-bg"]) >= 4.5
+    for mark in ("orange", "green", "violet", "sky"):
+        assert contrast(palette[mark], palette["page"]) >= 3.0
