@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgewidth.errors import InputError, MissingPackageError, SurroundingsError
+from edgewidth.errors import MissingPackageError, SurroundingsError
 from edgewidth.export.folded import check_weights
+from edgewidth.export.images import check_calibration
 from edgewidth.progress import SILENT
 from edgewidth.records.base import Record
 from edgewidth.records.measurement import Precision
@@ -41,7 +42,7 @@ class ConversionRequest(Record):
     precisions: tuple[Precision, ...]
 
 
-def convert(
+def tflite_files(
     network: NetworkSpec,
     widths: Mapping[str, int],
     weights: FoldedWeights,
@@ -67,7 +68,8 @@ def convert(
         SurroundingsError: The converter failed, was killed as it is when memory runs out, or took too long.
     """
     check_weights(network, widths, weights)
-    _check_calibration(network, precisions, calibration)
+    if Precision.INT8 in precisions:
+        check_calibration(network, calibration)
     if importlib.util.find_spec("tensorflow") is None:
         raise MissingPackageError("tensorflow", extra="export", purpose="Writing .tflite files")
     title = f"Converting to TFLite {' and '.join(precisions)}"
@@ -81,21 +83,6 @@ def convert(
             np.save(folder / CALIBRATION_FILE, calibration, allow_pickle=False)
         _run_worker(folder)
         return {precision: (folder / f"{precision}.tflite").read_bytes() for precision in precisions}
-
-
-def _check_calibration(
-    network: NetworkSpec, precisions: Sequence[Precision], calibration: NDArray[np.uint8] | None
-) -> None:
-    shape = (network.resolution, network.resolution, network.in_channels)
-    if Precision.INT8 not in precisions:
-        return
-    if calibration is None or len(calibration) == 0:
-        raise InputError("int8 quantisation needs calibration images.", remedy="Give images of the training data.")
-    if calibration.dtype != np.uint8 or calibration.shape[1:] != shape:
-        raise InputError(
-            f"The calibration images are {calibration.dtype} of shape {calibration.shape[1:]}; "
-            f"this network takes uint8 of shape {shape}."
-        )
 
 
 def _run_worker(folder: Path) -> None:

@@ -11,13 +11,12 @@ import numpy as np
 from edgewidth import __version__
 from edgewidth.errors import FileError, MismatchError
 from edgewidth.export.folded import random_weights
-from edgewidth.export.tflite import convert
-from edgewidth.export.tflite_slices import tflite_layout
+from edgewidth.export.tflite import tflite_files
 from edgewidth.progress import SILENT
 from edgewidth.records.files import write_atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from edgewidth.progress import Progress
@@ -30,6 +29,8 @@ Suffix = Literal[".tflite", ".onnx"]
 
 SEED = 0
 """Of the random weights and the calibration images."""
+
+_CONVERTERS: dict[Suffix, str] = {".tflite": "tensorflow", ".onnx": "onnxruntime"}
 
 _CALIBRATION_IMAGES = 4
 """The weights are random and only time is measured, so that the ranges of activations need not be exact."""
@@ -67,7 +68,7 @@ class VariantFactory:
         self.cache = cache
         widths = space.widths(space.largest)
         weights = random_weights(space.network, widths, seed=SEED)
-        path = self.cache / f"{_cache_key(space, precision)}{suffix}"
+        path = self.cache / f"{_cache_key(space, precision, suffix)}"
         layout = self._cached_layout(path, widths, weights)
         if layout is None:
             content = self._convert(widths, weights, progress)
@@ -92,21 +93,32 @@ class VariantFactory:
             return None  # a damaged file in a cache is made again
 
     def _layout_of(self, content: bytes, widths: Mapping[str, int], weights: FoldedWeights) -> _Layout:
+        if self.suffix == ".onnx":
+            from edgewidth.export.onnx_slices import OnnxLayout  # noqa: PLC0415 - onnx is not needed for .tflite
+
+            return OnnxLayout(content, self.space.network, widths)
+        from edgewidth.export.tflite_slices import tflite_layout  # noqa: PLC0415 - LiteRT is not needed for .onnx
+
         return tflite_layout(content, self.space.network, widths, weights)
 
     def _convert(self, widths: Mapping[str, int], weights: FoldedWeights, progress: Progress) -> bytes:
         network = self.space.network
         shape = (_CALIBRATION_IMAGES, network.resolution, network.resolution, network.in_channels)
         images = np.random.default_rng(SEED).integers(0, 256, shape, np.uint8)
-        files = convert(network, widths, weights, precisions=[self.precision], calibration=images, progress=progress)
+        write: Callable[..., dict[Precision, bytes]] = tflite_files
+        if self.suffix == ".onnx":
+            from edgewidth.export.onnx_network import onnx_files  # noqa: PLC0415 - onnx is not needed for .tflite
+
+            write = onnx_files
+        files = write(network, widths, weights, precisions=[self.precision], calibration=images, progress=progress)
         return files[self.precision]
 
 
-def _cache_key(space: SearchSpace, precision: Precision) -> str:
-    """Differs when another file would come out: another space, precision, converter or edgewidth."""
+def _cache_key(space: SearchSpace, precision: Precision, suffix: Suffix) -> str:
+    """A file name that differs when another file would come out: another space, precision, converter or edgewidth."""
     try:
-        converter = importlib.metadata.version("tensorflow")
+        converter = importlib.metadata.version(_CONVERTERS[suffix])
     except importlib.metadata.PackageNotFoundError:
         converter = "none"
     versions = hashlib.sha256(f"{__version__} {converter} {SEED}".encode()).hexdigest()[:8]
-    return f"variants-{space.fingerprint}-{precision}-{versions}"
+    return f"variants-{space.fingerprint}-{precision}-{versions}{suffix}"

@@ -10,7 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from edgewidth.errors import InputError, MismatchError
 from edgewidth.export.folded import random_weights, slice_weights
-from edgewidth.export.tflite import convert
+from edgewidth.export.tflite import tflite_files
 from edgewidth.export.tflite_file import read_model, tensor_data, write_model
 from edgewidth.export.tflite_slices import tflite_layout
 from edgewidth.export.variants import VariantFactory
@@ -108,7 +108,7 @@ def test_a_slice_is_what_the_converter_makes_of_sliced_weights(residual_case: Ca
     widths = space.widths(config)
     rng = np.random.default_rng(2)
     images = rng.integers(0, 256, (4, 32, 32, 3), np.uint8)
-    converted = convert(
+    converted = tflite_files(
         space.network,
         widths,
         slice_weights(space.network, widths, weights),
@@ -207,7 +207,7 @@ def test_a_damaged_cached_file_is_made_again(
     (path,) = made.cache.glob(f"variants-{space.fingerprint}-float32-*.tflite")
     whole = path.read_bytes()
     (tmp_path / path.name).write_bytes(whole[: len(whole) // 2])
-    monkeypatch.setattr("edgewidth.export.variants.convert", lambda *_, **__: {FLOAT32: whole})
+    monkeypatch.setattr("edgewidth.export.variants.tflite_files", lambda *_, **__: {FLOAT32: whole})
     again = VariantFactory(space, FLOAT32, ".tflite", tmp_path)
     assert again.variant(space.largest) == made.variant(space.largest)
     assert (tmp_path / path.name).read_bytes() == whole
