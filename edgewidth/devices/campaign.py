@@ -190,7 +190,7 @@ class _Campaign:
             self._begin_anew()
         else:
             self.revived = True
-            self._session.start()
+            self._session.begin(self.setting, self.policy)
 
     def _begin_anew(self) -> None:
         self.todo.extendleft(reversed(self.outstanding.values()))

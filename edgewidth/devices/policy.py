@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from edgewidth.devices.runner import THROTTLE_FLAGS, is_steady
+from edgewidth.devices.runner import THROTTLE_FLAGS, is_steady, window_runs
 from edgewidth.records.base import Record
 from edgewidth.records.measurement import Block, Clock, DeviceState, MeasurementWarning, Setting
 
@@ -53,7 +53,9 @@ class Policy(Record):
     silence_s: Annotated[float, Field(gt=0)] = 60.0
     """After so long without a sign of life the runner is taken for dead."""
     retries: Annotated[int, Field(ge=0, le=100)] = 8
-    """How often a call over a broken link is tried again, waiting twice as long each time, at most 30 s."""
+    """How often a call over a broken link is tried again …"""
+    retry_s: Annotated[float, Field(gt=0, le=60)] = 0.5
+    """… first after so long, then after twice as long each time, up to 30 s."""
     restarts: Annotated[int, Field(ge=0, le=100)] = 5
     """How often a runner that died is started again."""
     seed: int = 0
@@ -72,6 +74,11 @@ class Policy(Record):
             "tolerance": self.tolerance,
             "limit_s": self.visit_limit_s,
         }
+
+    @property
+    def beat_s(self) -> float:
+        """How often the runner gives a sign of life."""
+        return min(2.0, self.silence_s / 5)
 
     @property
     def visit_limit_s(self) -> float:
@@ -136,7 +143,7 @@ def was_steady(block: Block, policy: Policy) -> bool:
     spent_ns = sum(block.warmup_ns)
     if spent_ns < 0.98 * policy.warmup_max_ms * 1e6:
         return True
-    window = max(2, int(policy.window_ms * 1e6 * len(block.warmup_ns) / spent_ns))
+    window = window_runs(block.warmup_ns, policy.window_ms * 1e6)
     return len(block.warmup_ns) < 3 * window or is_steady(block.warmup_ns, window, policy.tolerance)
 
 

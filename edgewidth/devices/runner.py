@@ -273,6 +273,11 @@ def middle(values: Sequence[int]) -> float:
     return float(ordered[half]) if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
+def window_runs(times_ns: Sequence[int], window_ns: float) -> int:
+    """How many runs a window has, judged by the latest ones: the first are slow."""
+    return max(2, int(window_ns / max(middle(times_ns[-5:]), 1)))
+
+
 def is_steady(times_ns: Sequence[int], window: int, tolerance: float) -> bool:
     """Whether the medians of the last three windows of runs lie within ``tolerance`` (a share) of each other."""
     if len(times_ns) < 3 * window:
@@ -283,11 +288,8 @@ def is_steady(times_ns: Sequence[int], window: int, tolerance: float) -> bool:
 
 
 def warm_up(run: Callable[[], object], plan: Json) -> list[int]:
-    """Run until steady, at least ``warmup_min_ns`` and at most ``warmup_max_ns``; all times in order.
-
-    A window is ``window_ns`` long and has at least two runs.
-    """
-    now, times, window = time.perf_counter_ns, list[int](), 2
+    """Run until steady, at least ``warmup_min_ns`` and at most ``warmup_max_ns``; all times in order."""
+    now, times, window, judged = time.perf_counter_ns, list[int](), 2, 0
     begin = now()
     for _ in range(plan["max_runs"]):
         start = now()
@@ -297,8 +299,8 @@ def warm_up(run: Callable[[], object], plan: Json) -> list[int]:
         spent = end - begin
         if spent >= plan["warmup_max_ns"]:
             break
-        if len(times) % window == 0:  # once a window: judging every run would cost more than a short run
-            window = max(2, int(plan["window_ns"] * len(times) / spent))
+        if len(times) - judged >= window:  # once a window: judging every run would cost more than a short run
+            judged, window = len(times), window_runs(times, plan["window_ns"])
             if spent >= plan["warmup_min_ns"] and is_steady(times, window, plan["tolerance"]):
                 break
     return times
@@ -492,13 +494,15 @@ class Session:
         line = json.dumps({"t": kind, "at_s": round(self.clock() + self.offset_s, 6), **fields}).encode() + b"\n"
         end = self.out.seek(0, os.SEEK_END)
         try:
-            written = 0
-            while written < len(line):
-                written += self.out.write(line[written:]) or 0
+            self._append(line)
         except OSError:
             self.out.truncate(end)  # no half line stays behind
             raise
         self.last_write = time.monotonic()
+
+    def _append(self, line: bytes) -> None:
+        while line:  # a disk that fills up takes a part first
+            line = line[self.out.write(line) or 0 :]
 
     def _beat(self) -> None:
         if time.monotonic() - self.last_write >= self.job["beat_s"]:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _IDLE_LIMIT_S = 900.0
 """A runner whose host is gone ends after so long; what it measured stays."""
-_BEAT_S = 2.0
 _NAP_S = 0.02
 
 
@@ -46,7 +45,7 @@ class Patience:
     """Tries again what a broken link stopped, waiting twice as long each time, within the policy's bound."""
 
     def __init__(self, policy: Policy, progress: Progress, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._retries, self._progress, self._sleep = policy.retries, progress, sleep
+        self._policy, self._progress, self._sleep = policy, progress, sleep
 
     def __call__(self, call: Callable[[], _T]) -> _T:
         """What ``call`` returns.
@@ -54,11 +53,11 @@ class Patience:
         Raises:
             TransientDeviceError: It failed every time.
         """
-        for attempt in range(self._retries):
+        for attempt in range(self._policy.retries):
             try:
                 return call()
             except TransientDeviceError as error:
-                wait_s = min(30.0, 0.5 * 2**attempt)
+                wait_s = min(30.0, self._policy.retry_s * 2**attempt)
                 self._progress.say(f"{error.message} Trying again in {wait_s:g} s.")
                 self._sleep(wait_s)
         return call()
@@ -88,7 +87,7 @@ class RemoteSession:
         return self._reader.offset
 
     def begin(self, setting: Setting, policy: Policy) -> None:
-        """Put the runner and its job there, and start it."""
+        """Put the runner and its job there, and start it; again: it goes on where it was."""
         job = {
             "runtime": setting.runtime.value,
             "threads": setting.threads,
@@ -96,14 +95,14 @@ class RemoteSession:
             "cool_down_c": self._device.profile.cool_down_c,
             "cool_limit_s": policy.cool_limit_s,
             "idle_limit_s": _IDLE_LIMIT_S,
-            "beat_s": _BEAT_S,
+            "beat_s": policy.beat_s,
             "nap_s": _NAP_S,
         }
         self._put({"runner.py": runner_source(), "job.json": json.dumps(job).encode()})
-        self.start()
+        self._start()
 
-    def start(self) -> None:
-        """Start the runner, or nothing if it runs: it holds a lock. What it has done it does not do again."""
+    def _start(self) -> None:
+        # If it runs already this does nothing: it holds a lock. What it has done it does not do again.
         words = [self._device.python, f"{self.folder}/runner.py", "serve", self.folder, f"{time.time():.6f}"]
         self._patience(lambda: self._link.start(words, log=f"{self.folder}/log"))
 
@@ -149,7 +148,7 @@ class RemoteSession:
     def stop(self) -> None:
         """Ask for an end after the visit in progress; a runner that died is started to write its end."""
         self._put({"runner.py": runner_source(), "stop": b""})
-        self.start()
+        self._start()
 
     def remove(self) -> None:
         """Delete the folder, after the end."""

@@ -16,7 +16,7 @@ MAX_LINE_BYTES = 4_000_000
 """A visit of the most runs a policy allows has a tenth of this."""
 _REMEDY = "Something else writes to the device's output, or its disk is damaged: run edgewidth devices check."
 
-Times = Annotated[tuple[Annotated[int, Field(ge=0, lt=10**15)], ...], Field(min_length=1, max_length=1_000_000)]
+Times = Annotated[tuple[Annotated[int, Field(gt=0, lt=10**15)], ...], Field(min_length=1, max_length=1_000_000)]
 Seconds = Annotated[float, Field(ge=0, lt=1e12, allow_inf_nan=False)]
 
 
@@ -123,7 +123,7 @@ def parse(line: bytes) -> Message:
             remedy="Let the edgewidth that started it finish, or use the same version.",
         )
     try:
-        return _MESSAGE.validate_json(line)
+        return _MESSAGE.validate_json(line, strict=True)
     except ValidationError as error:
         raise DeviceError(
             f"The device printed what no runner writes: {first_problem(error)[:300]}.", remedy=_REMEDY

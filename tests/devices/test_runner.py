@@ -1,0 +1,293 @@
+"""What runs on the device, here without a device."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from small_onnx import small_onnx
+
+from edgewidth.devices import runner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+JOB = {
+    "runtime": "onnxruntime",
+    "threads": 1,
+    "affinity": [],
+    "cool_down_c": None,
+    "cool_limit_s": 1,
+    "idle_limit_s": 10,
+    "beat_s": 0.05,
+    "nap_s": 0.01,
+}
+PLAN = {
+    "block_ns": 3_000_000,
+    "block_max_ns": 50_000_000,
+    "min_runs": 3,
+    "max_runs": 1000,
+    "warmup_min_ns": 1_000_000,
+    "warmup_max_ns": 20_000_000,
+    "window_ns": 500_000,
+    "tolerance": 0.05,
+    "limit_s": 30,
+}
+
+
+def clocked(durations_ns: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """A model whose runs take these times on a clock that only it moves."""
+    clock, times = [0], iter(durations_ns)
+    monkeypatch.setattr("edgewidth.devices.runner.time.perf_counter_ns", lambda: clock[0])
+
+    def run() -> None:
+        clock[0] += next(times)
+
+    return run
+
+
+def test_the_source_is_fit_for_python_3_9() -> None:
+    """Old boards have Python 3.9: the file must parse there and import nothing beside the standard library."""
+    tree = ast.parse(Path(runner.__file__).read_text(encoding="utf-8"), feature_version=(3, 9))
+    top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {alias.name for node in top if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in top if isinstance(node, ast.ImportFrom)}
+    assert names <= sys.stdlib_module_names
+
+
+def test_warm_up_ends_when_steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slow first runs, then constant ones: the warm-up ends soon after, and keeps every time."""
+    first = [9_000_000, 5_000_000, 2_000_000]
+    times = runner.warm_up(clocked([*first, *[100_000] * 1000], monkeypatch), PLAN)
+    assert times[:3] == first
+    assert 15 <= len(times) < 60
+
+
+def test_warm_up_of_an_unsteady_model_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times that go on falling are not steady; the limit ends it."""
+    durations = (int(1_000_000 * 0.99**i) + 1000 for i in itertools.count())
+    times = runner.warm_up(clocked(durations, monkeypatch), PLAN | {"tolerance": 0.001})
+    assert PLAN["warmup_max_ns"] <= sum(times) <= PLAN["warmup_max_ns"] + 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("run_ns", "count"),
+    [
+        (100_000, 30),  # by time
+        (2_000_000, 3),  # by the least number of runs
+        (30_000_000, 2),  # by the longest time
+        (100, 1000),  # by the greatest number of runs
+    ],
+)
+def test_block_length(run_ns: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which limit ends a block depends on how long a run takes."""
+    assert runner.run_block(clocked(itertools.repeat(run_ns), monkeypatch), PLAN) == [run_ns] * count
+
+
+def test_throttle_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bits 0 and 2 now, bit 16 since boot."""
+    texts = {"/sys/devices/platform/soc/soc:firmware/get_throttled": "10005"}
+    monkeypatch.setattr(runner, "_text", texts.get)
+    assert runner.read_state()["throttled"] == ["under-voltage", "throttled", "under-voltage since boot"]
+
+
+def test_state_of_a_board(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the files of a Raspberry Pi say, in our units."""
+    texts = {
+        "/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "1800000",
+        "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "ondemand",
+        "/proc/meminfo": "MemTotal: 3884360 kB\nMemAvailable:    3000000 kB",
+        "/proc/vmstat": "pswpin 7\npswpout 5",
+        "/proc/stat": "cpu  100 20 30 4000 50 1 2 3 0 0\ncpu0 1 2 3 4 5 6 7 8 0 0",
+    }
+    monkeypatch.setattr(runner, "_text", texts.get)
+    state = runner.read_state([0])
+    assert (state["frequency_mhz"], state["governor"]) == (1800, "ondemand")
+    assert (state["available_bytes"], state["swapped_pages"]) == (3_072_000_000, 12)
+    assert state["busy_s"] == pytest.approx(1.56)
+
+
+def test_a_crash_is_told() -> None:
+    """A model that kills its process, one that hangs and one that raises: each has its reason."""
+
+    def crash() -> dict[str, Any]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return {}
+
+    def hang() -> dict[str, Any]:
+        time.sleep(60)
+        return {}
+
+    def fail() -> dict[str, Any]:
+        raise RuntimeError("no such operator")
+
+    beats: list[int] = []
+    for make, reason in (
+        (crash, "SIGKILL .usually: out of memory"),
+        (hang, "no result within"),
+        (fail, "no such operator"),
+    ):
+        with pytest.raises(runner.VisitError, match=reason):
+            runner.in_child(make, 1.2, lambda: beats.append(1))
+    assert beats, "the heartbeat goes on meanwhile"
+
+
+class Folder:
+    """A session's folder and a runner in this process, with a measurement that takes no time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.measured, self.batches = path, list[str](), 0
+        (path / "models").mkdir(parents=True)
+        (path / "job.json").write_text(json.dumps(JOB))
+
+    def order(self, *names: str, whole: bool = True) -> None:
+        lines = []
+        for name in names:
+            content = name.encode()
+            (self.path / "models" / name).write_bytes(content)
+            digest = hashlib.sha256(content).hexdigest()
+            lines.append({"id": name, "file": f"models/{name}", "sha256": digest, "keep": True, **PLAN})
+        self.batches += 1
+        tail = [{"count": len(lines)}] if whole else []
+        text = "".join(json.dumps(line) + "\n" for line in [*lines, *tail])
+        (self.path / f"orders-{self.batches:04d}.jsonl").write_text(text)
+
+    def measure(self, path: str, plan: dict[str, Any], beat: Callable[[], None]) -> dict[str, Any]:
+        del plan, beat
+        self.measured.append(Path(path).name)
+        if self.measured[-1] == "last":
+            (self.path / "stop").touch()
+        return {"warmup_ns": [1], "runs_ns": [2]}
+
+    def serve(self, **job: object) -> int:
+        (self.path / "job.json").write_text(json.dumps(JOB | job))
+        return runner.Session(self.path, 1000.0, lambda _: self.measure).serve()
+
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.path / "out.jsonl").read_text().splitlines()]
+
+    def kinds(self) -> list[str]:
+        return [record["t"] for record in self.records()]
+
+
+def test_serves_orders_and_cleans_up(tmp_path: Path) -> None:
+    """Visits in the order given, then the end; models, orders and reserve are gone."""
+    folder = Folder(tmp_path)
+    folder.order("a", "b")
+    folder.order("c", "last", "never")
+    assert folder.serve() == 0
+    assert folder.measured == ["a", "b", "c", "last"]
+    assert folder.kinds() == ["hello", *["begin", "visit"] * 4, "end"]
+    assert folder.records()[-1]["status"] == "stopped"
+    assert {path.name for path in tmp_path.iterdir()} == {"job.json", "lock", "out.jsonl", "stop"}
+
+
+def test_a_half_copied_order_waits(tmp_path: Path) -> None:
+    """Orders without their last line are not read until they are whole."""
+    folder = Folder(tmp_path)
+    folder.order("a", whole=False)
+    assert folder.serve(idle_limit_s=0.1) == 0
+    assert (folder.measured, folder.records()[-1]["status"]) == ([], "idle")
+
+
+def test_started_again_it_skips_what_is_done(tmp_path: Path) -> None:
+    """A runner killed in the middle of a line leaves half of it; the next one cuts it off and goes on behind it."""
+    folder = Folder(tmp_path)
+    folder.order("a", "b", "last")
+    whole = json.dumps({"t": "visit", "id": "a"}) + "\n" + json.dumps({"t": "begin", "id": "b"}) + "\n"
+    (tmp_path / "out.jsonl").write_text(whole + '{"t": "visit", "id": "b", "warm')
+    folder.serve()
+    assert folder.measured == ["b", "last"]
+    assert (tmp_path / "out.jsonl").read_text().startswith(whole + '{"t": "hello"')
+    assert folder.serve() == 0
+    assert folder.kinds().count("end") == 1, "after its end a session stays ended"
+
+
+def test_a_visit_that_kills_the_runner_is_given_up(tmp_path: Path) -> None:
+    """Twice begun and never ended: it takes the runner down, so it is not tried a third time."""
+    folder = Folder(tmp_path)
+    folder.order("bad", "last")
+    (tmp_path / "out.jsonl").write_text((json.dumps({"t": "begin", "id": "bad"}) + "\n") * 2)
+    folder.serve()
+    assert folder.measured == ["last"]
+    assert "died" in next(record["reason"] for record in folder.records() if record["t"] == "failed")
+
+
+def test_a_damaged_or_missing_model_is_told(tmp_path: Path) -> None:
+    """A model that is not what was sent, or not there, fails; the others go on."""
+    folder = Folder(tmp_path)
+    folder.order("a", "b", "last")
+    (tmp_path / "models" / "a").write_bytes(b"other")
+    (tmp_path / "models" / "b").unlink()
+    folder.serve()
+    reasons = [record["reason"] for record in folder.records() if record["t"] == "failed"]
+    assert reasons == ["the model did not arrive whole", "the model is not there"]
+    assert folder.measured == ["last"]
+
+
+def test_only_one_runner_works_in_a_folder(tmp_path: Path) -> None:
+    """A second one, started because the link broke while the first was started, leaves at once."""
+    folder = Folder(tmp_path)
+    first = threading.Thread(target=lambda: folder.serve(idle_limit_s=1.0))
+    first.start()
+    while not (tmp_path / "out.jsonl").exists():
+        time.sleep(0.01)
+    assert folder.serve(idle_limit_s=1.0) == 0
+    first.join()
+    assert folder.kinds().count("hello") == 1
+    assert "beat" in folder.kinds()
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When nothing more can be written, the reserve is given back so that the end can be."""
+    folder = Folder(tmp_path)
+    folder.order("a", "b")
+    used = [0]
+
+    def write(session: runner.Session, line: bytes) -> None:
+        # A disk that holds what was written so far, the reserve, and not one visit more.
+        if b'"b"' in line and (tmp_path / "reserve").exists():
+            raise OSError(28, "No space left on device")
+        used[0] += session.out.write(line) or 0
+
+    monkeypatch.setattr(runner.Session, "_append", write)
+    assert folder.serve() == 1
+    assert folder.records()[-1]["status"] == "disk full"
+    assert folder.kinds()[:3] == ["hello", "begin", "visit"]
+
+
+def test_as_a_program(tmp_path: Path) -> None:
+    """The file itself, as it is copied: facts, and a real model measured in a forked process."""
+    source = Path(runner.__file__).read_bytes()
+    done = subprocess.run(  # the program under test
+        [sys.executable, "-", "facts", str(tmp_path)], input=source, capture_output=True, check=True, timeout=60
+    )
+    facts = json.loads(done.stdout)
+    assert facts["cores"] == os.cpu_count()
+    assert "onnxruntime" in facts["runtimes"]
+
+    folder = Folder(tmp_path / "job")
+    content = small_onnx((8,))
+    (folder.path / "models" / "m.onnx").write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    order = {"id": "m", "file": "models/m.onnx", "sha256": digest, "keep": False, **PLAN}
+    (folder.path / "orders-0001.jsonl").write_text(json.dumps(order) + "\n" + json.dumps({"count": 1}) + "\n")
+    (folder.path / "job.json").write_text(json.dumps(JOB | {"idle_limit_s": 0.3}))
+    copied = folder.path / "runner.py"
+    copied.write_bytes(source)
+    subprocess.run([sys.executable, str(copied), "serve", str(folder.path), "5000"], check=True, timeout=60)
+    visit = next(record for record in folder.records() if record["t"] == "visit")
+    assert len(visit["runs_ns"]) >= 3
+    assert min(visit["runs_ns"]) > 0
+    assert 5000 <= visit["started_s"] < 5060
