@@ -198,7 +198,7 @@ class AdbTransport:
 
     def _pull(self, path: str, max_bytes: int) -> bytes:
         asked = self.run(["stat", "-c", "%s", path])
-        if asked.returncode != 0:
+        if asked.returncode != 0 or not asked.stdout.strip().isdigit():
             raise DeviceError(f"There is no file {path} on {self.serial}: {last_line(asked.stderr)}.")
         size = int(asked.stdout)
         if size > max_bytes:

@@ -299,7 +299,8 @@ def _receive_file(stream: Stream, path: str, mode: str) -> None:
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         file = Path(path).open("wb")  # noqa: SIM115 - stays open over many messages
-        Path(path).chmod(int(mode) & 0o777)
+        if Path(path).is_file():  # not a device file
+            Path(path).chmod(int(mode) & 0o777)
     except OSError as error:
         failure = f"couldn't create file: {error.strerror}"
     while True:
