@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.devices import native
 from edgewidth.devices.facts import device_python
+from edgewidth.devices.shell_facts import shell_facts
 from edgewidth.errors import DeviceError, InputError
 from edgewidth.progress import SILENT
 from edgewidth.records.measurement import Clock, DeviceFacts, Precision, Runtime, Setting
@@ -46,7 +47,8 @@ def open_device(profile: DeviceProfile, *, progress: Progress = SILENT) -> Itera
     """The connected device, for the length of a ``with`` block; raises as ``open_transport`` does."""
     transport = open_transport(profile, progress)
     try:
-        facts = transport.facts()
+        without_python = all(native.is_native(profile, runtime) for runtime in profile.runtimes)
+        facts = shell_facts(transport) if without_python else transport.facts()
         programs = native.find_programs(transport, profile)
         yield Device(profile, transport, facts.model_copy(update={"runtimes": facts.runtimes | programs}))
     finally:

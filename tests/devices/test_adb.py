@@ -9,14 +9,20 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from small_onnx import onnx_model
 
 from edgewidth.devices import adb_client
 from edgewidth.devices.adb import AdbTransport
 from edgewidth.devices.adb_client import AdbClient, Phone, network_serial
+from edgewidth.devices.campaign import measure
+from edgewidth.devices.device import open_device
+from edgewidth.devices.policy import Policy
 from edgewidth.devices.profiles import DeviceProfile
 from edgewidth.devices.shell_facts import parse_thermalservice, shell_facts, shell_state
+from edgewidth.devices.store import MeasurementStore
 from edgewidth.errors import DeviceError, MissingPackageError, TransientDeviceError
 from edgewidth.progress import SILENT, Silent
+from edgewidth.records.measurement import Precision, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +57,24 @@ def phone(make_phone: Callable[..., AdbDaemon]) -> AdbDaemon:
 @pytest.fixture
 def link(phone: AdbDaemon, tmp_path: Path) -> AdbTransport:
     return AdbTransport.open(profile_of(phone, tmp_path), SILENT)
+
+
+def test_a_whole_campaign_over_adb(phone: AdbDaemon, tmp_path: Path) -> None:
+    """A phone with Python: the runner works there, detached; a cut in the middle loses nothing."""
+    policy = Policy(rounds=3, block_ms=20, warmup_min_ms=3, warmup_max_ms=50, remeasure=0)
+    profile = profile_of(phone, tmp_path, runtime=Runtime.ONNXRUNTIME, runtimes=(Runtime.ONNXRUNTIME,))
+    phone.cut_after = 60_000
+    with open_device(profile) as device, MeasurementStore(tmp_path / "m.sqlite") as store:
+        setting = device.setting(Runtime.ONNXRUNTIME, Precision.FLOAT32, 1)
+        measure(device, setting, [onnx_model(8), onnx_model(64, 128, 128)], store, policy=policy)
+        blocks = store.blocks(setting)
+        left = device.transport.run(["ls", "-A"]).stdout
+    assert {key: sorted(block.round for block in some) for key, some in blocks.items()} == {
+        "8": [0, 1, 2],
+        "64-128-128": [0, 1, 2],
+    }
+    assert not phone.cut_after, "the link was cut"
+    assert left == b"", "the phone is left as it was found"
 
 
 def put_program(tmp_path: Path, name: str, script: str) -> None:

@@ -262,6 +262,16 @@ def test_the_link_is_cut_in_a_campaign(
     assert found == pytest.approx({"30000": 30.0}, rel=0.02)
 
 
+def test_a_board_without_python(phone_profile: DeviceProfile, tmp_path: Path) -> None:
+    """Not only phones: over any transport the shell and the program are enough."""
+    changes = {"transport": "local", "address": None, "workdir": str(tmp_path / "board")}
+    with open_device(phone_profile.model_copy(update=changes)) as device:
+        assert (device.facts.python, set(device.facts.runtimes)) == (None, {"benchmark_model", "onnxruntime"})
+        setting = device.setting(Runtime.BENCHMARK_MODEL, Precision.INT8, 1)
+        found = medians(device, setting, models(".tflite", 4000), tmp_path)
+    assert found == pytest.approx({"4000": 4.0}, rel=0.02)
+
+
 def test_affinity_and_threads_reach_the_program(phone_profile: DeviceProfile, tmp_path: Path) -> None:
     put_program(tmp_path, "taskset", f'echo "$@" >>"{tmp_path}/asked"; shift; exec "$@"')
     profile = phone_profile.model_copy(update={"affinity": (4, 5, 7)})
