@@ -98,8 +98,11 @@ def require_tools() -> None:
         DeviceError: Some are missing; the remedy is the line that installs them.
     """
     missing = sorted(name for name in _TOOLS if shutil.which(name) is None)
+    packages = sorted({_TOOLS[name] for name in missing})
+    if not any(Path("/usr/share/keyrings").glob("debian-archive-keyring.*")):
+        missing.append("Debian's signing keys")
+        packages.append("debian-archive-keyring")
     if missing:
-        packages = sorted({_TOOLS[name] for name in missing})
         raise DeviceError(
             f"The emulated board needs {', '.join(missing)}, which this machine does not have.",
             remedy=f"sudo apt-get install {' '.join(packages)}",

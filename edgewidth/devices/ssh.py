@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import posixpath
+import re
 import tarfile
 import tempfile
 import time
@@ -12,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Self, TypeVar
 
 from edgewidth.devices.facts import read_facts
 from edgewidth.devices.shell_facts import shell_facts
+from edgewidth.devices.ssh_errors import last_line
 from edgewidth.devices.ssh_link import Destination, SshLink
 from edgewidth.errors import DeviceError, FileError, TransientDeviceError
 
@@ -29,6 +31,9 @@ _FILE_S = 60.0
 _SLOWEST_BYTES_PER_S = 100_000
 """A copy may take ``_FILE_S`` and as long as this speed needs."""
 _MISSING = 66
+_FULL = re.compile(r"No space left|[Qq]uota exceeded|Wrote only \d+ of")
+"""What a full disk makes tar, cat and the shell say."""
+_TAR_FAREWELL = re.compile(r"^tar: Exiting with failure status.*$", re.MULTILINE)
 
 # Scripts are constants; what comes from outside arrives as words. The trailing exit keeps the shell in place, so
 # that a command killed by a signal is told as 128 + its number and not mistaken for a broken link.
@@ -184,8 +189,7 @@ def _check(done: Completed, problem: str) -> None:
     """Raise if a file command failed, with the device's own last word on it."""
     if done.returncode == 0:
         return
-    lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
-    said = next((line for line in reversed(lines) if "No space left" in line or "quota" in line), None)
-    if said is not None:
+    said = done.stderr.decode(errors="replace")
+    if _FULL.search(said):
         raise DeviceError(f"{problem}: its disk is full.", remedy="Free space there, or --set workdir=/another/path")
-    raise DeviceError(f"{problem}: {(lines or ['it says nothing'])[-1][:300].rstrip('.')}.")
+    raise DeviceError(f"{problem}: {last_line(_TAR_FAREWELL.sub('', said)) or 'it says nothing'}.")

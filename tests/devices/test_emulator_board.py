@@ -1,0 +1,199 @@
+"""The emulated board: made, booted, measured on, cut off, restarted and switched off; booted once for all tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from small_onnx import onnx_model
+from small_tflite import small_tflite
+from support import require
+
+from edgewidth.devices.board import Board
+from edgewidth.devices.board_image import prepare, require_tools
+from edgewidth.devices.campaign import Model, measure
+from edgewidth.devices.device import Device
+from edgewidth.devices.emulator import EmulatorTransport
+from edgewidth.devices.policy import Policy
+from edgewidth.devices.profiles import EmulatorSection, load_profile
+from edgewidth.devices.store import MeasurementStore
+from edgewidth.errors import DeviceError, StorageError
+from edgewidth.progress import SILENT
+from edgewidth.records.measurement import Clock, Precision, Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TOOLS = ("qemu-system-aarch64", "cpio", "mmdebstrap", "ssh")
+A72 = EmulatorSection(cpu="cortex-a72")
+
+
+@pytest.fixture(scope="module")
+def board() -> Iterator[EmulatorTransport]:
+    """A Cortex-A72 board, booted once."""
+    for tool in TOOLS:
+        require(shutil.which(tool), f"{tool} (apt-get install qemu-system-arm cpio mmdebstrap openssh-client)")
+    transport = EmulatorTransport.open(load_profile("emulator-cortex-a72"), SILENT)
+    yield transport
+    transport.close()
+
+
+@pytest.fixture
+def device(board: EmulatorTransport) -> Device:
+    """The board as a device."""
+    return Device(load_profile("emulator-cortex-a72"), board, board.facts())
+
+
+def test_it_says_what_it_is(device: Device) -> None:
+    """The processor that was asked for, a clock that counts instructions, and three real runtimes."""
+    assert device.transport.clock is Clock.ICOUNT
+    assert (device.facts.processor, device.facts.architecture, device.facts.cores) == ("Cortex-A72", "aarch64", 1)
+    assert set(device.facts.runtimes) == {"litert", "tflite-runtime", "onnxruntime"}
+    assert "Debian" in (device.facts.system or "")
+
+
+@pytest.mark.parametrize("runtime", [Runtime.LITERT, Runtime.TFLITE_RUNTIME, Runtime.ONNXRUNTIME])
+def test_every_runtime_measures(device: Device, runtime: Runtime, tmp_path: Path) -> None:
+    """Through the whole campaign, and visits to one model agree within 0.3 %."""
+    setting = device.setting(runtime, Precision.FLOAT32, 1)
+    assert setting.clock is Clock.ICOUNT
+    model = onnx_model(8, 16) if runtime is Runtime.ONNXRUNTIME else Model("small", small_tflite, ".tflite")
+    with MeasurementStore(tmp_path / "m.sqlite") as store:
+        measure(device, setting, [model], store, policy=Policy(rounds=2, block_ms=5, warmup_min_ms=1, warmup_max_ms=5))
+        first, second = store.blocks(setting)[model.key]
+    medians = [sorted(block.runs_ns)[len(block.runs_ns) // 2] for block in (first, second)]
+    assert medians[0] == pytest.approx(medians[1], rel=0.003)
+
+
+def test_time_is_counted_in_instructions(board: EmulatorTransport) -> None:
+    """The same loop takes the same time in two processes, and twice as long a loop twice the time."""
+    code = (
+        "import sys,time; n=int(sys.argv[1]); t=time.perf_counter_ns(); sum(range(n)); print(time.perf_counter_ns()-t)"
+    )
+    once, again, twice = (
+        int(board.run(["python3", "-c", code, str(count)]).stdout) for count in (100_000, 100_000, 200_000)
+    )
+    assert once == pytest.approx(again, rel=0.003)
+    assert twice == pytest.approx(2 * once, rel=0.02)
+
+
+def test_a_cut_cable_loses_nothing(board: EmulatorTransport) -> None:
+    """A job goes on while the board's network is off, and all of its lines are read once it is back."""
+    job = "i=0; while [ $i -lt 20 ]; do i=$((i+1)); echo line $i; sleep 0.05; done"
+    board.start(["sh", "-c", job], log="lines")
+    board.board.set_link(up=False)
+    time.sleep(1.5)
+    board.board.set_link(up=True)
+    read, deadline = b"", time.monotonic() + 30
+    while b"line 20\n" not in read and time.monotonic() < deadline:
+        read += board.read("lines", len(read))
+    assert read.decode() == "".join(f"line {i}\n" for i in range(1, 21))
+
+
+def test_a_full_disk(board: EmulatorTransport) -> None:
+    """A lasting trouble, with a remedy."""
+    board.run(["mkdir", "full"])
+    board.run(["busybox", "mount", "-t", "tmpfs", "-o", "size=64k", "none", "full"])
+    with pytest.raises(DeviceError, match="disk is full") as caught:
+        board.put({"full/model": bytes(1_000_000)})
+    assert caught.value.remedy is not None
+
+
+def test_several_boards_do_not_clash(board: EmulatorTransport) -> None:
+    """Each has a port of its own; switched off, nothing is left of it."""
+    image = prepare(SILENT)
+    with Board(image, A72) as second, Board(image, EmulatorSection(cpu="cortex-a53")) as third:
+        assert len({board.board.port, second.port, third.port}) == 3
+        folders = [Path(each._folder.name) for each in (second, third)]
+        assert all(folder.exists() for folder in folders)
+    assert not any(folder.exists() for folder in folders)
+    assert not [command for command in running() if any(str(folder) in command for folder in folders)]
+    with pytest.raises(DeviceError, match="switched off"):
+        second.set_link(up=False)
+
+
+def test_the_board_ends_with_this_program(board: EmulatorTransport) -> None:
+    """Even where that is killed and has no chance to clean up."""
+    code = (
+        "import time; from edgewidth.devices.board import Board; from edgewidth.devices.board_image import prepare\n"
+        "from edgewidth.devices.profiles import EmulatorSection; from edgewidth.progress import SILENT\n"
+        "board = Board(prepare(SILENT), EmulatorSection(cpu='cortex-a72'))\n"
+        "print(board._folder.name, flush=True); time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        folder = program.stdout.readline().decode().strip()
+        assert [command for command in running() if folder in command]
+        program.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 15
+    while (left := [command for command in running() if folder in command]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    shutil.rmtree(folder, ignore_errors=True)
+    assert left == []
+    assert board.run(["true"]).returncode == 0
+
+
+def test_a_restarted_board_is_reached_again(board: EmulatorTransport) -> None:
+    """What was on it is gone, and the working folder is made anew."""
+    board.put({"before": b"x"})
+    board.board.reset()
+    deadline, ended = time.monotonic() + 60, None
+    while ended is None and time.monotonic() < deadline:
+        try:
+            ended = board.run(["test", "-e", "before"], timeout_s=5)
+        except Exception as error:  # noqa: BLE001  # judged below
+            assert type(error).__name__ == "TransientDeviceError"  # noqa: PT017
+    assert ended is not None
+    assert ended.returncode == 1
+
+
+def running() -> list[str]:
+    """The command lines of all QEMU processes."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:
+            continue  # it has just ended
+        if os.path.basename(words[0]).startswith(b"qemu-system"):  # noqa: PTH119  # bytes
+            found.append(b" ".join(words).decode(errors="replace"))
+    return found
+
+
+def test_missing_programs_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With the line that installs them all."""
+    (tmp_path / "ssh").write_text("")
+    (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DeviceError, match=r"needs cpio, .*mmdebstrap, qemu-system-aarch64, ssh-keygen") as caught:
+        require_tools()
+    assert re.search(r"apt-get install cpio .*mmdebstrap openssh-client qemu-system-arm$", caught.value.remedy or "")
+
+
+def test_a_cache_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The message names the folder, the remedy the variable that moves it."""
+    for tool in TOOLS:
+        require(shutil.which(tool), f"{tool} (apt-get install qemu-system-arm cpio mmdebstrap openssh-client)")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("EDGEWIDTH_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(StorageError, match="could not be written") as caught:
+        prepare(SILENT)
+    assert "EDGEWIDTH_CACHE" in (caught.value.remedy or "")
+
+
+@pytest.mark.parametrize("cpu", ["cortex-a53", "cortex-a72", "cortex-a76"])
+def test_shipped_profiles(cpu: str) -> None:
+    """Each emulates what its name says, with a clock that is never taken for a real one."""
+    profile = load_profile(f"emulator-{cpu}")
+    assert profile.emulator is not None
+    assert (profile.emulator.cpu, profile.clock, profile.threads) == (cpu, Clock.ICOUNT, 1)
+    assert json.loads(profile.model_dump_json())["clock"] == "icount"
