@@ -277,7 +277,7 @@ def test_no_space_for_models(make_fake: Callable[..., Device], tmp_path: Path) -
     sent: list[str] = []
 
     class Counting(Broken):
-        def put(self, files: Mapping[str, bytes]) -> None:
+        def put(self, files: Mapping[str, Path | bytes]) -> None:
             sent.extend(name for name in files if "/models/" in name)
             self._inner.put(files)
 

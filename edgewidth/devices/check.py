@@ -1,0 +1,163 @@
+"""Is a device fit to measure on? Told in seconds, each finding with what to do about it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgewidth.devices.campaign import Model, measure
+from edgewidth.devices.device import open_device
+from edgewidth.devices.estimate import estimate
+from edgewidth.devices.policy import Policy
+from edgewidth.devices.probe import probe_model
+from edgewidth.devices.runner import THROTTLE_FLAGS
+from edgewidth.devices.store import MeasurementStore
+from edgewidth.errors import DeviceError, TransientDeviceError
+from edgewidth.progress import SILENT
+from edgewidth.records.base import Record
+from edgewidth.records.measurement import (
+    Clock,
+    DeviceFacts,
+    DeviceState,
+    LatencyEstimate,
+    MeasurementWarning,
+    Precision,
+    Runtime,
+    Statistic,
+)
+
+if TYPE_CHECKING:
+    from edgewidth.devices.device import Device
+    from edgewidth.devices.profiles import DeviceProfile
+    from edgewidth.progress import Progress
+    from edgewidth.records.measurement import Block, Setting
+
+_POLICY = Policy(rounds=3, block_ms=100, warmup_max_ms=500, remeasure=0, silence_s=30, restarts=1)
+_MIN_MEMORY = 64_000_000
+
+
+class CheckItem(Record):
+    """One thing that was looked at. ``remedy``: what to do where it is not ok."""
+
+    name: str
+    ok: bool
+    finding: str
+    remedy: str | None = None
+
+
+class DeviceCheck(Record):
+    """Whether a device is fit, and everything that was found. ``first``: a probe model's median latency."""
+
+    device: str
+    ok: bool
+    items: tuple[CheckItem, ...]
+    warnings: tuple[MeasurementWarning, ...] = ()
+    facts: DeviceFacts | None = None
+    first: LatencyEstimate | None = None
+
+
+def check_device(profile: DeviceProfile, runtime: Runtime, threads: int, *, progress: Progress = SILENT) -> DeviceCheck:
+    """Reach a device, look at it and measure a small model; what fails is an item, not an exception.
+
+    Raises:
+        InputError: The profile itself does not make sense, or does not offer the runtime.
+    """
+    try:
+        with open_device(profile, progress=progress) as device:
+            items = [CheckItem(name="reachable", ok=True, finding=device.facts.hardware), _space(device)]
+            return _check_open(device, runtime, threads, items, progress)
+    except (DeviceError, TransientDeviceError) as error:
+        item = CheckItem(name="reachable", ok=False, finding=error.message, remedy=error.remedy)
+        return DeviceCheck(device=profile.name, ok=False, items=(item,))
+
+
+def _check_open(
+    device: Device, runtime: Runtime, threads: int, items: list[CheckItem], progress: Progress
+) -> DeviceCheck:
+    warnings: tuple[MeasurementWarning, ...] = ()
+    first = None
+    try:
+        # Of the probe; only its speed is looked at.
+        setting = device.setting(runtime, Precision.FLOAT32, threads)
+        items.append(CheckItem(name="runtime", ok=True, finding=f"{runtime} {setting.runtime_version}"))
+    except DeviceError as error:
+        items.append(CheckItem(name="runtime", ok=False, finding=error.message, remedy=error.remedy))
+    else:
+        try:
+            blocks, warnings = _measure(device, setting, progress)
+            first = estimate(blocks, Statistic.MEDIAN)
+            items += [_clock(setting), *_state_items(device.profile, blocks[-1].after), _latency(first)]
+        except (DeviceError, TransientDeviceError) as error:
+            items.append(CheckItem(name="latency", ok=False, finding=error.message, remedy=error.remedy))
+    return DeviceCheck(
+        device=device.profile.name,
+        ok=all(item.ok for item in items),
+        items=tuple(items),
+        warnings=warnings,
+        facts=device.facts,
+        first=first,
+    )
+
+
+def _measure(
+    device: Device, setting: Setting, progress: Progress
+) -> tuple[list[Block], tuple[MeasurementWarning, ...]]:
+    model = Model("probe", lambda: probe_model(setting.runtime.suffix), setting.runtime.suffix)
+    with (
+        tempfile.TemporaryDirectory(prefix="edgewidth-check-") as folder,
+        MeasurementStore(Path(folder) / "check.sqlite") as store,
+    ):
+        warnings = measure(device, setting, [model], store, policy=_POLICY, progress=progress)
+        return store.blocks(setting)[model.key], warnings
+
+
+def _space(device: Device) -> CheckItem:
+    free, wanted = device.facts.free_bytes, device.profile.min_free_mb * 1_000_000
+    if free is None:
+        return CheckItem(name="space", ok=True, finding="the device does not say")
+    ok = free >= wanted
+    return CheckItem(
+        name="space",
+        ok=ok,
+        finding=f"{free / 1e6:.0f} MB free, {wanted / 1e6:.0f} MB wanted",
+        remedy=None if ok else "Free space there, or name another folder: --set workdir=/path",
+    )
+
+
+def _clock(setting: Setting) -> CheckItem:
+    texts = {Clock.WALL: "real time", Clock.ICOUNT: "counted instructions, 1 ns each: no real device's latency"}
+    return CheckItem(name="clock", ok=True, finding=texts[setting.clock])
+
+
+def _state_items(profile: DeviceProfile, state: DeviceState) -> list[CheckItem]:
+    """What the device says of itself right after it has worked; what it does not say is left out."""
+    items = []
+    if state.available_bytes is not None:
+        ok = state.available_bytes >= _MIN_MEMORY
+        finding = f"{state.available_bytes / 1e6:.0f} MB free"
+        items.append(CheckItem(name="memory", ok=ok, finding=finding, remedy=None if ok else "Stop other programs."))
+    if state.temperature_c is not None:
+        limit = profile.max_temperature_c
+        ok = limit is None or state.temperature_c <= limit
+        remedy = None if ok else "Let it cool down, or cool it better."
+        items.append(CheckItem(name="temperature", ok=ok, finding=f"{state.temperature_c:.0f} °C", remedy=remedy))
+    if state.governor is not None:
+        speed = f", {state.frequency_mhz:.0f} MHz" if state.frequency_mhz else ""
+        items.append(CheckItem(name="governor", ok=True, finding=f"{state.governor}{speed}"))
+    now = [flag for flag in state.throttled if flag in THROTTLE_FLAGS]
+    items.append(
+        CheckItem(
+            name="throttling",
+            ok=not now,
+            finding=", ".join(state.throttled) or "none seen",
+            remedy="Cool it better, or use the power supply made for it." if now else None,
+        )
+    )
+    return items
+
+
+def _latency(first: LatencyEstimate) -> CheckItem:
+    spread = 50 * (first.high_ms - first.low_ms) / first.value_ms
+    finding = f"{first.value_ms:.3g} ms ± {spread:.1f} % for a small convolution ({first.runs} runs)"
+    return CheckItem(name="latency", ok=True, finding=finding)
