@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
+from edgewidth.latency.factors import latency_factors
 from edgewidth.network.costs import costs
 from edgewidth.records.report import Candidate
 
@@ -66,14 +67,10 @@ def _measured_variant(inputs: Inputs, config: ChannelConfig) -> float | None:
 
 
 def predict_ms(table: LatencyTable, config: ChannelConfig) -> float:
-    """What the table says of a configuration: its offset and one value of every entry."""
-    indices = dict(zip((v.name for v in table.space.variables), table.space.indices(config), strict=True))
-    total = table.offset_ms
-    for entry in table.entries:
-        # A scope of one variable has one row, a scope of none one value.
-        row, column = (0, 0, *(indices[name] for name in entry.scope))[-2:]
-        total += entry.values_ms[row][column]
-    return total
+    """The mean that the table predicts for a configuration."""
+    factors, offset_ms = latency_factors(table)
+    indices = table.space.indices(config)
+    return offset_ms + sum(float(values[tuple(indices[i] for i in scope)]) for scope, values in factors)
 
 
 def predict_loss(losses: UnaryLosses, config: ChannelConfig) -> float:

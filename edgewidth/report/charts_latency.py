@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from edgewidth.records.report import Measured, Report
     from edgewidth.report.svg import Anchor
 
-DOTS_PER_BLOCK = 200
-"""More single runs than this of one block cannot be told apart; evenly spaced ones are drawn."""
+DOTS, DOTS_PER_BLOCK = 4000, 200
+"""More single runs than this, in all and of one block, cannot be told apart; evenly spaced ones are drawn."""
 BINS = 36
 
 
@@ -99,7 +99,7 @@ def distribution(report: Report) -> Figure | None:
         plot = axes(picture, (0, len(runs.blocks)), (runs.low, runs.high), right=histogram + 22, left=54)
         _draw_latency_axis(picture, plot, runs, measured)
         for number, block in enumerate(runs.blocks):
-            _draw_block(picture, plot, number, block)
+            _draw_block(picture, plot, number, block, most=min(DOTS_PER_BLOCK, DOTS // len(runs.blocks) + 1))
         _draw_histogram(picture, plot, runs, histogram)
         if report.budget and runs.low < report.budget.latency_ms < runs.high:
             y = plot.y(report.budget.latency_ms)
@@ -136,9 +136,9 @@ def _draw_latency_axis(picture: Picture, plot: Axes, runs: _Runs, measured: Meas
         picture.text((plot.x(number + 0.5), plot.y.start + 18), str(number + 1), anchor="middle")
 
 
-def _draw_block(picture: Picture, plot: Axes, number: int, block: Block) -> None:
+def _draw_block(picture: Picture, plot: Axes, number: int, block: Block, *, most: int) -> None:
     times = np.array(block.runs_ns) / 1e6
-    shown = np.unique(np.linspace(0, len(times) - 1, min(len(times), DOTS_PER_BLOCK)).round().astype(int))
+    shown = np.unique(np.linspace(0, len(times) - 1, min(len(times), most)).round().astype(int))
     places = number + 0.12 + 0.76 * (shown + 0.5) / len(times)
     points = [plot.at(x, y) for x, y in zip(places, times[shown], strict=True) if y <= plot.y.high]
     picture.dust(points, "disturbed" if block.disturbed else "chosen")

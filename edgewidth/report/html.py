@@ -86,6 +86,8 @@ def _tiles(report: Report) -> list[Tile]:
     chosen, full = _candidate(report, "chosen"), _candidate(report, "uniform 1.0")
     if chosen and full:
         tiles += _cost_tiles(report, chosen, full)
+    elif full:
+        tiles += _profile_tiles(report, full)
     return tiles
 
 
@@ -124,6 +126,20 @@ def _cost_tiles(report: Report, chosen: Candidate, full: Candidate) -> list[Tile
     tiles.append(Tile("multiply-adds", units.count(chosen.macs), f"{share} of uniform 1.0"))
     share = units.percent(100 * chosen.parameters / full.parameters, 0)
     tiles.append(Tile("parameters", units.count(chosen.parameters), f"{share} of uniform 1.0"))
+    return tiles
+
+
+def _profile_tiles(report: Report, full: Candidate) -> list[Tile]:
+    """What is known before anything has been chosen."""
+    tiles = []
+    if report.table:
+        quality = report.table.quality
+        note = f"mean, on {units.plural(quality.held_out, 'network')} never fitted; {quality.fitted} fitted"
+        tiles.append(Tile("prediction error", units.percent(quality.mape_percent), note))
+    if ms := full.measured_ms or full.predicted_ms:
+        how = "measured" if full.measured_ms else "predicted"
+        tiles.append(Tile("uniform 1.0", units.milliseconds(ms), f"{how} as a variant"))
+    tiles.append(Tile("search space", units.count(report.network.configurations), "channel configurations"))
     return tiles
 
 

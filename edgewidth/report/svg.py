@@ -156,7 +156,7 @@ class Axes(NamedTuple):
             picture.line((self.x(value), bottom), (self.x(value), bottom + 4), "axis")
             picture.text((self.x(value), bottom + 18), text, anchor="middle")
         picture.line((left, bottom), (right, bottom), "axis")
-        picture.text((2, self.y.end - 12), y_label, "axis-label")
+        picture.text((2, self.y.end - 16), y_label, "axis-label")
         picture.text((right, bottom + 36), x_label, "axis-label", anchor="end")
 
 
@@ -167,7 +167,7 @@ def axes(
     *,
     left: float = 48,
     right: float = 12,
-    top: float = 30,
+    top: float = 34,
     bottom: float = 44,
 ) -> Axes:
     """Axes that leave these margins; values grow to the right and upward."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 MINUS = "−"
 TIMES = "×"
+_SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 ABSENT = "–"
 
 
@@ -46,7 +47,7 @@ def count(value: float | None) -> str:
         return ABSENT
     if value >= 1e12:
         mantissa, _, exponent = f"{value:.1e}".partition("e+")
-        return f"{mantissa} {TIMES} 10^{int(exponent)}"
+        return f"{mantissa} {TIMES} 10{exponent.lstrip('0').translate(_SUPERSCRIPT)}"
     for unit, scale in ((" G", 1e9), (" M", 1e6), (" k", 1e3)):
         if value >= scale:
             return f"{significant(value / scale, 3)}{unit}"

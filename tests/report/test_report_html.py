@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 from report import sample
 
+from edgewidth.records.losses import UnaryLosses
+from edgewidth.records.measurement import Clock
+from edgewidth.records.search import SearchResult
+from edgewidth.records.validation import ValidationReport
 from edgewidth.report.build import build_report
 from edgewidth.report.html import render_html
 
@@ -129,6 +133,33 @@ def test_partial_folders_make_a_page(tmp_path: Path, until: str) -> None:
     text = "".join(Page(render_html(report)).texts)
     assert ("Not finished" in text) == (until != "validate")
     assert ("predicted, not measured" in text) == (until in {"search", "finetune", "export"})
+
+
+def test_the_least_that_can_be_drawn(tmp_path: Path) -> None:
+    """One run, one block, one point on the frontier, no baseline, losses that are all zero."""
+    folder = sample.sample_folder(tmp_path, slower=0.985)
+    validation = ValidationReport.read(folder.validation)
+    block = validation.blocks[0].model_copy(update={"runs_ns": (9_800_000,)})
+    validation.model_copy(update={"blocks": (block,)}).write(folder.validation)
+    found = SearchResult.read(folder.search)
+    found.model_copy(update={"frontier": found.frontier[:1], "baselines": {}}).write(folder.search)
+    losses = UnaryLosses.read(folder.losses)
+    flat = tuple(one.model_copy(update={"values": (0.0,) * len(one.values)}) for one in losses.variables)
+    losses.model_copy(update={"variables": flat, "held_out": losses.held_out[:1]}).write(folder.losses)
+    text = "".join(Page(render_html(build_report(folder))).texts)
+    assert "Within budget" in text
+    assert "nan" not in text
+
+
+def test_a_disturbed_device_and_an_emulated_clock_are_said(tmp_path: Path) -> None:
+    folder = sample.sample_folder(tmp_path, slower=0.985)
+    validation = ValidationReport.read(folder.validation)
+    emulated = validation.setting.model_copy(update={"clock": Clock.ICOUNT})
+    every = tuple(block.model_copy(update={"disturbed": "hot"}) for block in validation.blocks)
+    validation.model_copy(update={"setting": emulated, "blocks": every}).write(folder.validation)
+    text = "".join(Page(render_html(build_report(folder))).texts)
+    assert "1 ns is one instruction" in text
+    assert "disturbed, not counted" in text
 
 
 def colours(css: str) -> dict[str, tuple[int, ...]]:

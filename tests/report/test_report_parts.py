@@ -1,4 +1,4 @@
-"""Numbers, scales and words."""
+"""The schema, numbers as text, scales and marks."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from hypothesis import strategies as st
 from report import sample
 
 from edgewidth.records.report import Report, report_schema
-from edgewidth.records.validation import ValidationReport
 from edgewidth.report import units
 from edgewidth.report.build import build_report
 from edgewidth.report.schema import schema_text
 from edgewidth.report.svg import Picture, Scale, covering, tick_texts
-from edgewidth.report.text import summary_text, validation_text
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "report-schema.json"
 
@@ -36,30 +34,6 @@ def test_the_schema_names_what_a_report_holds(tmp_path: Path) -> None:
     assert "budget's statistic" in measured["value_ms"]["description"]
 
 
-def test_the_summary_says_what_a_person_asks(tmp_path: Path) -> None:
-    text = summary_text(build_report(sample.sample_folder(tmp_path, slower=0.985)))
-    for words in ("rpi4", "10 ms", "predicted", "uniform in budget", "model_int8.tflite", "91.32 %", "WITHIN BUDGET"):
-        assert words in text
-    rows = [line.split()[-14:] for line in text.splitlines() if line.startswith(("width ", "chosen ", "uniform 1.0 "))]
-    assert [len(row) for row in rows if row[0] in {"w0", "24", "32"}] == [14, 14, 14]
-
-
-@pytest.mark.parametrize("until", sample.STAGES)
-def test_the_summary_of_a_partial_folder(tmp_path: Path, until: str) -> None:
-    report = build_report(sample.sample_folder(tmp_path, until=until, slower=0.985))
-    assert f"{report.verdict.upper()}: {report.summary}" in summary_text(report)
-
-
-def test_a_validation_alone_is_said() -> None:
-    truth = sample.make_truth()
-    validation = sample.validation(truth, 9.5)
-    text = validation_text(validation)
-    assert text.endswith("WITHIN BUDGET")
-    assert units.milliseconds(validation.estimate.value_ms) in text
-    without = validation.model_copy(update={"budget": None, "within_budget": None})
-    assert "BUDGET" not in validation_text(ValidationReport.model_validate(without.model_dump()))
-
-
 @pytest.mark.parametrize(
     ("value", "text"),
     [(9.98612, "9.986"), (0.12341, "0.1234"), (22.0, "22.00"), (100.0, "100.0"), (12345.6, "12346"), (0.0, "0.000")],
@@ -75,7 +49,7 @@ def test_sizes_counts_and_signs() -> None:
         "4.51 MB",
         "3.98 GB",
     ]
-    assert [units.count(n) for n in (12, 46_900_000, 3.7e15)] == ["12", "46.9 M", "3.7 × 10^15"]
+    assert [units.count(n) for n in (12, 46_900_000, 3.7e15)] == ["12", "46.9 M", "3.7 × 10¹⁵"]
     assert (units.signed(-1.24), units.signed(0.5), units.percent(None)) == ("−1.2 %", "+0.5 %", "–")
 
 
