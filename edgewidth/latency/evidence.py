@@ -19,9 +19,11 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 
-from edgewidth.latency.noise import Condensed, Noise, VisitData, condense
+from edgewidth.latency.noise import Condensed, Noise, VisitData, condense, robust
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edgewidth.latency.basis import Basis
     from edgewidth.latency.terms import Floats
 
@@ -69,7 +71,7 @@ class Observations:
 
     def condense(self, noise: Noise) -> Condensed:
         """The configurations' log latencies under this noise."""
-        return condense(self.data, self.weights, noise)
+        return robust(condense(self.data, self.weights, noise))
 
     def target(self, condensed: Condensed) -> Floats:
         """The measured latencies less the prior mean, relative to ``about_ms``: (n,)."""
@@ -78,24 +80,55 @@ class Observations:
 
 
 def learn(basis: Basis, observations: Observations, start: Hyperparameters) -> Hyperparameters:
-    """The most probable hyperparameters, from ``start``; a bounded number of L-BFGS steps.
+    """More probable hyperparameters than ``start``: first the noise, then the strengths given the noise.
 
-    Every step of the optimiser lowers the objective, so that where it stops early it still is an improvement.
+    Both searches take a bounded number of L-BFGS steps, and a result that is no better than its start is not
+    taken; the estimator calls this several times.
     """
     kernels = _kernels(basis, observations.rows)
-    centre, spread, bounds = _hyperprior(basis, observations)
+    hyperprior = _Hyperprior.of(basis, observations.data)
+    noise = _learn_noise(observations, kernels, start, hyperprior)
+    condensed = observations.condense(noise)
 
     def objective(vector: Floats) -> tuple[float, Floats]:
-        value, gradient = _negative_evidence(vector, observations, kernels)
-        surprise = (vector - centre) / spread
-        return value + 0.5 * float(surprise @ surprise), gradient + surprise / spread
+        value, gradient = _evidence(vector, observations.target(condensed), condensed.covariance, kernels)
+        surprise = (vector - hyperprior.centre[:-3]) / hyperprior.spread[:-3]
+        return 0.5 * float(surprise @ surprise) - value, surprise / hyperprior.spread[:-3] - gradient
 
-    first = start.as_vector()
-    solution = minimize(
-        objective, first, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _MOST_ITERATIONS}
+    vector = _improve(objective, start.as_vector()[:-3], hyperprior.bounds[:-3])
+    return Hyperparameters.from_vector(np.concatenate([vector, np.log(noise)]))
+
+
+def _learn_noise(observations: Observations, kernels: Floats, start: Hyperparameters, hyperprior: _Hyperprior) -> Noise:
+    """The noise given the strengths, by finite differences: it is three numbers."""
+    prior = _prior_covariance(start.strengths**2, start.discrepancy, kernels, len(observations.about_ms))
+
+    def value(vector: Floats) -> float:
+        condensed = observations.condense(Noise(*np.exp(vector)))
+        surprise = (vector - hyperprior.centre[-3:]) / hyperprior.spread[-3:]
+        between = _log_density(prior + condensed.covariance, observations.target(condensed))
+        return 0.5 * float(surprise @ surprise) - condensed.log_evidence - between
+
+    def objective(vector: Floats) -> tuple[float, Floats]:
+        here = value(vector)
+        return here, np.array([(value(vector + _STEP * unit) - here) / _STEP for unit in np.eye(3)])
+
+    return Noise(*np.exp(_improve(objective, np.log(start.noise), hyperprior.bounds[-3:])).tolist())
+
+
+def _improve(
+    objective: Callable[[Floats], tuple[float, Floats]], first: Floats, bounds: list[tuple[float, float]]
+) -> Floats:
+    found = minimize(
+        objective,
+        first,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"maxiter": _MOST_ITERATIONS, "ftol": 1e-7},
     )
-    better = np.all(np.isfinite(solution.x)) and solution.fun <= objective(first)[0]
-    return Hyperparameters.from_vector(solution.x if better else first)
+    better = np.all(np.isfinite(found.x)) and found.fun <= objective(first)[0]
+    return found.x if better else first
 
 
 def initial(basis: Basis, data: VisitData) -> Hyperparameters:
@@ -104,19 +137,26 @@ def initial(basis: Basis, data: VisitData) -> Hyperparameters:
     return Hyperparameters(basis.typical.copy(), 0.003, Noise(visit, visit / 2, _DRIFT_S))
 
 
-def _hyperprior(basis: Basis, observations: Observations) -> tuple[Floats, Floats, list[tuple[float, float]]]:
-    """Centre, standard deviation and bounds of the logarithms of all hyperparameters."""
-    start = initial(basis, observations.data)
-    centre = np.log(np.concatenate([basis.typical, [0.002, *start.noise]]))
-    spread = np.full(len(centre), _HYPER_SD)
-    bounds = [(float(np.log(1e-5)), float(np.log(3.0)))] * len(centre)
-    # Drift as quick as single visits would pass for their noise, and the other way round.
-    bounds[-2:] = [(float(np.log(1e-5)), float(np.log(0.3))), (float(np.log(5.0)), float(np.log(600.0)))]
-    spread[-1] = _DRIFT_S_SD
-    if observations.data.repeated:
-        spread[-3] = _NOISE_SD
-        bounds[-3] = (centre[-3] - 2, centre[-3] + 2)
-    return centre, spread, bounds
+class _Hyperprior(NamedTuple):
+    """Centre, standard deviation and bounds of the logarithms of all hyperparameters: (groups + 4,)."""
+
+    centre: Floats
+    spread: Floats
+    bounds: list[tuple[float, float]]
+
+    @classmethod
+    def of(cls, basis: Basis, data: VisitData) -> _Hyperprior:
+        """Broad, but for the noise where second visits show it."""
+        centre = np.log(np.concatenate([basis.typical, [0.002, *initial(basis, data).noise]]))
+        spread = np.full(len(centre), _HYPER_SD)
+        spread[-1] = _DRIFT_S_SD
+        bounds = [(float(np.log(1e-5)), float(np.log(3.0)))] * len(centre)
+        # Drift as quick as single visits would pass for their noise, and the other way round.
+        bounds[-2:] = [(float(np.log(1e-5)), float(np.log(0.3))), (float(np.log(5.0)), float(np.log(600.0)))]
+        if data.repeated:
+            spread[-3] = _NOISE_SD
+            bounds[-3] = (float(centre[-3]) - 2, float(centre[-3]) + 2)
+        return cls(centre, spread, bounds)
 
 
 def _kernels(basis: Basis, rows: Floats) -> Floats:
@@ -129,36 +169,28 @@ def _kernels(basis: Basis, rows: Floats) -> Floats:
     return kernels
 
 
-def _negative_evidence(vector: Floats, observations: Observations, kernels: Floats) -> tuple[float, Floats]:
-    hyper = Hyperparameters.from_vector(vector)
-    n = len(observations.about_ms)
-    variances = hyper.strengths**2
-    prior = (variances @ kernels).reshape(n, n) + hyper.discrepancy**2 * np.eye(n)
-    condensed = observations.condense(hyper.noise)
-    covariance = prior + condensed.covariance
-    factor = cho_factor(covariance, lower=True)
-    residual = cho_solve(factor, observations.target(condensed))
-    slope = np.outer(residual, residual) - cho_solve(factor, np.eye(n))
-    by_strength = (kernels @ slope.ravel()) * variances
-    by_discrepancy = hyper.discrepancy**2 * float(np.trace(slope))
-    value = -_log_density(prior, observations, condensed)
-    by_noise = [
-        (-_log_density(prior, observations, observations.condense(_nudged(hyper.noise, i))) - value) / _STEP
-        for i in range(3)
-    ]
-    return value, np.concatenate([-by_strength, [-by_discrepancy], by_noise])
+def _prior_covariance(variances: Floats, discrepancy: float, kernels: Floats, n: int) -> Floats:
+    covariance: Floats = (variances @ kernels).reshape(n, n)
+    covariance[np.diag_indices(n)] += discrepancy**2
+    return covariance
 
 
-def _nudged(noise: Noise, position: int) -> Noise:
-    values = list(noise)
-    values[position] *= np.exp(_STEP)
-    return Noise(*values)
+def _evidence(vector: Floats, target: Floats, noise: Floats, kernels: Floats) -> tuple[float, Floats]:
+    """Log density of the target and its gradient in the logarithms of strengths and discrepancy.
+
+    Rasmussen and Williams 2006, equation 5.9.
+    """
+    variances, discrepancy = np.exp(2 * vector[:-1]), float(np.exp(vector[-1]))
+    n = len(target)
+    root, _ = cho_factor(_prior_covariance(variances, discrepancy, kernels, n) + noise, lower=True)
+    residual = cho_solve((root, True), target)
+    slope = np.outer(residual, residual) - cho_solve((root, True), np.eye(n))
+    value = -0.5 * float(target @ residual) - float(np.sum(np.log(np.diag(root))))
+    gradient = np.append((kernels @ slope.ravel()) * variances, discrepancy**2 * np.trace(slope))
+    return value, gradient
 
 
-def _log_density(prior: Floats, observations: Observations, condensed: Condensed) -> float:
-    """Log density of all visits, up to a constant."""
-    root, _ = cho_factor(prior + condensed.covariance, lower=True)
-    target = observations.target(condensed)
-    fit = float(target @ cho_solve((root, True), target))
-    log_det = 2 * float(np.sum(np.log(np.diag(root))))
-    return condensed.log_evidence - 0.5 * (fit + log_det + len(target) * float(np.log(2 * np.pi)))
+def _log_density(covariance: Floats, target: Floats) -> float:
+    """Log density of a Gaussian with mean zero, up to a constant."""
+    root, _ = cho_factor(covariance, lower=True)
+    return -0.5 * float(target @ cho_solve((root, True), target)) - float(np.sum(np.log(np.diag(root))))

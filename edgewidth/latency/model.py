@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgewidth.latency.evidence import Hyperparameters, Observations, initial, learn
-from edgewidth.latency.noise import VisitData, drift_at_visits
+from edgewidth.latency.noise import DEGREES, VisitData, drift_at_visits
 from edgewidth.latency.posterior import Posterior, non_negative_weights
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from edgewidth.latency.terms import Floats, Ints
 
 _ROUNDS = 3
-_DEGREES = 4.0
-"""Degrees of freedom of the noise: about one visit in a hundred is beyond 4.6 standard deviations."""
 
 
 class PriorMean(NamedTuple):
@@ -119,7 +117,7 @@ def first_weights(data: VisitData) -> Floats:
     if scatter == 0.0:
         return np.ones(len(data.log_ms))
     surprise = (data.log_ms - data.medians()[data.config]) / scatter
-    return (_DEGREES + 1) / (_DEGREES + 1 + np.maximum(surprise**2 - 1, 0))
+    return (DEGREES + 1) / (DEGREES + 1 + np.maximum(surprise**2 - 1, 0))
 
 
 def _outlier_weights(observations: Observations, hyper: Hyperparameters, fitted: Floats) -> Floats:
@@ -132,7 +130,7 @@ def _outlier_weights(observations: Observations, hyper: Hyperparameters, fitted:
     latency = np.log(fitted) + share * (condensed.log_ms - np.log(fitted))
     drift, spread = drift_at_visits(data, observations.weights, noise, latency)
     surprise = ((data.log_ms - latency[data.config] - drift) ** 2 + spread) / noise.visit**2
-    return (_DEGREES + 1) / (_DEGREES + surprise)
+    return (DEGREES + 1) / (DEGREES + surprise)
 
 
 def _fitted(posterior: Posterior, observations: Observations) -> Floats:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from edgewidth.latency.terms import Floats, Ints
     from edgewidth.records.table import Visits
 
+DEGREES = 4.0
+"""Degrees of freedom of a visit's error: about one in a hundred is beyond 4.6 standard deviations."""
+
 _LEAST_GAP = 1e-3
 """In units of the drift's time constant: visits at the same moment keep the precision finite."""
 
@@ -101,6 +104,15 @@ def condense(data: VisitData, weights: Floats, noise: Noise) -> Condensed:
     log_det = solver.log_det + 2 * float(np.sum(np.log(np.diag(root))))
     spare = len(data.config) - data.configs
     return Condensed(estimate, covariance, -0.5 * (quadratic + log_det + spare * np.log(2 * np.pi)))
+
+
+def robust(condensed: Condensed) -> Condensed:
+    """The same with the covariance that a mean weighted for Student's t has: the inverse Fisher information.
+
+    The weights fit the very values that they weight; taken as given they would claim ``(ν + 3) / (ν + 1)`` too
+    much (Lange, Little and Taylor 1989, section 3).
+    """
+    return condensed._replace(covariance=condensed.covariance * (DEGREES + 3) / (DEGREES + 1))
 
 
 def drift_at_visits(data: VisitData, weights: Floats, noise: Noise, log_ms: Floats) -> tuple[Floats, Floats]:

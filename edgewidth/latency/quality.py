@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgewidth.latency.model import first_weights
-from edgewidth.latency.noise import VisitData, condense
+from edgewidth.latency.noise import VisitData, condense, robust
 from edgewidth.latency.predict import deviations
 from edgewidth.latency.terms import choice_indices
 from edgewidth.records.table import HeldOut, TableQuality
@@ -48,7 +48,7 @@ class Residual(NamedTuple):
 def measured(visits: Sequence[Visits], noise: Noise) -> Measured:
     """What visits to configurations amount to, outliers and drift allowed for; no table takes part."""
     data = VisitData.of(visits)
-    condensed = condense(data, first_weights(data), noise)
+    condensed = robust(condense(data, first_weights(data), noise))
     return Measured(np.exp(condensed.log_ms), np.sqrt(np.diag(condensed.covariance)))
 
 
