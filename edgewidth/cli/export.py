@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from edgewidth.cli.options import data_option, force_option, images_from, json_option, out_option, seed_option
-from edgewidth.cli.output import print_artifacts, print_json
+from edgewidth.cli.output import print_artifacts, print_document
 from edgewidth.cli.progress import TerminalProgress
 
 
@@ -53,6 +53,6 @@ def command(weights: Path, config: str | None, out: Path, force: bool, as_json: 
             )
         artifacts = export(network, data, folder, seed=options["seed"], progress=progress)
     if as_json:
-        print_json(artifacts.model_dump(mode="json"))
+        print_document(artifacts)
     else:
         print_artifacts(artifacts.artifacts, folder)

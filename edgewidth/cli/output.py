@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgewidth.records.artifact import Artifact
+    from edgewidth.records.base import Document
     from edgewidth.records.folder import RunFolder
     from edgewidth.records.losses import UnaryLosses
     from edgewidth.records.measurement import LatencyEstimate, MeasurementWarning
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 def print_json(content: Any) -> None:
     """The one JSON document that ``--json`` promises."""
     click.echo(json.dumps(content, indent=1, allow_nan=False))
+
+
+def print_document(document: Document) -> None:
+    """A document as its file holds it, schema and version included."""
+    click.echo(document.to_json(), nl=False)
 
 
 def print_table(table: Table) -> None:

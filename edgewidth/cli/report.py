@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from edgewidth.cli.options import json_option
-from edgewidth.cli.output import print_json, print_report
+from edgewidth.cli.output import print_document, print_report
 
 
 @click.command("report")
@@ -23,6 +23,6 @@ def command(folder: Path, as_json: bool) -> None:
         raise InputError(f"There is no folder {folder}.")
     built = report(RunFolder(folder))
     if as_json:
-        print_json(built.model_dump(mode="json"))
+        print_document(built)
     else:
         print_report(built, RunFolder(folder))

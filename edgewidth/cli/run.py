@@ -24,7 +24,7 @@ from edgewidth.cli.options import (
     statistic_option,
     target_from,
 )
-from edgewidth.cli.output import print_json, print_report
+from edgewidth.cli.output import print_document, print_report
 from edgewidth.cli.progress import TerminalProgress
 
 OVER_BUDGET = 1
@@ -76,7 +76,7 @@ def command(out: Path, force: bool, as_json: bool, **options: Any) -> int:
         job = Job(request, target, data, recipe, profile_plan(options))
         report = run(job, folder, force=force, progress=progress)
     if as_json:
-        print_json(report.model_dump(mode="json"))
+        print_document(report)
     else:
         print_report(report, folder)
     return 0 if report.verdict == "within budget" else OVER_BUDGET

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from edgewidth.cli.options import budget_option, force_option, json_option, out_option
-from edgewidth.cli.output import print_json, print_search
+from edgewidth.cli.output import print_document, print_search
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -39,6 +39,6 @@ def command(table_path: Path, losses_path: Path, out: Path, force: bool, as_json
         result = search(table, losses, budget)
         result.write(folder.search)
     if as_json:
-        print_json(result.model_dump(mode="json"))
+        print_document(result)
     else:
         print_search(result, folder.search)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from edgewidth.cli.options import json_option
-from edgewidth.cli.output import print_entries, print_json
+from edgewidth.cli.output import print_document, print_entries
 
 
 @click.group("table")
@@ -24,7 +24,7 @@ def show_command(table_path: Path, as_json: bool) -> None:
 
     table = LatencyTable.read(table_path)
     if as_json:
-        print_json(table.model_dump(mode="json"))
+        print_document(table)
     else:
         print_entries(table)
 
@@ -39,6 +39,6 @@ def fit_command(folder: Path, as_json: bool) -> None:
 
     table = refit(RunFolder(folder))
     if as_json:
-        print_json(table.model_dump(mode="json"))
+        print_document(table)
     else:
         print_entries(table)

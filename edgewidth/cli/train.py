@@ -17,7 +17,7 @@ from edgewidth.cli.options import (
     seed_option,
     space_from,
 )
-from edgewidth.cli.output import print_json, print_losses
+from edgewidth.cli.output import print_document, print_losses
 from edgewidth.cli.progress import TerminalProgress
 
 if TYPE_CHECKING:
@@ -46,6 +46,6 @@ def command(out: Path, force: bool, as_json: bool, **options: Any) -> None:
         data = images_from(options, progress)
         losses = train(space_from(options, data), data, recipe, folder, seed=options["seed"], progress=progress)
     if as_json:
-        print_json(losses.model_dump(mode="json"))
+        print_document(losses)
     else:
         print_losses(losses, folder.losses)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from edgewidth.cli.options import budget_in_ms_option, device_options, json_option, statistic_option, target_from
-from edgewidth.cli.output import print_json, print_validation, say_warnings
+from edgewidth.cli.output import print_document, print_validation, say_warnings
 from edgewidth.cli.progress import TerminalProgress
 
 OVER_BUDGET = 1
@@ -33,7 +33,7 @@ def command(model: Path, as_json: bool, **options: Any) -> int:
     budget = None if request is None else request.resolve(0.0, target.statistic)
     validation = validate(model, target, budget=budget, progress=TerminalProgress())
     if as_json:
-        print_json(validation.model_dump(mode="json"))
+        print_document(validation)
     else:
         print_validation(validation)
         say_warnings(validation.warnings)

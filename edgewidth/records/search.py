@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from edgewidth.records.base import Document, Record
 from edgewidth.records.budget import Budget
-from edgewidth.records.measurement import LatencyEstimate
+from edgewidth.records.measurement import LatencyEstimate, MeasurementWarning
 from edgewidth.records.network import ChannelConfig, SearchSpace
 
 
@@ -69,3 +69,5 @@ class SearchResult(Document):
     """What was measured to close the loop, in order; empty: the choice is a prediction."""
     measured: LatencyEstimate | None = None
     """The chosen configuration's own measurement, as a variant."""
+    warnings: tuple[MeasurementWarning, ...] = ()
+    """What made the measurements of the refinement less trustworthy."""

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from edgewidth.records.base import Document, Record
-from edgewidth.records.measurement import Setting, Statistic
+from edgewidth.records.measurement import DeviceFacts, MeasurementWarning, Setting, Statistic
 from edgewidth.records.network import ChannelConfig, SearchSpace
 
 
@@ -77,3 +77,7 @@ class LatencyTable(Document):
     quality: TableQuality
     hyperparameters: dict[str, float]
     """What the fit learned: prior strengths, noise and drift; see ``edgewidth.latency``."""
+    facts: DeviceFacts | None = None
+    """What the device said it is when it was last measured for this table."""
+    warnings: tuple[MeasurementWarning, ...] = ()
+    """What made its measurements less trustworthy."""

@@ -53,7 +53,7 @@ class Bench:
     store: MeasurementStore
     factory: VariantFactory
     progress: Progress = SILENT
-    warnings: set[MeasurementWarning] = field(default_factory=set)
+    _warnings: dict[str, MeasurementWarning] = field(default_factory=dict)
 
     def measure(self, configs: Iterable[ChannelConfig], policy: Policy | None = None) -> None:
         """Visit every configuration as often as the policy asks; visits that the store has count."""
@@ -61,9 +61,15 @@ class Bench:
             Model(self._key(config), partial(self.factory.variant, config), self.target.suffix)
             for config in dict.fromkeys(configs)
         ]
-        self.warnings.update(
-            measure(self.device, self.setting, models, self.store, policy=policy or Policy(), progress=self.progress)
-        )
+        for warning in measure(
+            self.device, self.setting, models, self.store, policy=policy or Policy(), progress=self.progress
+        ):
+            self._warnings[warning.code] = warning
+
+    @property
+    def warnings(self) -> tuple[MeasurementWarning, ...]:
+        """What made measurements less trustworthy; of each kind the latest."""
+        return tuple(self._warnings[code] for code in sorted(self._warnings))
 
     def visits(self) -> dict[ChannelConfig, Visits]:
         """Every configuration of this space that the store holds for this setting."""

@@ -82,5 +82,5 @@ def _profile(
             quality=table.quality,
             uniform_ms=bench.estimate(space.uniform(1.0)).value_ms,
             smallest_ms=bench.estimate(space.smallest).value_ms,
-            warnings=tuple(sorted(bench.warnings, key=lambda warning: warning.code)),
+            warnings=bench.warnings,
         )

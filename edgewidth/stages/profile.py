@@ -73,7 +73,7 @@ def fit_measured(bench: Bench, held_out: list[ChannelConfig], *, prior: LatencyT
     """The table of all that the store holds, ``held_out`` kept apart."""
     visits = bench.visits()
     kept_apart = set(held_out)
-    return fit_table(
+    table = fit_table(
         bench.space,
         bench.setting,
         bench.target.statistic,
@@ -81,6 +81,7 @@ def fit_measured(bench: Bench, held_out: list[ChannelConfig], *, prior: LatencyT
         [v for config, v in visits.items() if config in kept_apart],
         prior=prior,
     )
+    return table.model_copy(update={"facts": bench.device.facts, "warnings": bench.warnings})
 
 
 def refit(folder: RunFolder) -> LatencyTable:
@@ -104,6 +105,7 @@ def refit(folder: RunFolder) -> LatencyTable:
         [v for config, v in visits.items() if config not in held_out],
         [v for config, v in visits.items() if config in held_out],
     )
+    table = table.model_copy(update={"facts": old.facts, "warnings": old.warnings})
     table.write(folder.table)
     return table
 

@@ -161,6 +161,7 @@ def _write_result(loop: _Loop, folder: RunFolder) -> SearchResult:
             ),
             "refinement": tuple(loop.steps),
             "measured": loop.measured[chosen],
+            "warnings": loop.bench.warnings,
         }
     )
     result.write(folder.search)

@@ -14,11 +14,11 @@ from edgewidth.latency.factors import latency_factors
 from edgewidth.latency.predict import Predictor
 from edgewidth.records.network import ChannelConfig
 from edgewidth.records.search import Certificate, Choice, FrontierPoint, SearchResult
+from edgewidth.search.baselines.greedy import greedy
+from edgewidth.search.baselines.lagrangian import lagrangian
+from edgewidth.search.baselines.uniform import uniform
 from edgewidth.search.exact import fastest, solve
-from edgewidth.search.greedy import greedy
-from edgewidth.search.lagrangian import lagrangian
 from edgewidth.search.problem import Factor, InfeasibleError, Problem
-from edgewidth.search.uniform import uniform
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -35,6 +35,6 @@ def train(
 
     if not folder.supernet.exists():
         train_supernet(space, data, recipe, folder=folder, seed=seed, progress=progress)
-    losses = evaluate_losses(space, data, recipe, folder=folder, seed=seed, progress=progress)
+    losses = evaluate_losses(space, data, folder=folder, seed=seed, progress=progress, count=recipe.evaluations)
     losses.write(folder.losses)
     return losses
