@@ -12,8 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from edgewidth.devices.ssh_link import Destination
 from support import require
+
+from edgewidth.devices.ssh_link import Destination
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

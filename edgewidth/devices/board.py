@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 _START_S = 20.0
 _BOOT_S = 180.0
-_STOP_S = 5.0
+_STOP_S = 10.0
 _POLL_S = 0.1
 _LOG_BYTES = 2_000
 _NET = "n0"
@@ -44,7 +44,10 @@ class Board:
         command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py"))]
         command += _qemu_command(image, section, folder)
         with (folder / "qemu.log").open("wb") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
+            # A session of its own: an interrupt from the keyboard is ours to handle, not QEMU's.
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+            )
         try:
             self._monitor = _Monitor(self._wait_for(folder / "monitor"))
             self.port = _forwarded_port(self._monitor.ask("human-monitor-command", **{"command-line": "info usernet"}))

@@ -120,7 +120,7 @@ def prepare(progress: Progress) -> BoardImage:
     require_tools()
     image = _image(cache_folder() / f"board-{_recipe_digest()}")
     try:
-        with _only_one(image.kernel.parent):
+        with _only_one(cache_folder()):
             if not image.initrd.exists():
                 _make(image.kernel.parent, progress)
     except OSError as error:
@@ -156,15 +156,17 @@ def _overlay() -> dict[str, str]:
 
 
 @contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Hold the lock on ``folder``: of several processes that need the board, one makes it."""
-    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with folder.with_suffix(".lock").open("w") as lock:
+def _only_one(cache: Path) -> Iterator[None]:
+    """Hold the cache's lock: of several processes that need a board, one makes it."""
+    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (cache / "board.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the holder's every step has a time limit, so this ends
         yield
 
 
 def _make(folder: Path, progress: Progress) -> None:
+    for left in folder.parent.glob("making-*"):  # by one that was killed
+        shutil.rmtree(left, ignore_errors=True)
     with (
         tempfile.TemporaryDirectory(prefix="making-", dir=folder.parent) as name,
         progress.task("Preparing the emulated board", total=5) as task,

@@ -17,8 +17,6 @@ _GRACE_S = 3.0
 
 def main(command: list[str]) -> int:
     """Run ``command`` until it ends or standard input does; its exit status."""
-    # An interrupt from the keyboard goes to the whole process group: the parent decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as child:
         signal.signal(signal.SIGTERM, lambda *_: child.terminate())
         threading.Thread(target=_end_with_parent, args=(child,), daemon=True).start()

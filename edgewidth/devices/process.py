@@ -59,7 +59,7 @@ def finish(
         try:
             return _exchange(process, content, time.monotonic() + timeout_s, max_bytes)
         except _TooLateError:
-            raise TransientDeviceError(f"{what} took longer than {timeout_s:.0f} s.") from None
+            raise TransientDeviceError(f"{what} took longer than {timeout_s:g} s.") from None
         except _TooMuchError:
             raise DeviceError(f"{what} printed more than {max_bytes / 1e6:g} MB.") from None
         finally:

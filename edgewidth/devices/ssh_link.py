@@ -116,9 +116,8 @@ class SshLink:
             except TransientDeviceError:
                 self._drop()  # whether the link or the command hangs cannot be told; a new link is cheap
                 raise
-            if done.returncode == LINK_STATUS and not self._alive():
-                said = self._drop()
-                raise broken(self._destination.host, said or done.stderr.decode(errors="replace"))
+            if done.returncode == LINK_STATUS:
+                self._judge(done.stderr.decode(errors="replace"))
             return done
 
     def close(self) -> None:
@@ -131,6 +130,16 @@ class SshLink:
         # Without the shared connection this must fail instead of making another one: hence the proxy command.
         options = ("-o", "ControlMaster=no", "-o", "ProxyCommand=false", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes")
         return ["ssh", "-F", "none", "-S", self._socket, "-T", *options, "--", self._destination.host, *words]
+
+    def _judge(self, said: str) -> None:
+        """Tell ssh's own failure, which raises, from a remote command's with the same exit status."""
+        if not self._alive():
+            raise broken(self._destination.host, self._drop() or said)
+        if "Session open refused by peer" in said:
+            raise DeviceError(
+                f"{self._destination.host} refuses a second session on one connection.",
+                remedy="Its sshd_config should say MaxSessions 10, which is the default.",
+            )
 
     def _alive(self) -> bool:
         if self._master is None or not self._master.running:

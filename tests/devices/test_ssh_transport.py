@@ -218,7 +218,7 @@ def test_a_refused_key_asks_for_no_password(server: Server, tmp_path: Path) -> N
     """The server would take a password; nobody is asked for one."""
     make_key(tmp_path / "stranger")
     begin = time.monotonic()
-    with pytest.raises(DeviceError, match="does not let this user in.*Permission denied") as caught:
+    with pytest.raises(DeviceError, match=r"does not let this user in.*Permission denied") as caught:
         SshTransport(server.configure(IdentityFile=tmp_path / "stranger"), profile_in(tmp_path))
     assert time.monotonic() - begin < 10
     assert "ssh-copy-id board" in (caught.value.remedy or "")
@@ -253,6 +253,16 @@ def test_a_login_that_runs_something_else(tmp_path: Path, command: str, message:
         pytest.raises((DeviceError, TransientDeviceError), match=message),
     ):
         SshTransport(odd.destination, profile_in(tmp_path))
+
+
+def test_a_server_that_allows_one_session(tmp_path: Path) -> None:
+    """A shared connection needs more; this is said, not taken for the command's own failure."""
+    with sshd(tmp_path, "MaxSessions 1") as narrow:
+        device = SshTransport(narrow.destination, profile_in(tmp_path))
+        with pytest.raises(DeviceError, match="refuses a second session") as caught:
+            device.run(["true"])
+        assert "MaxSessions" in (caught.value.remedy or "")
+        device.close()
 
 
 def test_logins_that_print_are_no_trouble(tmp_path: Path) -> None:
@@ -294,7 +304,7 @@ def test_opening_a_profile(server: Server, tmp_path: Path) -> None:
 
 def test_a_local_file_that_is_not_there(device: SshTransport, tmp_path: Path) -> None:
     """The message names it; nothing is sent."""
-    with pytest.raises(FileError, match="gone.tflite could not be read"):
+    with pytest.raises(FileError, match=r"gone\.tflite could not be read"):
         device.put({"a": b"a", "b": tmp_path / "gone.tflite"})
     assert not (tmp_path / "work dir" / "a").exists()
 
