@@ -16,6 +16,31 @@ class Quantisation(Record):
     zero_point: int
 
 
+class ArtifactMetadata(Document):
+    """What travels inside an artifact, so that someone who has only the file can run it.
+
+    The input is ``(pixel - pixel_mean) / pixel_std`` of RGB or grey pixels 0…255, then quantised if
+    ``input_quantisation`` is given: ``stored = round(real / scale) + zero_point``. The output is one logit a class.
+    """
+
+    schema_name: ClassVar[str] = "edgewidth/artifact"
+
+    edgewidth_version: str
+    network: str
+    """The network's family."""
+    config: ChannelConfig
+    precision: Precision
+    resolution: int
+    channels: int
+    """3: red, green, blue; 1: grey."""
+    layout: Literal["NHWC", "NCHW"]
+    pixel_mean: float
+    pixel_std: float
+    input_quantisation: Quantisation | None = None
+    output_quantisation: Quantisation | None = None
+    class_names: tuple[str, ...]
+
+
 class Artifact(Record):
     """One exported file. ``top1_percent`` is what its own runtime computes on the whole validation set."""
 
