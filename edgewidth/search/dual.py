@@ -15,11 +15,9 @@ if TYPE_CHECKING:
 
 _ROUNDS = 60
 _CLOSE = 1e-7
-"""Stop when the dual is this near to its optimum, as a part of the range of losses seen."""
+"""Stop when the dual is this near to its optimum, as a part of the range of the losses."""
 _STEEPEST = 1e4
-"""Multipliers go up to this many times the range of the losses over that of the resource."""
-_TINY = 1e-300
-"""Instead of a range of zero."""
+"""Weights are at most this many times the range of the losses over that of the resource."""
 
 
 class Dual(NamedTuple):
@@ -27,38 +25,40 @@ class Dual(NamedTuple):
 
     weights: Array
     """(sum budgets,)."""
-    lower_bound: float
     assignments: Indices
 
 
 def maximise_dual(problem: Problem, plan: Plan, budget_ms: float) -> Dual:
-    """Weights of the sum budgets, all budgets and latency relaxed: any weights give a bound, these a good one.
+    """Weights of the sum budgets, all of them and latency relaxed: any weights give a bound, these a good one.
 
     Each minimum for given weights is a plane above the concave dual function; the next weights maximise the
     least of these planes (Kelley 1960, The Cutting-Plane Method for Solving Convex Programs).
     """
-    factors = [problem.latencies, *(b.factors for b in problem.sums)]
-    budgets = np.array([budget_ms, *(b.budget for b in problem.sums)])
+    factors = [problem.latencies, *(budget.factors for budget in problem.sums)]
+    budgets = np.array([budget_ms, *(budget.budget for budget in problem.sums)])
     losses = plan.buckets((*problem.losses, *problem.forbidden))
-    resources = [plan.buckets(f) for f in factors]
-    scales = np.array([max(_range(plan, resource), _TINY) for resource in resources])
+    resources = [plan.buckets(part) for part in factors]
+    # Weights are counted in units of the range of the losses over that of each resource.
+    unit = _range(plan, plan.buckets(problem.losses))
+    units = np.array([unit / _range(plan, resource) for resource in resources])
     weights, best, best_weights = np.zeros(len(budgets)), -np.inf, np.zeros(len(budgets))
-    visited, heights, slopes = [], [], []
+    visited, planes = [], []
     for _ in range(_ROUNDS):
-        joint = [a + sum(w * r[k] for w, r in zip(weights, resources, strict=True)) for k, a in enumerate(losses)]
+        joint = [
+            part + sum(w * resource[k] for w, resource in zip(weights * units, resources, strict=True))
+            for k, part in enumerate(losses)
+        ]
         value, assignment = minimise(plan, joint)
-        value -= float(weights @ budgets)
-        if value > best:
-            best, best_weights = value, weights
-        row = assignment[None]
+        height = (value - float(weights * units @ budgets)) / unit
+        if height > best:
+            best, best_weights = height, weights
         visited.append(assignment)
-        heights.append(float(problem.loss(row)[0]))
-        slopes.append(np.array([total(f, row)[0] for f in factors]) - budgets)
-        spread = max(np.ptp(heights), 1e-9 * max(map(abs, heights)), _TINY)
-        weights, promise = _highest(np.array(heights), np.array(slopes), _STEEPEST * spread / scales)
-        if promise - best <= _CLOSE * spread:
+        overrun = np.array([total(part, assignment[np.newaxis])[0] for part in factors]) - budgets
+        planes.append([float(problem.loss(assignment[np.newaxis])[0]) / unit, *(overrun * units / unit)])
+        weights, promise = _highest(np.array(planes))
+        if promise - best <= _CLOSE:
             break
-    return Dual(best_weights[1:], best, np.array(visited))
+    return Dual((best_weights * units)[1:], np.array(visited))
 
 
 def relaxation(problem: Problem, weights: Array) -> tuple[Factor, ...]:
@@ -70,24 +70,23 @@ def relaxation(problem: Problem, weights: Array) -> tuple[Factor, ...]:
 
 
 def _range(plan: Plan, buckets: list[Array]) -> float:
-    return -minimise(plan, [-bucket for bucket in buckets])[0] - minimise(plan, buckets)[0]
+    """The greatest sum less the least one, or 1 where all are equal."""
+    return -minimise(plan, [-bucket for bucket in buckets])[0] - minimise(plan, buckets)[0] or 1.0
 
 
-def _highest(heights: Array, slopes: Array, most: Array) -> tuple[Array, float]:
-    """The weights in 0…``most`` at which the least plane is highest, and its height there."""
+def _highest(planes: Array) -> tuple[Array, float]:
+    """The weights at which the least of the planes (height at 0, then slopes) is highest, and its height there."""
     # scipy is heavy to import, and only problems with several budgets come here.
     from scipy.optimize import linprog  # noqa: PLC0415
 
-    # In units of ``most`` and of the largest height, which keeps the programme well scaled.
-    slopes = slopes * most
-    unit = max(np.abs(heights).max(), np.abs(slopes).max(), _TINY)
+    weights = planes.shape[1] - 1
     found = linprog(
-        c=[*np.zeros(len(most)), -1.0],
-        A_ub=np.column_stack([-slopes / unit, np.ones(len(heights))]),
-        b_ub=heights / unit,
-        bounds=[*[(0.0, 1.0)] * len(most), (None, None)],
+        c=[*np.zeros(weights), -1.0],
+        A_ub=np.column_stack([-planes[:, 1:], np.ones(len(planes))]),
+        b_ub=planes[:, 0],
+        bounds=[*[(0.0, _STEEPEST)] * weights, (None, None)],
         method="highs",
     )
     if not found.success or found.x is None:
         raise ArithmeticError(f"the linear programme of the dual failed: {found.message}")
-    return found.x[:-1] * most, float(found.x[-1] * unit)
+    return found.x[:-1], float(found.x[-1])

@@ -9,6 +9,7 @@ import numpy as np
 from edgewidth.search.dual import maximise_dual, relaxation
 from edgewidth.search.elimination import Plan, minimise
 from edgewidth.search.enumeration import BranchAndBound
+from edgewidth.search.feasible import check_feasible
 from edgewidth.search.frontier import Frontier, trace_frontier
 from edgewidth.search.hull import hull_edge
 from edgewidth.search.problem import InfeasibleError, Point, Problem
@@ -44,15 +45,6 @@ class Solution(NamedTuple):
     frontier: Frontier
 
 
-def fastest(problem: Problem) -> Point:
-    """The assignment of least latency among those that keep the peak budgets.
-
-    Raises:
-        InfeasibleError: The peak budgets forbid every assignment.
-    """
-    return _fastest(problem, Plan(problem.sizes, problem.scopes))
-
-
 def solve(problem: Problem, budget_ms: float, *, count: int = 1, steps: int = GRID_STEPS) -> Solution:
     """The ``count`` best assignments within the budgets, and the frontier, from one pass over the graph.
 
@@ -64,9 +56,7 @@ def solve(problem: Problem, budget_ms: float, *, count: int = 1, steps: int = GR
         InfeasibleError: No assignment keeps the budgets, or, with sum budgets, none was found.
     """
     plan = Plan(problem.sizes, problem.scopes)
-    quickest = _fastest(problem, plan)
-    if quickest.latency_ms > problem.relaxed_ms(budget_ms):
-        raise InfeasibleError(f"No assignment needs less than {quickest.latency_ms:.6g} ms.", quickest)
+    quickest = check_feasible(problem, plan, budget_ms)
     known, losses = np.array([quickest.assignment]), (*problem.losses, *problem.forbidden)
     if problem.sums:
         dual = maximise_dual(problem, plan, budget_ms)
@@ -84,13 +74,6 @@ def solve(problem: Problem, budget_ms: float, *, count: int = 1, steps: int = GR
     certificate = Certificate(found.lower_bound, best.loss - found.lower_bound, tables.error_ms)
     frontier = trace_frontier(problem, tables, np.concatenate([known, found.assignments]))
     return Solution(best, tuple(alternatives), certificate, frontier)
-
-
-def _fastest(problem: Problem, plan: Plan) -> Point:
-    value, assignment = minimise(plan, plan.buckets((*problem.latencies, *problem.forbidden)))
-    if not np.isfinite(value):
-        raise InfeasibleError("The peak budgets forbid every assignment.", None)
-    return problem.point(assignment)
 
 
 def _tables(

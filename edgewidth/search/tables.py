@@ -22,6 +22,8 @@ _MOST_VALUES = 2**25
 """All tables together hold at most this many numbers: 256 MB."""
 _MOST_WORK = 2**29
 """At most this many additions, well under a second: larger graphs get a coarser grid."""
+_BEYOND = 4
+"""How many times the grid's own reach a latency is counted in cells."""
 _ROUNDING_CELLS = 1e-6
 """Cells by which floating point may misplace a latency in one step; so a bound stays a bound."""
 
@@ -53,8 +55,10 @@ class ValueTables:
             for a, b, low in zip(allowed, latencies, least, strict=True)
         ]
         span_ms = max(top_ms - self.offset_ms, 0.0)
-        self.step_ms = span_ms / self._affordable(steps) or 1.0
-        exact = [bucket / self.step_ms for bucket in self.latencies]
+        steps = self._affordable(steps)
+        self.step_ms = span_ms / steps or 1.0
+        # Far beyond the top all latencies are alike; cut there, they fit into an integer.
+        exact = [np.minimum(bucket / self.step_ms, _BEYOND * steps) for bucket in self.latencies]
         self.cells = [np.rint(bucket).astype(np.intp) for bucket in exact]
         errors = [c - e for c, e in zip(self.cells, exact, strict=True)]
         self.above = [0.0, *accumulate(float(e.max()) + _ROUNDING_CELLS for e in errors)]
