@@ -67,10 +67,11 @@ def edgewidth() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with the contract's exit code; no traceback reaches a user."""
-    sys.exit(_exit_code(arguments))
+    sys.exit(exit_code(arguments))
 
 
-def _exit_code(arguments: list[str] | None) -> int:
+def exit_code(arguments: list[str] | None) -> int:
+    """Run the command line and tell its exit code: the one place where exceptions become one."""
     try:
         outcome: Any = edgewidth.main(args=arguments, prog_name="edgewidth", standalone_mode=False)
     except EdgewidthError as error:

@@ -212,7 +212,12 @@ def target_from(options: dict[str, Any]) -> Target:
 
 def images_from(options: dict[str, Any], progress: Progress) -> ImageData:
     """The images of ``--data`` at ``--resolution``."""
-    from edgewidth.training.data import load_images  # noqa: PLC0415  help stays instant
+    from edgewidth.network.families import search_space  # noqa: PLC0415  help stays instant
+    from edgewidth.training.data import load_images  # noqa: PLC0415
+
+    if "network" in options:
+        # Reading images can take minutes; an option that makes no sense is told before.
+        search_space(resolution=options["resolution"] or 32, in_channels=3, num_classes=2, **_widths(options))
 
     return load_images(
         options["data"], resolution=options["resolution"], seed=options.get("seed", 0), progress=progress
@@ -224,12 +229,13 @@ def space_from(options: dict[str, Any], data: ImageData) -> SearchSpace:
     from edgewidth.network.families import search_space  # noqa: PLC0415  help stays instant
 
     return search_space(
-        options["network"],
         resolution=data.resolution,
         in_channels=data.in_channels,
         num_classes=len(data.class_names),
-        min_width=options["min_width"],
-        max_width=options["max_width"],
-        levels=options["levels"],
-        divisor=options["divisor"],
+        **_widths(options),
     )
+
+
+def _widths(options: dict[str, Any]) -> dict[str, Any]:
+    names = ("min_width", "max_width", "levels", "divisor")
+    return {"family": options["network"]} | {name: options[name] for name in names}

@@ -17,7 +17,8 @@ from edgewidth.records.search import Certificate, Choice, FrontierPoint, SearchR
 from edgewidth.search.baselines.greedy import greedy
 from edgewidth.search.baselines.lagrangian import lagrangian
 from edgewidth.search.baselines.uniform import uniform
-from edgewidth.search.exact import fastest, solve
+from edgewidth.search.exact import solve
+from edgewidth.search.feasible import fastest
 from edgewidth.search.problem import Factor, InfeasibleError, Problem
 
 if TYPE_CHECKING:

@@ -1,0 +1,129 @@
+"""Bad input gets one message that says what is wrong, and the contract's exit code; never a traceback."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from edgewidth.cli.main import exit_code
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+@pytest.mark.parametrize("budget", ["0ms", "-3ms", "8", "fast", "60 %x", "", "ms", "1e3ms", "nanms", "-60%"])
+def test_a_budget_that_is_none_is_refused(budget: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert exit_code(["run", f"--budget={budget}", "--out", str(tmp_path / "out")]) == 2
+    assert "is not a budget" in said(capsys)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--device", "raspberry-pi-9"], "raspberry-pi-4b"),
+        (["--network", "resnet"], "mobilenet_v1"),
+        (["--runtime", "caffe"], "litert"),
+        (["--runtime", "benchmark_model"], "does not offer"),
+        (["--statistic", "mean"], "p95"),
+        (["--precision", "int4"], "int8"),
+        (["--resolution", "50"], "multiple of 32"),
+        (["--resolution", "256"], "multiple of 32"),
+        (["--min-width", "2"], "are no range"),
+        (["--threads", "0"], "threads"),
+        (["--time-budget", "10"], "10m"),
+        (["--target-error", "3"], "3%"),
+        (["--set", "threads"], "--set key=value"),
+        (["--set", "colour=red"], "colour"),
+        (["--data", "no/such/folder"], "does not exist"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert exit_code(["run", "--out", str(tmp_path / "out"), *arguments]) == 2
+    assert message in said(capsys)
+
+
+def test_an_out_that_cannot_be_a_folder_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert exit_code(["run", "--out", str(tmp_path / "file" / "out")]) == 2
+    assert "cannot be written" in said(capsys)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "neither a .tflite nor an .onnx"),
+        (b"not a model at all, but long enough to have a header", "neither a .tflite nor an .onnx"),
+        (None, "could not be read"),
+    ],
+)
+def test_a_broken_model_is_refused(
+    content: bytes | None, message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "model.tflite"
+    if content is not None:
+        path.write_bytes(content)
+    assert exit_code(["validate", str(path), "--budget", "8ms"]) == 2
+    assert message in said(capsys)
+
+
+def test_a_share_of_nothing_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert exit_code(["validate", str(tmp_path / "model.tflite"), "--budget", "60%"]) == 2
+    assert "8ms" in said(capsys)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x_train": np.zeros((9, 8, 8), np.uint8)}, "y_train"),
+        (
+            {
+                "x_train": np.zeros((9, 8, 8), np.float32),
+                "y_train": np.arange(9) % 2,
+                "x_test": np.zeros((4, 8, 8), np.uint8),
+                "y_test": np.arange(4) % 2,
+            },
+            "float32",
+        ),
+        (
+            {
+                "x_train": np.zeros((9, 8, 8), np.uint8),
+                "y_train": np.arange(8) % 2,
+                "x_test": np.zeros((4, 8, 8), np.uint8),
+                "y_test": np.arange(4) % 2,
+            },
+            "8 labels",
+        ),
+    ],
+)
+def test_an_npz_that_does_not_fit_is_refused(
+    arrays: dict[str, np.ndarray], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "data.npz", allow_pickle=False, **arrays)
+    assert exit_code(["train", "--data", str(tmp_path / "data.npz"), "--out", str(tmp_path / "out")]) == 2
+    assert message in said(capsys)
+
+
+def test_a_table_of_a_newer_schema_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "table.json"
+    path.write_text('{"schema": "edgewidth/latency-table", "schema_version": 99}')
+    assert exit_code(["table", "show", str(path)]) == 2
+    assert "newer edgewidth" in said(capsys)
+
+
+def test_help_of_every_verb_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    from edgewidth.cli.main import VERBS
+
+    for verb in VERBS:
+        assert exit_code([verb, "--help"]) == 0
+        assert "Usage: edgewidth" in capsys.readouterr().out
