@@ -110,8 +110,10 @@ class DeviceProfile(Record):
             return f"runtime: {self.runtime} is not among runtimes ({', '.join(self.runtimes)})"
         if Runtime.BENCHMARK_MODEL in self.runtimes and self.benchmark_model is None:
             return "benchmark_model: the runtime benchmark_model needs the program's path"
-        if (self.clock is Clock.ICOUNT) != (self.transport == "emulator"):
-            return "clock: icount is the emulator's clock, wall every other device's"
+        if self.transport == "emulator" and self.clock is not Clock.ICOUNT:
+            return "clock: the emulator counts instructions: icount"
+        if self.transport in {"local", "fake"} and self.clock is not Clock.WALL:
+            return f"clock: icount is an emulator's clock, not that of {self.transport}"
         return None
 
     def _limit_problem(self) -> str | None:

@@ -3,8 +3,8 @@
 Speaks the transport protocol (CNXN, AUTH, OPEN, OKAY, WRTE, CLSE) with the services ``shell:``, ``shell,v2:``,
 ``exec:`` and ``sync:`` (STAT, LST2, STA2, LIST, SEND, RECV), so that the real adb program can be tested without
 a phone. Standard library and Python 3.9 only, so that it also runs on an emulated board:
-``python3 adb_daemon.py PORT [FOLDER_OF_PROGRAMS]``. It executes what it is told: never let it listen elsewhere
-than on loopback.
+``python3 adb_daemon.py PORT ADDRESS``. It executes what it is told: never let it listen elsewhere than on loopback
+or in a board's own network.
 """
 
 from __future__ import annotations
@@ -150,16 +150,18 @@ class Link:
 
 
 class AdbDaemon:
-    """Listens on loopback; ``state`` is ``device``, ``unauthorized``, ``offline``, or ``old`` (no shell v2)."""
+    """Listens; ``state`` is ``device``, ``unauthorized``, ``offline``, or ``old`` (no shell v2)."""
 
-    def __init__(self, port: int = 0, *, programs: Path | None = None, state: str = "device") -> None:
+    def __init__(
+        self, port: int = 0, address: str = "127.0.0.1", *, programs: Path | None = None, state: str = "device"
+    ) -> None:
         self.environment = dict(os.environ)
         if programs is not None:
             self.environment["PATH"] = f"{programs}:{self.environment['PATH']}"
         self.state = state
         self.cut_after: int | None = None
         self.links: list[Link] = []
-        self.listener = socket.create_server(("127.0.0.1", port))
+        self.listener = socket.create_server((address, port))
         self.port: int = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -333,5 +335,5 @@ def _send_file(stream: Stream, path: str) -> None:
 
 
 if __name__ == "__main__":
-    AdbDaemon(int(sys.argv[1]), programs=Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+    AdbDaemon(int(sys.argv[1]), sys.argv[2])
     threading.Event().wait()

@@ -169,7 +169,7 @@ WRONG = {
     "no runtimes": ("runtimes = []", "runtimes: "),
     "benchmark_model without the program": ('runtimes = ["litert", "benchmark_model"]', "benchmark_model: "),
     "a key of another transport": ('serial = "R58M"', "serial: has no meaning for the transport ssh"),
-    "a false clock": ('clock = "icount"', "clock: "),
+    "an unknown clock": ('clock = "sundial"', "clock: "),
     "a processor twice": ("affinity = [1, 1]", "affinity: names a processor twice"),
     "more threads than processors": ("affinity = [1]\nthreads = 2", "threads: 2 threads do not fit"),
     "cooling above the limit": ("cool_down_c = 70\nmax_temperature_c = 60", "cool_down_c: is above"),
@@ -214,6 +214,8 @@ def test_metacharacters_in_a_serial(write: Callable[..., str]) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ('transport = "local"\nclock = "icount"\n', "clock: icount is an emulator's clock"),
+        ('transport = "emulator"\n[emulator]\ncpu = "cortex-a72"\n', "clock: the emulator counts instructions"),
         ('transport = "emulator"\nclock = "icount"\n', "emulator: the transport emulator needs a section"),
         ('transport = "adb"\nserial = "a"\naddress = "b:5555"\n', "serial: give either"),
         ('transport = "adb"\nidentity = "key"\n', "identity: has no meaning"),
