@@ -84,7 +84,6 @@ class _Campaign:
         self.outstanding: dict[str, Order] = {}
         self.visits: dict[str, int] = {}
         self.failures: dict[str, int] = {}
-        self.again = 0  # visits that may still be made again
         self.batch = _FIRST_BATCH
         self.restarts = 0
         self.heard = self.worked = time.monotonic()
@@ -101,7 +100,7 @@ class _Campaign:
             self._plan(models)
             if self.todo:
                 with self.progress.task(f"measuring on {self.setting.device}", len(self.todo)) as task:
-                    self._measure(task)
+                    self._measure(models, task)
             finished = True
         finally:
             self.store.release(self.setting, finished=finished)
@@ -124,25 +123,37 @@ class _Campaign:
             self.progress.say(f"{error.message} It is left behind.")
 
     def _plan(self, models: Sequence[Model]) -> None:
-        """The visits that are missing, round by round, each in an order of its own."""
-        blocks = self.store.blocks(self.setting)
+        """Judge what there is, and put the missing visits in a row: round by round, each in an order of its own."""
         by_key = {model.key: model for model in models}
+        blocks = {key: some for key, some in self.store.blocks(self.setting).items() if key in by_key}
+        judged = rules.judge(blocks, self.setting)
+        self.store.disturb(self.setting, [(rules.visit_name(b.model, b.round), b.disturbed) for b in judged])
+        blocks |= {key: [b for b in judged if b.model == key] for key in {b.model for b in judged}}
         self.visits = {key: 1 + max((block.round for block in blocks.get(key, [])), default=-1) for key in by_key}
         missing = {key: self.policy.missing(blocks.get(key, [])) for key in by_key}
         for number in range(self.policy.rounds):
             wanted = [key for key in by_key if missing[key] > number]
             self.todo.extend(self._order(by_key[key]) for key in self.policy.order(wanted, number))
-        self.again = round(self.policy.remeasure * len(self.todo))
 
     def _order(self, model: Model) -> Order:
         """The next visit to a model; a visit's name is its number and the model."""
         number = self.visits[model.key]
         self.visits[model.key] += 1
-        return Order(f"{number}@{model.key}", model)
+        return Order(rules.visit_name(model.key, number), model)
 
-    def _measure(self, task: Task) -> None:
-        """Keep the device in work and store what comes, until there is nothing left to do."""
+    def _measure(self, models: Sequence[Model], task: Task) -> None:
+        """Measure what is missing, and again what was disturbed, until the policy has enough."""
         self._open()
+        total = 0
+        while self.todo:
+            total += len(self.todo)
+            task.total(total)
+            self._work(task)
+            self._plan(models)
+        self._finish()
+
+    def _work(self, task: Task) -> None:
+        """Keep the device in work and store what comes, until there is nothing left to do."""
         began, made = time.monotonic(), 0
         while self.todo or self.outstanding:
             self._top_up()
@@ -151,7 +162,6 @@ class _Campaign:
             if not visits:
                 per_visit_s = (time.monotonic() - began) / max(made, 1)
                 time.sleep(min(max(0.3 * len(self.outstanding) * per_visit_s, _POLL_S[0]), _POLL_S[1]))
-        self._finish()
 
     def _poll(self, task: Task) -> int:
         """Read once and act on it; how many visits there were."""
@@ -261,14 +271,11 @@ class _Campaign:
             after=visit.after,
             own_s=visit.own_s,
         )
-        reason = rules.disturbance(block, self.device.profile, self.setting)
+        reason = rules.disturbance(block, self.device.profile)
         block = block.model_copy(update={"disturbed": reason})
         self.store.add(self.setting, visit.id, block)
-        order = self.outstanding.pop(visit.id, None)
-        if order is not None and reason is not None and self.again > 0:
-            self.again -= 1
-            self.todo.append(self._order(order.model))
-        elif task is not None:
+        self.outstanding.pop(visit.id, None)
+        if task is not None:
             task.advance()
             task.note(f"{len(self.outstanding) + len(self.todo)} visits left")
 

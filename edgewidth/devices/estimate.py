@@ -58,7 +58,7 @@ def estimate(blocks: Sequence[Block], statistic: Statistic) -> LatencyEstimate:
     if not some:
         raise InputError("There is no measurement to estimate a latency from.")
     logs = np.log([max(block_ms(block, statistic), 1e-6) for block in some])
-    centre = float(np.median(logs))
+    centre = float(np.mean(logs))
     half = _half_width(logs, float(np.median([_spread(block) for block in some])))
     return LatencyEstimate(
         statistic=statistic,

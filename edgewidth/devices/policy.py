@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from edgewidth.devices.runner import THROTTLE_FLAGS, is_steady, window_runs
+from edgewidth.devices.runner import THROTTLE_FLAGS, is_steady, middle, window_runs
 from edgewidth.records.base import Record
 from edgewidth.records.measurement import Block, Clock, DeviceState, MeasurementWarning, Setting
 
@@ -29,9 +29,10 @@ Milliseconds = Annotated[float, Field(gt=0, le=3_600_000)]
 class Policy(Record):
     """The numbers of the measurement policy; the defaults are for boards and phones."""
 
-    rounds: Annotated[int, Field(ge=1, le=1000)] = 3
-    """Undisturbed visits that every model gets."""
-    block_ms: Milliseconds = 150.0
+    rounds: Annotated[int, Field(ge=1, le=1000)] = 4
+    """Undisturbed visits that every model gets. Visits differ more than the runs of one: many short ones say more
+    than few long ones (standard deviation from 50 ms of runs 19 %, from 150 ms 17 %, on a very busy machine)."""
+    block_ms: Milliseconds = 100.0
     """How long the runs of a visit take together …"""
     min_runs: Annotated[int, Field(ge=1)] = 10
     """… unless these are not enough runs …"""
@@ -41,9 +42,9 @@ class Policy(Record):
     warmup_min_ms: Milliseconds = 20.0
     warmup_max_ms: Milliseconds = 1500.0
     window_ms: Milliseconds = 10.0
-    """Steady: the medians of three such windows of warm-up runs agree …"""
+    """Steady: the last such window of warm-up runs was not faster than the two before it …"""
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.03
-    """… within this share."""
+    """… by more than this share."""
     load_limit_s: Annotated[float, Field(gt=0)] = 120.0
     """How long a model may take to load."""
     cool_limit_s: Annotated[float, Field(ge=0)] = 180.0
@@ -97,7 +98,13 @@ class Policy(Record):
         return [models[int(i)] for i in rng.permutation(len(models))]
 
 
-def disturbance(block: Block, profile: DeviceProfile, setting: Setting) -> str | None:
+SLOW = (0.02, 0.06)
+"""A visit slower than its model's best by less than the first share is never slow; by more than the second, always."""
+_SLOW = "slow"
+"""How a judgement begins that comes from comparing visits, and may change when there are more of them."""
+
+
+def disturbance(block: Block, profile: DeviceProfile) -> str | None:
     """What disturbed the device during a block, by what it says of itself; None: nothing did."""
     before, after = block.before, block.after
     raised = [flag for flag in after.throttled if flag not in before.throttled]
@@ -111,16 +118,53 @@ def disturbance(block: Block, profile: DeviceProfile, setting: Setting) -> str |
         return f"frequency fell from {before.frequency_mhz:.0f} to {after.frequency_mhz:.0f} MHz"
     if _difference(before.swapped_pages, after.swapped_pages) > 100:
         return "the device was swapping"
-    if setting.threads == 1 and setting.clock is Clock.WALL and (lost := lost_share(block)) > 0.1:
-        return f"other programs took {lost:.0%} of its processor"
     return None
 
 
-def lost_share(block: Block) -> float:
-    """The share of a one-thread block's time in which it did not have a processor; 0 if the device does not say."""
-    if block.own_s is None:
+def judge(blocks: Mapping[str, Sequence[Block]], setting: Setting) -> list[Block]:
+    """All blocks, judged against each other anew: ``disturbed`` says in which visits the device was slow, and why.
+
+    What disturbs a device makes it slower, seldom faster. So a model's fastest visit is nearest to the
+    undisturbed device, and those within the usual spread of it agree with it; the others do not count. The usual
+    spread is learned from all models: the lower quartile of what visits lie above their model's best is about
+    half a standard deviation (for three normal ones), and ``SLOW`` bounds what three of them may be.
+    """
+    open_to_it = [
+        [block for block in some if block.disturbed is None or block.disturbed.startswith(_SLOW)]
+        for some in blocks.values()
+    ]
+    above = [(block, share) for some in open_to_it for block, share in zip(some, _above_best(some), strict=True)]
+    others = [share for _, share in above if share > 0]
+    limit = min(max(SLOW[0], 6 * float(np.quantile(others, 0.25))), SLOW[1]) if others else SLOW[1]
+    usual = float(np.median([_lost_share(block, setting) for block, _ in above])) if above else 0.0
+    judged = []
+    for block, share in above:
+        reason, lost = None, _lost_share(block, setting)
+        if share > limit:
+            reason = f"{_SLOW}: {share:.1%} above its best visit"
+        elif lost > usual + 0.15:
+            reason = f"{_SLOW}: other programs took {lost:.0%} of it"
+        judged.append(block.model_copy(update={"disturbed": reason}))
+    known = {id(block) for some in open_to_it for block in some}
+    return judged + [block for some in blocks.values() for block in some if id(block) not in known]
+
+
+def _above_best(blocks: Sequence[Block]) -> list[float]:
+    """By how much, as a logarithm, each visit's median is above the least of them."""
+    logs = [math.log(middle(block.runs_ns)) for block in blocks]
+    return [value - min(logs) for value in logs]
+
+
+def _lost_share(block: Block, setting: Setting) -> float:
+    """The share of a one-thread block's time in which it had no processor; 0 if the device cannot say."""
+    if block.own_s is None or setting.threads > 1 or setting.clock is not Clock.WALL:
         return 0.0
     return max(0.0, 1 - block.own_s * 1e9 / sum(block.warmup_ns + block.runs_ns))
+
+
+def visit_name(model: str, number: int) -> str:
+    """What a visit is called: its number among the model's visits, and the model."""
+    return f"{number}@{model}"
 
 
 def other_load(block: Block) -> float | None:

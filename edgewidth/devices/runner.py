@@ -279,12 +279,16 @@ def window_runs(times_ns: Sequence[int], window_ns: float) -> int:
 
 
 def is_steady(times_ns: Sequence[int], window: int, tolerance: float) -> bool:
-    """Whether the medians of the last three windows of runs lie within ``tolerance`` (a share) of each other."""
+    """Whether runs have stopped getting faster.
+
+    The median of the last window of runs is not below those of the two before it by more than ``tolerance``, a
+    share. Slower ones are no reason to go on: warming up makes a model faster, and what makes it slower is noise.
+    """
     if len(times_ns) < 3 * window:
         return False
     recent = times_ns[-3 * window :]
     medians = [middle(recent[i * window : (i + 1) * window]) for i in range(3)]
-    return max(medians) <= (1 + tolerance) * min(medians)
+    return medians[2] >= (1 - tolerance) * min(medians[:2])
 
 
 def warm_up(run: Callable[[], object], plan: Json) -> list[int]:

@@ -123,8 +123,8 @@ class MeasurementStore:
             rows = self._connection.execute("SELECT json FROM settings ORDER BY id").fetchall()
         return [Setting.model_validate_json(text) for (text,) in rows]
 
-    def disturb(self, setting: Setting, reasons: Iterable[tuple[str, str]]) -> None:
-        """Say of visits, by name, what disturbed them: their blocks stay and do not count."""
+    def disturb(self, setting: Setting, reasons: Iterable[tuple[str, str | None]]) -> None:
+        """Say of visits, by name, what disturbed them: their blocks stay and do not count; None: nothing did."""
         with self._write() as connection:
             row = self._setting(setting)
             connection.executemany(

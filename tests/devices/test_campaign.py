@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from edgewidth.devices.device import Device
 
-QUICK = Policy(rounds=2, block_ms=20, warmup_min_ms=3, warmup_max_ms=50)
+QUICK = Policy(rounds=2, block_ms=20, warmup_min_ms=3, warmup_max_ms=50, remeasure=0)
 
 
 def test_local_end_to_end(local: Device, tmp_path: Path) -> None:
