@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,7 +27,6 @@ from edgewidth.records.measurement import Precision, Runtime, Setting, Statistic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from devices.adb_daemon import AdbDaemon
 
@@ -270,6 +273,42 @@ def test_a_board_without_python(phone_profile: DeviceProfile, tmp_path: Path) ->
         setting = device.setting(Runtime.BENCHMARK_MODEL, Precision.INT8, 1)
         found = medians(device, setting, models(".tflite", 4000), tmp_path)
     assert found == pytest.approx({"4000": 4.0}, rel=0.02)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from devices.test_native import QUICK, models
+from edgewidth.devices.campaign import measure
+from edgewidth.devices.device import open_device
+from edgewidth.devices.profiles import DeviceProfile
+from edgewidth.devices.store import MeasurementStore
+from edgewidth.records.measurement import Precision, Runtime
+with open_device(DeviceProfile.model_validate_json(sys.argv[1])) as device:
+    with MeasurementStore(Path(sys.argv[2]) / "m.sqlite") as store:
+        setting = device.setting(Runtime.BENCHMARK_MODEL, Precision.INT8, 1)
+        measure(device, setting, models(".tflite", 2000, 4000, 6000), store, policy=QUICK)
+"""
+
+
+def test_killed_in_a_campaign(phone_profile: DeviceProfile, tmp_path: Path) -> None:
+    """What was measured before a kill stays and is not measured again, and nothing is left behind."""
+    words = [sys.executable, "-c", KILLED, phone_profile.model_dump_json(), str(tmp_path)]
+    path = os.pathsep.join(str(folder) for folder in (Path(__file__).parents[1], Path(__file__).parent))
+    program = subprocess.Popen(words, env=os.environ | {"PYTHONPATH": path})
+    deadline, lines = time.monotonic() + 60, 0
+    while lines < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+        outputs = list((tmp_path / "cache").rglob("out.jsonl"))
+        lines = sum(path.read_bytes().count(b'"t": "visit"') for path in outputs)
+    program.kill()
+    program.wait(10)
+    assert 2 <= lines < 6
+    with open_device(phone_profile) as device:
+        setting = device.setting(Runtime.BENCHMARK_MODEL, Precision.INT8, 1)
+        found = medians(device, setting, models(".tflite", 2000, 4000, 6000), tmp_path)
+    assert found == pytest.approx({"2000": 2.0, "4000": 4.0, "6000": 6.0}, rel=0.02)
+    assert not list((tmp_path / "cache" / "edgewidth" / "native" / "phone").iterdir())
 
 
 def test_affinity_and_threads_reach_the_program(phone_profile: DeviceProfile, tmp_path: Path) -> None:
