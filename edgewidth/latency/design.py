@@ -33,11 +33,13 @@ _FIRST_ERROR = 0.01
 """Relative error of a measurement, before any is known."""
 
 
-def first_configs(space: SearchSpace, count: int, rng: np.random.Generator) -> list[ChannelConfig]:
+def first_configs(
+    space: SearchSpace, count: int, rng: np.random.Generator, *, exclude: Collection[ChannelConfig] = frozenset()
+) -> list[ChannelConfig]:
     """Distinct configurations to begin with: the smallest, the largest, and those that tell most.
 
     Where ``count`` allows it, every width of every variable occurs. Fewer than ``count`` where the space has
-    no more.
+    no more. ``exclude``: those that are held out.
     """
     basis = cached_basis(space)
     pool, targets = _pool(space, _CANDIDATES, rng), _pool(space, _TARGETS, rng)
@@ -52,7 +54,7 @@ def first_configs(space: SearchSpace, count: int, rng: np.random.Generator) -> l
         gain.choose(position)
     chosen = ends + gain.best(count - len(ends), forbidden=set(ends))
     covered = _covered(space, pool[chosen], fixed=len(ends))
-    return _filled([space.config(row) for row in covered], count, space, rng)
+    return _filled([space.config(row) for row in covered], count, space, rng, exclude)
 
 
 def next_configs(
@@ -96,12 +98,12 @@ def held_out_configs(
 ) -> list[ChannelConfig]:
     """Distinct configurations to judge a table by: half drawn uniformly, half spread from small to large.
 
-    Uniform draws alone would crowd at middle latencies; a budget is often elsewhere. ``exclude``: those
-    that are fitted.
+    Uniform draws alone would crowd at middle latencies; a budget is often elsewhere. The smallest and
+    the largest are left to the fit. ``exclude``: those that are fitted.
     """
     drawn = [space.sample(rng) for _ in range(count - count // 2)]
     spread = [space.config(row) for row in _levelled(space, count // 2, rng)]
-    return _filled(drawn + spread, count, space, rng, exclude)
+    return _filled(drawn + spread, count, space, rng, {*exclude, space.smallest, space.largest})
 
 
 class _Gain:
