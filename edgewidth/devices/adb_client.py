@@ -73,7 +73,8 @@ class AdbClient:
 
     def call(self, *words: str, timeout_s: float = _CALL_S, stdin: bytes = b"") -> Completed:
         """Run ``adb`` with these words to its end; see ``process.finish`` for what it raises."""
-        return finish([self.program, *words], timeout_s=timeout_s, what=f"adb {words[0]}", stdin=stdin)
+        verb = words[2] if words[0] == "-s" else words[0]
+        return finish([self.program, *words], timeout_s=timeout_s, what=f"adb {verb}", stdin=stdin)
 
     def phones(self) -> list[Phone]:
         """Everything that ``adb devices`` lists.

@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -93,7 +94,8 @@ class _Visits:
             except SurroundingsError as error:
                 raise runner.VisitError(error.message) from error
             finally:
-                call(lambda: self._link.run(["rm", "-f", target, f"{target}.csv"]))
+                with suppress(SurroundingsError):  # what went wrong before matters more
+                    call(lambda: self._link.run(["rm", "-f", target, f"{target}.csv"]))
 
     def _visit(self, model: str, plan: dict[str, Any], call: Callable[[Callable[[], Any]], Any]) -> dict[str, Any]:
         affinity = self._profile.affinity

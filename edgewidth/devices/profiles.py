@@ -241,8 +241,9 @@ def _override(content: dict[str, Any], key: str, text: str) -> None:
     if last not in model.model_fields:
         raise ProfileError(f"--set {key}: unknown key {last!r}.", remedy=_known_keys(model, last))
     annotation = model.model_fields[last].annotation
-    if _is_section(annotation):
-        raise ProfileError(f"--set {key}: is a section; set one of its keys, such as {key}.memory_mb.")
+    if (inner_model := _section_of(annotation)) is not None:
+        known = ", ".join(f"{key}.{name}" for name in inner_model.model_fields)
+        raise ProfileError(f"--set {key}: is a section; set one of its keys: {known}.")
     if not text:
         section.pop(last, None)
         return
@@ -262,13 +263,13 @@ def _typed(annotation: Any, text: str) -> Any:
 
 def _section_model(model: type[BaseModel], part: str, key: str) -> type[BaseModel]:
     field = model.model_fields.get(part)
-    found = _is_section(field.annotation) if field is not None else None
+    found = _section_of(field.annotation) if field is not None else None
     if found is None:
         raise ProfileError(f"--set {key}: there is no section {part!r}.", remedy=_known_keys(model, part))
     return found
 
 
-def _is_section(annotation: Any) -> type[BaseModel] | None:
+def _section_of(annotation: Any) -> type[BaseModel] | None:
     options = (annotation, *get_args(annotation))
     return next((each for each in options if isinstance(each, type) and issubclass(each, BaseModel)), None)
 
