@@ -1,10 +1,10 @@
 """From raw blocks to a latency with an interval that holds.
 
 The runs of one block are not independent: they share a process, its memory and the mood of the device. So the
-interval comes from how much whole visits differ. With visits as few as two or three their spread alone is
-hardly known; it is joined with what the runs inside the blocks show, as a scaled inverse chi-squared prior of
-``PRIOR_VISITS`` visits (Gelman et al., Bayesian Data Analysis, section 3.3), which makes the interval a
-Student t with as many more degrees of freedom.
+interval comes from how much whole visits differ. Two to four visits hardly tell that by themselves; what is known
+beforehand joins them as a scaled inverse chi-squared prior (Gelman et al., Bayesian Data Analysis, section 3.3),
+and the interval is a Student t with as many more degrees of freedom. Where other models were measured in the same
+campaign, ``visit_sigma`` of all of them is that knowledge.
 """
 
 from __future__ import annotations
@@ -19,13 +19,18 @@ from edgewidth.records.measurement import LatencyEstimate, Statistic
 from edgewidth.records.table import Visits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
 
     from edgewidth.records.measurement import Block
     from edgewidth.records.network import ChannelConfig
 
-PRIOR_VISITS = 2.0
 CONFIDENCE = 0.95
+POOLED_VISITS = 6.0
+"""How many visits the spread of other models is worth: they are alike, not the same."""
+ALONE = (1.0, 0.01)
+"""Without others: worth one visit, and a sigma of this share, or that of the runs if they differ even less."""
 
 
 def counting(blocks: Sequence[Block]) -> list[Block]:
@@ -48,8 +53,23 @@ def visits(config: ChannelConfig, blocks: Sequence[Block], statistic: Statistic)
     )
 
 
-def estimate(blocks: Sequence[Block], statistic: Statistic) -> LatencyEstimate:
+def visit_sigma(models: Iterable[Sequence[Block]], statistic: Statistic) -> float | None:
+    """The standard deviation of visits to one model (of the logarithm), pooled over models; None: none has two."""
+    squares, freedom = 0.0, 0
+    for blocks in models:
+        logs = _logs(counting(blocks), statistic)
+        squares += float(np.sum((logs - logs.mean()) ** 2)) if len(logs) else 0.0
+        freedom += max(len(logs) - 1, 0)
+    return math.sqrt(squares / freedom) if freedom else None
+
+
+def estimate(blocks: Sequence[Block], statistic: Statistic, *, sigma: float | None = None) -> LatencyEstimate:
     """A statistic of the latency over all undisturbed visits, with its 95 % confidence interval.
+
+    Args:
+        blocks: The visits of one model.
+        statistic: What is taken of each visit; their geometric mean is the value.
+        sigma: ``visit_sigma`` of the models that were measured with it.
 
     Raises:
         InputError: There are no blocks.
@@ -57,9 +77,9 @@ def estimate(blocks: Sequence[Block], statistic: Statistic) -> LatencyEstimate:
     some = counting(blocks)
     if not some:
         raise InputError("There is no measurement to estimate a latency from.")
-    logs = np.log([max(block_ms(block, statistic), 1e-6) for block in some])
-    centre = float(np.mean(logs))
-    half = _half_width(logs, float(np.median([_spread(block) for block in some])))
+    logs = _logs(some, statistic)
+    worth, sigma = (POOLED_VISITS, sigma) if sigma is not None else (ALONE[0], min(ALONE[1], _spread(some)))
+    centre, half = float(logs.mean()), _half_width(logs, worth, sigma)
     return LatencyEstimate(
         statistic=statistic,
         value_ms=math.exp(centre),
@@ -70,16 +90,20 @@ def estimate(blocks: Sequence[Block], statistic: Statistic) -> LatencyEstimate:
     )
 
 
-def _spread(block: Block) -> float:
-    """The relative spread of the runs of a block: their interquartile range as a standard deviation of logs."""
-    low, high = np.quantile(np.maximum(block.runs_ns, 1), (0.25, 0.75))
-    return float(np.log(high / low)) / 1.349
+def _logs(blocks: Sequence[Block], statistic: Statistic) -> NDArray[np.float64]:
+    return np.log([max(block_ms(block, statistic), 1e-6) for block in blocks])
 
 
-def _half_width(logs: np.ndarray, prior_sigma: float) -> float:
-    """Half the interval's width on the logarithmic scale."""
+def _spread(blocks: Sequence[Block]) -> float:
+    """The usual spread of the runs of a block: their interquartile range as a standard deviation of logarithms."""
+    quartiles = [np.quantile(block.runs_ns, (0.25, 0.75)) for block in blocks]
+    return float(np.median([math.log(max(high, 1) / max(low, 1)) for low, high in quartiles])) / 1.349
+
+
+def _half_width(logs: NDArray[np.float64], worth: float, sigma: float) -> float:
+    """Half the interval's width on the logarithmic scale; a prior of ``worth`` visits with this ``sigma``."""
     from scipy.special import stdtrit  # noqa: PLC0415 - 0.1 s of import that only estimates need
 
-    freedom = PRIOR_VISITS + len(logs) - 1
-    squares = PRIOR_VISITS * prior_sigma**2 + float(np.sum((logs - logs.mean()) ** 2))
-    return float(stdtrit(freedom, 0.5 + CONFIDENCE / 2)) * math.sqrt(squares / freedom / len(logs))
+    freedom = worth + len(logs) - 1
+    variance = (worth * sigma**2 + float(np.sum((logs - logs.mean()) ** 2))) / freedom
+    return float(stdtrit(freedom, 0.5 + CONFIDENCE / 2)) * math.sqrt(variance / len(logs))
