@@ -50,7 +50,7 @@ class Document(Record):
         name, version = content.pop("schema", None), content.pop("schema_version", None)
         if name != cls.schema_name:
             raise FileError(f"{path} is not a {cls.schema_name} file: its schema is {name!r}.")
-        if not isinstance(version, int) or version < 1:
+        if type(version) is not int or version < 1:
             raise FileError(f"{path}: schema_version is {version!r}, and should be a number from 1.")
         if version > cls.schema_version:
             raise FileError(
@@ -79,9 +79,15 @@ def _read_json(path: Path) -> dict[str, Any]:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise FileError(f"{path} could not be read: {reason}.") from error
     try:
-        content = json.loads(text)
+        content = json.loads(text, parse_constant=_no_number)
     except json.JSONDecodeError as error:
         raise FileError(f"{path} is not JSON: {error.msg} in line {error.lineno}.") from error
+    except (ValueError, RecursionError) as error:  # an endless number, NaN, or brackets in brackets without end
+        raise FileError(f"{path} is not JSON that edgewidth wrote: {error}.") from error
     if not isinstance(content, dict):
         raise FileError(f"{path} is not a JSON object.")
     return content
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is not a number")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Literal, Self
 
@@ -21,7 +22,7 @@ class BudgetRequest(Record):
     unit: Literal["ms", "%"]
 
     def __str__(self) -> str:
-        return f"{self.value:g}{self.unit}"
+        return f"{self.value:.15g}{self.unit}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -32,7 +33,7 @@ class BudgetRequest(Record):
         """
         match = _PATTERN.fullmatch(text.strip())
         value = float(match["value"]) if match else 0.0
-        if not match or value <= 0:
+        if not match or not 0 < value * 1000 < math.inf:
             raise InputError(
                 f"{text!r} is not a budget.",
                 remedy="Write milliseconds (8ms), seconds (0.4s), or a share of the uniform 1.0 network (60%).",

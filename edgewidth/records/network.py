@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 INPUT = "input"
 """What the first layer names as its input."""
+
+_WIDTH = re.compile(r"[1-9][0-9]{0,8}")
 
 Op = Literal["conv", "depthwise", "add", "global_average_pool", "dense"]
 Activation = Literal["none", "relu6"]
@@ -55,6 +58,10 @@ class LayerSpec(Record):
             raise ValueError(f"layer {self.name}: {self.op} takes {2 if self.op == 'add' else 1} input(s)")
         return self
 
+    def out_size(self, in_size: int) -> int:
+        """The output's pixels along one side; SAME padding makes it the input's over the stride, rounded up."""
+        return 1 if self.op in {"global_average_pool", "dense"} else math.ceil(in_size / self.stride)
+
 
 class LayerShape(NamedTuple):
     """A layer with what follows from its place in the network; spatial sizes in pixels (height = width)."""
@@ -77,17 +84,21 @@ class NetworkSpec(Record):
 
     @model_validator(mode="after")
     def _is_a_graph(self) -> Self:
-        known: dict[str, str | int] = {INPUT: self.in_channels}
+        known: dict[str, tuple[str | int, int]] = {INPUT: (self.in_channels, self.resolution)}
         for layer in self.layers:
             missing = [name for name in layer.inputs if name not in known]
             if missing:
                 raise ValueError(f"layer {layer.name}: input {missing[0]} is not an earlier layer")
             if layer.name in known:
                 raise ValueError(f"layer {layer.name} exists twice")
-            widths = {known[name] for name in layer.inputs}
+            widths, sizes = (set(inputs) for inputs in zip(*(known[name] for name in layer.inputs), strict=True))
             if len(widths) != 1:
                 raise ValueError(f"layer {layer.name} adds layers of different widths: {sorted(map(str, widths))}")
-            known[layer.name] = widths.pop() if layer.width is None else layer.width
+            if len(sizes) != 1:
+                raise ValueError(f"layer {layer.name} adds layers of different sizes: {sorted(sizes)}")
+            if layer.op == "dense" and sizes != {1}:
+                raise ValueError(f"layer {layer.name} is dense, and its input is not pooled to one pixel")
+            known[layer.name] = (layer.width or widths.pop(), layer.out_size(sizes.pop()))
         if not self.layers or self.layers[-1].op != "dense" or self.layers[-1].width != self.num_classes:
             raise ValueError("the last layer must be dense with as many outputs as there are classes")
         return self
@@ -99,7 +110,7 @@ class NetworkSpec(Record):
         shapes = []
         for layer in self.layers:
             in_size, in_width = sizes[layer.inputs[0]], widths[layer.inputs[0]]
-            out_size = 1 if layer.op in {"global_average_pool", "dense"} else math.ceil(in_size / layer.stride)
+            out_size = layer.out_size(in_size)
             out_width = in_width if layer.width is None else layer.width
             sizes[layer.name], widths[layer.name] = out_size, out_width
             shapes.append(LayerShape(layer, in_size, out_size, in_width, out_width))
@@ -130,7 +141,7 @@ class ChannelConfig(tuple[int, ...]):
             InputError: The text is not widths joined by hyphens.
         """
         parts = text.strip().split("-")
-        if not all(part.isascii() and part.isdecimal() and int(part) >= 1 for part in parts):
+        if not all(_WIDTH.fullmatch(part) for part in parts):
             raise InputError(f"{text!r} is not a channel configuration: write widths as 16-32-64.")
         return cls(map(int, parts))
 
