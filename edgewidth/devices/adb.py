@@ -49,7 +49,7 @@ class AdbTransport:
         self.profile = profile
         self.progress = progress
         self.serial = client.select(profile)
-        self._cut = False
+        self._cut = self._closed = False
         self._check_features()
         self._workdir = self._make_workdir(profile.workdir or DEFAULT_WORKDIR)
         self._settle_performance_mode()
@@ -116,7 +116,10 @@ class AdbTransport:
         return own.model_copy(update=plain.model_dump(include={"model", "processor", "system"})) if android else own
 
     def close(self) -> None:
-        """Put the performance mode back, if it was changed. Started commands and the adb server go on."""
+        """Put the performance mode back, if it was changed; nothing can be asked of the phone afterwards.
+
+        Started commands and the adb server go on.
+        """
         if self.profile.fixed_performance:
             try:
                 self._again(lambda: self._set_performance_mode(on=False))
@@ -125,6 +128,7 @@ class AdbTransport:
                     f"The phone {self.serial} is still in fixed-performance mode ({error.message}): "
                     "it ends when the phone is restarted, or when it is measured again."
                 )
+        self._closed = True
 
     def _check_features(self) -> None:
         done = self.client.call("-s", self.serial, "features")
@@ -166,6 +170,8 @@ class AdbTransport:
 
     def _shell(self, script: str, *, timeout_s: float, stdin: bytes = b"") -> Completed:
         """Run a script of quoted words, and tell a command that failed from a link that did."""
+        if self._closed:  # a thread that still measures is not to bring the link back
+            raise DeviceError(f"The phone {self.serial} was let go.")
         if self._cut:
             self.client.reconnect(self.serial, network=self.profile.address is not None)
             self._cut = False

@@ -187,6 +187,14 @@ def test_a_phone_that_is_off_and_on_again(
     assert link.read("file", 0) == b"kept"
 
 
+def test_nothing_is_asked_of_a_phone_that_was_let_go(link: AdbTransport) -> None:
+    """Whoever still holds the transport does not bring the link back."""
+    link.close()
+    for call in (lambda: link.run(["true"]), lambda: link.put({"a": b""}), lambda: link.read("a", 0)):
+        with pytest.raises(DeviceError, match="was let go"):
+            call()
+
+
 def test_no_call_waits_for_ever(link: AdbTransport) -> None:
     started = time.monotonic()
     with pytest.raises(TransientDeviceError, match="within 1 s"):
