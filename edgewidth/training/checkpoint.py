@@ -1,0 +1,79 @@
+"""Checkpoints: one safetensors file each, its facts as JSON in the header, written atomically, the last two kept."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from edgewidth.records.files import write_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+KEPT = 2
+"""The last one, and one before it in case the last cannot be read."""
+
+
+class Checkpoint(NamedTuple):
+    """A state of training: after ``step`` steps, with its tensors by name and what else is known, as JSON."""
+
+    step: int
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one training in ``folder``.
+
+    ``identity`` says which training it is (space, data, recipe, seed): those of another are not taken up.
+    """
+
+    def __init__(self, folder: Path, name: str, identity: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._name = name
+        self._identity = dict(identity)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint and remove the ones before the last two.
+
+        Raises:
+            StorageError: It cannot be written.
+        """
+        header = {"step": str(checkpoint.step), "facts": json.dumps(checkpoint.facts), **self._identity}
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
+        write_atomic(self._folder / f"{self._name}-{checkpoint.step:09d}.safetensors", save(tensors, header))
+        for old in self._files()[KEPT:]:
+            old.unlink(missing_ok=True)
+
+    def latest(self) -> Checkpoint | None:
+        """The newest checkpoint of this training that can be read."""
+        for file in self._files():
+            found = self._read(file)
+            if found is not None:
+                return found
+        return None
+
+    def clear(self) -> None:
+        """Remove all checkpoints of this training: it is done."""
+        for file in self._files():
+            file.unlink(missing_ok=True)
+
+    def _files(self) -> list[Path]:
+        return sorted(self._folder.glob(f"{self._name}-*.safetensors"), reverse=True)
+
+    def _read(self, file: Path) -> Checkpoint | None:
+        try:
+            with safe_open(file, framework="pt") as stream:
+                header = stream.metadata() or {}
+                if any(header.get(key) != value for key, value in self._identity.items()):
+                    return None
+                tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a mapping
+                return Checkpoint(int(header["step"]), tensors, json.loads(header["facts"]))
+        except (OSError, SafetensorError, KeyError, ValueError):
+            return None

@@ -1,0 +1,160 @@
+"""Images and labels in memory, split into those that train, those that search and those that judge."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from edgewidth.errors import DataError
+from edgewidth.records.run import DataFacts
+from edgewidth.training.sources import RawData, read_digits, read_folder, read_npz
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edgewidth.progress import Progress
+
+from edgewidth.progress import SILENT
+
+SEARCH_SHARE = 0.15
+"""How much of the training images is kept out to compare configurations on …"""
+SEARCH_MOST = 2000
+"""… and how many at most: the standard error of a difference between configurations is small by then."""
+FEWEST_TRAIN = 8
+"""Below this batch normalisation has nothing to normalise with."""
+
+
+class Split(NamedTuple):
+    """Images (n, height, width, channels) uint8 and labels (n,) int64."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """What a network is trained on, searched on and judged by: three different sets of images.
+
+    Images are uint8 (n, height, width, channels), channels 1 or 3; labels are int64 (n,), indices of
+    ``class_names``.
+    """
+
+    x_train: NDArray[np.uint8]
+    y_train: NDArray[np.int64]
+    x_search: NDArray[np.uint8]
+    y_search: NDArray[np.int64]
+    x_val: NDArray[np.uint8]
+    y_val: NDArray[np.int64]
+    class_names: tuple[str, ...]
+    fingerprint: str
+    source: str
+
+    @property
+    def in_channels(self) -> int:
+        """1 for grey, 3 for colour."""
+        return int(self.x_train.shape[3])
+
+    @property
+    def resolution(self) -> int:
+        """Pixels along each side."""
+        return int(self.x_train.shape[1])
+
+
+def load_images(source: str, *, resolution: int | None, seed: int, progress: Progress = SILENT) -> ImageData:
+    """Read a data source at a resolution; ``seed`` decides which training images are kept for the search.
+
+    Args:
+        source: ``digits``; the path of an ``.npz`` with ``x_train, y_train, x_test, y_test``; or a folder
+            ``train/<class>/`` and ``val/<class>/`` of ``.jpg`` and ``.png`` files.
+        resolution: Pixels along each side; other images are cropped to a square and scaled. None: the multiple of
+            32 that the images themselves reach, 96 at most.
+        seed: Of the split.
+        progress: Where to report to.
+
+    Raises:
+        DataError: The source is missing or cannot be used as it is.
+    """
+    raw = _read(source, resolution, progress)
+    _check(raw, source)
+    rng = np.random.default_rng([seed, 1])
+    search = _stratified(raw.y_train, SEARCH_SHARE, SEARCH_MOST, rng)
+    if len(raw.y_train) - int(search.sum()) < FEWEST_TRAIN:
+        raise DataError(
+            f"{source} has {len(raw.y_train)} training images; too few to train on and keep some for the search.",
+            remedy="Use dozens of images per class at least.",
+        )
+    return ImageData(
+        x_train=raw.x_train[~search],
+        y_train=raw.y_train[~search],
+        x_search=raw.x_train[search],
+        y_search=raw.y_train[search],
+        x_val=raw.x_val,
+        y_val=raw.y_val,
+        class_names=raw.class_names,
+        fingerprint=_fingerprint(raw),
+        source=source,
+    )
+
+
+def data_facts(data: ImageData) -> DataFacts:
+    """What a run records of its images."""
+    return DataFacts(
+        source=data.source,
+        fingerprint=data.fingerprint,
+        class_names=data.class_names,
+        train=len(data.y_train),
+        search=len(data.y_search),
+        validation=len(data.y_val),
+    )
+
+
+def _read(source: str, resolution: int | None, progress: Progress) -> RawData:
+    if source == "digits":
+        return read_digits(resolution)
+    path = Path(source)
+    if path.is_dir():
+        return read_folder(path, resolution, progress)
+    if path.suffix == ".npz" and path.is_file():
+        return read_npz(path, resolution, progress)
+    if not path.exists():
+        raise DataError(f"The data source {source} does not exist.", remedy=_SOURCES)
+    raise DataError(f"{source} is not a data source.", remedy=_SOURCES)
+
+
+_SOURCES = "Give digits, a folder with train/<class>/ and val/<class>/, or an .npz file."
+
+
+def _check(raw: RawData, source: str) -> None:
+    if len(raw.y_train) == 0 or len(raw.y_val) == 0:
+        part = "training" if len(raw.y_train) == 0 else "validation"
+        raise DataError(f"{source} has no {part} images.")
+    if len(raw.class_names) < 2:
+        raise DataError(
+            f"{source} has one class only, {raw.class_names[0]!r}; there is nothing to tell apart.",
+            remedy="Add a second class, such as images with nothing of the first.",
+        )
+
+
+def _stratified(labels: NDArray[np.int64], share: float, most: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """A mask of ``share`` of the images, ``most`` at most, from every class alike; each class keeps one at least."""
+    share = min(share, most / len(labels))
+    mask = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        mask[members[: min(round(len(members) * share), len(members) - 1)]] = True
+    if not mask.any():
+        mask[rng.permutation(len(labels))[: max(1, round(len(labels) * share))]] = True
+    return mask
+
+
+def _fingerprint(raw: RawData) -> str:
+    digest = hashlib.sha256()
+    for array in (raw.x_train, raw.y_train, raw.x_val, raw.y_val):
+        digest.update(str(array.shape).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    digest.update("\n".join(raw.class_names).encode())
+    return digest.hexdigest()[:16]

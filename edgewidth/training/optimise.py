@@ -1,0 +1,80 @@
+"""The optimiser, its schedule, and the guard against a training that has gone wrong."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from edgewidth.errors import TrainingError
+
+if TYPE_CHECKING:
+    from edgewidth.training.recipes import Phase
+
+REMEDY = "Use a recipe with a lower learning rate, or look for images or labels that are wrong."
+
+
+class Optimiser:
+    """Nesterov momentum with a warm-up and half a cosine; no weight decay on normalisation and biases."""
+
+    def __init__(self, network: nn.Module, phase: Phase, *, batch: int, steps: int) -> None:
+        self._phase = phase
+        self._steps = steps
+        self._peak = phase.learning_rate * batch / 256
+        self.parameters = dict(network.named_parameters())
+        decayed = [p for name, p in self.parameters.items() if name.endswith("kernel")]
+        spared = [p for name, p in self.parameters.items() if not name.endswith("kernel")]
+        groups = [{"params": decayed, "weight_decay": phase.weight_decay}, {"params": spared, "weight_decay": 0.0}]
+        self._torch = torch.optim.SGD(groups, lr=self._peak, momentum=phase.momentum, nesterov=True, fused=True)
+
+    def learning_rate(self, step: int) -> float:
+        """The learning rate at a step from 0."""
+        warmup = max(1.0, self._phase.warmup * self._steps)
+        if step < warmup:
+            return self._peak * (step + 1) / (warmup + 1)
+        return self._peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, self._steps - warmup)))
+
+    def step(self, step: int) -> None:
+        """Apply the gathered gradients and clear them."""
+        nn.utils.clip_grad_norm_(self.parameters.values(), self._phase.clip_norm)
+        for group in self._torch.param_groups:
+            group["lr"] = self.learning_rate(step)
+        self._torch.step()
+        self._torch.zero_grad(set_to_none=False)
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps: the momentum of every parameter by its name."""
+        return {
+            name: self._torch.state[parameter]["momentum_buffer"]
+            for name, parameter in self.parameters.items()
+            if parameter in self._torch.state
+        }
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take up what ``state`` returned."""
+        for name, buffer in state.items():
+            parameter = self.parameters[name]
+            self._torch.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
+
+
+class Guard:
+    """Stops a training whose loss is not finite, or that is worse than guessing and stays so."""
+
+    def __init__(self, num_classes: int) -> None:
+        self._worst = 1.5 * math.log(num_classes) + 0.5
+
+    def check(self, mean_loss: float, *, epoch: int, learning_rate: float) -> None:
+        """Hold the mean loss of an epoch's last steps against what is possible.
+
+        Raises:
+            TrainingError: Training has diverged.
+        """
+        where = f"in epoch {epoch + 1} at a learning rate of {learning_rate:.3g}"
+        if not math.isfinite(mean_loss):
+            raise TrainingError(f"The training loss is no longer finite, {where}.", remedy=REMEDY)
+        if epoch > 0 and mean_loss > self._worst:
+            raise TrainingError(
+                f"Training diverges: the loss is {mean_loss:.3g} {where}, worse than guessing.", remedy=REMEDY
+            )

@@ -1,0 +1,116 @@
+"""Recipes: everything about training that one might want to turn, as values.
+
+A phase's length is given in images, ``images + passes × (training images)``: small data sets need many passes
+before a network has seen enough batches, large ones few.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from edgewidth.errors import InputError
+
+Flip = Literal["never", "colour", "always"]
+"""When to mirror images at random. ``colour``: photographs; digits and letters are grey, and mean something else."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How training images are varied.
+
+    ``shift``: the most by which an image moves along each axis, as a share of its side.
+    ``mixup``: parameter of the beta distribution that mixes pairs of images (Zhang et al. 2018, arXiv
+    1710.09412); 0: none.
+    """
+
+    shift: float = 0.0625
+    flip: Flip = "colour"
+    mixup: float = 0.0
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One training, of the supernet or of the chosen network: stochastic gradient descent, Nesterov momentum.
+
+    The learning rate is for batches of 256 and scales with the batch (Goyal et al. 2017, arXiv 1706.02677); it
+    rises over ``warmup`` of all steps and falls along half a cosine. Weight decay leaves normalisation and biases
+    alone. ``averaging`` is the share of all steps over which the final weights are averaged; 0: none.
+    ``distillation`` is the weight of the maximum network's output beside the labels.
+    """
+
+    images: int
+    passes: int
+    batch: int = 32
+    learning_rate: float = 0.4
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    warmup: float = 0.1
+    clip_norm: float = 5.0
+    label_smoothing: float = 0.0
+    averaging: float = 0.0
+    distillation: float = 0.0
+    augmentation: Augmentation = Augmentation()
+
+    def epochs(self, train_images: int) -> int:
+        """How often every training image is used."""
+        return max(1, round((self.images + self.passes * train_images) / train_images))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a supernet is trained, how many configurations are evaluated, and how the chosen network is trained.
+
+    ``minimum_every``: in how many steps the minimum configuration is trained once. Trained at every step it is
+    overtrained, and ties networks several times its size.
+    """
+
+    name: str
+    supernet: Phase
+    finetune: Phase
+    evaluations: int
+    minimum_every: int = 4
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            name="quick",
+            supernet=Phase(images=8_000, passes=1),
+            finetune=Phase(images=15_000, passes=3, label_smoothing=0.1, averaging=0.05),
+            evaluations=60,
+        ),
+        Recipe(
+            name="standard",
+            supernet=Phase(images=18_000, passes=4),
+            finetune=Phase(images=30_000, passes=9, label_smoothing=0.1, averaging=0.05),
+            evaluations=120,
+        ),
+        Recipe(
+            name="paper",
+            supernet=Phase(images=40_000, passes=20, batch=128),
+            finetune=Phase(
+                images=60_000,
+                passes=200,
+                batch=128,
+                label_smoothing=0.1,
+                averaging=0.02,
+                augmentation=Augmentation(mixup=0.2),
+            ),
+            evaluations=400,
+        ),
+    )
+}
+"""``quick`` to see the whole path; ``standard``, the default; ``paper``, the lengths of AOWS."""
+
+
+def load_recipe(name: str) -> Recipe:
+    """The recipe of this name.
+
+    Raises:
+        InputError: There is none.
+    """
+    if name not in RECIPES:
+        raise InputError(f"Unknown recipe {name!r}.", remedy=f"Known recipes: {', '.join(RECIPES)}.")
+    return RECIPES[name]

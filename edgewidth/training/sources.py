@@ -1,0 +1,279 @@
+"""Where images come from: the digits, an ``.npz`` file, a folder of images."""
+
+from __future__ import annotations
+
+import math
+import os
+import zipfile
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from edgewidth.errors import DataError, MissingPackageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from edgewidth.progress import Progress
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "F"})
+MEMORY_SHARE = 0.5
+"""How much of the machine's memory decoded images may take; they are kept there as uint8."""
+
+
+class RawData(NamedTuple):
+    """A source as it was read, at the wanted resolution: x uint8 (n, height, width, channels), y int64 (n,)."""
+
+    x_train: NDArray[np.uint8]
+    y_train: NDArray[np.int64]
+    x_val: NDArray[np.uint8]
+    y_val: NDArray[np.int64]
+    class_names: tuple[str, ...]
+
+
+def default_resolution(side: float) -> int:
+    """The multiple of 32 that images of this shorter side reach, 96 at most: beyond it a processor trains for days."""
+    return min(96, 32 * max(1, math.ceil(side / 32)))
+
+
+def read_digits(resolution: int | None) -> RawData:
+    """scikit-learn's 1,797 handwritten digits of 8×8 pixels, enlarged; every fifth of a class judges.
+
+    Raises:
+        MissingPackageError: scikit-learn is not installed.
+    """
+    try:
+        from sklearn.datasets import load_digits  # noqa: PLC0415 - an extra, and slow to import
+    except ImportError as error:
+        raise MissingPackageError("scikit-learn", extra="train", purpose="The digits data source") from error
+    bundle = load_digits()
+    # The pixels are counts from 0 to 16.
+    grey = np.rint(bundle.images * (255 / 16)).astype(np.uint8)
+    images = _fit_all(grey[..., None], resolution or default_resolution(grey.shape[1]))
+    labels = bundle.target.astype(np.int64)
+    # The same images judge whatever the seed, so that runs compare.
+    judge = np.zeros(len(labels), bool)
+    for label in range(10):
+        judge[np.flatnonzero(labels == label)[::5]] = True
+    return RawData(
+        images[~judge], labels[~judge], images[judge], labels[judge], tuple(str(name) for name in bundle.target_names)
+    )
+
+
+def read_npz(path: Path, resolution: int | None, progress: Progress) -> RawData:
+    """``x_train, y_train, x_test, y_test``, and ``class_names`` if it is there.
+
+    Raises:
+        DataError: Not such a file, an array missing, of a wrong type or length, or an unknown label.
+    """
+    arrays = _load_npz(path)
+    parts = []
+    for name in ("train", "test"):
+        images, labels = _npz_images(path, arrays, name), _npz_labels(path, arrays, name)
+        if len(images) != len(labels):
+            raise DataError(f"{path}: x_{name} has {len(images)} images, and y_{name} has {len(labels)} labels.")
+        parts.append((images, labels))
+    (x_train, y_train), (x_test, y_test) = parts
+    if x_train.shape[3] != x_test.shape[3]:
+        raise DataError(f"{path}: x_train has {x_train.shape[3]} channels, and x_test has {x_test.shape[3]}.")
+    known, train_labels = np.unique(y_train, return_inverse=True)
+    unknown = np.setdiff1d(y_test, known)
+    if len(unknown):
+        raise DataError(f"{path}: y_test has the label {unknown[0]}, which y_train lacks.")
+    resolution = resolution or default_resolution(min(x_train.shape[1:3]))
+    with progress.task("Scaling images", None):
+        return RawData(
+            _fit_all(x_train, resolution),
+            train_labels.astype(np.int64),
+            _fit_all(x_test, resolution),
+            np.searchsorted(known, y_test).astype(np.int64),
+            _npz_class_names(arrays, known),
+        )
+
+
+def _load_npz(path: Path) -> dict[str, NDArray[np.generic]]:
+    wanted = ("x_train", "y_train", "x_test", "y_test")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            missing = [name for name in wanted if name not in archive.files]
+            if missing:
+                raise DataError(
+                    f"{path} lacks the array {missing[0]}.", remedy="It must hold x_train, y_train, x_test and y_test."
+                )
+            return {name: archive[name] for name in (*wanted, "class_names") if name in archive.files}
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path} is not a readable .npz file: {error}.") from error
+
+
+def _npz_images(path: Path, arrays: dict[str, NDArray[np.generic]], name: str) -> NDArray[np.uint8]:
+    images = arrays[f"x_{name}"]
+    if images.dtype != np.uint8:
+        raise DataError(
+            f"{path}: x_{name} is {images.dtype}; images must be uint8, from 0 to 255.",
+            remedy="If its values run from 0 to 1, store (x * 255).round().astype('uint8').",
+        )
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[3] not in {1, 3} or 0 in images.shape[1:3]:
+        shape = "×".join(map(str, arrays[f"x_{name}"].shape))
+        raise DataError(
+            f"{path}: x_{name} is {shape}; images must be (n, height, width) or (n, height, width, 1 or 3)."
+        )
+    return images.astype(np.uint8, copy=False)
+
+
+def _npz_labels(path: Path, arrays: dict[str, NDArray[np.generic]], name: str) -> NDArray[np.int64]:
+    labels = arrays[f"y_{name}"]
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(f"{path}: y_{name} must be one whole number per image; it is {labels.dtype} of {labels.shape}.")
+    return labels.astype(np.int64)
+
+
+def _npz_class_names(arrays: dict[str, NDArray[np.generic]], known: NDArray[np.int64]) -> tuple[str, ...]:
+    names = arrays.get("class_names")
+    if names is None or names.ndim != 1 or known.min() < 0 or known.max() >= len(names):
+        return tuple(str(label) for label in known)
+    return tuple(str(names[label]) for label in known)
+
+
+def read_folder(path: Path, resolution: int | None, progress: Progress) -> RawData:
+    """``train/<class>/*.jpg`` and ``val/<class>/*.jpg``, ``.png`` too; grey if every image is.
+
+    Every file is decoded once, by threads, and kept as uint8 at ``resolution``.
+
+    Raises:
+        DataError: A folder is missing or empty, a class is unknown, a file is not a readable image, or all
+            images together are too many for this machine's memory.
+    """
+    class_names = _class_folders(path / "train")
+    unknown = sorted(set(_class_folders(path / "val")) - set(class_names))
+    if unknown:
+        raise DataError(f"{path / 'val'} has the class {unknown[0]!r}, which {path / 'train'} lacks.")
+    files, labels, counts = [], [], []
+    for part in ("train", "val"):
+        found = _image_files(path / part, class_names)
+        files += [file for file, _ in found]
+        labels += [label for _, label in found]
+        counts.append(len(found))
+    resolution = resolution or default_resolution(_typical_side(files))
+    _check_memory(path, len(files), resolution)
+    images = _decode_all(files, resolution, progress)
+    y, first = np.array(labels, np.int64), counts[0]
+    return RawData(images[:first], y[:first], images[first:], y[first:], class_names)
+
+
+def _class_folders(path: Path) -> tuple[str, ...]:
+    if not path.is_dir():
+        raise DataError(
+            f"{path} does not exist.", remedy="A data folder holds train/<class>/*.jpg and val/<class>/*.jpg."
+        )
+    names = tuple(sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
+    if not names:
+        raise DataError(
+            f"{path} is empty: it has no class folders.", remedy="Put the images of each class in a folder of its own."
+        )
+    return names
+
+
+def _image_files(path: Path, class_names: tuple[str, ...]) -> list[tuple[Path, int]]:
+    found = []
+    for label, name in enumerate(class_names):
+        folder = path / name
+        files = sorted(_visible(folder)) if folder.is_dir() else []
+        strangers = [file for file in files if file.suffix.lower() not in SUFFIXES]
+        if strangers:
+            raise DataError(
+                f"{strangers[0]} is not a .jpg or .png image.", remedy="Leave nothing but images in the class folders."
+            )
+        if not files and path.name == "train":
+            raise DataError(f"{folder} has no images.")
+        found += [(file, label) for file in files]
+    return found
+
+
+def _visible(folder: Path) -> list[Path]:
+    return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+
+
+def _typical_side(files: list[Path]) -> float:
+    """The median shorter side of a hundred images, from their headers."""
+    sides = []
+    for file in files[:: max(1, len(files) // 100)]:
+        with _open(file) as image:
+            sides.append(min(image.size))
+    return float(np.median(sides))
+
+
+def _check_memory(path: Path, count: int, resolution: int) -> None:
+    needed = count * resolution**2 * 3
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > memory * MEMORY_SHARE:
+        raise DataError(
+            f"The {count} images of {path} need {needed / 2**30:.1f} GiB at {resolution} pixels; "
+            f"this machine has {memory / 2**30:.1f} GiB, of which images may take half.",
+            remedy="Use a lower --resolution, fewer images, or a machine with more memory.",
+        )
+
+
+def _decode_all(files: list[Path], resolution: int, progress: Progress) -> NDArray[np.uint8]:
+    # Pillow decodes without holding the interpreter, so threads use every core.
+    workers = min(16, os.cpu_count() or 1)
+    with ThreadPoolExecutor(workers) as pool, progress.task("Reading images", len(files)) as task:
+        channels = 1 if all(pool.map(_is_grey, files)) else 3
+        images = np.empty((len(files), resolution, resolution, channels), np.uint8)
+
+        def decode(index: int) -> None:
+            images[index] = _decode(files[index], resolution, channels)
+
+        for _ in pool.map(decode, range(len(files))):
+            task.advance()
+    return images
+
+
+def _is_grey(file: Path) -> bool:
+    with _open(file) as image:
+        return image.mode in GREY_MODES
+
+
+def _open(file: Path) -> Image.Image:
+    try:
+        return Image.open(file, formats=("JPEG", "PNG"))
+    except UnidentifiedImageError as error:
+        raise DataError(f"{file} is not a JPEG or PNG image, whatever its name says.") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{file} could not be read: {error}.") from error
+
+
+def _decode(file: Path, resolution: int, channels: int) -> NDArray[np.uint8]:
+    with _open(file) as image:
+        try:
+            mode = "L" if channels == 1 else "RGB"
+            # A JPEG larger than needed is decoded at a half, a quarter or an eighth, which is several times faster.
+            image.draft(mode, (2 * resolution, 2 * resolution))
+            upright = ImageOps.exif_transpose(image)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise DataError(f"{file} is damaged: {error}.", remedy="Replace or remove the file.") from error
+        return _fit(upright.convert(mode), resolution)
+
+
+def _fit_all(images: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]:
+    if images.shape[1:3] == (resolution, resolution):
+        return np.ascontiguousarray(images)
+    fitted = np.empty((len(images), resolution, resolution, images.shape[3]), np.uint8)
+    for index, image in enumerate(images):
+        fitted[index] = _fit(Image.fromarray(image[..., 0] if image.shape[2] == 1 else image), resolution)
+    return fitted
+
+
+def _fit(image: Image.Image, resolution: int) -> NDArray[np.uint8]:
+    """The largest central square, scaled: (resolution, resolution, channels)."""
+    fitted = np.asarray(ImageOps.fit(image, (resolution, resolution), Image.Resampling.BILINEAR))
+    return fitted[..., None] if fitted.ndim == 2 else fitted

@@ -1,0 +1,99 @@
+"""The slimmable network: one set of weights that contains every configuration of a search space.
+
+A configuration uses the first channels of every layer (Yu et al. 2019, "Slimmable neural networks",
+arXiv 1812.08928), cut out of the weights rather than masked, so a narrow configuration costs what it computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edgewidth.training.layers import NORM_EPSILON, LayerWeights, convolve, has_weights, layer_weights, run_graph
+
+if TYPE_CHECKING:
+    from edgewidth.records.network import ChannelConfig, LayerShape, SearchSpace
+
+
+class Moments(NamedTuple):
+    """What batch normalisation subtracts and divides by: mean and variance of one layer, each (channels,)."""
+
+    mean: Tensor
+    variance: Tensor
+
+
+NetworkMoments = Mapping[str, Moments]
+"""By layer name."""
+
+
+class Supernet(nn.Module):
+    """All configurations of ``space`` in one set of weights.
+
+    Batch normalisation uses the statistics of the batch at hand: those of one configuration are useless to
+    another, so none are kept, and a chosen configuration's are computed with ``edgewidth.training.moments``.
+    """
+
+    def __init__(self, space: SearchSpace, *, seed: int = 0) -> None:
+        super().__init__()
+        self.space = space
+        generator = torch.Generator().manual_seed(seed)
+        widest = space.widths(space.largest)
+        self.layers = nn.ModuleDict(
+            {
+                shape.layer.name: LayerWeights(
+                    shape, resolve(shape.out_width, widest), resolve(shape.in_width, widest), generator
+                )
+                for shape in space.network.shapes
+                if has_weights(shape)
+            }
+        )
+
+    def forward(self, x: Tensor, config: ChannelConfig, moments: dict[str, Moments] | None = None) -> Tensor:
+        """Logits (n, classes) of one configuration for normalised images (n, channels, height, width).
+
+        With ``moments`` the statistics of this batch are stored there by layer name.
+        """
+        widths = self.space.widths(config)
+
+        def weighted(shape: LayerShape, y: Tensor) -> Tensor:
+            layer = layer_weights(self.layers, shape.layer.name)
+            return apply_weights(shape, layer, y, resolve(shape.out_width, widths), moments)
+
+        return run_graph(self.space.network, x, weighted)
+
+
+def resolve(width: str | int, widths: Mapping[str, int]) -> int:
+    """A width variable's width; a fixed width is itself."""
+    return width if isinstance(width, int) else widths[width]
+
+
+def apply_weights(
+    shape: LayerShape, layer: LayerWeights, x: Tensor, out_width: int, moments: dict[str, Moments] | None
+) -> Tensor:
+    """One layer at ``out_width`` output channels with the weights of ``layer``, normalised.
+
+    Its input width is that of ``x``.
+    """
+    kernel, shift = layer.kernel, layer.shift[:out_width]
+    if layer.scale is None:
+        return functional.linear(x, kernel[:out_width, : x.shape[1]], shift)
+    y = convolve(
+        x, kernel[:out_width] if shape.layer.op == "depthwise" else kernel[:out_width, : x.shape[1]], None, shape
+    )
+    return _batch_norm(y, layer.scale[:out_width], shift, shape.layer.name, moments)
+
+
+def _batch_norm(x: Tensor, scale: Tensor, shift: Tensor, name: str, moments: dict[str, Moments] | None) -> Tensor:
+    if moments is None:
+        return functional.batch_norm(x, None, None, scale, shift, training=True, eps=NORM_EPSILON)
+    # With a momentum of 1 torch leaves this batch's own statistics in the buffers.
+    found = Moments(x.new_zeros(x.shape[1]), x.new_ones(x.shape[1]))
+    y = functional.batch_norm(
+        x, found.mean, found.variance, scale, shift, training=True, momentum=1.0, eps=NORM_EPSILON
+    )
+    moments[name] = found
+    return y

@@ -1,0 +1,96 @@
+"""Weights in files: safetensors, with what they belong to in the header."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+import edgewidth
+from edgewidth.errors import FileError, MismatchError
+from edgewidth.records.files import write_atomic
+from edgewidth.records.network import ChannelConfig, SearchSpace
+from edgewidth.training.plain import PlainNetwork
+from edgewidth.training.supernet import Supernet
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+SUPERNET, PLAIN = "edgewidth/supernet", "edgewidth/weights"
+
+
+def save_supernet(supernet: Supernet, path: Path) -> None:
+    """Write a supernet's weights with its search space.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    _write(supernet, path, {"schema": SUPERNET, "space": supernet.space.model_dump_json()})
+
+
+def load_supernet(path: Path, space: SearchSpace | None = None) -> Supernet:
+    """Read what ``save_supernet`` wrote.
+
+    Raises:
+        FileError: Not a supernet, or it cannot be read.
+        MismatchError: It is of another search space than ``space``.
+    """
+    tensors, header = _read(path, SUPERNET)
+    own = SearchSpace.model_validate_json(header["space"])
+    if space is not None and space.fingerprint != own.fingerprint:
+        raise MismatchError(f"{path} is a supernet of another search space.", remedy="Train a supernet for this one.")
+    supernet = Supernet(own)
+    _load(supernet, tensors, path)
+    return supernet
+
+
+def save_plain(network: PlainNetwork, path: Path) -> None:
+    """Write a plain network's weights with its search space and configuration.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    header = {"schema": PLAIN, "space": network.space.model_dump_json(), "config": str(network.config)}
+    _write(network, path, header)
+
+
+def load_plain(path: Path) -> PlainNetwork:
+    """Read what ``save_plain`` wrote.
+
+    Raises:
+        FileError: Not such a file, or it cannot be read.
+    """
+    tensors, header = _read(path, PLAIN)
+    network = PlainNetwork(SearchSpace.model_validate_json(header["space"]), ChannelConfig.parse(header["config"]))
+    _load(network, tensors, path)
+    return network
+
+
+def _write(network: nn.Module, path: Path, header: dict[str, str]) -> None:
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    write_atomic(path, save(tensors, {"edgewidth": edgewidth.__version__, **header}))
+
+
+def _read(path: Path, schema: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as stream:
+            header = stream.metadata() or {}
+            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a mapping
+    except (OSError, SafetensorError) as error:
+        raise FileError(f"{path} could not be read as safetensors: {error}.") from error
+    if header.get("schema") != schema:
+        raise FileError(f"{path} is not an {schema} file: its schema is {header.get('schema')!r}.")
+    return tensors, header
+
+
+def _load(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    own = network.state_dict()
+    for name, tensor in own.items():
+        if name not in tensors or tensors[name].shape != tensor.shape:
+            raise FileError(f"{path}: {name} is missing or has another shape than the network's.")
+        with torch.no_grad():
+            tensor.copy_(tensors[name])
