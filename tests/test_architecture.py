@@ -1,0 +1,174 @@
+"""The house keeps its order: which room may import which, and what never loads unasked."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+import edgewidth
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGE = Path(edgewidth.__file__).parent
+
+MECHANISMS = {"network", "devices", "latency", "search"}
+PRODUCERS = {"training", "export", "report"}
+FOUNDATION = {"records", "errors", "progress", "__init__"}
+"""``__init__`` is the package itself: its version."""
+
+ALLOWED = {
+    "errors": set(),
+    "progress": set(),
+    "__init__": set(),
+    "__main__": {"cli"},
+    "records": {"errors"},
+    **dict.fromkeys(MECHANISMS, FOUNDATION),
+    "training": FOUNDATION | {"network", "latency", "search"},
+    "export": FOUNDATION | {"network", "latency", "search"},
+    "report": FOUNDATION | MECHANISMS,
+    "stages": FOUNDATION | MECHANISMS | PRODUCERS,
+    "cli": FOUNDATION | MECHANISMS | PRODUCERS | {"stages"},
+}
+"""Which rooms each may import: those of the lines below it, less what the table of the house forbids it."""
+
+FRAMEWORKS = {"torch", "tensorflow", "keras", "accelerate", "sklearn", "ai_edge_quantizer"}
+"""Heavy, and extras: only the rooms that exist for them may name them."""
+MAY_NAME_FRAMEWORKS = {"training", "export"}
+ON_THE_DEVICE = {("devices/runner.py", "tensorflow.lite.python.interpreter")}
+"""The runner runs on the device: where that has no runtime but TensorFlow's, this is the runtime."""
+
+
+class Import(NamedTuple):
+    """One import statement, wherever in the file it stands."""
+
+    file: Path
+    line: int
+    module: str
+
+    @property
+    def importer(self) -> str:
+        """The room that imports, or the module at the top of the package."""
+        return self.file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+    @property
+    def room(self) -> str | None:
+        """The room that is imported; None: it is another package."""
+        first, *rest = self.module.split(".")
+        return (rest[0] if rest else "__init__") if first == "edgewidth" else None
+
+    def __str__(self) -> str:
+        return f"{self.file.relative_to(PACKAGE.parent)}:{self.line} imports {self.module}"
+
+
+def imports(file: Path) -> Iterator[Import]:
+    """All of a file, those inside functions and under TYPE_CHECKING too."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (Import(file, node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "edgewidth":
+            # ``from edgewidth import records`` names the room in the alias; ``__version__`` is the package's own.
+            for alias in node.names:
+                is_room = (PACKAGE / alias.name).is_dir() or (PACKAGE / f"{alias.name}.py").is_file()
+                yield Import(file, node.lineno, f"edgewidth.{alias.name}" if is_room else "edgewidth")
+        elif isinstance(node, ast.ImportFrom):
+            yield Import(file, node.lineno, "." * node.level + (node.module or ""))
+
+
+ALL_IMPORTS = [found for file in sorted(PACKAGE.rglob("*.py")) for found in imports(file)]
+
+
+def test_every_room_has_its_rule() -> None:
+    """A room that nobody planned is noticed, and so is a rule for a room that is gone."""
+    rooms = {file.relative_to(PACKAGE).parts[0].removesuffix(".py") for file in PACKAGE.rglob("*.py")}
+    assert rooms == set(ALLOWED)
+
+
+def test_rooms_import_only_what_lies_below_them() -> None:
+    """Inside functions too; a room may always import itself."""
+    wrong = [
+        str(found)
+        for found in ALL_IMPORTS
+        if found.room is not None and found.room not in ALLOWED[found.importer] | {found.importer}
+    ]
+    assert wrong == []
+
+
+def test_search_knows_only_numbers() -> None:
+    """Neither networks nor devices nor files: nothing of edgewidth but itself, and NumPy and SciPy."""
+    foreign = {found.module.split(".")[0] for found in ALL_IMPORTS if found.importer == "search"}
+    assert foreign - set(sys.stdlib_module_names) == {"edgewidth", "numpy", "scipy"}
+    rooms = {found.room for found in ALL_IMPORTS if found.importer == "search" and found.room is not None}
+    assert rooms == {"search"}
+
+
+def test_frameworks_are_named_only_where_they_belong() -> None:
+    """Outside training and export none, not even inside a function; the one exception is needed, or must go."""
+    named = {
+        (found.file.relative_to(PACKAGE).as_posix(), found.module)
+        for found in ALL_IMPORTS
+        if found.module.split(".")[0] in FRAMEWORKS and found.importer not in MAY_NAME_FRAMEWORKS
+    }
+    assert named == ON_THE_DEVICE
+
+
+def test_imports_are_absolute() -> None:
+    """One way of naming a module."""
+    assert [str(found) for found in ALL_IMPORTS if found.module.startswith(".")] == []
+
+
+def test_the_walk_sees_imports_inside_functions(tmp_path: Path) -> None:
+    """Or the tests above would prove nothing."""
+    file = tmp_path / "sample.py"
+    file.write_text(
+        "from edgewidth import records, __version__\n"
+        "def late():\n    import torch.nn\n    from edgewidth.devices.store import X\n"
+    )
+    found = list(imports(file))
+    assert {(item.module, item.room) for item in found} == {
+        ("edgewidth.records", "records"),
+        ("edgewidth", "__init__"),
+        ("torch.nn", None),
+        ("edgewidth.devices.store", "devices"),
+    }
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        "import edgewidth",
+        "from edgewidth.cli.main import exit_code; exit_code(['--help'])",
+        "from edgewidth.cli.main import exit_code; exit_code(['run', '--help'])",
+    ],
+)
+def test_nothing_heavy_loads_unasked(statements: str) -> None:
+    """``import edgewidth`` and the help of a verb stay light: in a fresh process, by what is then loaded."""
+    heavy = sorted(FRAMEWORKS | {"onnxruntime", "onnx", "ai_edge_litert", "matplotlib", "scipy"})
+    program = f"import sys; {statements}; print(*(name for name in {heavy!r} if name in sys.modules), file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True, cwd=PACKAGE.parent
+    )
+    assert done.stderr.split() == []
+
+
+def rooms_alone() -> list[str]:
+    """All modules of the rooms that must work without a framework."""
+    files = (file for room in (*sorted(MECHANISMS), "records") for file in (PACKAGE / room).rglob("*.py"))
+    return [".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts) for file in sorted(files)]
+
+
+def test_the_lower_rooms_load_no_framework() -> None:
+    """Importing every one of their modules, in a fresh process, loads none, not even through others."""
+    modules = [name for name in rooms_alone() if not name.endswith(".runner") and ".board" not in name]
+    program = f"import importlib, sys; [importlib.import_module(m) for m in {modules!r}]; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True, cwd=PACKAGE.parent
+    )
+    loaded = set(done.stdout.split())
+    assert set(modules) <= loaded
+    assert loaded & FRAMEWORKS == set()
