@@ -32,7 +32,8 @@ class EmulatorSection(Record):
     """The board that QEMU emulates."""
 
     cpu: Literal["cortex-a53", "cortex-a72", "cortex-a76"]
-    memory_mb: Annotated[int, Field(ge=512, le=16384)] = 2048
+    memory_mb: Annotated[int, Field(ge=1536, le=16384)] = 2048
+    """With less, its system does not fit: all of it is in memory, and twice while it boots."""
 
 
 class DeviceProfile(Record):
