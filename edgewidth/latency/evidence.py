@@ -43,16 +43,15 @@ class Hyperparameters(NamedTuple):
     noise: Noise
 
     def as_vector(self) -> Floats:
-        """Logarithms in one vector: (groups + 4,)."""
-        logarithms: Floats = np.log(np.concatenate([self.strengths, [self.discrepancy, *self.noise]]))
-        return logarithms
+        """Logarithms in one vector: (groups + 4,), the noise's last."""
+        logarithms: Floats = np.log(np.append(self.strengths, self.discrepancy))
+        return np.concatenate([logarithms, self.noise.as_vector()])
 
     @classmethod
     def from_vector(cls, vector: Floats) -> Hyperparameters:
         """The inverse of ``as_vector``."""
-        values = np.exp(vector)
-        visit, drift, drift_s = map(float, values[-3:])
-        return cls(values[:-4], float(values[-4]), Noise(visit, drift, drift_s))
+        values = np.exp(vector[:-3])
+        return cls(values[:-1], float(values[-1]), Noise.from_vector(vector[-3:]))
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def learn(basis: Basis, observations: Observations, start: Hyperparameters) -> H
         return 0.5 * float(surprise @ surprise) - value, surprise / hyperprior.spread[:-3] - gradient
 
     vector = _improve(objective, start.as_vector()[:-3], hyperprior.bounds[:-3])
-    return Hyperparameters.from_vector(np.concatenate([vector, np.log(noise)]))
+    return Hyperparameters.from_vector(np.concatenate([vector, noise.as_vector()]))
 
 
 def _learn_noise(observations: Observations, kernels: Floats, start: Hyperparameters, hyperprior: _Hyperprior) -> Noise:
@@ -104,7 +103,7 @@ def _learn_noise(observations: Observations, kernels: Floats, start: Hyperparame
     prior = _prior_covariance(start.strengths**2, start.discrepancy, kernels, len(observations.about_ms))
 
     def value(vector: Floats) -> float:
-        condensed = observations.condense(Noise(*np.exp(vector)))
+        condensed = observations.condense(Noise.from_vector(vector))
         surprise = (vector - hyperprior.centre[-3:]) / hyperprior.spread[-3:]
         between = _log_density(prior + condensed.covariance, observations.target(condensed))
         return 0.5 * float(surprise @ surprise) - condensed.log_evidence - between
@@ -113,7 +112,7 @@ def _learn_noise(observations: Observations, kernels: Floats, start: Hyperparame
         here = value(vector)
         return here, np.array([(value(vector + _STEP * unit) - here) / _STEP for unit in np.eye(3)])
 
-    return Noise(*np.exp(_improve(objective, np.log(start.noise), hyperprior.bounds[-3:])).tolist())
+    return Noise.from_vector(_improve(objective, start.noise.as_vector(), hyperprior.bounds[-3:]))
 
 
 def _improve(
@@ -147,12 +146,13 @@ class _Hyperprior(NamedTuple):
     @classmethod
     def of(cls, basis: Basis, data: VisitData) -> _Hyperprior:
         """Broad, but for the noise where second visits show it."""
-        centre = np.log(np.concatenate([basis.typical, [0.002, *initial(basis, data).noise]]))
+        centre = Hyperparameters(basis.typical, 0.002, initial(basis, data).noise).as_vector()
         spread = np.full(len(centre), _HYPER_SD)
         spread[-1] = _DRIFT_S_SD
         bounds = [(float(np.log(1e-5)), float(np.log(3.0)))] * len(centre)
-        # Drift as quick as single visits would pass for their noise, and the other way round.
-        bounds[-2:] = [(float(np.log(1e-5)), float(np.log(0.3))), (float(np.log(5.0)), float(np.log(600.0)))]
+        # Drift as quick as single visits would pass for their noise, and the other way round; far beyond these
+        # ratios the noise's equations lose their digits.
+        bounds[-2:] = [(float(np.log(1e-3)), float(np.log(50.0))), (float(np.log(5.0)), float(np.log(600.0)))]
         if data.repeated:
             spread[-3] = _NOISE_SD
             bounds[-3] = (float(centre[-3]) - 2, float(centre[-3]) + 2)

@@ -38,6 +38,16 @@ class Noise(NamedTuple):
     drift: float
     drift_s: float
 
+    def as_vector(self) -> Floats:
+        """Logarithms of the visit's error, of the drift in such units, and of the time constant: (3,)."""
+        return np.log([self.visit, self.drift / self.visit, self.drift_s])
+
+    @classmethod
+    def from_vector(cls, vector: Floats) -> Noise:
+        """The inverse of ``as_vector``."""
+        visit, ratio, drift_s = np.exp(vector).tolist()
+        return cls(visit, visit * ratio, drift_s)
+
 
 @dataclass(frozen=True)
 class VisitData:
@@ -93,14 +103,17 @@ def condense(data: VisitData, weights: Floats, noise: Noise) -> Condensed:
     solver = _Drift(data, weights, noise)
     design = np.zeros((len(data.config), data.configs))
     design[np.arange(len(data.config)), data.config] = 1.0
-    whitened = solver.precision_times(np.column_stack([design, data.log_ms]))
+    # About a middle value, so that no digits are lost to what all latencies have in common.
+    middle = float(np.median(data.log_ms))
+    whitened = solver.precision_times(np.column_stack([design, data.log_ms - middle]))
     information = design.T @ whitened[:, :-1]
     score = design.T @ whitened[:, -1]
     root = np.linalg.cholesky(0.5 * (information + information.T))
     inverse_root = np.linalg.inv(root)
     covariance = inverse_root.T @ inverse_root
-    estimate = covariance @ score
-    quadratic = float(data.log_ms @ whitened[:, -1] - score @ estimate)
+    estimate = covariance @ score + middle
+    left = data.log_ms - estimate[data.config]
+    quadratic = float(left @ solver.precision_times(left[:, None])[:, 0])
     log_det = solver.log_det + 2 * float(np.sum(np.log(np.diag(root))))
     spare = len(data.config) - data.configs
     return Condensed(estimate, covariance, -0.5 * (quadratic + log_det + spare * np.log(2 * np.pi)))
