@@ -11,7 +11,6 @@ from edgewidth.devices import policy as rules
 from edgewidth.devices import wire
 from edgewidth.devices.device import install_line
 from edgewidth.devices.native_session import as_measured
-from edgewidth.devices.policy import Policy
 from edgewidth.devices.session import Model, Order, Patience, RemoteSession
 from edgewidth.errors import DeviceError, TransientDeviceError
 from edgewidth.progress import SILENT
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgewidth.devices.device import Device
+    from edgewidth.devices.policy import Policy
     from edgewidth.devices.store import MeasurementStore
     from edgewidth.progress import Progress, Task
     from edgewidth.records.measurement import MeasurementWarning, Setting
@@ -52,7 +52,7 @@ def measure(
         setting: What ``device.setting`` returned.
         models: What to measure; keys are unique.
         store: Every block is committed as it arrives.
-        policy: How; None: the defaults.
+        policy: How; None: the default for the device's clock.
         progress: Hears of every visit.
 
     Returns:
@@ -63,7 +63,7 @@ def measure(
         TransientDeviceError: The link or the runner failed again and again.
         StorageError: The store cannot be written; the device keeps what was measured until the next call.
     """
-    policy = policy or Policy()
+    policy = policy or rules.default_policy(setting.clock)
     campaign = _Campaign(as_measured(device, setting), setting, store, policy, progress)
     campaign.run(models)
     known = {model.key for model in models}

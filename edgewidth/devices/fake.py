@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -82,6 +83,7 @@ class FakeTransport(LocalTransport):
         seed: Of all its noise.
         noise: How noisy it is.
         state: What it says of itself, by its own clock in seconds; None: nothing remarkable.
+        pace: Real seconds that a second of its clock takes.
     """
 
     def __init__(
@@ -91,9 +93,10 @@ class FakeTransport(LocalTransport):
         seed: int = 0,
         noise: FakeNoise = FakeNoise(),  # noqa: B008 - immutable
         state: Callable[[float], DeviceState] | None = None,
+        pace: float = 0.0,
     ) -> None:
         super().__init__(folder, "python3")
-        self._board = _Board(seed, noise, state or (lambda _: DeviceState()))
+        self._board = _Board(seed, noise, state or (lambda _: DeviceState()), pace)
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     @classmethod
@@ -136,8 +139,8 @@ class FakeTransport(LocalTransport):
 class _Board:
     """Virtual time, and times drawn for every visit."""
 
-    def __init__(self, seed: int, noise: FakeNoise, state: Callable[[float], DeviceState]) -> None:
-        self._rng, self._noise, self._state = np.random.default_rng(seed), noise, state
+    def __init__(self, seed: int, noise: FakeNoise, state: Callable[[float], DeviceState], pace: float) -> None:
+        self._rng, self._noise, self._state, self._pace = np.random.default_rng(seed), noise, state, pace
         self.now_s = 0.0
         self._slow_from_s = self._slow_until_s = 0.0
         self._next_stretch()
@@ -149,12 +152,14 @@ class _Board:
             truth_ns = 1e6 * latency_ms(read_operators(Path(path).read_bytes(), Path(path).suffix))
         except InputError as error:
             raise runner.VisitError(error.message) from error
+        start_s = self.now_s
         self.now_s += 0.02  # loading
         before, visit = self._state(self.now_s), np.exp(self._noise.visit * self._rng.standard_normal())
         # The first run of a model is slow; the rest of the warm-up here is as fast as what follows.
         warmup = self._runs(truth_ns * visit, 1.5 * plan["warmup_min_ns"], 2, plan)
         warmup[0] *= 3
         runs = self._runs(truth_ns * visit, plan["block_ns"], plan["min_runs"], plan)
+        time.sleep(self._pace * (self.now_s - start_s))
         return {
             "warmup_ns": warmup.astype(int).tolist(),
             "runs_ns": runs.astype(int).tolist(),

@@ -98,6 +98,13 @@ class Policy(Record):
         return [models[int(i)] for i in rng.permutation(len(models))]
 
 
+def default_policy(clock: Clock) -> Policy:
+    """The policy for a clock: one that counts instructions repeats itself, and few runs say everything."""
+    if clock is Clock.ICOUNT:
+        return Policy(rounds=2, block_ms=5, min_runs=5, warmup_min_ms=2, warmup_max_ms=200, window_ms=2)
+    return Policy()
+
+
 SLOW = (0.02, 0.06)
 """A visit slower than its model's best by less than the first share is never slow; by more than the second, always."""
 _SLOW = "slow"

@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+"""How much of a campaign's wall time the device spends measuring or warming up: 100 variants at 96 px, int8.
+
+busy_share      that part, from the first call to the last byte; the variants are made beforehand
+wall_s          of the campaign
+visits          made in it
+overhead_ms     per visit: loading, process start, reading the device's state, orders and output
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from edgewidth.devices.campaign import Model, measure
+from edgewidth.devices.device import open_device
+from edgewidth.devices.profiles import load_profile
+from edgewidth.devices.store import MeasurementStore
+from edgewidth.export.variants import VariantFactory
+from edgewidth.network.families import search_space
+from edgewidth.records.measurement import Precision, Runtime
+from edgewidth.stages.cache import cache_folder
+
+
+def make_variants(count: int) -> list[Model]:
+    """Random variants of MobileNet-v1 at 96 pixels."""
+    space = search_space("mobilenet_v1", resolution=96, in_channels=3, num_classes=10)
+    factory = VariantFactory(space, Precision.INT8, ".tflite", cache_folder())
+    rng = np.random.default_rng(0)
+    contents = {str(config): factory.variant(config) for config in (space.sample(rng) for _ in range(count))}
+    return [Model(key, partial(bytes, content), ".tflite") for key, content in contents.items()]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="local", help="a device's name, or the path of a profile")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the profile")
+    parser.add_argument("--variants", type=int, default=100)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    options = parser.parse_args()
+    profile = load_profile(options.device, overrides=dict(text.split("=", 1) for text in options.set))
+    models = make_variants(options.variants)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_device(profile) as device,
+        MeasurementStore(Path(folder) / "measurements.sqlite") as store,
+    ):
+        setting = device.setting(Runtime.LITERT, Precision.INT8, 1)
+        start = time.monotonic()
+        measure(device, setting, models, store)
+        wall_s = time.monotonic() - start
+        blocks = [block for _, block in store.visits(setting)]
+    busy_s = sum(sum(block.warmup_ns) + sum(block.runs_ns) for block in blocks) / 1e9
+    result = {
+        "busy_share": busy_s / wall_s,
+        "wall_s": wall_s,
+        "visits": len(blocks),
+        "overhead_ms": 1e3 * (wall_s - busy_s) / len(blocks),
+    }
+    print(json.dumps(result) if options.json else "\n".join(f"{key}: {value:.4g}" for key, value in result.items()))
+
+
+if __name__ == "__main__":
+    main()
