@@ -84,6 +84,20 @@ def test_the_frontier_is_that_of_enumeration_to_the_grid(shape: str, *, budgets:
         assert best <= optimum(answers, budget_ms - 2 * error_ms) + EPS
 
 
+def test_the_frontier_bounds_hold_on_a_coarse_grid() -> None:
+    """With four steps some points are not the best at their latency; the bounds are never above the truth there."""
+    wrong = 0
+    for seed in range(40):
+        problem = random_problem("residual", np.random.default_rng(seed), choices=5)
+        answers = enumerate_all(problem)
+        frontier = solve(problem, answers[len(answers) // 2].latency_ms, steps=4).frontier
+        for loss, latency_ms, bound in zip(*frontier[1:], strict=True):
+            truth = optimum(answers, latency_ms)
+            assert bound - EPS <= truth
+            wrong += loss > truth + EPS
+    assert wrong > 0
+
+
 def test_the_certificate_bounds_the_optimum_when_labels_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """With hardly any labels and a coarse grid the answer may be wrong, but the bound must hold and say so."""
     monkeypatch.setattr(enumeration, "_MOST_LABELS", 1)
