@@ -12,7 +12,7 @@ from edgewidth.devices import wire
 from edgewidth.devices.device import install_line
 from edgewidth.devices.native_session import as_measured
 from edgewidth.devices.session import Model, Order, Patience, RemoteSession
-from edgewidth.errors import DeviceError, TransientDeviceError
+from edgewidth.errors import DeviceError, StorageError, TransientDeviceError
 from edgewidth.progress import SILENT
 from edgewidth.records.measurement import Block
 
@@ -102,6 +102,10 @@ class _Campaign:
                 with self.progress.task(f"measuring on {self.setting.device}", len(self.todo)) as task:
                     self._measure(models, task)
             finished = True
+        except (DeviceError, StorageError):
+            if self.session is not None:
+                self.session.leave()
+            raise
         finally:
             self.store.release(self.setting, finished=finished)
 

@@ -49,6 +49,10 @@ class FakeNoise(NamedTuple):
     """… and lasts between so long and so long."""
     outliers: float = 0.01
     """So many runs take half as long again."""
+    heat: float = 0.0
+    """Once it has worked for long everything takes so much longer …"""
+    heats_after_s: float = 60.0
+    """… from this second on."""
 
 
 SILENT_NOISE = FakeNoise(run=0.0, visit=0.0, drift=0.0, outliers=0.0)
@@ -171,8 +175,9 @@ class _Board:
     def _runs(self, mean_ns: float, total_ns: float, least: int, plan: Mapping[str, Any]) -> NDArray[np.float64]:
         """As many runs as fill ``total_ns``, one after the other; the clock goes on by what they take."""
         noise, rng = self._noise, self._rng
-        count = int(min(max(total_ns / mean_ns, least), plan["max_runs"]))
-        times = mean_ns * self._slowness() * np.exp(noise.run * rng.standard_normal(count))
+        slowed_ns = mean_ns * self._slowness()
+        count = int(min(max(total_ns / slowed_ns, least), plan["max_runs"]))
+        times = slowed_ns * np.exp(noise.run * rng.standard_normal(count))
         times[rng.random(count) < noise.outliers] *= 1.5
         self.now_s += float(times.sum()) / 1e9
         return times
@@ -181,7 +186,8 @@ class _Board:
         """1, or more in a slow stretch."""
         while self.now_s > self._slow_until_s:
             self._next_stretch()
-        return 1 + self._noise.drift * (self.now_s >= self._slow_from_s)
+        drift = self._noise.drift * (self.now_s >= self._slow_from_s)
+        return (1 + drift) * (1 + self._noise.heat * (self.now_s >= self._noise.heats_after_s))
 
     def _next_stretch(self) -> None:
         self._slow_from_s = self._slow_until_s + float(self._rng.exponential(self._noise.drift_every_s))

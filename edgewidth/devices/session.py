@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from edgewidth.devices import wire
 from edgewidth.devices.facts import runner_source
-from edgewidth.errors import TransientDeviceError
+from edgewidth.errors import SurroundingsError, TransientDeviceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -149,6 +150,11 @@ class RemoteSession:
         """Ask for an end after the visit in progress; a runner that died is started to write its end."""
         self._put({"runner.py": runner_source(), "stop": b""})
         self._start()
+
+    def leave(self) -> None:
+        """Ask for an end without waiting for it or insisting: what is measured until then is fetched another time."""
+        with contextlib.suppress(SurroundingsError):
+            self._link.put({f"{self.folder}/stop": b""})
 
     def remove(self) -> None:
         """Delete the folder, after the end."""
