@@ -9,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from edgewidth.records.files import write_atomic
+from edgewidth.training.weights import HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +46,7 @@ class Checkpoints:
         Raises:
             StorageError: It cannot be written.
         """
-        header = {"step": str(checkpoint.step), "facts": json.dumps(checkpoint.facts), **self._identity}
+        header = {HEADER: json.dumps({"identity": self._identity, "step": checkpoint.step, "facts": checkpoint.facts})}
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
         write_atomic(self._folder / f"{self._name}-{checkpoint.step:09d}.safetensors", save(tensors, header))
         for old in self._files()[KEPT:]:
@@ -70,10 +71,10 @@ class Checkpoints:
     def _read(self, file: Path) -> Checkpoint | None:
         try:
             with safe_open(file, framework="pt") as stream:
-                header = stream.metadata() or {}
-                if any(header.get(key) != value for key, value in self._identity.items()):
+                header = json.loads((stream.metadata() or {}).get(HEADER, "{}"))
+                if header.get("identity") != self._identity:
                     return None
                 tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a mapping
-                return Checkpoint(int(header["step"]), tensors, json.loads(header["facts"]))
+                return Checkpoint(header["step"], tensors, header["facts"])
         except (OSError, SafetensorError, KeyError, ValueError):
             return None

@@ -71,7 +71,7 @@ def fold_tensors(layers: nn.ModuleDict, moments: NetworkMoments) -> dict[str, Fo
     for name in layers:
         layer = layer_weights(layers, name)
         if layer.scale is None:
-            folded[name] = FoldedTensors(layer.kernel, layer.shift)
+            folded[name] = FoldedTensors(layer.kernel.detach(), layer.shift.detach())
             continue
         mean, variance = moments[name]
         width = len(mean)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+HEADER = "edgewidth"
+"""The key of the file's metadata; its value is JSON."""
 SUPERNET, PLAIN = "edgewidth/supernet", "edgewidth/weights"
 
 
@@ -72,15 +75,17 @@ def load_plain(path: Path) -> PlainNetwork:
 
 def _write(network: nn.Module, path: Path, header: dict[str, str]) -> None:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    write_atomic(path, save(tensors, {"edgewidth": edgewidth.__version__, **header}))
+    # One key, because safetensors writes several in any order, and equal weights should be equal files.
+    content = {"edgewidth": edgewidth.__version__, **header}
+    write_atomic(path, save(tensors, {HEADER: json.dumps(content, sort_keys=True)}))
 
 
 def _read(path: Path, schema: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as stream:
-            header = stream.metadata() or {}
+            header = json.loads((stream.metadata() or {}).get(HEADER, "{}"))
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a mapping
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError) as error:
         raise FileError(f"{path} could not be read as safetensors: {error}.") from error
     if header.get("schema") != schema:
         raise FileError(f"{path} is not an {schema} file: its schema is {header.get('schema')!r}.")

@@ -1,0 +1,77 @@
+"""A network with a shared width, and easy images, small enough to train in a second."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgewidth.records.network import INPUT, LayerSpec, NetworkSpec, SearchSpace, WidthVariable
+from edgewidth.training.data import ImageData
+from edgewidth.training.recipes import Augmentation, Phase, Recipe
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+RESOLUTION = 9
+"""Odd, so that SAME padding at stride 2 is tried on both kinds of sizes: 9 → 5 → 3."""
+
+
+def small_space(*, num_classes: int = 3, in_channels: int = 1) -> SearchSpace:
+    """Two variables; the first is shared by the two sides of a residual connection."""
+    layers = (
+        LayerSpec(name="stem", op="conv", inputs=(INPUT,), width="a", kernel=3, stride=2, activation="relu6"),
+        LayerSpec(name="inner", op="conv", inputs=("stem",), width="b", activation="relu6"),
+        LayerSpec(name="spatial", op="depthwise", inputs=("inner",), kernel=3, activation="relu6"),
+        LayerSpec(name="outer", op="conv", inputs=("spatial",), width="a"),
+        LayerSpec(name="sum", op="add", inputs=("stem", "outer")),
+        LayerSpec(name="down", op="depthwise", inputs=("sum",), kernel=3, stride=2, activation="relu6"),
+        LayerSpec(name="pool", op="global_average_pool", inputs=("down",)),
+        LayerSpec(name="logits", op="dense", inputs=("pool",), width=num_classes),
+    )
+    network = NetworkSpec(
+        family="small", resolution=RESOLUTION, in_channels=in_channels, num_classes=num_classes, layers=layers
+    )
+    variables = (
+        WidthVariable(name="a", base=8, choices=(4, 8, 12)),
+        WidthVariable(name="b", base=16, choices=(4, 8, 12, 16)),
+    )
+    return SearchSpace(network=network, variables=variables)
+
+
+def striped_images(
+    count: int, rng: np.random.Generator, num_classes: int = 3
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Noise with a bright row, column or diagonal, by class."""
+    labels = np.arange(count) % num_classes
+    images = rng.integers(0, 60, (count, RESOLUTION, RESOLUTION, 1)).astype(np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        place = rng.integers(2, RESOLUTION - 2)
+        if label == 0:
+            image[place] = 250
+        elif label == 1:
+            image[:, place] = 250
+        else:
+            image[np.arange(RESOLUTION), np.arange(RESOLUTION)] = 250
+    return images, labels.astype(np.int64)
+
+
+def small_data(train: int = 128) -> ImageData:
+    """Easy images of three classes."""
+    rng = np.random.default_rng(0)
+    parts = [striped_images(count, rng) for count in (train, 60, 60)]
+    return ImageData(
+        *parts[0], *parts[1], *parts[2], class_names=("row", "column", "diagonal"), fingerprint="f" * 16, source="test"
+    )
+
+
+def small_recipe(**supernet: float) -> Recipe:
+    """A second of training."""
+    still = Augmentation(shift=0.0)
+    phase = Phase(images=0, passes=5, batch=32, learning_rate=1.0, augmentation=still)
+    return Recipe(
+        name="test",
+        supernet=Phase(**(vars(phase) | supernet)),
+        finetune=Phase(**(vars(phase) | {"averaging": 0.2, "label_smoothing": 0.1})),
+        evaluations=10,
+    )

@@ -1,0 +1,172 @@
+"""The slimmable and the plain network compute what torch's own modules and TensorFlow compute."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+from small_training import RESOLUTION, small_data, small_space
+from support import require
+from torch import nn
+from torch.nn import functional
+
+from edgewidth.network.families import search_space
+from edgewidth.records.network import INPUT, ChannelConfig, LayerShape, LayerSpec
+from edgewidth.training.inference import fold, fold_tensors, folded_logits, logits, measure_moments
+from edgewidth.training.layers import NORM_EPSILON, convolve, layer_weights, normalise
+from edgewidth.training.plain import PlainNetwork
+from edgewidth.training.supernet import Supernet
+
+
+class _Reference(nn.Module):
+    """The small network written by hand with torch's modules, at one configuration."""
+
+    def __init__(self, supernet: Supernet, a: int, b: int) -> None:
+        super().__init__()
+        shapes = {"stem": (a, 1, 3), "inner": (b, a, 1), "spatial": (b, 1, 3), "outer": (a, b, 1), "down": (a, 1, 3)}
+        self.convs = dict[str, nn.Conv2d]()
+        self.norms = dict[str, nn.BatchNorm2d]()
+        for name, (out_width, in_width, kernel) in shapes.items():
+            groups = out_width if name in {"spatial", "down"} else 1
+            conv = nn.Conv2d(
+                in_width * groups,
+                out_width,
+                kernel,
+                stride=2 if name in {"stem", "down"} else 1,
+                groups=groups,
+                padding=kernel // 2,
+                bias=False,
+            )
+            norm = nn.BatchNorm2d(out_width, eps=NORM_EPSILON, momentum=None)
+            weights = layer_weights(supernet.layers, name)
+            assert weights.scale is not None
+            conv.weight.data = weights.kernel.data[:out_width, :in_width].clone()
+            norm.weight.data, norm.bias.data = (
+                weights.scale.data[:out_width].clone(),
+                weights.shift.data[:out_width].clone(),
+            )
+            self.convs[name], self.norms[name] = conv, norm
+        self.dense = nn.Linear(a, 3)
+        dense = layer_weights(supernet.layers, "logits")
+        self.dense.weight.data, self.dense.bias.data = dense.kernel.data[:, :a].clone(), dense.shift.data.clone()
+        self.kept = nn.ModuleList([*self.convs.values(), *self.norms.values()])
+
+    def _layer(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        return cast("torch.Tensor", self.norms[name](self.convs[name](x)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        # At odd sizes SAME is symmetric: 9 → 5 → 3.
+        stem = functional.relu6(self._layer("stem", x))
+        inner = functional.relu6(self._layer("inner", stem))
+        outer = self._layer("outer", functional.relu6(self._layer("spatial", inner)))
+        return cast("torch.Tensor", self.dense(functional.relu6(self._layer("down", stem + outer)).mean((2, 3))))
+
+
+def _supernet() -> Supernet:
+    supernet = Supernet(small_space(), seed=3)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in supernet.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return supernet
+
+
+CONFIGS = [(12, 16), (4, 4), (8, 12)]
+
+
+@pytest.mark.parametrize(("a", "b"), CONFIGS)
+def test_a_slice_is_the_network_of_its_own_weights(a: int, b: int) -> None:
+    """Logits and gradients of a configuration equal those of a network made of its slices."""
+    supernet = _supernet()
+    reference = _Reference(supernet, a, b).train()
+    images = normalise(torch.from_numpy(small_data().x_train[:32]))
+    ours = supernet(images, ChannelConfig((a, b)))
+    theirs = reference(images)
+    torch.testing.assert_close(ours, theirs)
+    labels = torch.arange(32) % 3
+    torch.autograd.backward([functional.cross_entropy(logits, labels) for logits in (ours, theirs)])
+    for name, conv in reference.convs.items():
+        gradient = layer_weights(supernet.layers, name).kernel.grad
+        assert gradient is not None
+        out_width, in_width = conv.weight.shape[:2]
+        torch.testing.assert_close(gradient[:out_width, :in_width], conv.weight.grad, rtol=1e-4, atol=1e-6)
+        outside = gradient.clone()
+        outside[:out_width, :in_width] = 0
+        assert not outside.any()
+
+
+@pytest.mark.parametrize(("a", "b"), CONFIGS)
+def test_folded_weights_compute_inference(a: int, b: int) -> None:
+    """With statistics of all images, folded weights give what torch's batch normalisation gives in inference."""
+    supernet = _supernet()
+    reference = _Reference(supernet, a, b).train()
+    config, images = ChannelConfig((a, b)), torch.from_numpy(small_data().x_train)
+    reference(normalise(images))
+    moments = measure_moments(lambda x, found: supernet(x, config, found), images, batch=len(images))
+    ours = folded_logits(supernet.space.network, fold_tensors(supernet.layers, moments), images)
+    torch.testing.assert_close(ours, reference.eval()(normalise(images)), rtol=1e-4, atol=1e-5)
+    network = PlainNetwork.from_supernet(supernet, config)
+    network.set_moments(measure_moments(network.forward, images, batch=len(images)))
+    np.testing.assert_allclose(logits(network, images.numpy()), ours.numpy(), rtol=1e-4, atol=1e-5)
+    assert {name: layer.kernel.shape for name, layer in fold(network).items()} == {
+        "stem": (a, 1, 3, 3),
+        "inner": (b, a, 1, 1),
+        "spatial": (b, 1, 3, 3),
+        "outer": (a, b, 1, 1),
+        "down": (a, 1, 3, 3),
+        "logits": (3, a),
+    }
+
+
+def test_moments_of_batches_are_averaged() -> None:
+    """Statistics from batches are near those of all images at once."""
+    supernet, images = _supernet(), torch.from_numpy(small_data().x_train)
+    largest = supernet.space.largest
+    whole, parts = (
+        measure_moments(lambda x, found: supernet(x, largest, found), images, batch=size) for size in (128, 32)
+    )
+    torch.testing.assert_close(parts["stem"].mean, whole["stem"].mean)
+    for name, found in whole.items():
+        torch.testing.assert_close(parts[name].variance, found.variance, rtol=0.3, atol=0.05)
+
+
+@pytest.mark.parametrize("size", [7, 8])
+@pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (1, 2), (3, 1), (3, 2), (5, 2)])
+@pytest.mark.parametrize("op", ["conv", "depthwise"])
+def test_same_padding_is_tensorflows(size: int, kernel: int, stride: int, op: str) -> None:
+    """Convolutions agree with TensorFlow's SAME at odd and even sizes."""
+    require(find_spec("tensorflow"), "tensorflow")
+    import tensorflow as tf
+
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 4, size, size, generator=generator)
+    weight = torch.randn(4, 4 if op == "conv" else 1, kernel, kernel, generator=generator)
+    width = 4 if op == "conv" else None
+    layer = LayerSpec(name="layer", op=op, inputs=(INPUT,), width=width, kernel=kernel, stride=stride)
+    ours = convolve(x, weight, None, LayerShape(layer, size, -(-size // stride), 4, 4))
+    images = x.permute(0, 2, 3, 1).numpy()
+    if op == "conv":
+        theirs = tf.nn.conv2d(images, weight.permute(2, 3, 1, 0).numpy(), stride, "SAME")
+    else:
+        theirs = tf.nn.depthwise_conv2d(images, weight.permute(2, 3, 0, 1).numpy(), [1, stride, stride, 1], "SAME")
+    np.testing.assert_allclose(ours.permute(0, 2, 3, 1).numpy(), theirs.numpy(), atol=1e-5)
+
+
+def test_mobilenet_runs_at_every_kind_of_width() -> None:
+    """The shipped family gives logits at its smallest, largest and a mixed configuration."""
+    space = search_space("mobilenet_v1", resolution=32, in_channels=3, num_classes=5, max_width=0.5)
+    supernet = Supernet(space)
+    images = torch.zeros(2, 32, 32, 3, dtype=torch.uint8)
+    for config in (space.smallest, space.largest, space.sample(np.random.default_rng(0))):
+        assert supernet(normalise(images), config).shape == (2, 5)
+
+
+def test_the_input_is_between_minus_one_and_one() -> None:
+    """The one fixed normalisation: x / 127.5 − 1, channels-last."""
+    x = normalise(torch.tensor([0, 255], dtype=torch.uint8).reshape(1, 1, 2, 1))
+    torch.testing.assert_close(x.flatten(), torch.tensor([-1.0, 1.0]))
+    images = torch.zeros(2, RESOLUTION, RESOLUTION, 3, dtype=torch.uint8)
+    assert normalise(images).is_contiguous(memory_format=torch.channels_last)

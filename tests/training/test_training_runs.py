@@ -1,0 +1,253 @@
+"""Trainings learn, repeat with their seed, go on where they were killed, and stop when they go wrong."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from small_training import small_data, small_recipe, small_space
+from torch.nn import functional
+
+from edgewidth.errors import FileError, MismatchError, TrainingError
+from edgewidth.network.families import search_space
+from edgewidth.progress import SILENT
+from edgewidth.records.folder import RunFolder
+from edgewidth.records.network import ChannelConfig
+from edgewidth.training import loop
+from edgewidth.training.batches import Batches, vary
+from edgewidth.training.finetune import finetune
+from edgewidth.training.inference import logits, top1_percent
+from edgewidth.training.plain import PlainNetwork
+from edgewidth.training.recipes import RECIPES, Augmentation, load_recipe
+from edgewidth.training.train import train_supernet
+from edgewidth.training.unary import Evaluator, evaluate_losses
+from edgewidth.training.weights import load_plain, load_supernet, save_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from edgewidth.progress import Progress
+    from edgewidth.training.supernet import Moments
+
+SPACE = small_space()
+DATA = small_data()
+
+
+class _Killed(BaseException):
+    pass
+
+
+class _KillAfter:
+    """A ``Progress`` that kills the work after so many steps."""
+
+    def __init__(self, steps: int) -> None:
+        self._left: float = steps
+
+    @contextmanager
+    def task(self, title: str, total: float | None = None) -> Iterator[_KillAfter]:
+        del title, total
+        yield self
+
+    def advance(self, steps: float = 1) -> None:
+        self._left -= steps
+        if self._left < 0:
+            raise _Killed
+
+    def total(self, total: float) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        pass
+
+
+def _train(path: Path, progress: Progress = SILENT) -> RunFolder:
+    folder = RunFolder(path)
+    train_supernet(SPACE, DATA, small_recipe(), folder=folder, seed=0, progress=progress)
+    return folder
+
+
+def _finetune(folder: RunFolder, name: str, *, supernet: Path | None, progress: Progress = SILENT) -> PlainNetwork:
+    return finetune(
+        SPACE,
+        ChannelConfig((8, 12)),
+        DATA,
+        small_recipe(),
+        supernet=supernet,
+        weights_out=folder.path / name,
+        log=folder.finetune_log,
+        checkpoints=folder.checkpoints,
+        seed=0,
+        progress=progress,
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A trained supernet."""
+    return _train(tmp_path_factory.mktemp("trained"))
+
+
+def test_a_supernet_learns(trained: RunFolder) -> None:
+    """The loss falls over the epochs, and every line of the log can be read."""
+    lines = [json.loads(line) for line in trained.training_log.read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4, 5]
+    assert lines[-1]["loss"] < 0.5 < lines[0]["loss"]
+    assert np.isfinite([line["excess"] for line in lines]).all()
+    assert not list(trained.checkpoints.glob("*.safetensors"))
+
+
+def test_a_seed_repeats(trained: RunFolder, tmp_path: Path) -> None:
+    """The same seed gives the same file, bit for bit."""
+    assert _train(tmp_path).supernet.read_bytes() == trained.supernet.read_bytes()
+
+
+@pytest.mark.parametrize("steps", [2, 11])
+def test_a_killed_training_ends_as_the_unbroken_one(
+    trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """Killed in the middle of an epoch, it goes on from its last checkpoint to the same bits."""
+    monkeypatch.setattr(loop, "SHORTEST_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(_Killed):
+        _train(tmp_path, progress=_KillAfter(steps))
+    assert len(list((tmp_path / "checkpoints").glob("*.safetensors"))) <= 2
+    assert _train(tmp_path).supernet.read_bytes() == trained.supernet.read_bytes()
+
+
+def test_a_damaged_checkpoint_is_passed_over(
+    trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one before it is used."""
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(_Killed):
+        _train(tmp_path, progress=_KillAfter(7))
+    last = max((tmp_path / "checkpoints").glob("*.safetensors"))
+    last.write_bytes(last.read_bytes()[:1000])
+    assert _train(tmp_path).supernet.read_bytes() == trained.supernet.read_bytes()
+
+
+def test_a_diverging_training_stops(tmp_path: Path) -> None:
+    """A learning rate without measure ends with what to change."""
+    recipe = small_recipe(learning_rate=1e6, clip_norm=1e9, warmup=0.0)
+    with pytest.raises(TrainingError) as error:
+        train_supernet(SPACE, DATA, recipe, folder=RunFolder(tmp_path), seed=0)
+    assert "learning rate" in error.value.message
+    assert error.value.remedy is not None
+
+
+def test_evaluation_repeats_and_keeps_what_it_has(trained: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed evaluation goes on where it stopped, and the losses are those of an unbroken one."""
+    with pytest.raises(_Killed):
+        evaluate_losses(SPACE, DATA, folder=trained, seed=0, count=8, progress=_KillAfter(5))
+    kept = (trained.checkpoints / "evaluations.jsonl").read_text().splitlines()
+    calls = []
+    whole = Evaluator.loss
+
+    def counted(self: Evaluator, config: ChannelConfig) -> float:
+        calls.append(config)
+        return whole(self, config)
+
+    monkeypatch.setattr(Evaluator, "loss", counted)
+    losses = evaluate_losses(SPACE, DATA, folder=trained, seed=0, count=8)
+    assert len(calls) == 9 - (len(kept) - 1)
+    (trained.checkpoints / "evaluations.jsonl").unlink()
+    assert evaluate_losses(SPACE, DATA, folder=trained, seed=0, count=8) == losses
+    assert len(losses.fitted) + len(losses.held_out) == 8
+    assert losses.images == len(DATA.y_search)
+
+
+def test_the_evaluated_loss_is_that_of_the_configuration_as_a_network(trained: RunFolder) -> None:
+    """An evaluation equals making the plain network, fixing its statistics and running it."""
+    config = ChannelConfig((4, 12))
+    supernet = load_supernet(trained.supernet, SPACE)
+    network = PlainNetwork.from_supernet(supernet, config)
+    images = DATA.x_train
+    found: dict[str, Moments] = {}
+    with torch.no_grad():
+        network(torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1, found)
+    network.set_moments(found)
+    expected = functional.cross_entropy(
+        torch.from_numpy(logits(network, DATA.x_search)), torch.from_numpy(DATA.y_search)
+    )
+    assert Evaluator(supernet, DATA).loss(config) == pytest.approx(float(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_finetuning_learns_and_its_file_is_the_network(trained: RunFolder, tmp_path: Path, *, warm: bool) -> None:
+    """From the supernet and from scratch; what is read back computes the same."""
+    network = _finetune(RunFolder(tmp_path), "w.safetensors", supernet=trained.supernet if warm else None)
+    assert top1_percent(network, DATA.x_val, DATA.y_val) > 90
+    again = load_plain(tmp_path / "w.safetensors")
+    assert np.array_equal(logits(again, DATA.x_val), logits(network, DATA.x_val))
+    assert again.config == ChannelConfig((8, 12))
+
+
+def test_a_killed_finetuning_ends_as_the_unbroken_one(
+    trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its averaged weights, too."""
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    folder = RunFolder(tmp_path)
+    _finetune(folder, "unbroken.safetensors", supernet=trained.supernet)
+    with pytest.raises(_Killed):
+        _finetune(folder, "broken.safetensors", supernet=trained.supernet, progress=_KillAfter(9))
+    _finetune(folder, "broken.safetensors", supernet=trained.supernet)
+    assert (tmp_path / "broken.safetensors").read_bytes() == (tmp_path / "unbroken.safetensors").read_bytes()
+
+
+def test_weights_that_do_not_belong(trained: RunFolder, tmp_path: Path) -> None:
+    """Another space, another kind of file, no file."""
+    other = search_space("mobilenet_v1", resolution=32, in_channels=1, num_classes=3)
+    with pytest.raises(MismatchError):
+        load_supernet(trained.supernet, other)
+    with pytest.raises(FileError, match="not an edgewidth/weights file"):
+        load_plain(trained.supernet)
+    (tmp_path / "broken").write_bytes(b"no tensors")
+    for path in (tmp_path / "broken", tmp_path / "nowhere"):
+        with pytest.raises(FileError):
+            load_plain(path)
+    save_plain(PlainNetwork(SPACE, SPACE.smallest), tmp_path / "plain")
+    assert load_plain(tmp_path / "plain").config == SPACE.smallest
+
+
+def test_batches_cover_every_image_once_an_epoch() -> None:
+    """Shuffled anew each epoch, the same for the same seed."""
+    still = Augmentation(shift=0.0)
+    batches = Batches(DATA, batch=32, augmentation=still, seed=0, device=torch.device("cpu"))
+    epochs = [torch.cat([batches[step].images for step in range(e * 4, e * 4 + 4)]) for e in range(2)]
+    assert not torch.equal(*epochs)
+    for images in epochs:
+        ours = np.unique(images.flatten(1).numpy(), axis=0)
+        theirs = np.unique(DATA.x_train.reshape(128, -1) / 127.5 - 1, axis=0)
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_variation_shifts_and_mirrors_whole_images() -> None:
+    """Every varied image is a shifted or mirrored original whose edge repeats."""
+    image = np.arange(64, dtype=np.uint8).reshape(1, 8, 8, 1)
+    batch = torch.from_numpy(np.repeat(image, 200, axis=0))
+    padded = np.pad(image[0, ..., 0], 1, mode="edge")
+    shifted = [padded[y : y + 8, x : x + 8] for y in range(3) for x in range(3)]
+    possible = {s.tobytes() for s in shifted} | {s[:, ::-1].tobytes() for s in shifted}
+    seen = {v.tobytes() for v in vary(batch, 0.125, np.random.default_rng(0), flips=True)[..., 0].numpy()}
+    assert seen == possible
+    unflipped = {v.tobytes() for v in vary(batch, 0.125, np.random.default_rng(0), flips=False)[..., 0].numpy()}
+    assert unflipped == {s.tobytes() for s in shifted}
+
+
+def test_recipes() -> None:
+    """Small data sets are passed many times, large ones few; an unknown name is said."""
+    phase = RECIPES["standard"].supernet
+    assert phase.epochs(1000) > 4 * phase.epochs(50_000)
+    assert replace(phase, images=0, passes=1).epochs(7) == 1
+    with pytest.raises(Exception, match="Unknown recipe 'slow'"):
+        load_recipe("slow")
