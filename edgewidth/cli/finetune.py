@@ -47,7 +47,7 @@ def command(
     from edgewidth.stages.finetune import finetune  # noqa: PLC0415  help stays instant
     from edgewidth.stages.folder import locked, remove  # noqa: PLC0415
     from edgewidth.stages.search import read_config  # noqa: PLC0415
-    from edgewidth.training.evaluate import top1_percent  # noqa: PLC0415
+    from edgewidth.training.inference import top1_percent  # noqa: PLC0415
     from edgewidth.training.recipes import load_recipe  # noqa: PLC0415
 
     progress = TerminalProgress()

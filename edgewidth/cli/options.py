@@ -116,7 +116,7 @@ precision_option = click.option(
 recipe_option = click.option(
     "--recipe",
     type=click.Choice(["quick", "standard", "paper"]),
-    default="quick",
+    default="standard",
     show_default=True,
     help="How long to train.",
 )

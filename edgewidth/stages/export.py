@@ -29,8 +29,7 @@ def export(
         ParityError: A float32 file does not compute what the network computes.
     """
     from edgewidth.export.artifacts import export_artifacts  # noqa: PLC0415  converters load when they are needed
-    from edgewidth.training.inference import logits  # noqa: PLC0415
-    from edgewidth.training.weights import fold  # noqa: PLC0415
+    from edgewidth.training.inference import fold, logits  # noqa: PLC0415
 
     rng = np.random.default_rng([seed, 2])
     chosen = rng.permutation(len(data.x_train))[:CALIBRATION_IMAGES]

@@ -1,0 +1,169 @@
+"""The whole job on the fake device, whose true latencies are known: real training, conversions and artifacts."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edgewidth.errors import InfeasibleBudgetError, MismatchError
+from edgewidth.network.families import search_space
+from edgewidth.records.budget import BudgetRequest
+from edgewidth.records.folder import RunFolder
+from edgewidth.records.search import SearchResult
+from edgewidth.records.table import LatencyTable
+from edgewidth.stages.profile import ProfilePlan, refit
+from edgewidth.stages.refine import RefinePlan
+from edgewidth.stages.request import make_request
+from edgewidth.stages.run import Job, run
+from edgewidth.stages.target import make_target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgewidth.records.measurement import Block, Setting
+    from edgewidth.records.report import Report
+
+FILES = [
+    "run.json",
+    "measurements.sqlite",
+    "table.json",
+    "supernet.safetensors",
+    "losses.json",
+    "search.json",
+    "weights.safetensors",
+    "model_int8.tflite",
+    "model_float32.tflite",
+    "model_int8.onnx",
+    "model_float32.onnx",
+    "labels.txt",
+    "report.json",
+    "report.html",
+]
+"""The files that the contract promises of a run."""
+
+
+def make_job(budget: str = "60%") -> Job:
+    from edgewidth.training.data import load_images
+    from edgewidth.training.recipes import Phase, Recipe
+
+    data = load_images("digits", resolution=32, seed=0)
+    space = search_space("mobilenet_v1", resolution=32, in_channels=1, num_classes=10, max_width=0.5, levels=4)
+    recipe = Recipe("tiny", Phase(images=600, passes=0), Phase(images=600, passes=0), evaluations=12)
+    target = make_target("fake")
+    request = make_request(target, space, data, recipe, budget=BudgetRequest.parse(budget), seed=0, out="out")
+    plan = ProfilePlan(first=24, held_out=8, step=8, most=32)
+    return Job(request, target, data, recipe, plan, RefinePlan(visits=4))
+
+
+@pytest.fixture(scope="module")
+def job() -> Job:
+    return make_job()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return RunFolder(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def report(job: Job, folder: RunFolder) -> Report:
+    return run(job, folder)
+
+
+def true_ms(path: Path) -> float:
+    from edgewidth.devices.fake import latency_ms
+    from edgewidth.devices.operators import read_operators
+
+    return latency_ms(read_operators(path.read_bytes(), path.suffix))
+
+
+def test_everything_is_written(report: Report, folder: RunFolder) -> None:
+    assert [name for name in FILES if not (folder.path / name).is_file()] == []
+    assert report.missing == ()
+
+
+def test_the_emitted_file_is_truly_within_the_budget_and_uses_it(report: Report, folder: RunFolder) -> None:
+    assert report.verdict == "within budget"
+    assert report.budget is not None
+    truth = true_ms(folder.path / "model_int8.tflite")
+    assert 0.9 * report.budget.latency_ms < truth <= 1.01 * report.budget.latency_ms
+
+
+def test_measured_and_predicted_agree_with_the_truth(report: Report, folder: RunFolder) -> None:
+    truth = true_ms(folder.path / "model_int8.tflite")
+    assert report.measured is not None
+    assert report.predicted is not None
+    assert report.measured.value_ms == pytest.approx(truth, rel=0.03)
+    assert report.predicted.value_ms == pytest.approx(truth, rel=0.05)
+
+
+def test_the_choice_was_measured_and_beats_the_uniform_one(report: Report, folder: RunFolder) -> None:
+    del report
+    result = SearchResult.read(folder.search)
+    assert result.measured is not None
+    assert result.measured.high_ms <= result.budget.latency_ms
+    assert result.chosen.config in [step.config for step in result.refinement]
+    uniform = result.baselines["uniform"]
+    assert result.chosen.predicted_loss <= uniform.predicted_loss + result.certificate.gap
+
+
+def test_a_finished_run_does_nothing_again(job: Job, folder: RunFolder, report: Report) -> None:
+    def written() -> dict[str, int]:
+        return {name: (folder.path / name).stat().st_mtime_ns for name in FILES if not name.startswith("report")}
+
+    before = written()
+    assert run(job, folder).measured == report.measured
+    assert written() == before
+
+
+def test_a_refit_needs_no_device_and_knows_what_was_learned(folder: RunFolder, report: Report) -> None:
+    del report
+    held_out = {held.config for held in LatencyTable.read(folder.table).held_out}
+    table = refit(folder)
+    assert {held.config for held in table.held_out} == held_out
+    assert SearchResult.read(folder.search).chosen.config in {visits.config for visits in table.fitted}
+
+
+def test_another_run_in_the_same_folder_is_refused(job: Job, folder: RunFolder, report: Report) -> None:
+    del report
+    other = dataclasses.replace(job, request=job.request.model_copy(update={"seed": 1}))
+    with pytest.raises(MismatchError, match="seed was 0, now 1"):
+        run(other, folder)
+
+
+def test_an_infeasible_budget_is_told_before_training(tmp_path: Path) -> None:
+    with pytest.raises(InfeasibleBudgetError, match="the fastest is measured at"):
+        run(make_job("0.01ms"), RunFolder(tmp_path))
+    assert not (tmp_path / "supernet.safetensors").exists()
+    assert (tmp_path / "table.json").exists()
+
+
+def test_what_was_measured_before_a_kill_is_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgewidth.devices.store import MeasurementStore
+
+    class KilledError(Exception):
+        pass
+
+    job, folder = make_job("0.01ms"), RunFolder(tmp_path)
+    before: list[tuple[str, float]] = []
+    original = MeasurementStore.add
+
+    def add(store: MeasurementStore, setting: Setting, block: Block) -> bool:
+        before.append((block.model, block.started_s))
+        if len(before) > 20:
+            raise KilledError
+        return original(store, setting, block)
+
+    monkeypatch.setattr(MeasurementStore, "add", add)
+    with pytest.raises(KilledError):
+        run(job, folder)
+    monkeypatch.undo()
+    with pytest.raises(InfeasibleBudgetError):
+        run(job, folder)
+    with MeasurementStore(folder.measurements) as store:
+        blocks = store.blocks(LatencyTable.read(folder.table).setting)
+    kept = {(block.model, block.started_s) for some in blocks.values() for block in some}
+    assert set(before[:20]) <= kept
+    assert all(len({block.round for block in some}) == len(some) for some in blocks.values())
