@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import socket
@@ -25,6 +24,8 @@ _BOOT_S = 180.0
 _STOP_S = 10.0
 _POLL_S = 0.1
 _LOG_BYTES = 2_000
+_MAX_LOG_BYTES = 10_000_000
+_LISTENS = b"Server listening on"
 _NET = "n0"
 # Without address randomisation two boots run the same instructions.
 _KERNEL = "console=ttyAMA0 loglevel=4 rdinit=/init nokaslr norandmaps panic=-1"
@@ -41,6 +42,7 @@ class Board:
         self._monitor: _Monitor | None = None
         folder = Path(self._folder.name)
         self._console = folder / "console.log"
+        self._restarted_at = 0
         command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py"))]
         command += _qemu_command(image, section, folder)
         with (folder / "qemu.log").open("wb") as log:
@@ -62,13 +64,16 @@ class Board:
         self.close()
 
     def wait_ready(self) -> None:
-        """Wait until the board's SSH server answers.
+        """Wait until the board's SSH server listens.
+
+        The console says so. To try to connect would leave half-open connections for the board to deal with later,
+        in the middle of a measurement.
 
         Raises:
             TransientDeviceError: QEMU ended, or the board did not boot in time; with the console's last words.
         """
         deadline = time.monotonic() + _BOOT_S
-        while not _greets(self.port):
+        while _LISTENS not in self._said(self._console)[self._restarted_at :]:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise TransientDeviceError(f"The emulated board did not boot: {self._last_words()}")
             time.sleep(_POLL_S)
@@ -80,6 +85,7 @@ class Board:
     def reset(self) -> None:
         """Restart the board as its reset button would: all that was on it is gone. ``wait_ready`` comes next."""
         monitor = self._running_monitor()
+        self._restarted_at = len(self._said(self._console))
         monitor.ask("set-action", reboot="reset")  # what the guest asks for is otherwise taken as its end
         monitor.ask("system_reset")
 
@@ -111,13 +117,19 @@ class Board:
         return path
 
     def _last_words(self) -> str:
-        """The end of what QEMU and the board's console said, as one line."""
-        said = b""
-        for path in (self._console.with_name("qemu.log"), self._console):
-            with contextlib.suppress(FileNotFoundError):
-                said = path.read_bytes()[-_LOG_BYTES:] or said
-        lines = re.sub(r"[^\x20-\x7e\n]", "", said.decode(errors="replace")).split("\n")
+        """The end of what QEMU, or else the board's console, said, as one line."""
+        said = self._said(self._console.with_name("qemu.log")) or self._said(self._console)
+        lines = re.sub(r"[^\x20-\x7e\n]", "", said[-_LOG_BYTES:].decode(errors="replace")).split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+
+    @staticmethod
+    def _said(log: Path) -> bytes:
+        """What a log holds; a board that would fill it with more is not read on."""
+        try:
+            with log.open("rb") as stream:
+                return stream.read(_MAX_LOG_BYTES)
+        except FileNotFoundError:
+            return b""
 
 
 def _qemu_command(image: BoardImage, section: EmulatorSection, folder: Path) -> list[str]:
@@ -138,15 +150,6 @@ def _forwarded_port(usernet: str) -> int:
     if found is None:
         raise DeviceError(f"QEMU did not say which port it forwards: {usernet.strip()[:200]!r}")
     return int(found[1])
-
-
-def _greets(port: int) -> bool:
-    """Whether an SSH server greets; while the board boots, QEMU accepts and then drops or keeps silent."""
-    try:
-        with socket.create_connection((HOST, port), timeout=1) as connection:
-            return connection.recv(4) == b"SSH-"
-    except OSError:
-        return False
 
 
 class _Monitor:

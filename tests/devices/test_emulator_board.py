@@ -189,6 +189,7 @@ def test_a_restarted_board_is_reached_again(board: EmulatorTransport) -> None:
     """What was on it is gone, and the working folder is made anew."""
     board.put({"before": b"x"})
     board.board.reset()
+    board.board.wait_ready()
     deadline, ended = time.monotonic() + 60, None
     while ended is None and time.monotonic() < deadline:
         try:
