@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import zipfile
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
-from edgewidth.devices import runner
+from edgewidth.devices import runner, vitals
 from edgewidth.errors import DeviceError
 from edgewidth.records.base import Record, first_problem
 from edgewidth.records.measurement import DeviceFacts, DeviceState
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.devices.transport import Transport
 
@@ -23,9 +27,24 @@ _MAX_REPLY_BYTES = 100_000
 
 
 @cache
-def runner_source() -> bytes:
-    """The runner as it is copied to devices."""
-    return Path(runner.__file__).read_bytes()
+def runner_archive() -> bytes:
+    """The runner as it is copied to devices: one file that Python runs (see ``zipapp``), the same bytes every time."""
+    sources = {
+        "__main__.py": b"import sys\nfrom edgewidth.devices.runner import main\nsys.exit(main(sys.argv[1:]))\n",
+        "edgewidth/__init__.py": b"",
+        "edgewidth/devices/__init__.py": b"",
+        "edgewidth/devices/runner.py": _source(runner),
+        "edgewidth/devices/vitals.py": _source(vitals),
+    }
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as opened:
+        for name, content in sources.items():
+            opened.writestr(zipfile.ZipInfo(name), content)
+    return archive.getvalue()
+
+
+def _source(module: ModuleType) -> bytes:
+    return Path(module.__file__ or "").read_bytes()
 
 
 def device_python(profile: DeviceProfile) -> str:
@@ -51,7 +70,7 @@ def read_state(transport: Transport, python: str) -> DeviceState:
 
 def _ask(transport: Transport, python: str, words: list[str], record: type[_R]) -> _R:
     # The source goes through standard input, so nothing has to be copied or cleaned up.
-    done = transport.run([python, "-", *words], stdin=runner_source(), timeout_s=60)
+    done = transport.run([python, "-", *words], stdin=_source(vitals), timeout_s=60)
     if done.returncode != 0:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         raise DeviceError(

@@ -7,6 +7,7 @@ output shape, as on a device whose kernels work on groups of eight channels.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import tempfile
 import threading
@@ -128,10 +129,12 @@ class FakeTransport(LocalTransport):
         """Serve a session in a thread instead of a process; nothing else can be started here."""
         if len(argv) != 5 or argv[2] != "serve":
             raise DeviceError(f"The fake device only runs the runner, not {argv[0]}.")
-        session = runner.Session(
-            Path(argv[3]), float(argv[4]), lambda _: self._board.measure, lambda: self._board.now_s
-        )
-        threading.Thread(target=session.serve, name=log, daemon=True).start()
+        threading.Thread(target=self._serve, args=(Path(argv[3]), float(argv[4])), name=log, daemon=True).start()
+
+    def _serve(self, folder: Path, started_s: float) -> None:
+        # As on a real device, a session whose folder is gone dies at once, and who asks for it finds nothing.
+        with contextlib.suppress(FileNotFoundError):
+            runner.Session(folder, started_s, lambda _: self._board.measure, lambda: self._board.now_s).serve()
 
     def close(self) -> None:
         """Let go of it, and of its folder if that was its own."""

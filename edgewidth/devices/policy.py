@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from edgewidth.devices.runner import THROTTLE_FLAGS, is_steady, middle, window_runs
+from edgewidth.devices.runner import is_steady, middle, window_runs
+from edgewidth.devices.vitals import THROTTLE_FLAGS
 from edgewidth.records.base import Record
 from edgewidth.records.measurement import Block, Clock, DeviceState, MeasurementWarning, Setting
 

@@ -1,6 +1,7 @@
 """The one file that runs on the device: it measures what it is ordered to and writes down every nanosecond.
 
-It needs Python 3.9, numpy and one runtime, and is copied to the device as it is. A session is a folder:
+It needs Python 3.9, numpy and one runtime, and is copied to the device with ``vitals`` as one archive that Python
+runs (see ``facts.runner_archive``). A session is a folder:
 
 - ``job.json``: runtime, threads, affinity and limits, the same for every visit of the session;
 - ``orders-0001.jsonl`` …: visits to make, put there while the runner works; the last line counts the others,
@@ -11,8 +12,6 @@ It needs Python 3.9, numpy and one runtime, and is copied to the device as it is
 The runner imports the runtime once and forks one process per visit, so that no visit inherits another one's
 memory, and a model that crashes takes nothing with it. Started twice it works once (a lock); started again it
 skips what ``out.jsonl`` holds. It deletes models and orders when it ends; the output stays for the host to read.
-
-``python3 - facts FOLDER`` and ``python3 - state`` print what the device is and how it is doing.
 """
 
 from __future__ import annotations
@@ -24,14 +23,13 @@ import gc
 import hashlib
 import json
 import os
-import platform
 import select
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
+
+from edgewidth.devices.vitals import read_facts, read_state, temperature_c
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,162 +43,6 @@ RESERVE_BYTES = 16_384
 """Kept on the disk to be given back when it is full, so that the end can still be written down."""
 MAX_DEATHS = 2
 """A visit in which the runner died as often is not tried again."""
-THROTTLE_FLAGS = ("under-voltage", "frequency capped", "throttled", "soft temperature limit")
-"""Bits 0 to 3 of the Raspberry Pi's ``get_throttled``; bits 16 to 19 say that it has occurred since boot."""
-ARM_PARTS = {
-    "0xd03": "Cortex-A53",
-    "0xd04": "Cortex-A35",
-    "0xd05": "Cortex-A55",
-    "0xd07": "Cortex-A57",
-    "0xd08": "Cortex-A72",
-    "0xd09": "Cortex-A73",
-    "0xd0a": "Cortex-A75",
-    "0xd0b": "Cortex-A76",
-    "0xd0d": "Cortex-A77",
-    "0xd41": "Cortex-A78",
-    "0xd42": "Cortex-A78AE",
-    "0xd44": "Cortex-X1",
-}
-"""What ``CPU part`` in ``/proc/cpuinfo`` means for implementer 0x41 (Arm)."""
-
-
-# What the device says of itself.
-
-
-def _text(path: str) -> str | None:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace").strip("\0\n ") or None
-    except OSError:
-        return None
-
-
-def _number(path: str, scale: float) -> float | None:
-    text = _text(path)
-    try:
-        return None if text is None else float(text) * scale
-    except ValueError:
-        return None
-
-
-def _counters(path: str) -> dict[str, str]:
-    """The ``name value`` or ``name: value`` lines of a file of ``/proc``."""
-    pairs = (line.replace(":", " ", 1).split(None, 1) for line in (_text(path) or "").splitlines())
-    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
-
-
-def _temperature_c() -> float | None:
-    zones = sorted(Path("/sys/class/thermal").glob("thermal_zone*"))
-    named = [zone for zone in zones if any(word in (_text(f"{zone}/type") or "") for word in ("cpu", "soc", "pkg"))]
-    values = [_number(f"{zone}/temp", 1e-3) for zone in named or zones[:1]]
-    return max((value for value in values if value is not None), default=None)
-
-
-def _frequency_mhz(processors: Sequence[int]) -> float | None:
-    folder = "/sys/devices/system/cpu/cpu{}/cpufreq/scaling_cur_freq"
-    values = [_number(folder.format(processor), 1e-3) for processor in processors]
-    return max((value for value in values if value is not None), default=None)
-
-
-def _throttle_bits() -> int:
-    text = _text("/sys/devices/platform/soc/soc:firmware/get_throttled")
-    if text is None and shutil.which("vcgencmd"):
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
-            command = [shutil.which("vcgencmd") or "", "get_throttled"]
-            text = subprocess.run(command, capture_output=True, timeout=5, check=True, text=True).stdout
-    try:
-        return int((text or "0").strip().split("=")[-1], 16)
-    except ValueError:
-        return 0
-
-
-def _throttled() -> list[str]:
-    bits = _throttle_bits()
-    now = [name for bit, name in enumerate(THROTTLE_FLAGS) if bits >> bit & 1]
-    return now + [f"{name} since boot" for bit, name in enumerate(THROTTLE_FLAGS) if bits >> bit + 16 & 1]
-
-
-def _busy_s() -> float | None:
-    fields = _counters("/proc/stat").get("cpu", "").split()
-    if len(fields) < 8:
-        return None
-    # user nice system idle iowait irq softirq steal: all but idle and iowait is somebody working.
-    return sum(int(fields[i]) for i in (0, 1, 2, 5, 6, 7)) / os.sysconf("SC_CLK_TCK")
-
-
-def read_state(affinity: Sequence[int] = ()) -> Json:
-    """How the device is doing right now: the fields of ``DeviceState``."""
-    memory, swap = _counters("/proc/meminfo"), _counters("/proc/vmstat")
-    processors = affinity or range(os.cpu_count() or 1)
-    available = memory.get("MemAvailable", "").split()
-    return {
-        "temperature_c": _temperature_c(),
-        "frequency_mhz": _frequency_mhz(processors),
-        "governor": _text(f"/sys/devices/system/cpu/cpu{processors[0]}/cpufreq/scaling_governor"),
-        "throttled": _throttled(),
-        "load_1m": os.getloadavg()[0],
-        "available_bytes": int(available[0]) * 1024 if available else None,
-        "swapped_pages": int(swap["pswpin"]) + int(swap["pswpout"]) if {"pswpin", "pswpout"} <= set(swap) else None,
-        "busy_s": _busy_s(),
-    }
-
-
-def _processor() -> str | None:
-    fields: dict[str, str] = {}
-    for line in (_text("/proc/cpuinfo") or "").splitlines():
-        name, _, value = line.partition(":")
-        fields.setdefault(name.strip(), value.strip())
-    return fields.get("model name") or ARM_PARTS.get(fields.get("CPU part", "")) or fields.get("Hardware")
-
-
-def _model() -> str | None:
-    board = _text("/proc/device-tree/model")
-    if board is not None:
-        return board
-    names = (_text(f"/sys/devices/virtual/dmi/id/{name}") for name in ("sys_vendor", "product_name"))
-    return " ".join(name for name in names if name) or None
-
-
-def _system() -> str:
-    for line in (_text("/etc/os-release") or "").splitlines():
-        if line.startswith("PRETTY_NAME="):
-            return line.split("=", 1)[1].strip('"') + ", Linux " + platform.release()
-    return f"{platform.system()} {platform.release()}"
-
-
-def find_runtimes() -> dict[str, str]:
-    """The versions of the runtimes that this Python can import, by their names in edgewidth."""
-    from importlib import metadata  # noqa: PLC0415 - costs 30 ms that a visit need not pay
-
-    found = {}
-    for runtime, package in (
-        ("litert", "ai-edge-litert"),
-        ("tflite-runtime", "tflite-runtime"),
-        ("onnxruntime", "onnxruntime"),
-        ("tensorflow", "tensorflow"),
-    ):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[runtime] = metadata.version(package)
-    tensorflow = found.pop("tensorflow", None)
-    if tensorflow is not None:  # it brings the same interpreter, of its own version
-        found.setdefault("litert", f"tensorflow-{tensorflow}")
-    return found
-
-
-def read_facts(folder: str) -> Json:
-    """What the device is: the fields of ``DeviceFacts``; ``folder`` is where models will be put."""
-    memory = _counters("/proc/meminfo").get("MemTotal", "").split()
-    space = os.statvfs(folder)
-    return {
-        "model": _model(),
-        "processor": _processor(),
-        "architecture": platform.machine(),
-        "cores": os.cpu_count(),
-        "memory_bytes": int(memory[0]) * 1024 if memory else None,
-        "system": _system(),
-        "python": platform.python_version(),
-        "runtimes": find_runtimes(),
-        "free_bytes": space.f_bavail * space.f_frsize,
-    }
 
 
 # One visit: load, warm up until steady, run back to back.
@@ -569,7 +411,7 @@ class Session:
         """Wait until the device is as cool as the job asks, within its limit; the seconds that took."""
         target, begin = self.job["cool_down_c"], time.monotonic()
         while target is not None and time.monotonic() - begin < self.job["cool_limit_s"]:
-            if (_temperature_c() or 0.0) <= target:
+            if (temperature_c() or 0.0) <= target:
                 break
             self._beat()
             time.sleep(0.5)
@@ -582,15 +424,5 @@ class Session:
 
 
 def main(words: Sequence[str]) -> int:
-    """``facts FOLDER``, ``state``, or ``serve FOLDER HOST_TIME``."""
-    if words[0] == "facts":
-        sys.stdout.write(json.dumps(read_facts(words[1])) + "\n")
-        return 0
-    if words[0] == "state":
-        sys.stdout.write(json.dumps(read_state()) + "\n")
-        return 0
+    """``serve FOLDER HOST_TIME``."""
     return Session(Path(words[1]), float(words[2])).serve()
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from edgewidth.devices import wire
-from edgewidth.devices.facts import runner_source
+from edgewidth.devices.facts import runner_archive
 from edgewidth.errors import SurroundingsError, TransientDeviceError
 
 if TYPE_CHECKING:
@@ -99,12 +99,12 @@ class RemoteSession:
             "beat_s": policy.beat_s,
             "nap_s": _NAP_S,
         }
-        self._put({"runner.py": runner_source(), "job.json": json.dumps(job).encode()})
+        self._put({"runner.pyz": runner_archive(), "job.json": json.dumps(job).encode()})
         self._start()
 
     def _start(self) -> None:
         # If it runs already this does nothing: it holds a lock. What it has done it does not do again.
-        words = [self._device.python, f"{self.folder}/runner.py", "serve", self.folder, f"{time.time():.6f}"]
+        words = [self._device.python, f"{self.folder}/runner.pyz", "serve", self.folder, f"{time.time():.6f}"]
         self._patience(lambda: self._link.start(words, log=f"{self.folder}/log"))
 
     def order(self, orders: Sequence[Order], plan: dict[str, Any], *, max_held_bytes: int) -> None:
@@ -148,7 +148,7 @@ class RemoteSession:
 
     def stop(self) -> None:
         """Ask for an end after the visit in progress; a runner that died is started to write its end."""
-        self._put({"runner.py": runner_source(), "stop": b""})
+        self._put({"runner.pyz": runner_archive(), "stop": b""})
         self._start()
 
     def leave(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from edgewidth.devices.runner import ARM_PARTS
+from edgewidth.devices.vitals import ARM_PARTS
 from edgewidth.records.measurement import DeviceFacts, DeviceState
 
 if TYPE_CHECKING:

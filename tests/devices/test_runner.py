@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from small_onnx import small_onnx
 
-from edgewidth.devices import runner
+from edgewidth.devices import runner, vitals
+from edgewidth.devices.facts import runner_archive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
 JOB = {
     "runtime": "onnxruntime",
@@ -57,13 +59,14 @@ def clocked(durations_ns: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[], 
     return run
 
 
-def test_the_source_is_fit_for_python_3_9() -> None:
-    """Old boards have Python 3.9: the file must parse there and import nothing beside the standard library."""
-    tree = ast.parse(Path(runner.__file__).read_text(encoding="utf-8"), feature_version=(3, 9))
+@pytest.mark.parametrize("module", [runner, vitals])
+def test_the_source_is_fit_for_python_3_9(module: ModuleType) -> None:
+    """Old boards have Python 3.9: the files must parse there and need nothing beside the standard library."""
+    tree = ast.parse(Path(module.__file__ or "").read_text(encoding="utf-8"), feature_version=(3, 9))
     top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {alias.name for node in top if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module or "" for node in top if isinstance(node, ast.ImportFrom)}
-    assert names <= sys.stdlib_module_names
+    assert names <= sys.stdlib_module_names | {"edgewidth.devices.vitals"}
 
 
 def test_warm_up_ends_when_steady(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,8 +101,8 @@ def test_block_length(run_ns: int, count: int, monkeypatch: pytest.MonkeyPatch) 
 def test_throttle_flags(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bits 0 and 2 now, bit 16 since boot."""
     texts = {"/sys/devices/platform/soc/soc:firmware/get_throttled": "10005"}
-    monkeypatch.setattr(runner, "_text", texts.get)
-    assert runner.read_state()["throttled"] == ["under-voltage", "throttled", "under-voltage since boot"]
+    monkeypatch.setattr(vitals, "_text", texts.get)
+    assert vitals.read_state()["throttled"] == ["under-voltage", "throttled", "under-voltage since boot"]
 
 
 def test_state_of_a_board(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,8 +114,8 @@ def test_state_of_a_board(monkeypatch: pytest.MonkeyPatch) -> None:
         "/proc/vmstat": "pswpin 7\npswpout 5",
         "/proc/stat": "cpu  100 20 30 4000 50 1 2 3 0 0\ncpu0 1 2 3 4 5 6 7 8 0 0",
     }
-    monkeypatch.setattr(runner, "_text", texts.get)
-    state = runner.read_state([0])
+    monkeypatch.setattr(vitals, "_text", texts.get)
+    state = vitals.read_state([0])
     assert (state["frequency_mhz"], state["governor"]) == (1800, "ondemand")
     assert (state["available_bytes"], state["swapped_pages"]) == (3_072_000_000, 12)
     assert state["busy_s"] == pytest.approx(1.56)
@@ -269,7 +272,7 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_as_a_program(tmp_path: Path) -> None:
     """The file itself, as it is copied: facts, and a real model measured in a forked process."""
-    source = Path(runner.__file__).read_bytes()
+    source = Path(vitals.__file__).read_bytes()
     done = subprocess.run(  # the program under test
         [sys.executable, "-", "facts", str(tmp_path)], input=source, capture_output=True, check=True, timeout=60
     )
@@ -284,9 +287,10 @@ def test_as_a_program(tmp_path: Path) -> None:
     order = {"id": "m", "file": "models/m.onnx", "sha256": digest, "keep": False, **PLAN}
     (folder.path / "orders-0001.jsonl").write_text(json.dumps(order) + "\n" + json.dumps({"count": 1}) + "\n")
     (folder.path / "job.json").write_text(json.dumps(JOB | {"idle_limit_s": 0.3}))
-    copied = folder.path / "runner.py"
-    copied.write_bytes(source)
-    subprocess.run([sys.executable, str(copied), "serve", str(folder.path), "5000"], check=True, timeout=60)
+    copied = folder.path / "runner.pyz"
+    copied.write_bytes(runner_archive())
+    # -I: nothing but the archive and the installed runtime; edgewidth itself is not on a device.
+    subprocess.run([sys.executable, "-I", str(copied), "serve", str(folder.path), "5000"], check=True, timeout=60)
     visit = next(record for record in folder.records() if record["t"] == "visit")
     assert len(visit["runs_ns"]) >= 3
     assert min(visit["runs_ns"]) > 0
