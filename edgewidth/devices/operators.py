@@ -39,9 +39,12 @@ def read_operators(content: bytes, suffix: str) -> list[Operator]:
     """
     read = _tflite if suffix == ".tflite" else _onnx
     try:
-        return list(read(content))
+        operators = list(read(content))
     except (struct.error, IndexError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"This is no {suffix} model: {error}.") from error
+    if not operators:
+        raise InputError(f"This is no {suffix} model: it has no operators.")
+    return operators
 
 
 def _tflite(content: bytes) -> Iterator[Operator]:
