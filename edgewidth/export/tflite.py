@@ -88,7 +88,9 @@ def tflite_files(
 def _run_worker(folder: Path) -> None:
     # No GPU: conversion gains nothing from one, and TensorFlow would take all of its memory.
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", "edgewidth.export.tflite_worker", str(folder)]
+    environment.pop("TF_USE_LEGACY_KERAS", None)
+    # -P: nothing in the user's folder may stand in for a package.
+    command = [sys.executable, "-P", "-m", "edgewidth.export.tflite_worker", str(folder)]
     try:
         result = subprocess.run(
             command,

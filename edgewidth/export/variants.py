@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from typing import TYPE_CHECKING, Literal, Protocol
+import struct
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from edgewidth import __version__
-from edgewidth.errors import FileError, MismatchError
+from edgewidth.errors import InputError, StorageError
 from edgewidth.export.folded import random_weights
 from edgewidth.export.tflite import tflite_files
 from edgewidth.progress import SILENT
@@ -20,12 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgewidth.progress import Progress
-    from edgewidth.records.measurement import Precision
+    from edgewidth.records.measurement import Precision, Suffix
     from edgewidth.records.network import ChannelConfig, SearchSpace
     from edgewidth.records.weights import FoldedWeights
-
-Suffix = Literal[".tflite", ".onnx"]
-
 
 SEED = 0
 """Of the random weights and the calibration images."""
@@ -56,7 +54,7 @@ class VariantFactory:
 
     Raises:
         MissingPackageError: Something must be converted and the converter is not installed.
-        SurroundingsError: The conversion failed, or the cache cannot be written.
+        SurroundingsError: The conversion failed.
     """
 
     def __init__(
@@ -68,12 +66,15 @@ class VariantFactory:
         self.cache = cache
         widths = space.widths(space.largest)
         weights = random_weights(space.network, widths, seed=SEED)
-        path = self.cache / f"{_cache_key(space, precision, suffix)}"
+        path = cache / _cache_name(space, precision, suffix)
         layout = self._cached_layout(path, widths, weights)
         if layout is None:
             content = self._convert(widths, weights, progress)
-            write_atomic(path, content)
             layout = self._layout_of(content, widths, weights)
+            try:
+                write_atomic(path, content)
+            except StorageError as error:
+                progress.say(f"{error.message} The conversion is not kept, and costs its time again in the next run.")
         self._layout = layout
 
     def variant(self, config: ChannelConfig) -> bytes:
@@ -85,12 +86,10 @@ class VariantFactory:
         return self._layout.write(self.space.widths(config))
 
     def _cached_layout(self, path: Path, widths: Mapping[str, int], weights: FoldedWeights) -> _Layout | None:
-        if not path.exists():
-            return None
         try:
             return self._layout_of(path.read_bytes(), widths, weights)
-        except (FileError, MismatchError):
-            return None  # a damaged file in a cache is made again
+        except (OSError, InputError, LookupError, ValueError, TypeError, struct.error):
+            return None  # what is missing or damaged in a cache is made again
 
     def _layout_of(self, content: bytes, widths: Mapping[str, int], weights: FoldedWeights) -> _Layout:
         if self.suffix == ".onnx":
@@ -114,7 +113,7 @@ class VariantFactory:
         return files[self.precision]
 
 
-def _cache_key(space: SearchSpace, precision: Precision, suffix: Suffix) -> str:
+def _cache_name(space: SearchSpace, precision: Precision, suffix: Suffix) -> str:
     """A file name that differs when another file would come out: another space, precision, converter or edgewidth."""
     try:
         converter = importlib.metadata.version(_CONVERTERS[suffix])

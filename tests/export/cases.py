@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from edgewidth.export.folded import random_weights
-from edgewidth.export.variants import SEED, Suffix, VariantFactory
-from edgewidth.records.measurement import Precision
+import numpy as np
+
+from edgewidth.export.artifacts import export_artifacts
+from edgewidth.export.folded import random_weights, slice_weights
+from edgewidth.export.variants import SEED, VariantFactory
+from edgewidth.records.folder import RunFolder
+from edgewidth.records.measurement import Precision, Suffix
 from edgewidth.records.network import INPUT, ChannelConfig, LayerSpec, NetworkSpec, SearchSpace, WidthVariable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from edgewidth.records.artifact import Artifacts
     from edgewidth.records.weights import FoldedWeights
+
+CLASS_NAMES = ("T-shirt", "größer", "日本", "d", "e")
 
 MakeFactory = Callable[[SearchSpace, Precision, Suffix], VariantFactory]
 
@@ -48,3 +59,53 @@ class Case(NamedTuple):
 def make_case(space: SearchSpace, config: ChannelConfig) -> Case:
     weights = random_weights(space.network, space.widths(space.largest), seed=SEED)
     return Case(space, weights, config)
+
+
+class Exported(NamedTuple):
+    """Artifacts of a case's configuration, and what they were made of."""
+
+    folder: RunFolder
+    artifacts: Artifacts
+    arguments: dict[str, Any]
+
+
+def export_case(case: Case, folder: Path, **changes: Any) -> Exported:
+    """The residual network's configuration exported with the leading part of the case's weights.
+
+    The images have one colour and noise, so that the network answers with different classes.
+    """
+    rng = np.random.default_rng(3)
+    colours = rng.integers(0, 256, (150, 1, 1, 3)) + rng.integers(-60, 60, (150, 32, 32, 3))
+    images = colours.clip(0, 255).astype(np.uint8)
+    weights = slice_weights(case.space.network, case.space.widths(case.config), case.weights)
+    reference = torch_logits(weights, images)
+    arguments: dict[str, Any] = {
+        "space": case.space,
+        "config": case.config,
+        "weights": weights,
+        "calibration": images[:50],
+        "images": images,
+        "labels": reference.argmax(1),
+        "reference": reference,
+        "class_names": CLASS_NAMES,
+        "folder": RunFolder(folder),
+    }
+    arguments |= changes
+    return Exported(RunFolder(folder), export_artifacts(**arguments), arguments)
+
+
+def torch_logits(weights: FoldedWeights, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The residual network above in plain torch, written out by hand with its paddings."""
+    import torch
+    from torch.nn import functional
+
+    w = {name: (torch.from_numpy(layer.kernel), torch.from_numpy(layer.bias)) for name, layer in weights.items()}
+    x = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    stem = functional.relu6(functional.conv2d(functional.pad(x, (0, 1, 0, 1)), *w["stem"], stride=2))
+    first = functional.relu6(functional.conv2d(stem, *w["first"], padding=1))
+    total = functional.relu6(functional.conv2d(first, *w["second"], padding=1) + stem)
+    padded = functional.pad(total, (0, 1, 0, 1))
+    spread = functional.relu6(functional.conv2d(padded, *w["spread"], stride=2, groups=total.shape[1]))
+    mix = functional.relu6(functional.conv2d(spread, *w["mix"]))
+    logits: NDArray[np.float32] = functional.linear(mix.mean((2, 3)), *w["logits"]).numpy()
+    return logits

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from export.cases import Case, MakeFactory, make_case, residual_space
+from export.cases import Case, Exported, MakeFactory, export_case, make_case, residual_space
 
 from edgewidth.export.variants import VariantFactory
 from edgewidth.network.families import search_space
@@ -29,3 +29,8 @@ def factory(tmp_path_factory: pytest.TempPathFactory) -> MakeFactory:
     """Factories that share one cache, so that every conversion happens once."""
     cache: Path = tmp_path_factory.mktemp("variants")
     return lambda space, precision, suffix: VariantFactory(space, precision, suffix, cache)
+
+
+@pytest.fixture(scope="session")
+def exported(residual_case: Case, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    return export_case(residual_case, tmp_path_factory.mktemp("run"))

@@ -8,84 +8,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 import pytest
-from export.cases import residual_space
+from export.cases import CLASS_NAMES, export_case
 
 from edgewidth.errors import DataError, FileError, MismatchError, ParityError
-from edgewidth.export.artifacts import export_artifacts
-from edgewidth.export.folded import random_weights
 from edgewidth.export.inspect import inspect_model, run_logits
 from edgewidth.records.artifact import Artifacts
-from edgewidth.records.folder import RunFolder
 from edgewidth.records.measurement import Precision
-from edgewidth.records.network import ChannelConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
-    from edgewidth.records.weights import FoldedWeights
-
-CONFIG = ChannelConfig((12, 8))
-CLASS_NAMES = ("T-shirt", "größer", "日本", "d", "e")
-IMAGES = np.random.default_rng(3).integers(0, 256, (150, 32, 32, 3), np.uint8)
+    from export.cases import Case, Exported
 
 
-def torch_logits(weights: FoldedWeights, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The residual network of ``cases`` in plain torch, written out by hand with its paddings."""
-    import torch
-    from torch.nn import functional
-
-    w = {name: (torch.from_numpy(layer.kernel), torch.from_numpy(layer.bias)) for name, layer in weights.items()}
-    x = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
-    stem = functional.relu6(functional.conv2d(functional.pad(x, (0, 1, 0, 1)), *w["stem"], stride=2))
-    first = functional.relu6(functional.conv2d(stem, *w["first"], padding=1))
-    total = functional.relu6(functional.conv2d(first, *w["second"], padding=1) + stem)
-    padded = functional.pad(total, (0, 1, 0, 1))
-    spread = functional.relu6(functional.conv2d(padded, *w["spread"], stride=2, groups=total.shape[1]))
-    mix = functional.relu6(functional.conv2d(spread, *w["mix"]))
-    logits: NDArray[np.float32] = functional.linear(mix.mean((2, 3)), *w["logits"]).numpy()
-    return logits
-
-
-@pytest.fixture(scope="module")
-def weights() -> FoldedWeights:
-    space = residual_space()
-    return random_weights(space.network, space.widths(CONFIG), seed=5)
-
-
-@pytest.fixture(scope="module")
-def reference(weights: FoldedWeights) -> NDArray[np.float32]:
-    return torch_logits(weights, IMAGES)
-
-
-def export(folder: Path, weights: FoldedWeights, reference: NDArray[np.float32], **changes: Any) -> Artifacts:
-    arguments: dict[str, Any] = {
-        "calibration": IMAGES[:50],
-        "images": IMAGES,
-        "labels": reference.argmax(1),
-        "reference": reference,
-        "class_names": CLASS_NAMES,
-        "folder": RunFolder(folder),
-    }
-    return export_artifacts(residual_space(), CONFIG, weights, **arguments | changes)
-
-
-@pytest.fixture(scope="module")
-def exported(
-    tmp_path_factory: pytest.TempPathFactory, weights: FoldedWeights, reference: NDArray[np.float32]
-) -> tuple[RunFolder, Artifacts]:
-    folder = tmp_path_factory.mktemp("run")
-    return RunFolder(folder), export(folder, weights, reference)
-
-
-def test_every_artifact_computes_what_torch_computes(exported: tuple[RunFolder, Artifacts]) -> None:
+def test_every_artifact_computes_what_torch_computes(exported: Exported) -> None:
     """float32 to rounding; int8 nearly, as cosine and agreement say."""
-    artifacts = exported[1].artifacts
+    artifacts = exported.artifacts.artifacts
     assert {(a.format, a.precision) for a in artifacts} == {
         (f, p) for f in ("tflite", "onnx") for p in (Precision.INT8, Precision.FLOAT32)
     }
-    assert exported[1].reference_top1_percent == 100
+    assert exported.artifacts.reference_top1_percent == 100
     for artifact in artifacts:
         if artifact.precision is Precision.FLOAT32:
             assert artifact.max_difference < 1e-4
@@ -96,25 +38,25 @@ def test_every_artifact_computes_what_torch_computes(exported: tuple[RunFolder, 
             assert artifact.agreement_percent >= 90
 
 
-def test_what_is_recorded_is_what_is_in_the_files(
-    exported: tuple[RunFolder, Artifacts], reference: NDArray[np.float32]
-) -> None:
+def test_what_is_recorded_is_what_is_in_the_files(exported: Exported) -> None:
     """Size, hash and accuracy, from the file on the disk."""
-    folder, artifacts = exported
+    folder, artifacts, arguments = exported
+    reference = arguments["reference"]
+    assert len(np.unique(reference.argmax(1))) > 2
     for artifact in artifacts.artifacts:
         content = (folder.path / artifact.file).read_bytes()
         assert len(content) == artifact.size_bytes
         assert hashlib.sha256(content).hexdigest() == artifact.sha256
-        logits = run_logits(content, IMAGES)
+        logits = run_logits(content, arguments["images"])
         assert np.mean(logits.argmax(1) == reference.argmax(1)) * 100 == pytest.approx(artifact.top1_percent)
         assert np.abs(logits - reference).max() == pytest.approx(artifact.max_difference)
     artifacts.write(folder.artifacts)
     assert Artifacts.read(folder.artifacts) == artifacts
 
 
-def test_the_files_say_how_to_run_them(exported: tuple[RunFolder, Artifacts]) -> None:
+def test_the_files_say_how_to_run_them(exported: Exported) -> None:
     """Normalisation, layout, scales, class names and configuration are read back from each file alone."""
-    folder, artifacts = exported
+    folder, artifacts = exported.folder, exported.artifacts
     assert folder.labels.read_text(encoding="utf-8").splitlines() == list(CLASS_NAMES)
     for artifact in artifacts.artifacts:
         facts = inspect_model(folder.path / artifact.file)
@@ -122,7 +64,7 @@ def test_the_files_say_how_to_run_them(exported: tuple[RunFolder, Artifacts]) ->
         assert facts.precision is artifact.precision
         found = facts.metadata
         assert found is not None
-        assert (found.config, found.class_names) == (CONFIG, CLASS_NAMES)
+        assert (found.config, found.class_names) == (artifacts.config, CLASS_NAMES)
         assert (found.pixel_mean, found.pixel_std, found.resolution, found.channels) == (127.5, 127.5, 32, 3)
         shape = {"NHWC": (1, 32, 32, 3), "NCHW": (1, 3, 32, 32)}[found.layout]
         assert facts.inputs[0].shape == shape
@@ -133,9 +75,9 @@ def test_the_files_say_how_to_run_them(exported: tuple[RunFolder, Artifacts]) ->
         assert facts.inputs[0].dtype == ("int8" if quantised else "float32")
 
 
-def test_standard_tools_find_the_labels(exported: tuple[RunFolder, Artifacts]) -> None:
+def test_standard_tools_find_the_labels(exported: Exported) -> None:
     """A .tflite is also a zip archive with the label file; an .onnx has the standard image properties."""
-    folder, _ = exported
+    folder = exported.folder
     content = folder.model(Precision.INT8, ".tflite").read_bytes()
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert archive.testzip() is None
@@ -145,7 +87,7 @@ def test_standard_tools_find_the_labels(exported: tuple[RunFolder, Artifacts]) -
     assert properties["Image.BitmapPixelFormat"] == "Rgb8"
 
 
-def test_the_standard_tflite_metadata_is_a_valid_flatbuffer(exported: tuple[RunFolder, Artifacts]) -> None:
+def test_the_standard_tflite_metadata_is_a_valid_flatbuffer(exported: Exported) -> None:
     """Walked by the offsets that the schema gives, down to the normalisation and the name of the label file."""
     from ai_edge_litert import schema_py_generated as schema
     from flatbuffers.table import Table
@@ -156,7 +98,7 @@ def test_the_standard_tflite_metadata_is_a_valid_flatbuffer(exported: tuple[RunF
     def first(table: Table, slot: int) -> Table:
         return Table(table.Bytes, table.Indirect(table.Vector(table.Offset(slot))))
 
-    model = schema.Model.GetRootAs(exported[0].model(Precision.INT8, ".tflite").read_bytes(), 0)
+    model = schema.Model.GetRootAs(exported.folder.model(Precision.INT8, ".tflite").read_bytes(), 0)
     entries = {model.Metadata(i).Name(): model.Metadata(i).Buffer() for i in range(model.MetadataLength())}
     content = bytes(model.Buffers(entries[b"TFLITE_METADATA"]).DataAsNumpy())
     assert content[4:8] == b"M001"
@@ -173,44 +115,36 @@ def test_the_standard_tflite_metadata_is_a_valid_flatbuffer(exported: tuple[RunF
 
 
 def test_a_file_that_computes_something_else_is_not_written(
-    tmp_path: Path,
-    weights: FoldedWeights,
-    reference: NDArray[np.float32],
-    exported: tuple[RunFolder, Artifacts],
-    monkeypatch: pytest.MonkeyPatch,
+    residual_case: Case, exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Parity is a gate, and one wrong logit of one image closes it."""
-    converted = {p: exported[0].model(p, ".tflite").read_bytes() for p in Precision}
+    converted = {precision: exported.folder.model(precision, ".tflite").read_bytes() for precision in Precision}
     monkeypatch.setattr("edgewidth.export.artifacts.tflite_files", lambda *_, **__: converted)
-    wrong = reference.copy()
+    wrong = exported.arguments["reference"].copy()
     wrong[7, 3] += 0.1
     with pytest.raises(ParityError, match=r"model_float32\.tflite does not compute"):
-        export(tmp_path, weights, wrong)
+        export_case(residual_case, tmp_path, reference=wrong)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_weights_of_another_configuration_are_refused(tmp_path: Path, reference: NDArray[np.float32]) -> None:
+def test_weights_of_another_configuration_are_refused(residual_case: Case, tmp_path: Path) -> None:
     """Before anything is converted."""
-    space = residual_space()
-    other = random_weights(space.network, space.widths(space.largest), seed=5)
     with pytest.raises(MismatchError, match="this configuration needs"):
-        export(tmp_path, other, reference)
+        export_case(residual_case, tmp_path, weights=residual_case.weights)
 
 
-def test_data_that_do_not_fit_are_refused(
-    tmp_path: Path, weights: FoldedWeights, reference: NDArray[np.float32]
-) -> None:
+def test_data_that_do_not_fit_are_refused(residual_case: Case, tmp_path: Path) -> None:
     """As many labels as images, as many names as classes."""
     with pytest.raises(DataError, match="150 validation images, 149 labels"):
-        export(tmp_path, weights, reference, labels=np.zeros(149, np.int64))
+        export_case(residual_case, tmp_path, labels=np.zeros(149, np.int64))
     with pytest.raises(DataError, match="4 class names"):
-        export(tmp_path, weights, reference, class_names=CLASS_NAMES[:4])
+        export_case(residual_case, tmp_path, class_names=CLASS_NAMES[:4])
 
 
-def test_images_of_another_shape_are_refused(exported: tuple[RunFolder, Artifacts]) -> None:
+def test_images_of_another_shape_are_refused(exported: Exported) -> None:
     """For both layouts."""
     for suffix in (".tflite", ".onnx"):
-        content = exported[0].path.joinpath(f"model_int8{suffix}").read_bytes()
+        content = exported.folder.path.joinpath(f"model_int8{suffix}").read_bytes()
         with pytest.raises(MismatchError, match="input"):
             run_logits(content, np.zeros((1, 64, 64, 3), np.uint8))
 
@@ -226,11 +160,11 @@ def test_images_of_another_shape_are_refused(exported: tuple[RunFolder, Artifact
     ],
 )
 def test_a_file_that_is_no_model_has_one_clear_message(
-    name: str, make: Any, exported: tuple[RunFolder, Artifacts], tmp_path: Path
+    name: str, make: Any, exported: Exported, tmp_path: Path
 ) -> None:
     """Text, nothing, and halves of models."""
     path = tmp_path / name
-    path.write_bytes(make(exported[0].path))
+    path.write_bytes(make(exported.folder.path))
     with pytest.raises(FileError, match=name):
         inspect_model(path)
 

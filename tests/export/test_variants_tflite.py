@@ -10,7 +10,6 @@ from ai_edge_litert.interpreter import Interpreter
 
 from edgewidth.errors import InputError, MismatchError
 from edgewidth.export.folded import random_weights, slice_weights
-from edgewidth.export.tflite import tflite_files
 from edgewidth.export.tflite_file import read_model, tensor_data, write_model
 from edgewidth.export.tflite_slices import tflite_layout
 from edgewidth.export.variants import VariantFactory
@@ -20,7 +19,7 @@ from edgewidth.records.network import ChannelConfig
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from export.cases import Case, MakeFactory
+    from export.cases import Case, Exported, MakeFactory
     from numpy.typing import NDArray
 
 
@@ -102,26 +101,18 @@ def test_a_slice_computes_what_masking_the_whole_network_computes(
     assert not np.array_equal(sliced, run(whole, inputs))
 
 
-def test_a_slice_is_what_the_converter_makes_of_sliced_weights(residual_case: Case, factory: MakeFactory) -> None:
+@pytest.mark.parametrize("precision", [INT8, FLOAT32])
+def test_a_slice_is_what_the_converter_makes_of_sliced_weights(
+    residual_case: Case, exported: Exported, factory: MakeFactory, precision: Precision
+) -> None:
     """The same operators and tensor shapes, and in float32 the same outputs; int8 has scales of its own."""
-    space, weights, config = residual_case
-    widths = space.widths(config)
-    rng = np.random.default_rng(2)
-    images = rng.integers(0, 256, (4, 32, 32, 3), np.uint8)
-    converted = tflite_files(
-        space.network,
-        widths,
-        slice_weights(space.network, widths, weights),
-        precisions=[FLOAT32, INT8],
-        calibration=images,
-    )
-    for precision, expected in converted.items():
-        variant = factory(space, precision, ".tflite").variant(config)
-        assert operators(variant) == operators(expected)
-        assert shapes(variant) == shapes(expected)
-    inputs = rng.uniform(-1, 1, (4, 32, 32, 3)).astype(np.float32)
-    variant = factory(space, FLOAT32, ".tflite").variant(config)
-    np.testing.assert_allclose(run(variant, inputs), run(converted[FLOAT32], inputs), atol=1e-5)
+    converted = exported.folder.model(precision, ".tflite").read_bytes()
+    variant = factory(residual_case.space, precision, ".tflite").variant(exported.artifacts.config)
+    assert operators(variant) == operators(converted)
+    assert shapes(variant) == shapes(converted)
+    if precision is FLOAT32:
+        inputs = np.random.default_rng(2).uniform(-1, 1, (4, 32, 32, 3)).astype(np.float32)
+        np.testing.assert_allclose(run(variant, inputs), run(converted, inputs), atol=1e-5)
 
 
 def test_mobilenet_has_the_converters_operators_and_no_padding(mobilenet_case: Case, factory: MakeFactory) -> None:
@@ -206,11 +197,25 @@ def test_a_damaged_cached_file_is_made_again(
     made = factory(space, FLOAT32, ".tflite")
     (path,) = made.cache.glob(f"variants-{space.fingerprint}-float32-*.tflite")
     whole = path.read_bytes()
-    (tmp_path / path.name).write_bytes(whole[: len(whole) // 2])
     monkeypatch.setattr("edgewidth.export.variants.tflite_files", lambda *_, **__: {FLOAT32: whole})
-    again = VariantFactory(space, FLOAT32, ".tflite", tmp_path)
+    for length in (0, 7, 100, len(whole) // 4, len(whole) // 2, len(whole) - 1):
+        (tmp_path / path.name).write_bytes(whole[:length])
+        again = VariantFactory(space, FLOAT32, ".tflite", tmp_path)
+        assert again.variant(space.largest) == made.variant(space.largest)
+        assert (tmp_path / path.name).read_bytes() == whole
+
+
+def test_a_cache_that_cannot_be_written_costs_only_time(
+    residual_case: Case, factory: MakeFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a home folder in a container."""
+    space = residual_case.space
+    made = factory(space, FLOAT32, ".tflite")
+    whole = next(made.cache.glob(f"variants-{space.fingerprint}-float32-*.tflite")).read_bytes()
+    monkeypatch.setattr("edgewidth.export.variants.tflite_files", lambda *_, **__: {FLOAT32: whole})
+    (tmp_path / "file").write_text("no folder")
+    again = VariantFactory(space, FLOAT32, ".tflite", tmp_path / "file")
     assert again.variant(space.largest) == made.variant(space.largest)
-    assert (tmp_path / path.name).read_bytes() == whole
 
 
 def test_a_configuration_outside_the_space_is_refused(residual_case: Case, factory: MakeFactory) -> None:
