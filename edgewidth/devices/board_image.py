@@ -19,6 +19,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -214,6 +215,11 @@ def _debian_sources() -> list[str]:
 
 
 def _unpack_wheels(folder: Path) -> None:
+    if find_spec("pip") is None:
+        raise DeviceError(
+            "The emulated board's wheels are fetched with pip, which this Python does not have.",
+            remedy=f"{sys.executable} -m ensurepip",
+        )
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--only-binary=:all:"]
     command += ["--target", str(folder), "--python-version", PYTHON, "--implementation", "cp"]
     for platform in PLATFORMS:
