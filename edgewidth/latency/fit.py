@@ -8,7 +8,7 @@ import numpy as np
 
 from edgewidth.errors import InputError, MismatchError
 from edgewidth.latency.basis import nominal_work
-from edgewidth.latency.model import Model, PriorMean, estimate, predict
+from edgewidth.latency.model import PriorMean, estimate, predict
 from edgewidth.latency.noise import VisitData
 from edgewidth.latency.quality import hold_out, measured, quality_of
 from edgewidth.latency.stored import cached_basis, entry_values, table_entries, table_hyperparameters
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from edgewidth.records.table import Visits
 
 LEAST_CONFIGS = 3
-_PRIOR_RESIDUALS = 4.0
-_OPTIMISM = 1.7
 
 
 def fit_table(
@@ -64,8 +62,7 @@ def fit_table(
     data = VisitData.of(fitted)
     mean = _scaled(prior, indices, data) if prior else None
     model = estimate(basis, indices, data, nominal_work(basis.terms, indices), mean)
-    factor = _interval_factor(model)
-    judged = hold_out(model, factor, space, held_out)
+    judged = hold_out(model, space, held_out)
     errors = measured(held_out, model.hyper.noise).errors if held_out else np.zeros(0)
     return LatencyTable(
         space=space,
@@ -76,7 +73,7 @@ def fit_table(
         fitted=tuple(fitted),
         held_out=judged,
         quality=quality_of(judged, errors, len(fitted)),
-        hyperparameters=table_hyperparameters(model, factor),
+        hyperparameters=table_hyperparameters(model),
     )
 
 
@@ -103,15 +100,3 @@ def _scaled(prior: LatencyTable, indices: Ints, data: VisitData) -> PriorMean:
     ratios: Floats = data.medians() - np.log(predict(basis, indices, prior.offset_ms, entries))
     scale = float(np.exp(np.median(ratios)))
     return PriorMean(prior.offset_ms * scale, [scale * values for values in entries])
-
-
-def _interval_factor(model: Model) -> float:
-    """By what the deviations must be multiplied to match the errors of leave-one-out prediction.
-
-    Left-out measurements took part in learning the hyperparameters, so that their errors are somewhat too small
-    (up to ``_OPTIMISM`` on devices with a known truth): deviations shrink only as far as that leaves room.
-    """
-    residuals, deviations = model.posterior.leave_one_out()
-    squares = np.minimum((residuals / deviations) ** 2, 12.0)
-    found = float(np.sqrt((np.sum(squares) + _PRIOR_RESIDUALS) / (len(squares) + _PRIOR_RESIDUALS)))
-    return max(found, min(_OPTIMISM * found, 1.0))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from edgewidth.latency.calibration import Calibration
 from edgewidth.latency.evidence import Hyperparameters, Observations, initial, learn
 from edgewidth.latency.noise import DEGREES, VisitData, drift_at_visits
 from edgewidth.latency.posterior import Posterior, non_negative_weights
@@ -46,6 +47,7 @@ class Model:
     """Milliseconds per unit of nominal work."""
     visit_weights: Floats
     posterior: Posterior
+    calibration: Calibration
     offset_ms: float
     entries: list[Floats]
     """(entries,) milliseconds of every term; none is negative."""
@@ -55,9 +57,13 @@ class Model:
         return predict(self.basis, indices, self.offset_ms, self.entries)
 
     def relative_deviation(self, indices: Ints, about_ms: Floats) -> Floats:
-        """The posterior standard deviation, relative to ``about_ms``, without the discrepancy: (configurations,)."""
+        """The standard deviation of predictions relative to ``about_ms``: (configurations,).
+
+        What no sum over layers can know is in it, and the errors that leave-one-out prediction has at this size.
+        """
         rows = self.basis.rows(indices) * (self.scale_ms / about_ms)[:, None]
-        return np.sqrt(self.posterior.variance(rows))
+        deviation = np.sqrt(self.posterior.variance(rows) + self.hyper.discrepancy**2)
+        return deviation * self.calibration.factor(about_ms)
 
 
 def predict(basis: Basis, indices: Ints, offset_ms: float, entries: list[Floats]) -> Floats:
@@ -95,7 +101,8 @@ def estimate(basis: Basis, indices: Ints, data: VisitData, nominal: Floats, prio
         )
     posterior = Posterior.of(basis, observations, hyper)
     offset_ms, entries = _table(basis, posterior, scale_ms, prior)
-    return Model(basis, hyper, scale_ms, observations.weights, posterior, offset_ms, entries)
+    calibration = Calibration.of(posterior, observations.about_ms)
+    return Model(basis, hyper, scale_ms, observations.weights, posterior, calibration, offset_ms, entries)
 
 
 def restore(
@@ -108,7 +115,9 @@ def restore(
     for _ in range(_ROUNDS):
         observations = replace(observations, weights=_outlier_weights(observations, hyper, about))
     posterior = Posterior.of(basis, observations, hyper)
-    return Model(basis, hyper, scale_ms, observations.weights, posterior, table.offset_ms, table.entries)
+    calibration = Calibration.of(posterior, about)
+    weights = observations.weights
+    return Model(basis, hyper, scale_ms, weights, posterior, calibration, table.offset_ms, table.entries)
 
 
 def first_weights(data: VisitData) -> Floats:

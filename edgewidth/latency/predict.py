@@ -38,7 +38,6 @@ class Predictor:
     def __init__(self, table: LatencyTable) -> None:
         self._space = table.space
         self._model = model_of(table)
-        self._factor = table.hyperparameters["interval_factor"]
 
     def predict(self, configs: Sequence[ChannelConfig]) -> Prediction:
         """The mean is ``offset_ms`` and the table's entries, summed.
@@ -48,14 +47,12 @@ class Predictor:
         """
         indices = choice_indices(self._space, configs)
         mean = self._model.predict(indices)
-        spread = np.exp(_NORMAL_95 * self._factor * deviations(self._model, indices, mean))
+        spread = np.exp(_NORMAL_95 * deviations(self._model, indices, mean))
         return Prediction(mean, mean / spread, mean * spread)
 
 
 def deviations(model: Model, indices: np.ndarray, mean_ms: Floats) -> Floats:
-    """Relative standard deviations of predictions, what no table could know included: (configurations,)."""
+    """Relative standard deviations of predictions, computed piece by piece: (configurations,)."""
     starts = range(0, len(indices), _CHUNK)
     parts = [model.relative_deviation(indices[s : s + _CHUNK], mean_ms[s : s + _CHUNK]) for s in starts]
-    if not parts:
-        return np.zeros(0)
-    return np.hypot(np.concatenate(parts), model.hyper.discrepancy)
+    return np.concatenate(parts) if parts else np.zeros(0)

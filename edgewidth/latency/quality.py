@@ -52,14 +52,14 @@ def measured(visits: Sequence[Visits], noise: Noise) -> Measured:
     return Measured(np.exp(condensed.log_ms), np.sqrt(np.diag(condensed.covariance)))
 
 
-def hold_out(model: Model, interval_factor: float, space: SearchSpace, visits: Sequence[Visits]) -> tuple[HeldOut, ...]:
+def hold_out(model: Model, space: SearchSpace, visits: Sequence[Visits]) -> tuple[HeldOut, ...]:
     """Each held-out configuration, predicted and measured. The intervals include the measurement's noise."""
     if not visits:
         return ()
     found = measured(visits, model.hyper.noise)
     indices = choice_indices(space, [v.config for v in visits])
     mean = model.predict(indices)
-    spread = np.hypot(interval_factor * deviations(model, indices, mean), found.errors)
+    spread = np.hypot(deviations(model, indices, mean), found.errors)
     rows = zip(visits, mean.tolist(), np.exp(_NORMAL_95 * spread).tolist(), found.values_ms.tolist(), strict=True)
     return tuple(
         HeldOut(config=v.config, predicted_ms=m, low_ms=m / s, high_ms=m * s, measured_ms=value)

@@ -46,13 +46,12 @@ def entry_values(table: LatencyTable) -> list[Floats]:
     return [np.array(entry.values_ms, dtype=float).ravel() for entry in table.entries]
 
 
-def table_hyperparameters(model: Model, interval_factor: float) -> dict[str, float]:
+def table_hyperparameters(model: Model) -> dict[str, float]:
     """What the fit learned, by name."""
     hyper = model.hyper
     strengths = zip(model.basis.groups, hyper.strengths.tolist(), strict=True)
     return {
         "scale_ms": model.scale_ms,
-        "interval_factor": interval_factor,
         "discrepancy": hyper.discrepancy,
         "noise_visit": hyper.noise.visit,
         "noise_drift": hyper.noise.drift,

@@ -267,7 +267,8 @@ def run(bench: Bench, options: argparse.Namespace) -> dict[str, object]:
     sizes = max(sizes, (options.free_networks or 10 * plan.networks) if options.compare_free_table else 0)
     pool = list(dict.fromkeys(bench.space.sample(rng) for _ in range(sizes)))
     pool = [config for config in pool if config not in set(held_out)]
-    bench.measure([(pool, plan.rounds if sizes <= 3 * plan.networks else 1)] if pool else [])
+    if pool:
+        bench.measure([(pool, plan.rounds if sizes <= 3 * plan.networks else 1)])
     if options.compare_free_table:
         report["free_table"] = free = compare_free(bench, table, pool)
         report["networks_ratio"] = free["networks_ratio"]
