@@ -14,7 +14,7 @@ from edgewidth.devices.native_session import as_measured
 from edgewidth.devices.session import Model, Order, Patience, RemoteSession
 from edgewidth.errors import DeviceError, StorageError, TransientDeviceError
 from edgewidth.progress import SILENT
-from edgewidth.records.measurement import Block
+from edgewidth.records.measurement import Block, Clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,9 @@ _FIRST_BATCH, _LARGEST_BATCH = 4, 64
 _MAX_HELD_BYTES = 256_000_000
 _MAX_OUTPUT_BYTES = 2_000_000_000
 _POLL_S = (0.05, 1.0)
+"""At least and at most so long between two looks at the output."""
+_RARE_POLL_S = (2.0, 30.0)
+"""The same for a device with one processor: each look is a command there, and takes time from the model."""
 
 
 def measure(
@@ -79,6 +82,8 @@ class _Campaign:
     ) -> None:
         self.device, self.setting, self.store, self.policy, self.progress = device, setting, store, policy, progress
         self.patience = Patience(policy, progress)
+        # The runner's seconds are the device's: an emulator on a busy host is many times slower than the host.
+        self.silence_s = policy.silence_s * (10 if setting.clock is Clock.ICOUNT else 1)
         self.session: RemoteSession | None = None
         self.todo: deque[Order] = deque()
         self.outstanding: dict[str, Order] = {}
@@ -164,8 +169,9 @@ class _Campaign:
             visits = self._poll(task)
             made += visits
             if not visits:
+                least, most = _RARE_POLL_S if self.device.facts.cores == 1 else _POLL_S
                 per_visit_s = (time.monotonic() - began) / max(made, 1)
-                time.sleep(min(max(0.3 * len(self.outstanding) * per_visit_s, _POLL_S[0]), _POLL_S[1]))
+                time.sleep(min(max(0.3 * len(self.outstanding) * per_visit_s, least), most))
 
     def _poll(self, task: Task) -> int:
         """Read once and act on it; how many visits there were."""
@@ -189,11 +195,12 @@ class _Campaign:
             self.heard, self.revived = now, False
         if any(not isinstance(message, wire.Beat) for message in messages):
             self.worked = now
-        if now - self.worked > 3 * (self.policy.visit_limit_s + self.policy.cool_limit_s) and self.outstanding:
+        patience_s = 3 * (self.policy.visit_limit_s + self.policy.cool_limit_s + self.silence_s)
+        if now - self.worked > patience_s and self.outstanding:
             raise DeviceError(f"The runner on {self.setting.device} says that it lives and measures nothing.")
         if self._session.position > _MAX_OUTPUT_BYTES:
             raise DeviceError(f"{self.setting.device} printed {_MAX_OUTPUT_BYTES / 1e9:g} GB and does not end.")
-        if now - self.heard > self.policy.silence_s:
+        if now - self.heard > self.silence_s:
             self._revive()
 
     def _revive(self) -> None:
@@ -207,6 +214,7 @@ class _Campaign:
             self._session.begin(self.setting, self.policy)
 
     def _begin_anew(self) -> None:
+        self._session.leave()  # should it live after all, it must not disturb the new one
         self.todo.extendleft(reversed(self.outstanding.values()))
         self.outstanding.clear()
         self._open()
@@ -238,7 +246,7 @@ class _Campaign:
         session = self._session
         session.stop()
         heard = time.monotonic()
-        while time.monotonic() - heard < self.policy.silence_s:
+        while time.monotonic() - heard < self.silence_s:
             messages = session.poll()
             for message in messages:
                 if isinstance(message, wire.Visit):

@@ -102,11 +102,11 @@ class Policy(Record):
 def default_policy(clock: Clock) -> Policy:
     """The policy for a clock: one that counts instructions repeats itself, and few runs say everything."""
     if clock is Clock.ICOUNT:
-        return Policy(rounds=2, block_ms=5, min_runs=5, warmup_min_ms=2, warmup_max_ms=200, window_ms=2)
+        return Policy(rounds=2, block_ms=5, min_runs=7, warmup_min_ms=2, warmup_max_ms=200, window_ms=2)
     return Policy()
 
 
-SLOW = (0.02, 0.06)
+SLOW = {Clock.WALL: (0.02, 0.06), Clock.ICOUNT: (0.003, 0.006)}
 """A visit slower than its model's best by less than the first share is never slow; by more than the second, always."""
 _SLOW = "slow"
 """How a judgement begins that comes from comparing visits, and may change when there are more of them."""
@@ -143,7 +143,8 @@ def judge(blocks: Mapping[str, Sequence[Block]], setting: Setting) -> list[Block
     ]
     above = [(block, share) for some in open_to_it for block, share in zip(some, _above_best(some), strict=True)]
     others = [share for _, share in above if share > 0]
-    limit = min(max(SLOW[0], 6 * float(np.quantile(others, 0.25))), SLOW[1]) if others else SLOW[1]
+    least, most = SLOW[setting.clock]
+    limit = min(max(least, 6 * float(np.quantile(others, 0.25))), most) if others else most
     usual = float(np.median([_lost_share(block, setting) for block, _ in above])) if above else 0.0
     judged = []
     for block, share in above:
