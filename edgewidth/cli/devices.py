@@ -55,6 +55,8 @@ def check_command(name: str, as_json: bool, **options: Any) -> int:
         table = Table("", "", "", box=None, show_header=False)
         for item in check.items:
             table.add_row("ok" if item.ok else "no", item.name, item.finding)
+            if item.remedy:
+                table.add_row("", "", f"→ {item.remedy}")
         print_table(table)
         say_warnings(check.warnings)
     return 0 if check.ok else NOT_FIT

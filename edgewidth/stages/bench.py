@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from edgewidth.devices.campaign import Model, measure
 from edgewidth.devices.device import open_device
-from edgewidth.devices.estimate import estimate, visits
-from edgewidth.devices.policy import Policy
+from edgewidth.devices.estimate import estimate, visit_sigma, visits
+from edgewidth.devices.policy import Policy, default_policy
 from edgewidth.devices.store import MeasurementStore
 from edgewidth.errors import MismatchError
 from edgewidth.export.variants import VariantFactory
 from edgewidth.progress import SILENT, Progress
+from edgewidth.records.measurement import Clock
 from edgewidth.records.network import ChannelConfig
 from edgewidth.stages.cache import cache_folder
 
@@ -42,6 +43,14 @@ def measured_visits(
     return found
 
 
+def visiting(clock: Clock, visits: int | None = None) -> Policy:
+    """The policy for a clock, with another number of visits; a clock without noise needs no more than its own."""
+    policy = default_policy(clock)
+    if visits is None or clock is Clock.ICOUNT:
+        return policy
+    return policy.model_copy(update={"rounds": visits})
+
+
 @dataclass
 class Bench:
     """An open device, the store it fills, and the factory of the variants it measures."""
@@ -55,15 +64,14 @@ class Bench:
     progress: Progress = SILENT
     _warnings: dict[str, MeasurementWarning] = field(default_factory=dict)
 
-    def measure(self, configs: Iterable[ChannelConfig], policy: Policy | None = None) -> None:
-        """Visit every configuration as often as the policy asks; visits that the store has count."""
+    def measure(self, configs: Iterable[ChannelConfig], *, visits: int | None = None) -> None:
+        """Visit every configuration ``visits`` times (None: as the policy has it); visits that the store has count."""
         models = [
             Model(self._key(config), partial(self.factory.variant, config), self.target.suffix)
             for config in dict.fromkeys(configs)
         ]
-        for warning in measure(
-            self.device, self.setting, models, self.store, policy=policy or Policy(), progress=self.progress
-        ):
+        policy = visiting(self.setting.clock, visits)
+        for warning in measure(self.device, self.setting, models, self.store, policy=policy, progress=self.progress):
             self._warnings[warning.code] = warning
 
     @property
@@ -76,8 +84,10 @@ class Bench:
         return measured_visits(self.store, self.setting, self.space, self.target.statistic)
 
     def estimate(self, config: ChannelConfig) -> LatencyEstimate:
-        """What a configuration's visits amount to."""
-        return estimate(self.store.blocks(self.setting)[self._key(config)], self.target.statistic)
+        """What a configuration's visits amount to; how much visits differ is learned from all models."""
+        blocks = self.store.blocks(self.setting)
+        sigma = visit_sigma(blocks.values(), self.target.statistic)
+        return estimate(blocks[self._key(config)], self.target.statistic, sigma=sigma)
 
     def check_table(self, table: LatencyTable) -> None:
         """Hold a table against this device and space.

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgewidth.devices.policy import Policy
 from edgewidth.errors import InfeasibleBudgetError
 from edgewidth.records.search import RefineStep
 from edgewidth.stages.profile import fit_measured
@@ -56,10 +55,10 @@ class _Loop:
     steps: list[RefineStep] = field(default_factory=list)
     measured: dict[ChannelConfig, LatencyEstimate] = field(default_factory=dict)
 
-    def measure(self, number: int, configs: Sequence[ChannelConfig], policy: Policy) -> None:
+    def measure(self, number: int, configs: Sequence[ChannelConfig], visits: int) -> None:
         """Measure candidates and let the table learn from them."""
         predicted = Question(self.table, self.losses).choices(configs)
-        self.bench.measure(configs, policy)
+        self.bench.measure(configs, visits=visits)
         for choice in predicted:
             estimate = self.bench.estimate(choice.config)
             self.measured[choice.config] = estimate
@@ -123,7 +122,6 @@ def refine(
         InfeasibleBudgetError: Nothing that was measured is within the budget.
     """
     plan = plan or RefinePlan()
-    policy = Policy(rounds=plan.visits)
     loop = _Loop(bench, losses, budget, table, budget.latency_ms)
     for number in range(plan.most_rounds):
         result = search(loop.table, losses, budget, within_ms=loop.within_ms)
@@ -132,7 +130,7 @@ def refine(
         if loop.settled(result) or not new:
             break
         bench.progress.say(f"Measuring {len(new)} candidates near {budget}, round {number + 1}")
-        loop.measure(number, new, policy)
+        loop.measure(number, new, plan.visits)
         # What the table still gets wrong near the budget, and the interval, are kept away from the budget.
         loop.within_ms = budget.latency_ms / max(1.0, loop.ratio(new))
         if not any(loop.meets(config) for config in new):

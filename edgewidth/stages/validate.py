@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from edgewidth.devices.campaign import Model, measure
 from edgewidth.devices.device import open_device
 from edgewidth.devices.estimate import estimate
-from edgewidth.devices.policy import Policy
 from edgewidth.devices.store import MeasurementStore
 from edgewidth.errors import InputError
 from edgewidth.export.inspect import inspect_model
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.validation import ValidationReport
+from edgewidth.stages.bench import visiting
 
 if TYPE_CHECKING:
     from edgewidth.devices.device import Device
@@ -71,7 +71,7 @@ def validate(
         models = [Model(digest, lambda: content, inspected.suffix)]
 
         def visit(visits: int) -> tuple[MeasurementWarning, ...]:
-            return measure(device, setting, models, store, policy=Policy(rounds=visits), progress=progress)
+            return measure(device, setting, models, store, policy=visiting(setting.clock, visits), progress=progress)
 
         warnings = visit(VISITS)
         for extension in range(EXTENSIONS):

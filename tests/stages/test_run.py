@@ -150,11 +150,11 @@ def test_what_was_measured_before_a_kill_is_not_measured_again(tmp_path: Path, m
     before: list[tuple[str, float]] = []
     original = MeasurementStore.add
 
-    def add(store: MeasurementStore, setting: Setting, block: Block) -> bool:
+    def add(store: MeasurementStore, setting: Setting, visit: str, block: Block) -> bool:
         before.append((block.model, block.started_s))
         if len(before) > 20:
             raise KilledError
-        return original(store, setting, block)
+        return original(store, setting, visit, block)
 
     monkeypatch.setattr(MeasurementStore, "add", add)
     with pytest.raises(KilledError):
