@@ -1,66 +1,36 @@
 """The emulated board's kernel and system: made once from the package registries this machine is set up with.
 
 The system is a Debian for arm64 that is unpacked, never installed, so neither root nor KVM nor binfmt is
-needed; the runtimes are the real aarch64 wheels. One Python environment serves all of them: tflite-runtime
-needs numpy 1, and the others run on it as well.
+needed; the runtimes are the real aarch64 wheels.
 """
 
 from __future__ import annotations
 
-import compileall
 import fcntl
-import hashlib
 import os
-import py_compile
-import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from contextlib import contextmanager
-from importlib import resources
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgewidth.devices.process import DETAIL_BYTES, finish
+from edgewidth.devices.board_system import (
+    NO_SPACE,
+    compile_python,
+    put_overlay,
+    recipe_digest,
+    take_kernel,
+    unpack_system,
+    unpack_wheels,
+)
+from edgewidth.devices.process import finish
+from edgewidth.devices.ssh_errors import last_line
 from edgewidth.errors import DeviceError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from edgewidth.progress import Progress, Task
-
-# Python 3.11 is the newest for which tflite-runtime was built; bookworm has it.
-SUITE = "bookworm"
-PYTHON = "3.11"
-PACKAGES = (
-    "base-files",
-    "busybox-static",
-    "coreutils",
-    "dash",
-    "grep",
-    "libstdc++6",
-    "linux-image-cloud-arm64",
-    "openssh-server",
-    "procps",
-    "python3",
-    "sed",
-    "tar",
-    "util-linux",
-)
-WHEELS = ("ai-edge-litert==2.3.0", "numpy==1.26.4", "onnxruntime==1.32.0", "tflite-runtime==2.14.0")
-# What glibc 2.36 of the suite can load; pip takes the platform tags literally.
-PLATFORMS = (*(f"manylinux_2_{minor}_aarch64" for minor in range(36, 16, -1)), "manylinux2014_aarch64")
-MODULES = ("failover", "net_failover", "virtio", "virtio_ring", "virtio_mmio", "virtio_net")
-"""What a network card needs, in the order in which it is loaded."""
-UNUSED = (
-    *("boot", "etc/apt", "lib/modules", "lib/systemd", "lib/udev", "usr/lib/systemd", "usr/lib/udev"),
-    *("usr/lib/aarch64-linux-gnu/gconv", "usr/lib/aarch64-linux-gnu/perl", "usr/lib/aarch64-linux-gnu/perl-base"),
-    *(f"usr/share/{name}" for name in ("bash-completion", "doc", "i18n", "info", "locale", "man", "perl", "zoneinfo")),
-    *("var/cache", "var/lib/apt", "var/lib/dpkg"),
-)
-"""What no measurement needs: every byte is copied into the board's memory at each boot."""
 
 _TOOLS = {
     "cpio": "cpio",
@@ -69,7 +39,6 @@ _TOOLS = {
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
 }
-_STEP_S = 900.0
 
 
 class BoardImage(NamedTuple):
@@ -119,7 +88,7 @@ def prepare(progress: Progress) -> BoardImage:
         StorageError: The cache folder cannot be written.
     """
     require_tools()
-    image = _image(cache_folder() / f"board-{_recipe_digest()}")
+    image = _image(cache_folder() / f"board-{recipe_digest()}")
     try:
         with _only_one(cache_folder()):
             if not image.initrd.exists():
@@ -127,7 +96,7 @@ def prepare(progress: Progress) -> BoardImage:
     except OSError as error:
         raise StorageError(
             f"The emulated board could not be written to {cache_folder()}: {error.strerror or error}.",
-            remedy="Free some space, or name another folder with EDGEWIDTH_CACHE.",
+            remedy=NO_SPACE,
         ) from error
     return image
 
@@ -136,24 +105,6 @@ def _image(folder: Path) -> BoardImage:
     return BoardImage(
         folder / "kernel", folder / "initrd", folder / "identity", folder / "known_hosts", f"edgewidth-{folder.name}"
     )
-
-
-def _recipe_digest() -> str:
-    """A board made by another recipe is another board; the digest of all that goes in tells them apart."""
-    recipe = repr((SUITE, PYTHON, PACKAGES, WHEELS, MODULES, UNUSED, _overlay()))
-    return hashlib.sha256(recipe.encode()).hexdigest()[:12]
-
-
-def _overlay() -> dict[str, str]:
-    """Our own few files of the board's system, by their path there."""
-    folder = resources.files("edgewidth.devices") / "board"
-    return {
-        "etc/inittab": (folder / "inittab").read_text(),
-        "etc/passwd": (folder / "passwd").read_text(),
-        "etc/group": (folder / "group").read_text(),
-        "etc/ssh/sshd_config": (folder / "sshd_config").read_text(),
-        "etc/start": (folder / "start").read_text(),
-    }
 
 
 @contextmanager
@@ -176,13 +127,13 @@ def _make(folder: Path, progress: Progress) -> None:
         ready = work / "ready"
         ready.mkdir()
         _step(task, "arm64 packages")
-        _unpack_system(root)
+        unpack_system(root)
         _step(task, "aarch64 wheels")
-        _unpack_wheels(root / f"usr/local/lib/python{PYTHON}/dist-packages")
+        unpack_wheels(root)
         _step(task, "system")
-        _take_kernel(root, ready / "kernel")
-        _compile(root)
-        _put_overlay(root)
+        take_kernel(root, ready / "kernel")
+        compile_python(root)
+        put_overlay(root)
         _make_keys(root, ready, _image(folder).host_alias)
         _step(task, "initial RAM disk")
         _pack(root, ready / "initrd")
@@ -196,94 +147,15 @@ def _step(task: Task, what: str) -> None:
     task.note(what)
 
 
-def _unpack_system(root: Path) -> None:
-    # chrootless mode runs nothing of what it unpacks and needs no privileges.
-    command = ["mmdebstrap", "--mode=chrootless", "--variant=extract", "--architectures=arm64"]
-    command += [f"--include={','.join(PACKAGES)}", SUITE, str(root), *_debian_sources()]
-    _call(command, "Debian packages for arm64")
-
-
-def _debian_sources() -> list[str]:
-    """The Debian mirror that this machine's apt uses; none elsewhere: mmdebstrap knows the usual one."""
-    if shutil.which("apt-get") is None:
-        return []
-    query = ["apt-get", "indextargets", "--format", "$(REPO_URI)"]
-    query += ["Origin: Debian", "Label: Debian", "Component: main", "Created-By: Packages"]
-    listed = subprocess.run(query, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
-    mirrors = [line for line in listed.stdout.split() if "$" not in line]
-    return [f"deb {mirrors[0]} {SUITE} main"] if mirrors else []
-
-
-def _unpack_wheels(folder: Path) -> None:
-    if find_spec("pip") is None:
-        raise DeviceError(
-            "The emulated board's wheels are fetched with pip, which this Python does not have.",
-            remedy=f"{sys.executable} -m ensurepip",
-        )
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--only-binary=:all:"]
-    command += ["--target", str(folder), "--python-version", PYTHON, "--implementation", "cp"]
-    for platform in PLATFORMS:
-        command += ["--platform", platform]
-    _call([*command, *WHEELS], "Python wheels for aarch64")
-
-
-def _call(command: Sequence[str], what: str) -> None:
-    ended = finish(command, timeout_s=_STEP_S, what=f"Fetching {what}")
-    if ended.returncode != 0:
-        said = ended.stderr[-DETAIL_BYTES:].decode(errors="replace").strip().splitlines()
-        errors = [line for line in said if line.startswith(("E:", "ERROR"))] or said
-        raise DeviceError(
-            f"{what} could not be fetched: {errors[-1] if errors else command[0] + ' failed without a word'}",
-            remedy="Check that apt and pip reach their registries from this machine, and try again.",
-        )
-
-
-def _take_kernel(root: Path, kernel: Path) -> None:
-    """Move the kernel out of the unpacked system and keep only the modules that are loaded."""
-    (found,) = (root / "boot").glob("vmlinuz-*")
-    shutil.move(found, kernel)
-    kept = root / "modules"
-    kept.mkdir()
-    for name in MODULES:
-        (module,) = (root / "lib/modules").rglob(f"{name}.ko")
-        shutil.move(module, kept / module.name)
-    for name in UNUSED:
-        shutil.rmtree(root / name, ignore_errors=True)
-
-
-def _compile(root: Path) -> None:
-    """Compile the Python files where this Python is of the board's version; else the board does so as it imports."""
-    if sys.version_info[:2] == tuple(int(part) for part in PYTHON.split(".")):
-        for folder in (f"usr/lib/python{PYTHON}", f"usr/local/lib/python{PYTHON}"):
-            compileall.compile_dir(
-                root / folder,
-                quiet=2,
-                stripdir=str(root),
-                prependdir="/",
-                workers=0,
-                maxlevels=20,
-                rx=re.compile("/(tests?|testing)/"),
-                invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-            )
-
-
-def _put_overlay(root: Path) -> None:
-    for path, text in _overlay().items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(text)
-    (root / "etc/start").chmod(0o755)
-    (root / "init").symlink_to("bin/busybox")
-    (root / "etc/debian_version").exists() or (root / "etc/debian_version").write_text(SUITE)
-    for name in ("dev", "proc", "root", "run/sshd", "sys", "tmp"):
-        (root / name).mkdir(parents=True, exist_ok=True)
-
-
 def _make_keys(root: Path, ready: Path, alias: str) -> None:
     """A host key for the board and a key that it lets in; both are this machine's own."""
     host_key, identity = root / "etc/ssh/ssh_host_ed25519_key", ready / "identity"
     for key in (host_key, identity):
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", alias, "-f", str(key)]
-        subprocess.run(command, check=True, timeout=60, stdin=subprocess.DEVNULL, capture_output=True)
+        ended = finish(command, timeout_s=60, what="Making a key")
+        if ended.returncode != 0:
+            said = last_line(ended.stderr.decode(errors="replace"))
+            raise StorageError(f"No key could be made: {said}.", remedy=NO_SPACE)
     (ready / "known_hosts").write_text(f"{alias} {host_key.with_suffix('.pub').read_text()}")
     let_in = root / "root/.ssh/authorized_keys"
     let_in.parent.mkdir(parents=True, exist_ok=True)
@@ -295,14 +167,9 @@ def _pack(root: Path, initrd: Path) -> None:
     """Pack ``root`` as it is: to decompress costs the emulated processor more than to copy."""
     names = sorted(str(path.relative_to(root)) for path in root.rglob("*"))
     command = ["cpio", "--quiet", "--null", "--create", "--format=newc", "--owner=+0:+0", "--reproducible"]
-    with initrd.open("wb") as target:
-        initrd.chmod(0o600)  # it holds the board's host key
-        subprocess.run(
-            command,
-            cwd=root,
-            input="\0".join(names).encode(),
-            stdout=target,
-            stderr=subprocess.PIPE,
-            check=True,
-            timeout=_STEP_S,
-        )
+    command.append(f"--file={initrd}")
+    initrd.touch(mode=0o600)  # it holds the board's host key
+    ended = finish(command, timeout_s=600, what="Packing", stdin="\0".join(names).encode(), folder=root)
+    if ended.returncode != 0:
+        said = last_line(ended.stderr.decode(errors="replace"))
+        raise StorageError(f"The board's system could not be packed: {said}.", remedy=NO_SPACE)

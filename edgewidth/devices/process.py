@@ -15,6 +15,7 @@ from edgewidth.errors import DeviceError, TransientDeviceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 OUTPUT_BYTES = 64_000_000
 """More than this on standard output is an error: nothing here has so much to say."""
@@ -32,6 +33,7 @@ def finish(
     stdin: bytes | IO[bytes] = b"",
     max_bytes: int = OUTPUT_BYTES,
     environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> Completed:
     """Run ``command`` to its end; its exit status is the caller's business.
 
@@ -42,6 +44,7 @@ def finish(
         stdin: What the program reads, as bytes or an open file; it may leave some of it.
         max_bytes: With more than this on standard output the program is killed.
         environment: Its environment variables; None: this process's own.
+        folder: Its working folder; None: this process's own.
 
     Raises:
         TransientDeviceError: It took longer than ``timeout_s``.
@@ -51,7 +54,7 @@ def finish(
     source = subprocess.PIPE if isinstance(stdin, bytes) else stdin
     try:
         process = subprocess.Popen(
-            command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+            command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd=folder
         )
     except OSError as error:
         raise DeviceError(f"{what} failed: {command[0]} could not be started: {error.strerror}.") from error
