@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edgewidth.training.layers import normalise
+from edgewidth.training.layers import normalise, training_dtype
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +30,7 @@ def stream(seed: int, purpose: int, position: int) -> np.random.Generator:
 
 
 class Batch(NamedTuple):
-    """Normalised images (n, channels, height, width) and labels (n,)."""
+    """Normalised images (n, channels, height, width), of the type to compute in, and labels (n,)."""
 
     images: Tensor
     labels: Tensor
@@ -49,6 +49,7 @@ class Batches:
         self._labels = torch.from_numpy(data.y_train).to(device)
         self._augmentation = augmentation
         self._seed = seed
+        self._dtype = training_dtype(device)
         self.size = min(batch, len(self._labels))
         self.per_epoch = len(self._labels) // self.size
         self._flips = augmentation.flip == "always" or (augmentation.flip == "colour" and data.in_channels == 3)
@@ -63,7 +64,7 @@ class Batches:
         chosen = self._order[1][index * self.size : (index + 1) * self.size]
         rng = stream(self._seed, VARIATION, step)
         images = vary(self._images[chosen], self._augmentation.shift, rng, flips=self._flips)
-        return Batch(normalise(images), self._labels[chosen])
+        return Batch(normalise(images, self._dtype), self._labels[chosen])
 
 
 def vary(images: Tensor, shift: float, rng: np.random.Generator, *, flips: bool) -> Tensor:

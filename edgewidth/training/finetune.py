@@ -136,7 +136,7 @@ def _step(
 
 def _mixed(batch: Batch, share: float, num_classes: int, smoothing: float) -> tuple[Tensor, Tensor]:
     """Images, and the probabilities of their classes (n, classes): each mixed with the one on the other end."""
-    target = functional.one_hot(batch.labels, num_classes).to(batch.images.dtype)
+    target = functional.one_hot(batch.labels, num_classes).to(torch.float32)
     target = target * (1 - smoothing) + smoothing / num_classes
     if share == 1.0:
         return batch.images, target

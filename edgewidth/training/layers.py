@@ -7,7 +7,7 @@ Whatever runs a network (slimmable, plain, with batch normalisation folded away)
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -24,12 +24,12 @@ NORM_EPSILON = 1e-3
 """Added to the variance in batch normalisation, as Keras and TensorFlow's MobileNet have it."""
 
 
-def normalise(images: Tensor) -> Tensor:
-    """The network's input: uint8 (n, height, width, channels) → float32 (n, channels, height, width), channels-last.
+def normalise(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The network's input: uint8 (n, height, width, channels) → (n, channels, height, width), channels-last.
 
-    ``x / 127.5 − 1``, for all data.
+    ``x / 127.5 − 1``, for all data. The network computes in ``dtype``.
     """
-    return images.permute(0, 3, 1, 2).to(torch.float32).mul_(1 / 127.5).sub_(1)
+    return images.permute(0, 3, 1, 2).to(torch.float32).mul_(1 / 127.5).sub_(1).to(dtype)
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -67,7 +67,7 @@ def run_graph(spec: NetworkSpec, x: Tensor, weighted: Callable[[LayerShape, Tens
         if layer.op == "add":
             y = inputs[0] + inputs[1]
         elif layer.op == "global_average_pool":
-            y = inputs[0].mean((2, 3))
+            y = inputs[0].mean((2, 3), dtype=torch.float32)
         else:
             y = weighted(shape, inputs[0])
         values[layer.name] = activate(y, shape)
@@ -107,6 +107,41 @@ def _initial_kernel(shape: LayerShape, out_width: int, in_width: int, generator:
     return kernel.contiguous(memory_format=torch.channels_last)
 
 
+class _Cut(torch.autograd.Function):
+    """The leading part of a parameter in some precision, whose gradient is added in place to the parameter's own.
+
+    Autograd's slice would make a full-width gradient of zeros for every cut, and add it to the others in full.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, parameter: nn.Parameter, part: tuple[slice, ...], dtype: torch.dtype) -> Tensor:
+        # The parameter itself is kept, not its value: what backward needs is where its gradient is.
+        ctx.parameter, ctx.part = parameter, part
+        return parameter.detach()[part].to(dtype, copy=True)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[None, None, None]:
+        parameter, gradient = ctx.parameter, gradients[0]
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        parameter.grad[ctx.part].add_(gradient)
+        return None, None, None
+
+
+def cut(parameter: nn.Parameter, *sizes: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The first ``sizes`` along each leading axis; gradients go to the parameter's ``grad`` with ``backward``.
+
+    ``torch.autograd.grad`` does not see them.
+    """
+    if sizes == parameter.shape[: len(sizes)] and dtype == parameter.dtype:
+        return parameter
+    part = tuple(slice(0, size) for size in sizes)
+    if not (torch.is_grad_enabled() and parameter.requires_grad):
+        return parameter.detach()[part].to(dtype)
+    found: Tensor = _Cut.apply(parameter, part, dtype)  # type: ignore[no-untyped-call]
+    return found
+
+
 def layer_weights(layers: nn.ModuleDict, name: str) -> LayerWeights:
     """The weights of a layer by its name."""
     layer = layers[name]
@@ -122,3 +157,25 @@ def has_weights(shape: LayerShape) -> bool:
 def compute_device() -> torch.device:
     """A GPU when there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def training_dtype(device: torch.device) -> torch.dtype:
+    """In what networks are trained: bfloat16 where the hardware multiplies it natively, else float32.
+
+    The weights themselves are always float32, and so are batch normalisation's statistics and the logits.
+    """
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return torch.bfloat16 if native else torch.float32
+
+
+def layer_dtype(shape: LayerShape, dtype: torch.dtype) -> torch.dtype:
+    """In what one layer computes when the network computes in ``dtype``.
+
+    On CPUs the bfloat16 gradients of a strided depthwise convolution, and of one on maps below 3×3, take a
+    path that is twenty to a hundred times slower than float32's.
+    """
+    slow = shape.layer.op == "depthwise" and (shape.layer.stride > 1 or shape.in_size < 3)
+    return torch.float32 if slow else dtype

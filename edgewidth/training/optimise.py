@@ -42,7 +42,7 @@ class Optimiser:
         for group in self._torch.param_groups:
             group["lr"] = self.learning_rate(step)
         self._torch.step()
-        self._torch.zero_grad(set_to_none=False)
+        self._torch.zero_grad()
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint keeps: the momentum of every parameter by its name."""

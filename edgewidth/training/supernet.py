@@ -13,7 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgewidth.training.layers import NORM_EPSILON, LayerWeights, convolve, has_weights, layer_weights, run_graph
+from edgewidth.training.layers import (
+    NORM_EPSILON,
+    LayerWeights,
+    convolve,
+    cut,
+    has_weights,
+    layer_dtype,
+    layer_weights,
+    run_graph,
+)
 
 if TYPE_CHECKING:
     from edgewidth.records.network import ChannelConfig, LayerShape, SearchSpace
@@ -78,20 +87,20 @@ def apply_weights(
 
     Its input width is that of ``x``.
     """
-    kernel, shift = layer.kernel, layer.shift[:out_width]
+    shift = cut(layer.shift, out_width)
     if layer.scale is None:
-        return functional.linear(x, kernel[:out_width, : x.shape[1]], shift)
-    y = convolve(
-        x, kernel[:out_width] if shape.layer.op == "depthwise" else kernel[:out_width, : x.shape[1]], None, shape
-    )
-    return _batch_norm(y, layer.scale[:out_width], shift, shape.layer.name, moments)
+        return functional.linear(x, cut(layer.kernel, out_width, x.shape[1]), shift)
+    in_width = 1 if shape.layer.op == "depthwise" else x.shape[1]
+    dtype = layer_dtype(shape, x.dtype)
+    y = convolve(x.to(dtype), cut(layer.kernel, out_width, in_width, dtype=dtype), None, shape).to(x.dtype)
+    return _batch_norm(y, cut(layer.scale, out_width), shift, shape.layer.name, moments)
 
 
 def _batch_norm(x: Tensor, scale: Tensor, shift: Tensor, name: str, moments: dict[str, Moments] | None) -> Tensor:
     if moments is None:
         return functional.batch_norm(x, None, None, scale, shift, training=True, eps=NORM_EPSILON)
     # With a momentum of 1 torch leaves this batch's own statistics in the buffers.
-    found = Moments(x.new_zeros(x.shape[1]), x.new_ones(x.shape[1]))
+    found = Moments(torch.zeros_like(scale), torch.ones_like(scale))
     y = functional.batch_norm(
         x, found.mean, found.variance, scale, shift, training=True, momentum=1.0, eps=NORM_EPSILON
     )
