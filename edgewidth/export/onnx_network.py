@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgewidth.errors import MissingPackageError
 from edgewidth.export.folded import check_weights, resolve
 from edgewidth.export.images import check_calibration, normalise
 from edgewidth.progress import SILENT
@@ -134,11 +133,9 @@ def quantise_onnx(model: onnx.ModelProto, calibration: NDArray[np.uint8]) -> onn
     Args:
         model: A float32 network from ``onnx_network``.
         calibration: Images uint8 (n, height, width, channels) that set the ranges of the activations.
-
-    Raises:
-        MissingPackageError: ONNX Runtime is not installed.
     """
-    quantization = _quantization()
+    from onnxruntime import quantization  # noqa: PLC0415 - 0.2 s that only quantisation needs
+
     source = onnx.ModelProto()
     source.CopyFrom(model)  # quantize_static moves the weights of what it is given into a temporary file
     # Its pre-processing folds batch normalisation and infers shapes; both are done, and it says so without this mark.
@@ -190,11 +187,3 @@ def onnx_files(
             images = check_calibration(network, calibration)
             models[Precision.INT8] = quantise_onnx(models[Precision.FLOAT32], images)
         return {precision: bytes(models[precision].SerializeToString()) for precision in precisions}
-
-
-def _quantization() -> Any:
-    try:
-        from onnxruntime import quantization  # noqa: PLC0415 - 0.2 s that only quantisation needs
-    except ImportError as error:
-        raise MissingPackageError("onnxruntime", extra="export", purpose="Quantising .onnx files") from error
-    return quantization

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 def convert_keras(model: Any, precision: Precision, calibration: NDArray[np.uint8] | None) -> bytes:
     """The content of a .tflite file; int8 means all of it: weights, activations, input and output.
 
+    TensorFlow's own quantiser takes the least and the greatest value of each activation. ai-edge-quantizer averages
+    them over the calibration images, which clips: for a MobileNet-v1 trained on Fashion-MNIST its logits were off by
+    0.16–0.21 (root mean square, 50–500 images), TensorFlow's by 0.03–0.04.
+
     Args:
         model: A Keras network with a fixed batch of one.
         precision: What it shall compute in.

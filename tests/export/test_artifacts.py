@@ -18,7 +18,9 @@ from edgewidth.records.measurement import Precision
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from export.cases import Case, Exported
+    from export.cases import Case, Exported, MakeFactory
+
+    from edgewidth.records.measurement import Suffix
 
 
 def test_every_artifact_computes_what_torch_computes(exported: Exported) -> None:
@@ -173,3 +175,31 @@ def test_a_missing_file_is_said_so(tmp_path: Path) -> None:
     """With its name."""
     with pytest.raises(FileError, match=r"none.tflite could not be read: No such file"):
         inspect_model(tmp_path / "none.tflite")
+
+
+def test_a_file_of_another_maker_is_read_and_run(tmp_path: Path) -> None:
+    """An open batch, the channels last, no metadata: the mean of each channel, known in closed form."""
+    helper, path = onnx.helper, tmp_path / "other.onnx"
+    graph = helper.make_graph(
+        [helper.make_node("ReduceMean", ["x"], ["y"], axes=[1, 2], keepdims=0)],
+        "means",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 8, 8, 3])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["n", 3])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    facts = inspect_model(path)
+    assert (facts.suffix, facts.precision, facts.metadata) == (".onnx", Precision.FLOAT32, None)
+    assert (facts.inputs[0].shape, facts.outputs[0].shape) == ((-1, 8, 8, 3), (-1, 3))
+    images = np.random.default_rng(4).integers(0, 256, (130, 8, 8, 3), np.uint8)
+    expected = images.mean((1, 2)) / 127.5 - 1
+    np.testing.assert_allclose(run_logits(path.read_bytes(), images, threads=2), expected, atol=1e-6)
+
+
+def test_a_variant_is_a_file_without_metadata(residual_case: Case, factory: MakeFactory, tmp_path: Path) -> None:
+    """It is for measuring: nothing but its precision is to be known."""
+    suffixes: tuple[Suffix, ...] = (".tflite", ".onnx")
+    for suffix in suffixes:
+        path = tmp_path / f"variant{suffix}"
+        path.write_bytes(factory(residual_case.space, Precision.INT8, suffix).variant(residual_case.config))
+        facts = inspect_model(path)
+        assert (facts.suffix, facts.precision, facts.metadata) == (suffix, Precision.INT8, None)
