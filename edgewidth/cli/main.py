@@ -67,6 +67,9 @@ def edgewidth() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with the contract's exit code; no traceback reaches a user."""
+    # Read when torch loads: threads that wait spin otherwise, and where anything else runs on the machine a step of
+    # training then takes several times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(exit_code(arguments))
 
 
