@@ -9,7 +9,6 @@ from pydantic import Field
 
 from edgewidth.records.base import Record
 
-
 Suffix = Literal[".tflite", ".onnx"]
 """File name suffix of an artifact."""
 

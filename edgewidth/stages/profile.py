@@ -55,7 +55,7 @@ def profile(
     held_out = held_out_configs(space, plan.held_out, rng)
     # The budget may be a share of the uniform network, and an infeasible one is told by the smallest.
     fixed = [space.uniform(1.0), space.smallest, space.largest]
-    configs = list(dict.fromkeys([*fixed, *first_configs(space, plan.first - len(fixed), rng)]))
+    configs = list(dict.fromkeys([*fixed, *first_configs(space, plan.first - len(fixed), rng, exclude=held_out)]))
     bench.measure([*held_out, *configs])
     while True:
         table = fit_measured(bench, held_out, prior=prior)

@@ -17,7 +17,7 @@ def report(folder: RunFolder) -> Report:
     Raises:
         FileError: The folder holds nothing to report on, or a file that cannot be read.
     """
-    from edgewidth.report.build import build_report  # noqa: PLC0415  matplotlib loads when it is needed
+    from edgewidth.report.build import build_report  # noqa: PLC0415  jinja2 loads when it is needed
     from edgewidth.report.html import render_html  # noqa: PLC0415
 
     built = build_report(folder)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edgewidth.training.data import ImageData
     from edgewidth.training.recipes import Recipe
 
-_PACKAGES = ("edgewidth", "torch", "tensorflow", "ai-edge-litert", "ai-edge-quantizer", "onnx", "onnxruntime", "numpy")
+_PACKAGES = ("edgewidth", "torch", "tensorflow", "ai-edge-litert", "onnx", "onnxruntime", "numpy")
 
 
 def make_request(
