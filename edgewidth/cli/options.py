@@ -102,6 +102,13 @@ budget_option = click.option(
 budget_in_ms_option = click.option(
     "--budget", callback=_budget_in_ms, default=None, help="8ms or 0.4s.  [default: only measure]"
 )
+sustained_option = click.option(
+    "--sustained",
+    callback=_duration,
+    default=None,
+    metavar="10m",
+    help="Afterwards run it without a pause for so long, and tell how the latency drifts.",
+)
 statistic_option = click.option(
     "--statistic",
     type=_choice(Statistic),

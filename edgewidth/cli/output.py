@@ -95,6 +95,12 @@ def print_validation(validation: ValidationReport) -> None:
         used = 100 * validation.estimate.value_ms / validation.budget.latency_ms
         verdict = "Within" if validation.within_budget else "Over"
         click.echo(f"{verdict} the budget of {validation.budget}: {used:.1f} % of it.")
+    if validation.sustained is not None:
+        load = validation.sustained
+        click.echo(
+            f"After {load.duration_s:.0f} s without a pause: {load.last_ms:.4g} ms, {load.drift_percent:+.1f} % "
+            f"against {load.first_ms:.4g} ms at the beginning."
+        )
 
 
 def print_quality(outcome: ProfileOutcome) -> None:

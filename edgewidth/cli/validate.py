@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from edgewidth.cli.options import budget_in_ms_option, device_options, json_option, statistic_option, target_from
+from edgewidth.cli.options import (
+    budget_in_ms_option,
+    device_options,
+    json_option,
+    statistic_option,
+    sustained_option,
+    target_from,
+)
 from edgewidth.cli.output import print_document, print_validation, say_warnings
 from edgewidth.cli.progress import TerminalProgress
 
@@ -19,6 +26,7 @@ OVER_BUDGET = 1
 @device_options
 @budget_in_ms_option
 @statistic_option
+@sustained_option
 @json_option
 def command(model: Path, as_json: bool, **options: Any) -> int:
     """Measure MODEL, any .tflite or .onnx, as it is; exit 0 within the budget, 1 over it.
@@ -31,7 +39,7 @@ def command(model: Path, as_json: bool, **options: Any) -> int:
     target = target_from(options)
     request = options["budget"]
     budget = None if request is None else request.resolve(0.0, target.statistic)
-    validation = validate(model, target, budget=budget, progress=TerminalProgress())
+    validation = validate(model, target, budget=budget, sustained_s=options["sustained"], progress=TerminalProgress())
     if as_json:
         print_document(validation)
     else:

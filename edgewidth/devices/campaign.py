@@ -124,6 +124,8 @@ class _Campaign:
 
     def _collect(self, session: RemoteSession) -> None:
         """Fetch what an earlier program's runner measured, and end it."""
+        if not session.exists():
+            return
         self.progress.say(f"Fetching what was measured on {self.setting.device} before.")
         self.session = session
         try:

@@ -87,6 +87,10 @@ class RemoteSession:
         """How far the output was read and understood."""
         return self._reader.offset
 
+    def exists(self) -> bool:
+        """Whether the device still has it: a fresh system or an emptied temporary folder does not."""
+        return bool(self._patience(lambda: self._link.read(f"{self.folder}/job.json", 0, max_bytes=1)))
+
     def begin(self, setting: Setting, policy: Policy) -> None:
         """Put the runner and its job there, and start it; again: it goes on where it was."""
         job = {

@@ -11,7 +11,7 @@ from edgewidth.devices.campaign import Model, measure
 from edgewidth.devices.policy import Policy
 from edgewidth.errors import InputError
 from edgewidth.progress import SILENT
-from edgewidth.records.base import Record
+from edgewidth.records.validation import Sustained, SustainedPoint
 
 if TYPE_CHECKING:
     from edgewidth.devices.device import Device
@@ -21,27 +21,6 @@ if TYPE_CHECKING:
 
 BLOCK_S = 2.0
 _LONGEST_S = 24 * 3600.0
-
-
-class SustainedPoint(Record):
-    """Two seconds of back-to-back runs. ``at_s``: since the first of them."""
-
-    at_s: float
-    median_ms: float
-    p95_ms: float
-    temperature_c: float | None = None
-    frequency_mhz: float | None = None
-    throttled: tuple[str, ...] = ()
-
-
-class Sustained(Record):
-    """Latency over time under full load. ``drift_percent``: median of the last tenth over that of the first."""
-
-    duration_s: float
-    points: tuple[SustainedPoint, ...]
-    first_ms: float
-    last_ms: float
-    drift_percent: float
 
 
 def measure_sustained(

@@ -4,9 +4,30 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from edgewidth.records.base import Document
+from edgewidth.records.base import Document, Record
 from edgewidth.records.budget import Budget
 from edgewidth.records.measurement import Block, DeviceFacts, LatencyEstimate, MeasurementWarning, Setting
+
+
+class SustainedPoint(Record):
+    """Two seconds of back-to-back runs. ``at_s``: since the first of them."""
+
+    at_s: float
+    median_ms: float
+    p95_ms: float
+    temperature_c: float | None = None
+    frequency_mhz: float | None = None
+    throttled: tuple[str, ...] = ()
+
+
+class Sustained(Record):
+    """Latency over time under full load. ``drift_percent``: median of the last tenth over that of the first."""
+
+    duration_s: float
+    points: tuple[SustainedPoint, ...]
+    first_ms: float
+    last_ms: float
+    drift_percent: float
 
 
 class ValidationReport(Document):
@@ -24,3 +45,5 @@ class ValidationReport(Document):
     within_budget: bool | None
     blocks: tuple[Block, ...]
     warnings: tuple[MeasurementWarning, ...]
+    sustained: Sustained | None = None
+    """How the latency drifted under load, where that was asked for; not part of the verdict."""

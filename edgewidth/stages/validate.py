@@ -12,6 +12,7 @@ from edgewidth.devices.campaign import Model, measure
 from edgewidth.devices.device import open_device
 from edgewidth.devices.estimate import estimate
 from edgewidth.devices.store import MeasurementStore
+from edgewidth.devices.sustained import measure_sustained
 from edgewidth.errors import InputError
 from edgewidth.export.inspect import inspect_model
 from edgewidth.progress import SILENT, Progress
@@ -36,6 +37,7 @@ def validate(
     target: Target,
     *,
     budget: Budget | None = None,
+    sustained_s: float | None = None,
     measurements: Path | None = None,
     device: Device | None = None,
     progress: Progress = SILENT,
@@ -46,6 +48,7 @@ def validate(
         model: The file.
         target: Where and how; its precision is replaced by the file's own.
         budget: What it must not exceed; None: only measure.
+        sustained_s: Afterwards run it without a pause for so long, to see how its latency drifts; None: do not.
         measurements: The store to keep the raw values in; None: they are only in the report.
         device: The device, where it is open already.
         progress: Where to report to.
@@ -92,6 +95,9 @@ def validate(
             within_budget=None if budget is None else latency.value_ms <= budget.latency_ms,
             blocks=tuple(blocks),
             warnings=warnings,
+            sustained=None
+            if sustained_s is None
+            else measure_sustained(device, setting, models[0], store, duration_s=sustained_s, progress=progress),
         )
 
 
