@@ -77,15 +77,15 @@ RECIPES = {
     for recipe in (
         Recipe(
             name="quick",
-            supernet=Phase(images=8_000, passes=1),
-            finetune=Phase(images=15_000, passes=3, label_smoothing=0.1, averaging=0.05),
+            supernet=Phase(images=6_000, passes=1),
+            finetune=Phase(images=8_000, passes=3, label_smoothing=0.1, averaging=0.05),
             evaluations=60,
         ),
         Recipe(
             name="standard",
-            supernet=Phase(images=18_000, passes=4),
-            finetune=Phase(images=30_000, passes=9, label_smoothing=0.1, averaging=0.05),
-            evaluations=120,
+            supernet=Phase(images=10_000, passes=4),
+            finetune=Phase(images=12_000, passes=9, label_smoothing=0.1, averaging=0.05),
+            evaluations=100,
         ),
         Recipe(
             name="paper",
