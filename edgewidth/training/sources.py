@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from edgewidth.progress import Progress
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
-GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "F"})
+DEEP_MODES = frozenset({"I", "I;16", "I;16B"})
+"""How Pillow calls 16-bit grey; converting it to 8 bits would cut it off."""
+GREY_MODES = frozenset({"1", "L", "LA"}) | DEEP_MODES
 MEMORY_SHARE = 0.5
 """How much of the machine's memory decoded images may take; they are kept there as uint8."""
 
@@ -261,7 +263,13 @@ def _decode(file: Path, resolution: int, channels: int) -> NDArray[np.uint8]:
             upright = ImageOps.exif_transpose(image)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise DataError(f"{file} is damaged: {error}.", remedy="Replace or remove the file.") from error
-        return _fit(upright.convert(mode), resolution)
+        return _fit(_eight_bits(upright).convert(mode), resolution)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    if image.mode not in DEEP_MODES:
+        return image
+    return Image.fromarray(np.rint(np.asarray(image, np.float64) * (255 / 65535)).clip(0, 255).astype(np.uint8))
 
 
 def _fit_all(images: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]:

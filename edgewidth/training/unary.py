@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SEARCH_IMAGES = 1000
 """How many of the search images every configuration meets, at most."""
-MOMENT_IMAGES = 512
+MOMENT_IMAGES = 256
 """On how many training images each configuration's statistics are computed."""
 HELD_OUT_EVERY = 5
 """Every fifth configuration is held out of the fit and judges it."""

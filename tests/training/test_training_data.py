@@ -246,3 +246,14 @@ def test_more_images_than_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("edgewidth.training.sources.MEMORY_SHARE", 1e-9)
     with pytest.raises(DataError, match="images may take"):
         _load(str(_folder(tmp_path)))
+
+
+def test_sixteen_bit_grey_keeps_its_brightness(tmp_path: Path) -> None:
+    """A 16-bit image is scaled to 8 bits, not cut off."""
+    folder = _folder(tmp_path, mode="L", suffix=".png")
+    half = np.full((32, 32), 32768, np.uint16)
+    for i in range(12):
+        Image.fromarray(half).save(folder / "val" / "cat" / f"{i}.png")
+    data = _load(str(folder))
+    assert data.in_channels == 1
+    assert data.x_val[data.y_val == 0].mean() == pytest.approx(128, abs=1)

@@ -253,3 +253,37 @@ def test_recipes() -> None:
     assert replace(phase, images=0, passes=1).epochs(7) == 1
     with pytest.raises(Exception, match="Unknown recipe 'slow'"):
         load_recipe("slow")
+
+
+def test_finetuning_with_everything_on_learns(trained: RunFolder, tmp_path: Path) -> None:
+    """Mixup and distillation from the maximum network, too."""
+    recipe = small_recipe()
+    phase = replace(recipe.finetune, distillation=0.5, augmentation=Augmentation(mixup=0.2))
+    folder = RunFolder(tmp_path)
+    network = finetune(
+        SPACE,
+        ChannelConfig((8, 12)),
+        DATA,
+        replace(recipe, finetune=phase),
+        supernet=trained.supernet,
+        weights_out=folder.weights,
+        log=folder.finetune_log,
+        checkpoints=folder.checkpoints,
+        seed=0,
+    )
+    assert top1_percent(network, DATA.x_val, DATA.y_val) > 90
+
+
+def test_configurations_come_from_the_given_sampler(tmp_path: Path) -> None:
+    """A sampler is asked with a generator of its own and how much of training is over."""
+    asked: list[float] = []
+
+    def narrow(rng: np.random.Generator, done: float) -> ChannelConfig:
+        asked.append(done)
+        return SPACE.sample(rng)
+
+    train_supernet(SPACE, DATA, small_recipe(), folder=RunFolder(tmp_path), seed=0, sampler=narrow)
+    assert asked == sorted(asked)
+    assert asked[0] == 0
+    assert 0.9 < asked[-1] < 1
+    assert len(asked) == 2 * 20
