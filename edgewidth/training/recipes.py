@@ -83,9 +83,9 @@ RECIPES = {
         ),
         Recipe(
             name="standard",
-            supernet=Phase(images=10_000, passes=4),
-            finetune=Phase(images=12_000, passes=9, label_smoothing=0.1, averaging=0.05),
-            evaluations=100,
+            supernet=Phase(images=8_000, passes=2, batch=64),
+            finetune=Phase(images=16_000, passes=6, batch=64, label_smoothing=0.1, averaging=0.05),
+            evaluations=80,
         ),
         Recipe(
             name="paper",
