@@ -75,8 +75,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 def exit_code(arguments: list[str] | None) -> int:
     """Run the command line and tell its exit code: the one place where exceptions become one."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        outcome: Any = edgewidth.main(args=arguments, prog_name="edgewidth", standalone_mode=False)
+        # A run records the words it was asked for with.
+        outcome: Any = edgewidth.main(args=arguments, prog_name="edgewidth", standalone_mode=False, obj=arguments)
     except EdgewidthError as error:
         _say(error.message, error.remedy)
         return error.exit_code

@@ -49,7 +49,8 @@ OVER_BUDGET = 1
 )
 @force_option
 @json_option
-def command(out: Path, force: bool, as_json: bool, **options: Any) -> int:
+@click.pass_obj
+def command(arguments: list[str], /, out: Path, force: bool, as_json: bool, **options: Any) -> int:
     """Everything: measure the device, train, search, refine, finetune, export, validate, report.
 
     Without any option it does all of it on the handwritten digits that come with scikit-learn, on this machine.
@@ -71,7 +72,7 @@ def command(out: Path, force: bool, as_json: bool, **options: Any) -> int:
             recipe,
             budget=options["budget"],
             seed=options["seed"],
-            out=str(out),
+            arguments=arguments,
         )
         job = Job(request, target, data, recipe, profile_plan(options))
         report = run(job, folder, force=force, progress=progress)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from edgewidth.records.run import RunRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edgewidth.records.budget import BudgetRequest
     from edgewidth.records.network import SearchSpace
     from edgewidth.stages.target import Target
@@ -19,26 +21,18 @@ _PACKAGES = ("edgewidth", "torch", "tensorflow", "ai-edge-litert", "onnx", "onnx
 
 
 def make_request(
-    target: Target, space: SearchSpace, data: ImageData, recipe: Recipe, *, budget: BudgetRequest, seed: int, out: str
+    target: Target,
+    space: SearchSpace,
+    data: ImageData,
+    recipe: Recipe,
+    *,
+    budget: BudgetRequest,
+    seed: int,
+    arguments: Sequence[str],
 ) -> RunRequest:
-    """The contents of ``run.json``; ``out`` is the folder as the user named it."""
+    """The contents of ``run.json``; ``arguments`` are the words after ``edgewidth`` that ask for this run."""
     from edgewidth.training.data import data_facts  # noqa: PLC0415  a light module in a heavy room
 
-    options = {
-        "--device": target.profile.name,
-        "--data": data.source,
-        "--budget": str(budget),
-        "--statistic": target.statistic,
-        "--precision": target.precision,
-        "--runtime": target.runtime,
-        "--threads": target.threads,
-        "--network": space.network.family,
-        "--resolution": space.network.resolution,
-        "--recipe": recipe.name,
-        "--seed": seed,
-        "--out": out,
-    }
-    words = [word for option, value in options.items() for word in (option, str(value))]
     return RunRequest(
         space=space,
         data=data_facts(data),
@@ -50,7 +44,7 @@ def make_request(
         statistic=target.statistic,
         recipe=recipe.name,
         seed=seed,
-        command=shlex.join(["edgewidth", "run", *words]),
+        command=shlex.join(["edgewidth", *arguments]),
         versions={name: version for name in _PACKAGES if (version := _version(name))},
     )
 
