@@ -179,18 +179,18 @@ def plan_options(function: F) -> F:
     """How much to measure for the latency table."""
     for option in (
         click.option(
-            "--target-error",
-            callback=_percent,
-            default="3%",
-            show_default=True,
-            help="Profiling ends at this held-out error …",
-        ),
-        click.option(
             "--time-budget",
             callback=_duration,
             default="10m",
             show_default=True,
             help="… or after this time.",
+        ),
+        click.option(
+            "--target-error",
+            callback=_percent,
+            default="3%",
+            show_default=True,
+            help="Profiling ends at this held-out error …",
         ),
     ):
         function = option(function)
