@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import shutil
 from contextlib import contextmanager
@@ -40,7 +41,12 @@ def locked(path: Path) -> Iterator[RunFolder]:
             raise InputError(
                 f"Another edgewidth is at work in {path}.", remedy="Wait for it, or choose another --out."
             ) from error
-        yield RunFolder(path)
+        try:
+            yield RunFolder(path)
+        finally:
+            (path / ".lock").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.rmdir()  # only what is empty goes: nothing was begun in it
 
 
 def claim(folder: RunFolder, request: RunRequest, *, force: bool) -> None:

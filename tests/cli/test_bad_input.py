@@ -51,6 +51,7 @@ def test_an_option_that_makes_no_sense_is_refused(
 ) -> None:
     assert exit_code(["run", "--out", str(tmp_path / "out"), *arguments]) == 2
     assert message in said(capsys)
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_out_that_cannot_be_a_folder_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
