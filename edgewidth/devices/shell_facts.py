@@ -27,7 +27,7 @@ ro.build.version.release; do echo "$name=$(getprop $name)"; done; printf '\\036'
 cat /proc/device-tree/model; printf '\\036'
 uname -m; printf '\\036'
 uname -sr; printf '\\036'
-nproc; printf '\\036'
+nproc --all; printf '\\036'
 cat /proc/meminfo; printf '\\036'
 cat /proc/cpuinfo; printf '\\036'
 df -k . | tail -n 1
