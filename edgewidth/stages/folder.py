@@ -79,10 +79,12 @@ def remove(*paths: Path) -> None:
 
 
 def _differences(asked: RunRequest, found: RunRequest) -> list[str]:
+    # The same images by another path are the same.
+    same_images = asked.data.fingerprint == found.data.fingerprint
     return [
         f"{name} was {_brief(getattr(found, name))}, now {_brief(getattr(asked, name))}"
         for name in _MEANT
-        if getattr(asked, name) != getattr(found, name)
+        if getattr(asked, name) != getattr(found, name) and not (name == "data" and same_images)
     ]
 
 

@@ -139,6 +139,12 @@ def test_another_run_in_the_same_folder_is_refused(job: Job, folder: RunFolder, 
         run(other, folder)
 
 
+def test_the_same_images_by_another_path_are_the_same_run(job: Job, folder: RunFolder, report: Report) -> None:
+    data = job.request.data.model_copy(update={"source": "elsewhere"})
+    again = dataclasses.replace(job, request=job.request.model_copy(update={"data": data}))
+    assert run(again, folder).measured == report.measured
+
+
 def test_an_infeasible_budget_is_told_before_training(tmp_path: Path) -> None:
     with pytest.raises(InfeasibleBudgetError, match="the fastest is measured at"):
         run(make_job("0.01ms"), RunFolder(tmp_path))
