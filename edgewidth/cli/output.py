@@ -53,7 +53,7 @@ def print_report(report: Report, folder: RunFolder) -> None:
     click.echo(f"{report.verdict.capitalize()}: {report.summary}")
     if report.device:
         setting = report.device.setting
-        click.echo(f"Device: {setting.device} ({setting.hardware}), {setting.runtime} {setting.runtime_version}, ")
+        click.echo(f"Device: {setting.device} ({setting.hardware}), {setting.runtime} {setting.runtime_version},")
         click.echo(f"        {setting.precision}, {setting.threads} thread(s), clock {setting.clock}")
     if report.widths:
         click.echo("")

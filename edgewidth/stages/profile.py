@@ -59,9 +59,10 @@ def profile(
     bench.measure([*held_out, *configs])
     while True:
         table = fit_measured(bench, held_out, prior=prior)
-        table.write(folder.table)
         reason = _why_stop(plan, table, len(configs), time.monotonic() - started)
         if reason:
+            # Only now: a run that finds a table takes profiling for done.
+            table.write(folder.table)
             progress.say(f"Latency table: {reason}. {table.quality.verdict}")
             return table
         new = next_configs(table, plan.step, rng, exclude={*configs, *held_out})

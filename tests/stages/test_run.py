@@ -179,3 +179,21 @@ def test_what_was_measured_before_a_kill_is_not_measured_again(tmp_path: Path, m
     kept = {(block.model, block.started_s) for some in blocks.values() for block in some}
     assert set(before[:20]) <= kept
     assert all(len({block.round for block in some}) == len(some) for some in blocks.values())
+
+
+def test_a_kill_between_two_fits_leaves_no_table_that_passes_for_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class KilledError(Exception):
+        pass
+
+    def killed(*_: object, **__: object) -> None:
+        raise KilledError
+
+    plan = ProfilePlan(first=24, held_out=8, step=8, most=32, target_error_percent=1e-9)
+    job, folder = dataclasses.replace(make_job(), profile_plan=plan), RunFolder(tmp_path)
+    monkeypatch.setattr("edgewidth.stages.profile.next_configs", killed)
+    with pytest.raises(KilledError):
+        run(job, folder)
+    assert folder.measurements.exists()
+    assert not folder.table.exists()
