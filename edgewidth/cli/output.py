@@ -9,6 +9,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from edgewidth.report.verdict import uncounted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
@@ -95,6 +97,8 @@ def print_validation(validation: ValidationReport) -> None:
         used = 100 * validation.estimate.value_ms / validation.budget.latency_ms
         verdict = "Within" if validation.within_budget else "Over"
         click.echo(f"{verdict} the budget of {validation.budget}: {used:.1f} % of it.")
+    if rest := uncounted(validation.estimate, validation.budget):
+        click.echo(f"{rest[0].upper()}{rest[1:]}.")
     if validation.sustained is not None:
         load = validation.sustained
         click.echo(

@@ -136,9 +136,11 @@ class _Campaign:
     def _plan(self, models: Sequence[Model]) -> None:
         """Judge what there is, and put the missing visits in a row: round by round, each in an order of its own."""
         by_key = {model.key: model for model in models}
-        blocks = {key: some for key, some in self.store.blocks(self.setting).items() if key in by_key}
-        judged = rules.judge(blocks, self.setting)
-        self.store.disturb(self.setting, [(rules.visit_name(b.model, b.round), b.disturbed) for b in judged])
+        everything = self.store.blocks(self.setting)
+        blocks = {key: some for key, some in everything.items() if key in by_key}
+        others = [block for key, some in everything.items() if key not in by_key for block in some]
+        judged = rules.judge(blocks, self.setting, others)
+        self.store.judge(self.setting, [(rules.visit_name(b.model, b.round), b) for b in judged])
         blocks |= {key: [b for b in judged if b.model == key] for key in {b.model for b in judged}}
         self.visits = {key: 1 + max((block.round for block in blocks.get(key, [])), default=-1) for key in by_key}
         missing = {key: self.policy.missing(blocks.get(key, [])) for key in by_key}

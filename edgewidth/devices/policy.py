@@ -14,13 +14,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from edgewidth.devices.runner import is_steady, middle, window_runs
+from edgewidth.devices.runner import is_steady, window_runs
+from edgewidth.devices.stretches import (
+    LEAST_SHARE,
+    SLOW_PROBE,
+    own_jitter,
+    slow_above_ns,
+    slowness,
+    undisturbed,
+    usual_probe_ns,
+)
 from edgewidth.devices.vitals import THROTTLE_FLAGS
 from edgewidth.records.base import Record
 from edgewidth.records.measurement import Block, Clock, DeviceState, MeasurementWarning, Setting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from edgewidth.devices.profiles import DeviceProfile
 
@@ -46,6 +55,8 @@ class Policy(Record):
     """Steady: the last such window of warm-up runs was not faster than the two before it …"""
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.03
     """… by more than this share."""
+    probe_loops: Annotated[int, Field(ge=0, le=1_000_000)] = 4000
+    """Of a fixed calculation of 0.2 ms, four times before and after each visit: how fast the processor is."""
     load_limit_s: Annotated[float, Field(gt=0)] = 120.0
     """How long a model may take to load."""
     cool_limit_s: Annotated[float, Field(ge=0)] = 180.0
@@ -74,6 +85,7 @@ class Policy(Record):
             "warmup_max_ns": round(max(self.warmup_min_ms, self.warmup_max_ms) * 1e6),
             "window_ns": round(self.window_ms * 1e6),
             "tolerance": self.tolerance,
+            "probe_loops": self.probe_loops,
             "limit_s": self.visit_limit_s,
         }
 
@@ -102,14 +114,17 @@ class Policy(Record):
 def default_policy(clock: Clock) -> Policy:
     """The policy for a clock: one that counts instructions repeats itself, and few runs say everything."""
     if clock is Clock.ICOUNT:
-        return Policy(rounds=2, block_ms=5, min_runs=7, warmup_min_ms=2, warmup_max_ms=200, window_ms=2)
+        return Policy(rounds=2, block_ms=5, min_runs=7, warmup_min_ms=2, warmup_max_ms=200, window_ms=2, probe_loops=0)
     return Policy()
 
 
-SLOW = {Clock.WALL: (0.02, 0.06), Clock.ICOUNT: (0.003, 0.006)}
-"""A visit slower than its model's best by less than the first share is never slow; by more than the second, always."""
-_SLOW = "slow"
+SLOW = "slow"
 """How a judgement begins that comes from comparing visits, and may change when there are more of them."""
+
+FEW_VISITS, FEW_RUNS = 3, 5
+"""With fewer undisturbed visits of a model, or runs in one of them, there is a warning."""
+OFTEN = 0.3
+"""The share of runs in slow stretches from which on there is a warning."""
 
 
 def disturbance(block: Block, profile: DeviceProfile) -> str | None:
@@ -129,46 +144,39 @@ def disturbance(block: Block, profile: DeviceProfile) -> str | None:
     return None
 
 
-def judge(blocks: Mapping[str, Sequence[Block]], setting: Setting) -> list[Block]:
-    """All blocks, judged against each other anew: ``disturbed`` says in which visits the device was slow, and why.
+def judge(blocks: Mapping[str, Sequence[Block]], setting: Setting, known: Iterable[Block] = ()) -> list[Block]:
+    """All blocks, judged against each other anew: which stretches count, and which visits do not at all.
 
-    What disturbs a device makes it slower, seldom faster. So a model's fastest visit is nearest to the
-    undisturbed device, and those within the usual spread of it agree with it; the others do not count. The usual
-    spread is learned from all models: the lower quartile of what visits lie above their model's best is about
-    half a standard deviation (for three normal ones), and ``SLOW`` bounds what three of them may be.
+    ``slow_above_ns`` says from which median on a stretch is disturbed; a visit without enough other ones is
+    ``disturbed`` as a whole, and so is one before and after which the processor itself was slow: it may be slow
+    from end to end. What the device itself said was wrong stays, and nobody is compared with it.
+
+    Args:
+        blocks: By model.
+        setting: In which all of them were measured.
+        known: Further blocks of the same setting, by which the processor's usual speed is known better.
     """
-    open_to_it = [
-        [block for block in some if block.disturbed is None or block.disturbed.startswith(_SLOW)]
-        for some in blocks.values()
-    ]
-    above = [(block, share) for some in open_to_it for block, share in zip(some, _above_best(some), strict=True)]
-    others = [share for _, share in above if share > 0]
-    least, most = SLOW[setting.clock]
-    limit = min(max(least, 6 * float(np.quantile(others, 0.25))), most) if others else most
-    usual = float(np.median([_lost_share(block, setting) for block, _ in above])) if above else 0.0
+    usual_ns = usual_probe_ns([*known, *(block for some in blocks.values() for block in some)])
+    open_to_it = {
+        model: comparable
+        for model, some in blocks.items()
+        if (comparable := [b for b in some if b.disturbed is None or b.disturbed.startswith(SLOW)])
+    }
+    jitter = own_jitter(open_to_it.values())
     judged = []
-    for block, share in above:
-        reason, lost = None, _lost_share(block, setting)
-        if share > limit:
-            reason = f"{_SLOW}: {share:.1%} above its best visit"
-        elif lost > usual + 0.15:
-            reason = f"{_SLOW}: other programs took {lost:.0%} of it"
-        judged.append(block.model_copy(update={"disturbed": reason}))
-    known = {id(block) for some in open_to_it for block in some}
-    return judged + [block for some in blocks.values() for block in some if id(block) not in known]
-
-
-def _above_best(blocks: Sequence[Block]) -> list[float]:
-    """By how much, as a logarithm, each visit's median is above the least of them."""
-    logs = [math.log(middle(block.runs_ns)) for block in blocks]
-    return [value - min(logs) for value in logs]
-
-
-def _lost_share(block: Block, setting: Setting) -> float:
-    """The share of a one-thread block's time in which it had no processor; 0 if the device cannot say."""
-    if block.own_s is None or setting.threads > 1 or setting.clock is not Clock.WALL:
-        return 0.0
-    return max(0.0, 1 - block.own_s * 1e9 / sum(block.warmup_ns + block.runs_ns))
+    for some in open_to_it.values():
+        slower = [slowness(block, usual_ns) for block in some]
+        trusted = [block for block, times in zip(some, slower, strict=True) if times < SLOW_PROBE]
+        limit_ns = slow_above_ns(trusted or some, setting.clock, jitter)
+        for block, times in zip(some, slower, strict=True):
+            limited = block.model_copy(update={"slow_above_ns": limit_ns})
+            share = float(undisturbed(limited).mean())
+            reason = f"{SLOW}: {1 - share:.0%} of its runs" if share < LEAST_SHARE else None
+            if times >= SLOW_PROBE:
+                reason = f"{SLOW}: a fixed calculation took {times:.1f} times as long as usual"
+            judged.append(limited.model_copy(update={"disturbed": reason}))
+    compared = {id(block) for some in open_to_it.values() for block in some}
+    return judged + [block for some in blocks.values() for block in some if id(block) not in compared]
 
 
 def visit_name(model: str, number: int) -> str:
@@ -213,6 +221,7 @@ def find_warnings(
         _other_load(every),
         _swapping(every),
         _unsteady(every, policy),
+        _often_disturbed(every),
         _few_runs(blocks, policy),
     ]
     return tuple(warning for warning in found if warning is not None)
@@ -305,13 +314,26 @@ def _unsteady(blocks: Sequence[Block], policy: Policy) -> MeasurementWarning | N
     )
 
 
+def _often_disturbed(blocks: Sequence[Block]) -> MeasurementWarning | None:
+    slow = sum(int(np.sum(~undisturbed(block))) for block in blocks)
+    share = slow / max(sum(len(block.runs_ns) for block in blocks), 1)
+    if share < OFTEN:
+        return None
+    return _warning(
+        "often-disturbed",
+        f"Something else slowed the device in {share:.0%} of the runs; their times do not count for a median.",
+        "Stop what else runs there. If it always shares its processor, mind the latency of all runs that is given too.",
+    )
+
+
 def _few_runs(blocks: Mapping[str, Sequence[Block]], policy: Policy) -> MeasurementWarning | None:
+    least = min(policy.rounds, FEW_VISITS)
     counting = {model: [block for block in some if block.disturbed is None] for model, some in blocks.items()}
-    few = [m for m, some in counting.items() if len(some) < policy.rounds or any(len(b.runs_ns) < 5 for b in some)]
+    few = [m for m, some in counting.items() if len(some) < least or any(len(b.runs_ns) < FEW_RUNS for b in some)]
     if not few:
         return None
     return _warning(
         "few-runs",
-        f"{len(few)} of {len(blocks)} models have fewer than {policy.rounds} undisturbed visits or 5 runs in each.",
+        f"{len(few)} of {len(blocks)} models have fewer than {least} undisturbed visits or {FEW_RUNS} runs in each.",
         "Measure again, for longer: the intervals say how far these can be trusted.",
     )

@@ -166,23 +166,30 @@ def run_block(run: Callable[[], object], plan: Json) -> list[int]:
     return times
 
 
+def probe_ns(loops: int) -> int | None:
+    """The least of four times of a fixed calculation: how fast the processor is just now; None for no loops."""
+    times = []
+    for _ in range(4 if loops else 0):
+        start, total = time.perf_counter_ns(), 0
+        for number in range(loops):
+            total += number * number
+        times.append(time.perf_counter_ns() - start)
+    return min(times, default=None)
+
+
 def visit(module: Any, job: Json, path: str, plan: Json) -> Json:
     """One whole visit in this process: what a ``visit`` record says of it."""
     if job["affinity"]:
         os.sched_setaffinity(0, job["affinity"])
     run = load(module, job["runtime"], path, job["threads"])
     gc.disable()
-    before, own = read_state(job["affinity"]), time.process_time()
+    before = dict(read_state(job["affinity"]), probe_ns=probe_ns(plan["probe_loops"]))
+    own = time.process_time()
     warmup = warm_up(run, plan)
     runs = run_block(run, plan)
     own = time.process_time() - own
-    return {
-        "warmup_ns": warmup,
-        "runs_ns": runs,
-        "before": before,
-        "after": read_state(job["affinity"]),
-        "own_s": own,
-    }
+    after = dict(read_state(job["affinity"]), probe_ns=probe_ns(plan["probe_loops"]))
+    return {"warmup_ns": warmup, "runs_ns": runs, "before": before, "after": after, "own_s": own}
 
 
 # Visits in processes of their own.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _BUSY_S = 60.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS settings (id INTEGER PRIMARY KEY, json TEXT NOT NULL UNIQUE);
@@ -33,6 +33,7 @@ CREATE TABLE IF NOT EXISTS blocks (
     id INTEGER PRIMARY KEY, setting INTEGER NOT NULL REFERENCES settings(id), visit TEXT NOT NULL,
     model TEXT NOT NULL, round INTEGER NOT NULL, started_s REAL NOT NULL, warmup_ns BLOB NOT NULL,
     runs_ns BLOB NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL, own_s REAL, disturbed TEXT,
+    slow_above_ns REAL,
     UNIQUE (setting, visit));
 CREATE TABLE IF NOT EXISTS sessions (
     setting INTEGER PRIMARY KEY REFERENCES settings(id), folder TEXT NOT NULL, position INTEGER NOT NULL,
@@ -83,7 +84,7 @@ class MeasurementStore:
             row = self._setting(setting)
             added = connection.execute(
                 "INSERT OR IGNORE INTO blocks (setting, visit, model, round, started_s, warmup_ns, runs_ns, before,"
-                " after, own_s, disturbed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " after, own_s, disturbed, slow_above_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     row,
                     visit,
@@ -96,6 +97,7 @@ class MeasurementStore:
                     block.after.model_dump_json(exclude_defaults=True),
                     block.own_s,
                     block.disturbed,
+                    block.slow_above_ns,
                 ),
             ).rowcount
         return added == 1
@@ -111,8 +113,9 @@ class MeasurementStore:
         """All blocks with the names of their visits, in the order in which they were measured."""
         with self._lock, self._errors():
             rows = self._connection.execute(
-                "SELECT visit, model, round, started_s, warmup_ns, runs_ns, before, after, own_s, disturbed"
-                " FROM blocks JOIN settings ON settings.id = setting WHERE json = ? ORDER BY started_s, blocks.id",
+                "SELECT visit, model, round, started_s, warmup_ns, runs_ns, before, after, own_s, disturbed,"
+                " slow_above_ns FROM blocks JOIN settings ON settings.id = setting WHERE json = ?"
+                " ORDER BY started_s, blocks.id",
                 (setting.model_dump_json(),),
             ).fetchall()
         return [(row[0], _block(row[1:])) for row in rows]
@@ -123,13 +126,13 @@ class MeasurementStore:
             rows = self._connection.execute("SELECT json FROM settings ORDER BY id").fetchall()
         return [Setting.model_validate_json(text) for (text,) in rows]
 
-    def disturb(self, setting: Setting, reasons: Iterable[tuple[str, str | None]]) -> None:
-        """Say of visits, by name, what disturbed them: their blocks stay and do not count; None: nothing did."""
+    def judge(self, setting: Setting, judged: Iterable[tuple[str, Block]]) -> None:
+        """Keep what blocks, by the names of their visits, were judged to be: ``disturbed`` and ``slow_above_ns``."""
         with self._write() as connection:
             row = self._setting(setting)
             connection.executemany(
-                "UPDATE blocks SET disturbed = ? WHERE setting = ? AND visit = ?",
-                [(reason, row, visit) for visit, reason in reasons],
+                "UPDATE blocks SET disturbed = ?, slow_above_ns = ? WHERE setting = ? AND visit = ?",
+                [(block.disturbed, block.slow_above_ns, row, visit) for visit, block in judged],
             )
 
     def warn(self, setting: Setting, warnings: Sequence[MeasurementWarning]) -> None:
@@ -202,7 +205,11 @@ class MeasurementStore:
         self._connection.execute("PRAGMA journal_mode = WAL")
         # A block lost to a power cut is measured again; a file spoilt by one would not be.
         self._connection.execute("PRAGMA synchronous = NORMAL")
-        if version < SCHEMA_VERSION:
+        if version == 1:
+            self._connection.executescript(
+                "BEGIN IMMEDIATE; ALTER TABLE blocks ADD COLUMN slow_above_ns REAL; PRAGMA user_version = 2; COMMIT"
+            )
+        elif version < SCHEMA_VERSION:
             self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
 
     def _setting(self, setting: Setting) -> int:
@@ -251,7 +258,7 @@ def _unpack(packed: bytes) -> tuple[int, ...]:
 
 
 def _block(row: Sequence[Any]) -> Block:
-    model, number, started_s, warmup, runs, before, after, own_s, disturbed = row
+    model, number, started_s, warmup, runs, before, after, own_s, disturbed, slow_above_ns = row
     return Block.model_construct(
         model=model,
         round=number,
@@ -262,6 +269,7 @@ def _block(row: Sequence[Any]) -> Block:
         after=DeviceState.model_validate_json(after),
         own_s=own_s,
         disturbed=disturbed,
+        slow_above_ns=slow_above_ns,
     )
 
 

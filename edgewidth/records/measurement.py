@@ -89,6 +89,8 @@ class DeviceState(Record):
     """Pages swapped in and out since boot: only a difference says something."""
     busy_s: float | None = None
     """Processor seconds that anybody used since boot: only a difference says something."""
+    probe_ns: int | None = None
+    """The time of a fixed calculation: how fast the processor was at that moment."""
     uptime_s: float | None = None
     """Seconds since boot, where more happens between two states than the runs that are told."""
 
@@ -131,6 +133,8 @@ class Block(Record):
     """Processor seconds that the measuring process used between ``before`` and ``after``."""
     disturbed: str | None = None
     """Why this block does not count: what disturbed the device meanwhile."""
+    slow_above_ns: float | None = None
+    """Stretches of runs with a higher median do not count either; see ``edgewidth.devices.stretches``."""
 
 
 class LatencyEstimate(Record):
@@ -142,6 +146,11 @@ class LatencyEstimate(Record):
     high_ms: float
     blocks: int
     runs: int
+    """That count."""
+    counted_percent: float = 100.0
+    """The share of all runs that count: the others were made while something disturbed the device."""
+    all_ms: float | None = None
+    """The statistic of all runs, those too that do not count."""
 
 
 class MeasurementWarning(Record):

@@ -48,10 +48,12 @@ class Measured(_Described):
     high_ms: float
     blocks: int
     runs: int
-    disturbed_blocks: int
-    """Blocks that were measured and do not count, because the device was disturbed."""
+    counted_percent: float
+    """The share of all runs that count: the others were made while something disturbed the device."""
+    all_ms: float | None
+    """The statistic of all runs, those too that do not count."""
     percentiles_ms: dict[str, float]
-    """Of all single runs that count: ``min``, ``p10``, ``p50``, ``p90``, ``p95``, ``p99``, ``max``."""
+    """``min``, ``p10``, ``p50``, ``p90``, ``p95``, ``p99`` and ``max`` of all runs, those too that do not count."""
     budget_used_percent: float | None
     clear: bool | None
     """Whether the whole interval lies on one side of the budget; null without a budget."""

@@ -99,15 +99,13 @@ def _measured(validation: ValidationReport, budget: Budget | None) -> Measured:
     estimate = validation.estimate
     if not validation.blocks:
         raise FileError("validation.json holds no measured block.", remedy="Run edgewidth validate again.")
-    counted = [block for block in validation.blocks if block.disturbed is None] or list(validation.blocks)
-    runs_ms = np.array([run for block in counted for run in block.runs_ns]) / 1e6
+    runs_ms = np.array([run for block in validation.blocks for run in block.runs_ns]) / 1e6
     percentiles = {name: float(np.percentile(runs_ms, q)) for name, q in PERCENTILES.items()}
     is_median = estimate.statistic is Statistic.MEDIAN
     return Measured(
         file=validation.file,
         median_ms=estimate.value_ms if is_median else percentiles["p50"],
         **estimate.model_dump(),
-        disturbed_blocks=sum(block.disturbed is not None for block in validation.blocks),
         percentiles_ms=percentiles,
         budget_used_percent=100 * estimate.value_ms / budget.latency_ms if budget else None,
         clear=not estimate.low_ms <= budget.latency_ms < estimate.high_ms if budget else None,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from edgewidth.devices.stretches import undisturbed
 from edgewidth.report.figure import HALF, NARROW, Figure, Key, Numbers, drawn
 from edgewidth.report.svg import Axes, Picture, Scale, axes, covering
 from edgewidth.report.units import MINUS, milliseconds, percent, plural, signed, significant
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from markupsafe import Markup
+    from numpy.typing import NDArray
 
     from edgewidth.records.measurement import Block, DeviceState
     from edgewidth.records.report import Measured, Report
@@ -71,9 +73,9 @@ class _Runs(NamedTuple):
 
 
 def _runs(report: Report) -> _Runs:
-    counted = [run for block in report.blocks if block.disturbed is None for run in block.runs_ns]
     every = np.array([run for block in report.blocks for run in block.runs_ns]) / 1e6
-    counted_ms = np.array(counted) / 1e6 if counted else every
+    counted = np.concatenate([_counts(block) for block in report.blocks])
+    counted_ms = every[counted] if counted.any() else every
     p5, p50, p95 = np.percentile(every, [5, 50, 95])
     ceiling = p95 + 3 * max(p95 - p5, 0.005 * p50)
     shown = every[every <= ceiling]
@@ -84,6 +86,11 @@ def _runs(report: Report) -> _Runs:
         low, high = min(low, budget_ms), max(high, budget_ms)
     low, high = covering([low, high])
     return _Runs(report.blocks, counted_ms, low, high, int((every > high).sum()))
+
+
+def _counts(block: Block) -> NDArray[np.bool_]:
+    """Which runs of a block count: (runs,)."""
+    return undisturbed(block) if block.disturbed is None else np.zeros(len(block.runs_ns), dtype=np.bool_)
 
 
 def distribution(report: Report) -> Figure | None:
@@ -114,7 +121,7 @@ def distribution(report: Report) -> Figure | None:
     ]
     if report.budget:
         keys.append(Key(f"budget {report.budget.latency_ms:.4g} ms", "budget", "line"))
-    if measured.disturbed_blocks:
+    if measured.counted_percent < 100:
         keys.append(Key("disturbed, not counted", "dust disturbed", "line"))
     return Figure("", _distribution_caption(runs, measured), wide, narrow, tuple(keys), _block_rows(report))
 
@@ -140,9 +147,11 @@ def _draw_block(picture: Picture, plot: Axes, number: int, block: Block, *, most
     times = np.array(block.runs_ns) / 1e6
     shown = np.unique(np.linspace(0, len(times) - 1, min(len(times), most)).round().astype(int))
     places = number + 0.12 + 0.76 * (shown + 0.5) / len(times)
-    points = [plot.at(x, y) for x, y in zip(places, times[shown], strict=True) if y <= plot.y.high]
-    picture.dust(points, "disturbed" if block.disturbed else "chosen")
-    median = float(np.median(times))
+    counts = _counts(block)
+    for kind, mask in (("disturbed", ~counts[shown]), ("chosen", counts[shown])):
+        points = [plot.at(x, y) for x, y in zip(places[mask], times[shown][mask], strict=True) if y <= plot.y.high]
+        picture.dust(points, kind)
+    median = float(np.median(times[counts] if counts.any() else times))
     hint = f"block {number + 1}: median {milliseconds(median)}, {plural(len(times), 'run')}"
     if block.disturbed:
         hint += f"; not counted: {block.disturbed}"
@@ -167,7 +176,8 @@ def _block_rows(report: Report) -> Numbers:
     for number, block in enumerate(report.blocks, start=1):
         times = np.array(block.runs_ns) / 1e6
         low, median, high = (significant(float(value)) for value in np.percentile(times, [5, 50, 95]))
-        rows.append((str(number), str(len(times)), low, median, high, block.disturbed or "counted"))
+        state = block.disturbed or f"{_counts(block).mean():.0%} counted"
+        rows.append((str(number), str(len(times)), low, median, high, state))
     return Numbers(("block", "runs", "5 % (ms)", "median (ms)", "95 % (ms)", "state"), tuple(rows))
 
 

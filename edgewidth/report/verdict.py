@@ -8,7 +8,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgewidth.records.budget import Budget
+    from edgewidth.records.measurement import LatencyEstimate
     from edgewidth.records.report import Measured, Predicted, Verdict
+
+NEARLY_ALL_PERCENT = 90.0
 
 
 def compare(predicted: Predicted) -> str:
@@ -35,8 +38,22 @@ def summarise(verdict: Verdict, measured: Measured | None, budget: Budget | None
         return f"No emitted file has been measured yet{todo}."
     interval = f"95 % interval {measured.low_ms:.4g} to {measured.high_ms:.4g} ms"
     fact = f"{measured.file} has a {measured.statistic} latency of {measured.value_ms:.4g} ms ({interval})"
+    if rest := uncounted(measured, budget):
+        fact = f"{fact} — {rest}"
     if budget is None:
         return f"{fact}; no budget was given."
     apart = abs(100 * measured.value_ms / budget.latency_ms - 100)
     side = "above" if verdict == "over budget" else "below"
     return f"{fact}: {apart:.1f} % {side} the budget of {budget.latency_ms:.4g} ms."
+
+
+def uncounted(estimate: LatencyEstimate | Measured, budget: Budget | None) -> str:
+    """What the runs would say that do not count, as the end of a sentence; empty where nearly all count."""
+    if estimate.all_ms is None or estimate.counted_percent >= NEARLY_ALL_PERCENT:
+        return ""
+    text = (
+        f"{100 - estimate.counted_percent:.0f} % of its runs do not count, since something disturbed the device; "
+        f"with them it would be {estimate.all_ms:.4g} ms"
+    )
+    over = budget is not None and estimate.value_ms <= budget.latency_ms < estimate.all_ms
+    return f"{text}, over the budget" if over else text

@@ -81,16 +81,6 @@ def test_a_slow_stretch_is_told_from_noise() -> None:
     assert again == judged, "judging twice changes nothing"
 
 
-def test_what_others_took_is_seen() -> None:
-    """A visit that had its processor for half the time is slow even if its median is not; constant load is no burst."""
-    blocks = [block(number=number) for number in range(4)]
-    halved = blocks[2].model_copy(update={"own_s": 0.06})
-    judged = rules.judge({"m": [*blocks[:2], halved, blocks[3]]}, SETTING)
-    assert [b.disturbed is not None for b in judged] == [False, False, True, False]
-    constant = [b.model_copy(update={"own_s": 0.06}) for b in blocks]
-    assert all(b.disturbed is None for b in rules.judge({"m": constant}, SETTING))
-
-
 def test_what_the_device_said_is_not_judged_away() -> None:
     """A block that was throttled stays so, and is nobody's best."""
     throttled = block(5e5, 0, disturbed="raised throttled")

@@ -44,6 +44,7 @@ PLAN = {
     "warmup_max_ns": 20_000_000,
     "window_ns": 500_000,
     "tolerance": 0.05,
+    "probe_loops": 100,
     "limit_s": 30,
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,8 +67,20 @@ def test_marks_what_was_disturbed(tmp_path: Path) -> None:
     """A judgement that comes later changes the mark and nothing else."""
     with MeasurementStore(tmp_path / "m.sqlite") as store:
         store.add(SETTING, "0@8", block())
-        store.disturb(SETTING, [("0@8", "slow stretch")])
-        assert store.blocks(SETTING)["8"] == [block(disturbed="slow stretch")]
+        judged = block(disturbed="slow stretch", slow_above_ns=1.5)
+        store.judge(SETTING, [("0@8", judged)])
+        assert store.blocks(SETTING)["8"] == [judged]
+
+
+def test_a_store_of_the_first_version_is_read(tmp_path: Path) -> None:
+    """It lacks what stretches were judged by."""
+    path = tmp_path / "m.sqlite"
+    with MeasurementStore(path) as store:
+        store.add(SETTING, "0@8", block())
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("ALTER TABLE blocks DROP COLUMN slow_above_ns; PRAGMA user_version = 1")
+    with MeasurementStore(path) as store:
+        assert store.blocks(SETTING)["8"] == [block()]
 
 
 def test_keeps_warnings(tmp_path: Path) -> None:

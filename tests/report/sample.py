@@ -368,7 +368,14 @@ def validation(truth: Truth, value_ms: float, *, statistic: Statistic = Statisti
             runtimes={"litert": "2.3.0", "onnxruntime": "1.32.0"},
             free_bytes=18_200_000_000,
         ),
-        estimate=estimate(measured, runs=540, spread=0.004).model_copy(update={"blocks": 9, "statistic": statistic}),
+        estimate=estimate(measured, runs=540, spread=0.004).model_copy(
+            update={
+                "blocks": 9,
+                "statistic": statistic,
+                "counted_percent": 90.0,
+                "all_ms": float(np.quantile([run / 1e6 for one in blocks for run in one.runs_ns], statistic.quantile)),
+            }
+        ),
         budget=Budget(latency_ms=BUDGET_MS, statistic=statistic),
         within_budget=measured <= BUDGET_MS,
         blocks=blocks,

@@ -49,16 +49,30 @@ def test_the_verdict_follows_the_measurement(tmp_path: Path, slower: float, verd
 def test_measured_and_predicted_are_what_the_documents_say(folder: RunFolder) -> None:
     report, found = build_report(folder), SearchResult.read(folder.search)
     validation = ValidationReport.read(folder.validation)
-    runs = [run / 1e6 for block in validation.blocks if block.disturbed is None for run in block.runs_ns]
+    runs = [run / 1e6 for block in validation.blocks for run in block.runs_ns]
+    counted = [run / 1e6 for block in validation.blocks if block.disturbed is None for run in block.runs_ns]
     assert report.measured is not None
     assert report.predicted is not None
-    assert report.measured.median_ms == pytest.approx(np.median(runs))
+    assert report.measured.median_ms == pytest.approx(np.median(counted))
     assert report.measured.percentiles_ms["p95"] == pytest.approx(np.quantile(runs, 0.95))
-    assert report.measured.disturbed_blocks == 1
+    assert report.measured.counted_percent == 90
     assert report.measured.budget_used_percent == pytest.approx(100 * report.measured.value_ms / sample.BUDGET_MS)
     assert report.predicted.median_ms == found.chosen.predicted_ms
     expected = 100 * (report.measured.value_ms - found.chosen.predicted_ms) / found.chosen.predicted_ms
     assert report.predicted.difference_percent == pytest.approx(expected)
+
+
+def test_what_does_not_count_is_said(folder: RunFolder) -> None:
+    """As soon as more than a tenth of the runs does not count, and where counting them would change the verdict."""
+    validation = ValidationReport.read(folder.validation)
+    assert "do not count" not in build_report(folder).summary
+    for all_ms, said in ((sample.BUDGET_MS * 0.99, "it would be"), (sample.BUDGET_MS * 1.02, "over the budget")):
+        often = validation.estimate.model_copy(update={"counted_percent": 60.0, "all_ms": all_ms})
+        validation.model_copy(update={"estimate": often}).write(folder.validation)
+        summary = build_report(folder).summary
+        assert "40 % of its runs do not count, since something disturbed the device" in summary
+        assert f"with them it would be {all_ms:.4g} ms" in summary
+        assert said in summary
 
 
 def test_another_statistic_keeps_the_median_beside_it(tmp_path: Path) -> None:
