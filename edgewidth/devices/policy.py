@@ -62,7 +62,8 @@ class Policy(Record):
     cool_limit_s: Annotated[float, Field(ge=0)] = 180.0
     """How long to wait for a device to cool down before each visit."""
     remeasure: Annotated[float, Field(ge=0, le=10)] = 0.5
-    """At most this share of all visits is made again because the device was disturbed."""
+    """At most this share of a model's visits is made again because the device was disturbed; three times as many
+    while not one was undisturbed, since nothing is known of such a model."""
     silence_s: Annotated[float, Field(gt=0)] = 60.0
     """After so long without a sign of life the runner is taken for dead."""
     retries: Annotated[int, Field(ge=0, le=100)] = 8
@@ -102,7 +103,7 @@ class Policy(Record):
     def missing(self, blocks: Sequence[Block]) -> int:
         """How many visits to a model are still to be made, after these; a device that is never quiet has its end."""
         undisturbed = sum(block.disturbed is None for block in blocks)
-        most = math.ceil(self.rounds * (1 + self.remeasure))
+        most = math.ceil(self.rounds * (1 + (self.remeasure if undisturbed else 3 * self.remeasure)))
         return max(0, min(self.rounds - undisturbed, most - len(blocks)))
 
     def order(self, models: Sequence[str], number: int) -> list[str]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import platform
@@ -61,11 +62,17 @@ def _counters(path: str) -> dict[str, str]:
     return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
 
 
-def temperature_c() -> float | None:
-    """The hottest of the processor's sensors, or of the first one where none is named so."""
+@functools.cache
+def _sensors() -> list[str]:
+    """The processor's temperature sensors, or the first one where none is named so."""
     zones = sorted(Path("/sys/class/thermal").glob("thermal_zone*"))
     named = [zone for zone in zones if any(word in (_text(f"{zone}/type") or "") for word in ("cpu", "soc", "pkg"))]
-    values = [_number(f"{zone}/temp", 1e-3) for zone in named or zones[:1]]
+    return [f"{zone}/temp" for zone in named or zones[:1]]
+
+
+def temperature_c() -> float | None:
+    """The hottest of the processor's sensors."""
+    values = [_number(sensor, 1e-3) for sensor in _sensors()]
     return max((value for value in values if value is not None), default=None)
 
 
@@ -75,11 +82,17 @@ def _frequency_mhz(processors: Sequence[int]) -> float | None:
     return max((value for value in values if value is not None), default=None)
 
 
+@functools.cache
+def _vcgencmd() -> str | None:
+    return shutil.which("vcgencmd")
+
+
 def _throttle_bits() -> int:
     text = _text("/sys/devices/platform/soc/soc:firmware/get_throttled")
-    if text is None and shutil.which("vcgencmd"):
+    program = _vcgencmd()
+    if text is None and program:
         with contextlib.suppress(OSError, subprocess.SubprocessError):
-            command = [shutil.which("vcgencmd") or "", "get_throttled"]
+            command = [program, "get_throttled"]
             text = subprocess.run(command, capture_output=True, timeout=5, check=True, text=True).stdout
     try:
         return int((text or "0").strip().split("=")[-1], 16)

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from edgewidth.records.measurement import Block, LatencyEstimate
 
 POLICY = Policy(rounds=3, remeasure=0.33)
-"""At most four visits of 100 ms: less than three times one of 150 ms with its loading and warm-up."""
+"""Four visits of 100 ms, more only while none was undisturbed: less than three times one of 150 ms with its warm-up."""
 NAIVE = Policy(rounds=1, block_ms=150, remeasure=0)
 
 

@@ -88,9 +88,12 @@ def test_what_the_device_said_is_not_judged_away() -> None:
     assert {b.round: b.disturbed for b in judged} == {0: "raised throttled", 1: None, 2: None}
 
 
-@pytest.mark.parametrize(("good", "bad", "missing"), [(0, 0, 4), (4, 0, 0), (3, 1, 1), (2, 4, 0), (0, 6, 0), (1, 4, 1)])
+@pytest.mark.parametrize(
+    ("good", "bad", "missing"),
+    [(0, 0, 4), (4, 0, 0), (3, 1, 1), (2, 4, 0), (1, 4, 1), (0, 6, 4), (0, 8, 2), (0, 10, 0)],
+)
 def test_measuring_again_is_bounded(good: int, bad: int, missing: int) -> None:
-    """Disturbed visits are made again until there are half as many more than asked for."""
+    """Disturbed visits are made again until there are half as many more than asked for, or 1.5 times without a good one."""
     blocks = [block(number=i, disturbed=None if i < good else "slow") for i in range(good + bad)]
     assert Policy(rounds=4, remeasure=0.5).missing(blocks) == missing
 
