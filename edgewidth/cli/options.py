@@ -72,6 +72,7 @@ def _overrides(_context: click.Context, _parameter: click.Parameter, pairs: tupl
     return {key.strip(): value for key, value in (pair.split("=", 1) for pair in pairs)}
 
 
+_TABLE_FILE = click.Path(path_type=Path, dir_okay=False)
 profiles_option = click.option(
     "--profiles",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -191,6 +192,27 @@ def plan_options(function: F) -> F:
             default="3%",
             show_default=True,
             help="Profiling ends at this held-out error …",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def reuse_options(function: F) -> F:
+    """What is known of latencies from other runs."""
+    for option in (
+        click.option(
+            "--prior",
+            type=_TABLE_FILE,
+            default=None,
+            help="table.json of a similar device or of another precision: fewer networks need measuring.",
+        ),
+        click.option(
+            "--table",
+            "known_table",
+            type=_TABLE_FILE,
+            default=None,
+            help="table.json of this very device: used if a handful of networks measured now agree with it.",
         ),
     ):
         function = option(function)

@@ -16,6 +16,7 @@ from edgewidth.cli.options import (
     plan_options,
     precision_option,
     profile_plan,
+    reuse_options,
     seed_option,
     space_from,
     statistic_option,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 @precision_option
 @network_options
 @plan_options
+@reuse_options
 @seed_option
 @out_option
 @force_option
@@ -59,7 +61,15 @@ def command(devices: tuple[str, ...], out: Path, force: bool, as_json: bool, **o
     targets = [target_from(options | {"device": device}) for device in dict.fromkeys(devices)]
     space = space_from(options, images_from(options, progress))
     outcomes = profile_devices(
-        targets, space, out, plan=profile_plan(options), seed=options["seed"], force=force, progress=progress
+        targets,
+        space,
+        out,
+        plan=profile_plan(options),
+        seed=options["seed"],
+        force=force,
+        table=options["known_table"],
+        prior=options["prior"],
+        progress=progress,
     )
     if as_json:
         print_json([outcome.model_dump(mode="json") for outcome in outcomes])

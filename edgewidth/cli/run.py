@@ -19,6 +19,7 @@ from edgewidth.cli.options import (
     precision_option,
     profile_plan,
     recipe_option,
+    reuse_options,
     seed_option,
     space_from,
     statistic_option,
@@ -39,6 +40,7 @@ OVER_BUDGET = 1
 @network_options
 @recipe_option
 @plan_options
+@reuse_options
 @seed_option
 @click.option(
     "--out",
@@ -74,7 +76,15 @@ def command(arguments: list[str], /, out: Path, force: bool, as_json: bool, **op
             seed=options["seed"],
             arguments=arguments,
         )
-        job = Job(request, target, data, recipe, profile_plan(options))
+        job = Job(
+            request,
+            target,
+            data,
+            recipe,
+            profile_plan(options),
+            table=options["known_table"],
+            prior=options["prior"],
+        )
         report = run(job, folder, force=force, progress=progress)
     if as_json:
         print_document(report)

@@ -27,6 +27,7 @@ import select
 import shutil
 import signal
 import time
+from importlib import import_module
 from pathlib import Path
 
 from edgewidth.devices.vitals import read_facts, read_state, temperature_c
@@ -260,7 +261,9 @@ class Forked:
         # Its threads would not survive the fork, and nothing here multiplies matrices.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         self.module = import_runtime(job["runtime"])
-        read_state(job["affinity"])  # what it looks up once, every visit inherits
+        # What is loaded or looked up once, every visit inherits; NumPy loads its generators on first use.
+        import_module("numpy.random")
+        read_state(job["affinity"])
         gc.freeze()
 
     def __call__(self, path: str, plan: Json, beat: Callable[[], None]) -> Json:

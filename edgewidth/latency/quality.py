@@ -62,8 +62,7 @@ def hold_out(model: Model, space: SearchSpace, visits: Sequence[Visits]) -> tupl
     spread = np.hypot(deviations(model, indices, mean), found.errors)
     rows = zip(visits, mean.tolist(), np.exp(_NORMAL_95 * spread).tolist(), found.values_ms.tolist(), strict=True)
     return tuple(
-        HeldOut(config=v.config, predicted_ms=m, low_ms=m / s, high_ms=m * s, measured_ms=value)
-        for v, m, s, value in rows
+        HeldOut(visits=v, predicted_ms=m, low_ms=m / s, high_ms=m * s, measured_ms=value) for v, m, s, value in rows
     )
 
 

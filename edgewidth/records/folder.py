@@ -31,6 +31,11 @@ class RunFolder(NamedTuple):
         return self.path / "table.json"
 
     @property
+    def prior(self) -> Path:
+        """Another device's or precision's table that this one's learned from; most runs have none."""
+        return self.path / "prior.json"
+
+    @property
     def supernet(self) -> Path:
         """The supernet's weights."""
         return self.path / "supernet.safetensors"
@@ -98,6 +103,15 @@ class RunFolder(NamedTuple):
     def results(self) -> tuple[Path, ...]:
         """Everything that stages write and can write again; the raw measurements are not among it."""
         models = [self.model(precision, suffix) for precision in Precision for suffix in (".tflite", ".onnx")]
-        single = (self.run, self.table, self.supernet, self.losses, self.training_log, self.search, self.weights)
+        single = (
+            self.run,
+            self.prior,
+            self.table,
+            self.supernet,
+            self.losses,
+            self.training_log,
+            self.search,
+            self.weights,
+        )
         last = (self.finetune_log, self.labels, self.artifacts, self.validation, self.report_json, self.report_html)
         return (*single, *last, *models, self.checkpoints)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from edgewidth.records.base import Document, Record
 from edgewidth.records.measurement import DeviceFacts, MeasurementWarning, Setting, Statistic
 from edgewidth.records.network import ChannelConfig, SearchSpace
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 class Visits(Record):
@@ -19,6 +22,19 @@ class Visits(Record):
     """The statistic of each undisturbed block."""
     started_s: tuple[float, ...]
     """When each block began (Unix time), for the drift of the device."""
+
+    def joined(self, other: Visits) -> Visits:
+        """All visits of both, in the order of time."""
+        mine = zip(self.started_s, self.values_ms, strict=True)
+        pairs = sorted([*mine, *zip(other.started_s, other.values_ms, strict=True)])
+        return Visits(config=self.config, values_ms=tuple(v for _, v in pairs), started_s=tuple(s for s, _ in pairs))
+
+    def without(self, moments: Collection[float]) -> Visits | None:
+        """Less the visits that began at these moments; None: nothing is left."""
+        kept = [(s, v) for s, v in zip(self.started_s, self.values_ms, strict=True) if s not in moments]
+        if not kept:
+            return None
+        return Visits(config=self.config, values_ms=tuple(v for _, v in kept), started_s=tuple(s for s, _ in kept))
 
 
 class TableEntry(Record):
@@ -53,11 +69,16 @@ class TableQuality(Record):
 class HeldOut(Record):
     """One held-out configuration: predicted with its 95 % interval, and measured."""
 
-    config: ChannelConfig
+    visits: Visits
     predicted_ms: float
     low_ms: float
     high_ms: float
     measured_ms: float
+
+    @property
+    def config(self) -> ChannelConfig:
+        """Which configuration."""
+        return self.visits.config
 
 
 class LatencyTable(Document):
@@ -81,3 +102,7 @@ class LatencyTable(Document):
     """What the device said it is when it was last measured for this table."""
     warnings: tuple[MeasurementWarning, ...] = ()
     """What made its measurements less trustworthy."""
+
+    def visits(self) -> dict[ChannelConfig, Visits]:
+        """Everything measured that it stands on, held-out configurations included."""
+        return {v.config: v for v in (*self.fitted, *(held.visits for held in self.held_out))}

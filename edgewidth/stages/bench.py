@@ -17,6 +17,7 @@ from edgewidth.export.variants import VariantFactory
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.measurement import Clock
 from edgewidth.records.network import ChannelConfig
+from edgewidth.records.table import LatencyTable
 from edgewidth.stages.cache import cache_folder
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from edgewidth.records.folder import RunFolder
     from edgewidth.records.measurement import LatencyEstimate, MeasurementWarning, Setting, Statistic
     from edgewidth.records.network import SearchSpace
-    from edgewidth.records.table import LatencyTable, Visits
+    from edgewidth.records.table import Visits
     from edgewidth.stages.target import Target
 
 
@@ -61,6 +62,8 @@ class Bench:
     space: SearchSpace
     store: MeasurementStore
     factory: VariantFactory
+    prior: LatencyTable | None = None
+    """Another device's or precision's table, which stands in for what is not measured here."""
     progress: Progress = SILENT
     _warnings: dict[str, MeasurementWarning] = field(default_factory=dict)
 
@@ -83,24 +86,32 @@ class Bench:
         """Every configuration of this space that the store holds for this setting."""
         return measured_visits(self.store, self.setting, self.space, self.target.statistic)
 
+    def moments(self) -> frozenset[float]:
+        """When the visits began that the store holds for this setting, disturbed ones included."""
+        return frozenset(block.started_s for _, block in self.store.visits(self.setting))
+
     def estimate(self, config: ChannelConfig) -> LatencyEstimate:
         """What a configuration's visits amount to; how much visits differ is learned from all models."""
         blocks = self.store.blocks(self.setting)
         sigma = visit_sigma(blocks.values(), self.target.statistic)
         return estimate(blocks[self._key(config)], self.target.statistic, sigma=sigma)
 
+    def differences(self, table: LatencyTable) -> list[str]:
+        """In what a table's measurements differ from those made here, in words; empty if they may meet."""
+        found = self.setting.differences(table.setting)
+        if table.space.fingerprint != self.space.fingerprint:
+            found.append(f"search space: {self.space.fingerprint} here, {table.space.fingerprint} there")
+        if table.statistic != self.target.statistic:
+            found.append(f"statistic: {self.target.statistic} here, {table.statistic} there")
+        return found
+
     def check_table(self, table: LatencyTable) -> None:
-        """Hold a table against this device and space.
+        """Hold the table of this run folder against this device and space.
 
         Raises:
             MismatchError: It was fitted to other measurements: another device, runtime, version, space …
         """
-        differences = self.setting.differences(table.setting)
-        if table.space.fingerprint != self.space.fingerprint:
-            differences.append(f"search space: {self.space.fingerprint} here, {table.space.fingerprint} there")
-        if table.statistic != self.target.statistic:
-            differences.append(f"statistic: {self.target.statistic} here, {table.statistic} there")
-        if differences:
+        if differences := self.differences(table):
             raise MismatchError(
                 f"The latency table belongs to other measurements: {'; '.join(differences)}.",
                 remedy="Profile again in another --out, or with --force.",
@@ -126,4 +137,5 @@ def open_bench(
     ):
         setting = device.setting(target.runtime, target.precision, target.threads)
         factory = VariantFactory(space, target.precision, target.suffix, cache_folder(), progress=progress)
-        yield Bench(device, target, setting, space, store, factory, progress)
+        prior = LatencyTable.read(folder.prior) if folder.prior.exists() else None
+        yield Bench(device, target, setting, space, store, factory, prior, progress)

@@ -10,15 +10,18 @@ from edgewidth.records.base import Record
 from edgewidth.records.measurement import MeasurementWarning, Setting
 from edgewidth.records.table import LatencyTable, TableQuality
 from edgewidth.stages.bench import open_bench
-from edgewidth.stages.folder import locked
+from edgewidth.stages.folder import locked, remove
 from edgewidth.stages.profile import ProfilePlan, profile
+from edgewidth.stages.reuse import reuse, take_prior
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from edgewidth.progress import Progress
+    from edgewidth.records.folder import RunFolder
     from edgewidth.records.network import SearchSpace
+    from edgewidth.stages.bench import Bench
     from edgewidth.stages.target import Target
 
 
@@ -47,20 +50,34 @@ def profile_devices(
     plan: ProfilePlan,
     seed: int,
     force: bool,
+    table: Path | None = None,
+    prior: Path | None = None,
     progress: Progress,
 ) -> list[ProfileOutcome]:
     """Measure every target and fit its table; with several, each in the folder ``out/<device>``.
 
+    ``table`` is used for a target if it still holds there; ``prior`` is what the tables are learned from.
+
     Raises:
         EdgewidthError: With one target, as it is; with several, a failure is in its outcome.
     """
+
+    def make(target: Target, path: Path) -> ProfileOutcome:
+        with locked(path) as folder:
+            if force:
+                remove(folder.table, folder.prior)
+            if prior:
+                take_prior(prior, space, folder)
+            with open_bench(target, space, folder, progress=progress) as bench:
+                return _profile(bench, folder, plan, seed, table)
+
     if len(targets) == 1:
-        return [_profile(targets[0], space, out, plan, seed, force=force, progress=progress)]
+        return [make(targets[0], out)]
 
     def attempt(target: Target) -> ProfileOutcome:
         name = target.profile.name
         try:
-            return _profile(target, space, out / name, plan, seed, force=force, progress=progress)
+            return make(target, out / name)
         except EdgewidthError as error:
             return ProfileOutcome(device=name, error=error.message, remedy=error.remedy, exit_code=error.exit_code)
 
@@ -68,19 +85,19 @@ def profile_devices(
         return list(pool.map(attempt, targets))
 
 
-def _profile(
-    target: Target, space: SearchSpace, out: Path, plan: ProfilePlan, seed: int, *, force: bool, progress: Progress
-) -> ProfileOutcome:
-    with locked(out) as folder, open_bench(target, space, folder, progress=progress) as bench:
-        if folder.table.exists() and not force:
-            bench.check_table(LatencyTable.read(folder.table))
-        table = profile(bench, folder, plan=plan, seed=seed)
-        return ProfileOutcome(
-            device=target.profile.name,
-            table=str(folder.table),
-            setting=bench.setting,
-            quality=table.quality,
-            uniform_ms=bench.estimate(space.uniform(1.0)).value_ms,
-            smallest_ms=bench.estimate(space.smallest).value_ms,
-            warnings=bench.warnings,
-        )
+def _profile(bench: Bench, folder: RunFolder, plan: ProfilePlan, seed: int, known: Path | None) -> ProfileOutcome:
+    if folder.table.exists():
+        bench.check_table(LatencyTable.read(folder.table))
+    space = bench.space
+    table = (
+        reuse(bench, folder, LatencyTable.read(known), known) if known else profile(bench, folder, plan=plan, seed=seed)
+    )
+    return ProfileOutcome(
+        device=bench.target.profile.name,
+        table=str(folder.table),
+        setting=bench.setting,
+        quality=table.quality,
+        uniform_ms=bench.estimate(space.uniform(1.0)).value_ms,
+        smallest_ms=bench.estimate(space.smallest).value_ms,
+        warnings=bench.warnings,
+    )

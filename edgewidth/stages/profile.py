@@ -16,8 +16,12 @@ from edgewidth.records.table import LatencyTable
 from edgewidth.stages.bench import measured_visits
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
     from edgewidth.records.folder import RunFolder
-    from edgewidth.records.network import ChannelConfig
+    from edgewidth.records.measurement import Setting, Statistic
+    from edgewidth.records.network import ChannelConfig, SearchSpace
+    from edgewidth.records.table import Visits
     from edgewidth.stages.bench import Bench
 
 
@@ -29,6 +33,8 @@ class ProfilePlan:
     """Networks before the first fit, beside the held-out ones."""
     step: int = 12
     """Networks between one fit and the next."""
+    first_with_prior: int = 12
+    """Networks before the first fit where another table is the prior; then half as many between fits."""
     most: int = 120
     held_out: int = 16
     target_error_percent: float = 3.0
@@ -41,48 +47,67 @@ def profile(
     *,
     plan: ProfilePlan | None = None,
     seed: int = 0,
-    prior: LatencyTable | None = None,
 ) -> LatencyTable:
     """Measure and fit until the plan is met; writes ``table.json`` and goes on from what the store holds.
+
+    A bench with a prior table begins with fewer networks.
 
     Raises:
         DeviceError, TransientDeviceError: What was measured until then stays in the store.
     """
     plan = plan or ProfilePlan()
+    first, step = (plan.first_with_prior, plan.first_with_prior // 2) if bench.prior else (plan.first, plan.step)
     started = time.monotonic()
     rng = np.random.default_rng(seed)
     space, progress = bench.space, bench.progress
     held_out = held_out_configs(space, plan.held_out, rng)
     # The budget may be a share of the uniform network, and an infeasible one is told by the smallest.
     fixed = [space.uniform(1.0), space.smallest, space.largest]
-    configs = list(dict.fromkeys([*fixed, *first_configs(space, plan.first - len(fixed), rng, exclude=held_out)]))
+    configs = list(dict.fromkeys([*fixed, *first_configs(space, first - len(fixed), rng, exclude=held_out)]))
     bench.measure([*held_out, *configs])
     while True:
-        table = fit_measured(bench, held_out, prior=prior)
-        reason = _why_stop(plan, table, len(configs), time.monotonic() - started)
+        table = fit_measured(bench, held_out)
+        reason = _why_stop(plan, table, len(configs) + step, time.monotonic() - started)
         if reason:
             # Only now: a run that finds a table takes profiling for done.
             table.write(folder.table)
             progress.say(f"Latency table: {reason}. {table.quality.verdict}")
             return table
-        new = next_configs(table, plan.step, rng, exclude={*configs, *held_out})
+        new = next_configs(table, step, rng, exclude={*configs, *held_out})
         configs += new
         bench.measure(new)
 
 
-def fit_measured(bench: Bench, held_out: list[ChannelConfig], *, prior: LatencyTable | None = None) -> LatencyTable:
-    """The table of all that the store holds, ``held_out`` kept apart."""
-    visits = bench.visits()
-    kept_apart = set(held_out)
-    table = fit_table(
-        bench.space,
-        bench.setting,
-        bench.target.statistic,
-        [v for config, v in visits.items() if config not in kept_apart],
-        [v for config, v in visits.items() if config in kept_apart],
-        prior=prior,
-    )
+def fit_measured(bench: Bench, held_out: Iterable[ChannelConfig], *, known: LatencyTable | None = None) -> LatencyTable:
+    """The table of all that the store holds and ``known`` stands on, ``held_out`` kept apart."""
+    visits = _joined(known, bench.visits(), bench.moments())
+    table = _fit(bench.space, bench.setting, bench.target.statistic, visits, frozenset(held_out), bench.prior)
     return table.model_copy(update={"facts": bench.device.facts, "warnings": bench.warnings})
+
+
+def _joined(
+    known: LatencyTable | None, stored: Mapping[ChannelConfig, Visits], moments: Collection[float]
+) -> dict[ChannelConfig, Visits]:
+    """What is stored, and of a known table what was measured for it elsewhere: at other moments."""
+    found = dict(stored)
+    for config, visits in (known.visits() if known else {}).items():
+        elsewhere = visits.without(moments)
+        if elsewhere:
+            found[config] = found[config].joined(elsewhere) if config in found else elsewhere
+    return found
+
+
+def _fit(
+    space: SearchSpace,
+    setting: Setting,
+    statistic: Statistic,
+    visits: Mapping[ChannelConfig, Visits],
+    held_out: frozenset[ChannelConfig],
+    prior: LatencyTable | None,
+) -> LatencyTable:
+    fitted = [v for config, v in visits.items() if config not in held_out]
+    kept_apart = [v for config, v in visits.items() if config in held_out]
+    return fit_table(space, setting, statistic, fitted, kept_apart, prior=prior)
 
 
 def refit(folder: RunFolder) -> LatencyTable:
@@ -96,27 +121,23 @@ def refit(folder: RunFolder) -> LatencyTable:
     old = LatencyTable.read(folder.table)
     if not folder.measurements.exists():
         raise FileError(f"There are no measurements in {folder.path}.")
-    held_out = {held.config for held in old.held_out}
+    prior = LatencyTable.read(folder.prior) if folder.prior.exists() else None
     with MeasurementStore(folder.measurements) as store:
-        visits = measured_visits(store, old.setting, old.space, old.statistic)
-    table = fit_table(
-        old.space,
-        old.setting,
-        old.statistic,
-        [v for config, v in visits.items() if config not in held_out],
-        [v for config, v in visits.items() if config in held_out],
-    )
+        stored = measured_visits(store, old.setting, old.space, old.statistic)
+        visits = _joined(old, stored, {block.started_s for _, block in store.visits(old.setting)})
+    held_out = frozenset(held.config for held in old.held_out)
+    table = _fit(old.space, old.setting, old.statistic, visits, held_out, prior)
     table = table.model_copy(update={"facts": old.facts, "warnings": old.warnings})
     table.write(folder.table)
     return table
 
 
-def _why_stop(plan: ProfilePlan, table: LatencyTable, networks: int, elapsed_s: float) -> str | None:
+def _why_stop(plan: ProfilePlan, table: LatencyTable, would_have: int, elapsed_s: float) -> str | None:
     error = table.quality.mape_percent
     if error <= plan.target_error_percent:
         return f"the held-out error of {error:.1f} % meets the {plan.target_error_percent:g} % asked for"
     if elapsed_s >= plan.time_budget_s:
         return f"the time is up at a held-out error of {error:.1f} %"
-    if networks + plan.step > plan.most:
-        return f"{networks} networks are measured, at a held-out error of {error:.1f} %"
+    if would_have > plan.most:
+        return f"{table.quality.fitted} networks are measured, at a held-out error of {error:.1f} %"
     return None

@@ -71,7 +71,7 @@ class _Loop:
                     within_budget=self.meets(choice.config),
                 )
             )
-        self.table = fit_measured(self.bench, [held.config for held in self.table.held_out])
+        self.table = fit_measured(self.bench, (held.config for held in self.table.held_out), known=self.table)
 
     def meets(self, config: ChannelConfig) -> bool:
         """Whether a configuration measured within the budget with its whole interval."""

@@ -16,11 +16,14 @@ from edgewidth.stages.folder import claim
 from edgewidth.stages.profile import ProfilePlan, profile
 from edgewidth.stages.refine import RefinePlan, refine
 from edgewidth.stages.report import report
+from edgewidth.stages.reuse import reuse, take_prior
 from edgewidth.stages.search import infeasible
 from edgewidth.stages.train import train
 from edgewidth.stages.validate import validate
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgewidth.records.budget import Budget
     from edgewidth.records.folder import RunFolder
     from edgewidth.records.report import Report
@@ -40,6 +43,10 @@ class Job:
     recipe: Recipe
     profile_plan: ProfilePlan | None = None
     refine_plan: RefinePlan | None = None
+    table: Path | None = None
+    """Another run's latency table for this device, used if it still holds."""
+    prior: Path | None = None
+    """Another device's or precision's latency table, the prior of this one."""
 
 
 def run(job: Job, folder: RunFolder, *, force: bool = False, progress: Progress = SILENT) -> Report:
@@ -54,6 +61,8 @@ def run(job: Job, folder: RunFolder, *, force: bool = False, progress: Progress 
     """
     claim(folder, job.request, force=force)
     space, seed = job.request.space, job.request.seed
+    if job.prior and not folder.prior.exists():
+        take_prior(job.prior, space, folder)
     with open_bench(job.target, space, folder, progress=progress) as bench:
         table = _table(job, bench, folder)
         budget = resolve_budget(job.request, bench)
@@ -88,6 +97,8 @@ def resolve_budget(request: RunRequest, bench: Bench) -> Budget:
 
 def _table(job: Job, bench: Bench, folder: RunFolder) -> LatencyTable:
     if not folder.table.exists():
+        if job.table:
+            return reuse(bench, folder, LatencyTable.read(job.table), job.table)
         return profile(bench, folder, plan=job.profile_plan, seed=job.request.seed)
     table = LatencyTable.read(folder.table)
     bench.check_table(table)

@@ -93,7 +93,7 @@ def test_what_the_device_said_is_not_judged_away() -> None:
     [(0, 0, 4), (4, 0, 0), (3, 1, 1), (2, 4, 0), (1, 4, 1), (0, 6, 4), (0, 8, 2), (0, 10, 0)],
 )
 def test_measuring_again_is_bounded(good: int, bad: int, missing: int) -> None:
-    """Disturbed visits are made again until there are half as many more than asked for, or 1.5 times without a good one."""
+    """Half as many more than asked for, or one and a half times as many while there is no good one."""
     blocks = [block(number=i, disturbed=None if i < good else "slow") for i in range(good + bad)]
     assert Policy(rounds=4, remeasure=0.5).missing(blocks) == missing
 

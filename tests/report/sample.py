@@ -136,7 +136,7 @@ def table(truth: Truth) -> LatencyTable:
         measured = predicted * truth.rng.normal(1.0, 0.011)
         held_out.append(
             HeldOut(
-                config=config,
+                visits=Visits(config=config, values_ms=(measured,), started_s=(0.0,)),
                 predicted_ms=predicted,
                 low_ms=predicted - half,
                 high_ms=predicted + half,
