@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Model", "measure"]
 
-_FIRST_BATCH, _LARGEST_BATCH = 4, 64
+_FIRST_BATCH, _LARGEST_BATCH = 8, 64
+_LIVING_BEATS = 2.0
+"""After so many beats without one a runner that is to end is taken for dead."""
 _MAX_HELD_BYTES = 256_000_000
 _MAX_OUTPUT_BYTES = 2_000_000_000
 _POLL_S = (0.05, 1.0)
@@ -249,8 +251,11 @@ class _Campaign:
         """End the session, store what it still has to say and delete it."""
         session = self._session
         session.stop()
-        heard = time.monotonic()
+        heard, insisted = time.monotonic(), False
         while time.monotonic() - heard < self.silence_s:
+            if not insisted and time.monotonic() - heard > min(_LIVING_BEATS * self.policy.beat_s, self.silence_s / 2):
+                session.insist()
+                insisted = True
             messages = session.poll()
             for message in messages:
                 if isinstance(message, wire.Visit):

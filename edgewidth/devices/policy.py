@@ -55,8 +55,8 @@ class Policy(Record):
     """Steady: the last such window of warm-up runs was not faster than the two before it …"""
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.03
     """… by more than this share."""
-    probe_loops: Annotated[int, Field(ge=0, le=1_000_000)] = 4000
-    """Of a fixed calculation of 0.2 ms, four times before and after each visit: how fast the processor is."""
+    probe_loops: Annotated[int, Field(ge=0, le=1_000_000)] = 2000
+    """Of a fixed calculation of 0.1 ms, four times before and after each visit: how fast the processor is."""
     load_limit_s: Annotated[float, Field(gt=0)] = 120.0
     """How long a model may take to load."""
     cool_limit_s: Annotated[float, Field(ge=0)] = 180.0

@@ -151,8 +151,12 @@ class RemoteSession:
         return self._reader.messages(part)
 
     def stop(self) -> None:
-        """Ask for an end after the visit in progress; a runner that died is started to write its end."""
-        self._put({"runner.pyz": runner_archive(), "stop": b""})
+        """Ask for an end after the visit in progress."""
+        self._put({"stop": b""})
+
+    def insist(self) -> None:
+        """Start a runner that seems to have died, so that it writes its end; a living one is not disturbed."""
+        self._put({"runner.pyz": runner_archive()})
         self._start()
 
     def leave(self) -> None:
