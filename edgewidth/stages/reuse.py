@@ -1,0 +1,75 @@
+"""A latency table from another run: used as it is where it still holds, or as the prior of a new one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgewidth.errors import MismatchError
+from edgewidth.latency.agreement import agreement
+from edgewidth.latency.design import held_out_configs
+from edgewidth.records.table import LatencyTable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgewidth.records.folder import RunFolder
+    from edgewidth.records.network import SearchSpace
+    from edgewidth.stages.bench import Bench
+
+CHECKED = 6
+"""Networks measured to hold a table against, beside the uniform 1.0 one, the smallest and the largest."""
+
+
+def reuse(bench: Bench, folder: RunFolder, table: LatencyTable, path: Path) -> LatencyTable:
+    """Make a table from elsewhere this run's, after a handful of networks measured now agree with it.
+
+    Args:
+        bench: The device.
+        folder: Where ``table.json`` is written.
+        table: The other run's.
+        path: Where it is, for messages.
+
+    Raises:
+        MismatchError: It is of another device, runtime, version … or the device no longer is what it was.
+    """
+    if differences := bench.differences(table):
+        raise MismatchError(
+            f"{path} is of other measurements: {'; '.join(differences)}.", remedy=_update(table, bench, path)
+        )
+    space = bench.space
+    configs = [space.uniform(1.0), space.smallest, space.largest]
+    configs += held_out_configs(space, CHECKED, np.random.default_rng(0), exclude=configs)
+    bench.measure(configs)
+    measured = bench.visits()
+    found = agreement(table, [measured[config] for config in dict.fromkeys(configs)])
+    if not found.agrees:
+        raise MismatchError(f"{path}: {found.sentence}", remedy=_update(table, bench, path))
+    bench.progress.say(f"{path}: {found.sentence}")
+    # Not the others' facts and warnings: what this device said now.
+    table = table.model_copy(update={"facts": bench.device.facts, "warnings": bench.warnings})
+    table.write(folder.table)
+    return table
+
+
+def take_prior(path: Path, space: SearchSpace, folder: RunFolder) -> None:
+    """Keep another device's or precision's table in the run folder as the prior of the one to come.
+
+    Raises:
+        FileError: It is no latency table.
+        MismatchError: It is of another search space.
+    """
+    prior = LatencyTable.read(path)
+    if prior.space != space:
+        raise MismatchError(
+            f"{path} is of another search space ({prior.space.fingerprint}, here {space.fingerprint}).",
+            remedy="A prior must have the same network, resolution, widths and classes; or do without one.",
+        )
+    prior.write(folder.prior)
+
+
+def _update(table: LatencyTable, bench: Bench, path: Path) -> str:
+    if table.space != bench.space:
+        return "Profile without it."
+    return f"Give it as --prior {path}, not --table: a dozen networks are measured, and it stands in for the rest."
