@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edgewidth.errors import InputError
-from edgewidth.records.budget import BudgetRequest
+from edgewidth.records.budget import BudgetRequest, Limits, parse_count
 from edgewidth.records.measurement import Precision, Runtime, Statistic
 from edgewidth.stages.target import Target, make_target
 
@@ -34,6 +34,10 @@ def _enum(kind: type[StrEnum]) -> Callable[[click.Context, click.Parameter, str 
 
 def _budget(_context: click.Context, _parameter: click.Parameter, text: str | None) -> BudgetRequest | None:
     return None if text is None else BudgetRequest.parse(text)
+
+
+def _count(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
+    return None if text is None else parse_count(text)
 
 
 def _budget_in_ms(_context: click.Context, _parameter: click.Parameter, text: str | None) -> BudgetRequest | None:
@@ -174,6 +178,24 @@ def network_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def limit_options(function: F) -> F:
+    """What must not be exceeded beside the latency."""
+    for name, metavar, text in (
+        ("--max-memory", "300kB", "Input and output of any layer together, in the measured precision."),
+        ("--max-macs", "50M", "Multiply-accumulates of one inference."),
+        ("--max-size", "2MB", "The model file, in the measured precision."),
+    ):
+        function = click.option(name, callback=_count, default=None, metavar=metavar, help=text)(function)
+    return function
+
+
+def budget_from(options: dict[str, Any]) -> BudgetRequest:
+    """``--budget`` with what ``limit_options`` add."""
+    limits = Limits(size_bytes=options["max_size"], macs=options["max_macs"], activation_bytes=options["max_memory"])
+    budget: BudgetRequest = options["budget"]
+    return budget.model_copy(update={"limits": limits})
 
 
 def plan_options(function: F) -> F:

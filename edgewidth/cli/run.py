@@ -8,12 +8,14 @@ from typing import Any
 import click
 
 from edgewidth.cli.options import (
+    budget_from,
     budget_option,
     data_option,
     device_options,
     force_option,
     images_from,
     json_option,
+    limit_options,
     network_options,
     plan_options,
     precision_option,
@@ -35,6 +37,7 @@ OVER_BUDGET = 1
 @device_options
 @data_option
 @budget_option
+@limit_options
 @statistic_option
 @precision_option
 @network_options
@@ -72,7 +75,7 @@ def command(arguments: list[str], /, out: Path, force: bool, as_json: bool, **op
             space_from(options, data),
             data,
             recipe,
-            budget=options["budget"],
+            budget=budget_from(options),
             seed=options["seed"],
             arguments=arguments,
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from edgewidth.cli.options import budget_option, force_option, json_option, out_option
+from edgewidth.cli.options import budget_from, budget_option, force_option, json_option, limit_options, out_option
 from edgewidth.cli.output import print_document, print_search
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -17,6 +17,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--table", "table_path", type=FILE, required=True, help="table.json of edgewidth profile.")
 @click.option("--losses", "losses_path", type=FILE, required=True, help="losses.json of edgewidth train.")
 @budget_option
+@limit_options
 @out_option
 @force_option
 @json_option
@@ -32,7 +33,7 @@ def command(table_path: Path, losses_path: Path, out: Path, force: bool, as_json
     from edgewidth.stages.search import search, table_budget  # noqa: PLC0415
 
     table, losses = LatencyTable.read(table_path), UnaryLosses.read(losses_path)
-    budget = table_budget(options["budget"], table)
+    budget = table_budget(budget_from(options), table)
     with locked(out) as folder:
         if folder.search.exists() and not force:
             raise InputError(f"{folder.search} exists.", remedy="Choose another --out, or --force to replace it.")

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
+from edgewidth.records.measurement import Precision
+
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edgewidth.records.measurement import Suffix
     from edgewidth.records.network import ChannelConfig, LayerShape, SearchSpace
+
+    Array = NDArray[np.float64]
 
 
 class Costs(NamedTuple):
@@ -40,3 +50,70 @@ def costs(space: SearchSpace, config: ChannelConfig) -> Costs:
         parameters=sum(layer.parameters for layer in layers),
         peak_activations=max(layer.peak_activations for layer in layers),
     )
+
+
+class LayerFactor(NamedTuple):
+    """What one layer costs at every choice of the width variables that it depends on, ascending in ``scope``.
+
+    Arrays have one axis for each of these.
+    """
+
+    scope: tuple[int, ...]
+    macs: Array
+    parameters: Array
+    channels: Array
+    """Output channels of a layer with weights, each with a bias and quantisation parameters; else 0."""
+    activations: Array
+
+
+def layer_factors(space: SearchSpace) -> tuple[LayerFactor, ...]:
+    """The costs of every layer as functions of the width variables; summed, or the most of them, they are ``costs``."""
+    names = [variable.name for variable in space.variables]
+    factors = []
+    for shape in space.network.shapes:
+        ends = (shape.in_width, shape.out_width)
+        scope = tuple(sorted({names.index(width) for width in ends if isinstance(width, str)}))
+        grid = [space.variables[variable].choices for variable in scope]
+        values = np.zeros((4, *(len(choices) for choices in grid)))
+        for place in product(*(range(len(choices)) for choices in grid)):
+            widths = {names[v]: choices[i] for v, choices, i in zip(scope, grid, place, strict=True)}
+            in_width, out_width = (width if isinstance(width, int) else widths[width] for width in ends)
+            layer = layer_costs(shape, in_width, out_width)
+            channels = out_width if layer.parameters else 0
+            counts = (layer.macs, layer.parameters, channels, layer.peak_activations)
+            for kind, count in enumerate(counts):
+                values[(kind, *place)] = count
+        factors.append(LayerFactor(scope, *values))
+    return tuple(factors)
+
+
+class FileSize(NamedTuple):
+    """What a model file is made of, in bytes."""
+
+    weight: int
+    channel: int
+    """Bias, scales and zero points of one output channel."""
+    layer: int
+    """What describes a layer."""
+
+
+FILE_SIZES: dict[tuple[Precision, str], FileSize] = {
+    (Precision.INT8, ".tflite"): FileSize(1, 28, 809),
+    (Precision.FLOAT32, ".tflite"): FileSize(4, 4, 647),
+    (Precision.INT8, ".onnx"): FileSize(1, 17, 1175),
+    (Precision.FLOAT32, ".onnx"): FileSize(4, 4, 296),
+}
+"""Fitted to 32 variants of MobileNet-v1 each; weights and channels explain their sizes to 60 bytes."""
+METADATA_BYTES = 2_000
+"""Labels, normalisation and descriptions in an emitted file."""
+
+
+def file_bytes(layer: LayerFactor, precision: Precision, suffix: Suffix) -> Array:
+    """What a layer adds to a model file: an array as those of the layer."""
+    size = FILE_SIZES[precision, suffix]
+    return (layer.parameters - layer.channels) * size.weight + layer.channels * size.channel + size.layer
+
+
+def element_bytes(precision: Precision) -> int:
+    """Of one element of an activation."""
+    return 1 if precision is Precision.INT8 else 4

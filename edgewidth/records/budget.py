@@ -15,14 +15,58 @@ from edgewidth.records.measurement import Statistic
 _PATTERN = re.compile(r"(?P<value>\d+(\.\d*)?|\.\d+) ?(?P<unit>ms|s|%)")
 
 
+_COUNT = re.compile(r"(?P<value>\d+(\.\d*)?|\.\d+) ?(?P<scale>[kMG]?)(?P<unit>B?)")
+_SCALES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
+
+Count = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Limits(Record):
+    """What must not be exceeded beside the latency; None: it may."""
+
+    size_bytes: Count | None = None
+    """Of the model file in the precision that is measured."""
+    macs: Count | None = None
+    """Multiply-accumulates of one inference."""
+    activation_bytes: Count | None = None
+    """Input and output of one layer together, at most, in the precision that is measured."""
+
+    def __str__(self) -> str:
+        texts = [
+            (self.size_bytes, "B of file"),
+            (self.macs, " MACs"),
+            (self.activation_bytes, "B of activations"),
+        ]
+        return ", ".join(f"{_scaled(value)}{unit}" for value, unit in texts if value is not None)
+
+
+def parse_count(text: str) -> float:
+    """``2MB``, ``300k`` or ``1.5G`` as a number; k, M and G are thousands.
+
+    Raises:
+        InputError: It is not a number above zero.
+    """
+    match = _COUNT.fullmatch(text.strip())
+    value = float(match["value"]) * _SCALES[match["scale"]] if match else 0.0
+    if not 0 < value < math.inf:
+        raise InputError(f"{text!r} is not an amount.", remedy="Write 2MB, 300kB or 50M; k, M and G are thousands.")
+    return value
+
+
+def _scaled(value: float) -> str:
+    scale = next((name for name in ("G", "M", "k") if value >= _SCALES[name]), "")
+    return f"{value / _SCALES[scale]:.4g} {scale}".rstrip()
+
+
 class BudgetRequest(Record):
     """A budget as a person writes it: ``8ms``, ``0.4s``, or ``60%`` of the uniform 1.0 network's latency."""
 
     value: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     unit: Literal["ms", "%"]
+    limits: Limits = Limits()
 
     def __str__(self) -> str:
-        return f"{self.value:.15g}{self.unit}"
+        return ", ".join(part for part in (f"{self.value:.15g}{self.unit}", str(self.limits)) if part)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -45,14 +89,15 @@ class BudgetRequest(Record):
     def resolve(self, full_ms: float, statistic: Statistic) -> Budget:
         """The budget in milliseconds, where ``full_ms`` is the measured latency of the uniform 1.0 network."""
         latency_ms = self.value if self.unit == "ms" else full_ms * self.value / 100
-        return Budget(latency_ms=latency_ms, statistic=statistic)
+        return Budget(latency_ms=latency_ms, statistic=statistic, limits=self.limits)
 
 
 class Budget(Record):
-    """The most that a statistic of the latency may be."""
+    """The most that a statistic of the latency may be, and what else must not be exceeded."""
 
     latency_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     statistic: Statistic = Statistic.MEDIAN
+    limits: Limits = Limits()
 
     def __str__(self) -> str:
-        return f"{self.latency_ms:.4g} ms ({self.statistic})"
+        return ", ".join(part for part in (f"{self.latency_ms:.4g} ms ({self.statistic})", str(self.limits)) if part)

@@ -81,6 +81,7 @@ def warnings_of(inputs: Inputs, measured: Measured | None, budget: Budget | None
         _prediction_off(inputs, measured),
         _quantisation(inputs),
         _range_binds(inputs),
+        _too_large(inputs, budget),
         _unmeasured(inputs),
     )
     return (*(warning for warning in found if warning), *validation)
@@ -137,6 +138,17 @@ def _range_binds(inputs: Inputs) -> MeasurementWarning | None:
         code="range-binds",
         message=f"At the widest that the search space allows: {', '.join(at_highest)}.",
         remedy="A larger --max-width may find a better network within the same budget.",
+    )
+
+
+def _too_large(inputs: Inputs, budget: Budget | None) -> MeasurementWarning | None:
+    most = budget.limits.size_bytes if budget else None
+    if most is None or inputs.validation is None or inputs.validation.size_bytes <= most:
+        return None
+    return MeasurementWarning(
+        code="file-too-large",
+        message=f"{inputs.validation.file} has {inputs.validation.size_bytes} bytes, more than the {most:.0f} allowed.",
+        remedy="Search with a --max-size a little smaller.",
     )
 
 

@@ -12,14 +12,15 @@ import numpy as np
 from edgewidth.errors import InfeasibleBudgetError, MismatchError
 from edgewidth.latency.factors import latency_factors
 from edgewidth.latency.predict import Predictor
+from edgewidth.network.costs import METADATA_BYTES, element_bytes, file_bytes, layer_factors
+from edgewidth.records.budget import Limits
 from edgewidth.records.network import ChannelConfig
 from edgewidth.records.search import Certificate, Choice, FrontierPoint, SearchResult
 from edgewidth.search.baselines.greedy import greedy
 from edgewidth.search.baselines.lagrangian import lagrangian
 from edgewidth.search.baselines.uniform import uniform
 from edgewidth.search.exact import solve
-from edgewidth.search.feasible import fastest
-from edgewidth.search.problem import Factor, InfeasibleError, Problem
+from edgewidth.search.problem import Factor, InfeasibleError, PeakBudget, Problem, SumBudget
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,8 @@ ALTERNATIVES = 16
 FRONTIER_POINTS = 200
 """The frontier has thousands; so many are enough to draw it and to choose from it."""
 
+NO_LIMITS = Limits()
+
 
 @dataclass(frozen=True)
 class Question:
@@ -46,6 +49,7 @@ class Question:
 
     table: LatencyTable
     losses: UnaryLosses
+    limits: Limits = NO_LIMITS
 
     def __post_init__(self) -> None:
         if self.table.space.fingerprint != self.losses.space.fingerprint:
@@ -65,10 +69,13 @@ class Question:
             Factor((index[p.variables[0]], index[p.variables[1]]), np.array(p.values)) for p in self.losses.pairs
         ]
         latency = latency_factors(self.table)
+        sums, peaks = further_budgets(self.table, self.limits)
         return Problem(
             sizes=tuple(len(variable.choices) for variable in self.table.space.variables),
             losses=tuple(factors),
             latencies=(Factor((), np.array(latency.offset_ms)), *(Factor(*factor) for factor in latency.factors)),
+            sums=sums,
+            peaks=peaks,
         )
 
     @cached_property
@@ -107,13 +114,18 @@ def search(table: LatencyTable, losses: UnaryLosses, budget: Budget, *, within_m
         MismatchError: Table and losses are of different spaces.
         InfeasibleBudgetError: No configuration is predicted within the budget; the message has the fastest.
     """
-    question = Question(table, losses)
+    question = Question(table, losses, budget.limits)
     problem, space = question.problem, table.space
     within_ms = within_ms or budget.latency_ms
     try:
         solution = solve(problem, within_ms, count=1 + ALTERNATIVES)
     except InfeasibleError as error:
-        raise infeasible(budget, fastest(problem).latency_ms, "predicted") from error
+        if error.fastest is not None and error.fastest.latency_ms > within_ms:
+            raise infeasible(budget, error.fastest.latency_ms, "predicted") from error
+        raise InfeasibleBudgetError(
+            f"No configuration keeps all of {budget}: the latency alone could be kept.",
+            remedy="Raise one of --max-size, --max-macs and --max-memory, or lower --resolution or --min-width.",
+        ) from error
     baselines = {
         "uniform": uniform(problem, within_ms, [space.indices(config) for config in space.uniforms()]),
         "greedy": greedy(problem, within_ms),
@@ -132,6 +144,25 @@ def search(table: LatencyTable, losses: UnaryLosses, budget: Budget, *, within_m
         alternatives=tuple(rest[: len(others)]),
         baselines=dict(zip(found, rest[len(others) :], strict=True)),
     )
+
+
+def further_budgets(table: LatencyTable, limits: Limits) -> tuple[tuple[SumBudget, ...], tuple[PeakBudget, ...]]:
+    """The limits beside latency as the search takes them, for files of the table's precision and runtime."""
+    if limits == NO_LIMITS:
+        return (), ()
+    layers = layer_factors(table.space)
+    precision, suffix = table.setting.precision, table.setting.runtime.suffix
+    sums, peaks = [], []
+    if limits.size_bytes is not None:
+        sizes = (Factor(layer.scope, file_bytes(layer, precision, suffix)) for layer in layers)
+        sums.append(SumBudget("size", tuple(sizes), limits.size_bytes - METADATA_BYTES))
+    if limits.macs is not None:
+        sums.append(SumBudget("MACs", tuple(Factor(layer.scope, layer.macs) for layer in layers), limits.macs))
+    if limits.activation_bytes is not None:
+        bytes_each = element_bytes(precision)
+        activations = (Factor(layer.scope, bytes_each * layer.activations) for layer in layers)
+        peaks.append(PeakBudget("activations", tuple(activations), limits.activation_bytes))
+    return tuple(sums), tuple(peaks)
 
 
 def infeasible(budget: Budget, fastest_ms: float, how: str) -> InfeasibleBudgetError:
