@@ -1,19 +1,24 @@
-"""The stage that closes the loop: the best configurations near the budget are measured, and the choice made again.
+"""The stage that closes the loop: the most promising configurations are measured, and the choice made again.
 
 A search exploits the errors of its table: what it finds is slower, measured, than predicted (the winner's curse).
-So candidates are measured, the table learns from them, and the search is asked again, until the best one that
-measured within the budget is also the best that the table still promises.
+So candidates on both sides of the budget are measured, those first of which an improvement is most to be expected
+(expected improvement under a constraint; Gardner et al. 2014, "Bayesian optimization with inequality constraints");
+the table learns from them, and the loop ends when nothing unmeasured is expected to be better by more than the
+table's error is worth. What is chosen has itself been measured within the budget.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from edgewidth.errors import InfeasibleBudgetError
 from edgewidth.records.search import RefineStep
+from edgewidth.search.exact import solve
+from edgewidth.search.problem import InfeasibleError
 from edgewidth.stages.profile import fit_measured
 from edgewidth.stages.search import Question, search
 
@@ -25,9 +30,15 @@ if TYPE_CHECKING:
     from edgewidth.records.losses import UnaryLosses
     from edgewidth.records.measurement import LatencyEstimate
     from edgewidth.records.network import ChannelConfig
-    from edgewidth.records.search import SearchResult
+    from edgewidth.records.search import Choice, SearchResult
     from edgewidth.records.table import LatencyTable
     from edgewidth.stages.bench import Bench
+
+_NORMAL_95 = 1.96
+_LEVELS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0)
+"""Where candidates are looked for: the best for the budget moved by so many standard deviations of a prediction."""
+_LEAST_DEVIATION = 2e-4
+"""Of a prediction: below it, a table is not to be believed."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +50,17 @@ class RefinePlan:
     """Configurations measured in each round."""
     visits: int = 8
     """How often each is visited: more often than in profiling, since the choice stands on it."""
-    least_tightening: float = 0.005
-    """Where every candidate of a round measured over the budget, the next round aims this share lower at least."""
+    settled: float = 0.25
+    """The loop ends when the expected improvement is below this share of what the table's error, one standard
+    deviation of a prediction, is worth in loss on the frontier."""
+
+
+class _Candidate(NamedTuple):
+    choice: Choice
+    deviation: float
+    """Relative standard deviation of the predicted latency."""
+    gain: float
+    """By how much measuring it is expected to lower the loss of the best configuration within the budget."""
 
 
 @dataclass
@@ -50,16 +70,18 @@ class _Loop:
     bench: Bench
     losses: UnaryLosses
     budget: Budget
+    plan: RefinePlan
     table: LatencyTable
-    within_ms: float
     steps: list[RefineStep] = field(default_factory=list)
     measured: dict[ChannelConfig, LatencyEstimate] = field(default_factory=dict)
 
-    def measure(self, number: int, configs: Sequence[ChannelConfig], visits: int) -> None:
+    def __post_init__(self) -> None:
+        self.question = Question(self.table, self.losses, self.budget.limits)
+
+    def measure(self, number: int, candidates: Sequence[_Candidate]) -> None:
         """Measure candidates and let the table learn from them."""
-        predicted = Question(self.table, self.losses).choices(configs)
-        self.bench.measure(configs, visits=visits)
-        for choice in predicted:
+        self.bench.measure([candidate.choice.config for candidate in candidates], visits=self.plan.visits)
+        for choice, _, _ in candidates:
             estimate = self.bench.estimate(choice.config)
             self.measured[choice.config] = estimate
             self.steps.append(
@@ -72,37 +94,78 @@ class _Loop:
                 )
             )
         self.table = fit_measured(self.bench, (held.config for held in self.table.held_out), known=self.table)
+        self.question = Question(self.table, self.losses, self.budget.limits)
 
     def meets(self, config: ChannelConfig) -> bool:
         """Whether a configuration measured within the budget with its whole interval."""
         return self.measured[config].high_ms <= self.budget.latency_ms
 
-    def best_measured(self) -> ChannelConfig | None:
+    def best_measured(self) -> Choice | None:
         """Of those that measured within the budget the one of least predicted loss."""
         within = [config for config in self.measured if self.meets(config)]
-        if not within:
-            return None
-        return min(Question(self.table, self.losses).choices(within), key=lambda choice: choice.predicted_loss).config
+        return min(self.question.choices(within), key=lambda choice: choice.predicted_loss, default=None)
 
-    def settled(self, result: SearchResult) -> bool:
-        """Whether nothing unmeasured is expected to beat the best measured one by more than the table's own error.
-
-        That error, the half-width of the prediction's interval, is worth as much loss as the frontier falls over it.
-        """
+    def candidates(self, result: SearchResult) -> list[_Candidate]:
+        """The best unmeasured configurations at several latencies about the budget, the most promising first."""
+        [chosen] = self.question.choices([result.chosen.config])
+        bias, deviation = self._beliefs(chosen)
+        found = {result.chosen.config, *(choice.config for choice in result.alternatives)}
+        for level in _LEVELS:
+            found |= self._best_within(self.budget.latency_ms * math.exp(level * deviation - bias))
+        choices = self.question.choices([config for config in found if config not in self.measured])
         best = self.best_measured()
-        if best is None:
+        # Without any, all that is feasible is an improvement on the worst that is worth looking at.
+        reference = best.predicted_loss if best else max(point.predicted_loss for point in result.frontier)
+        rated = [self._rated(choice, reference) for choice in choices]
+        return sorted(rated, key=lambda candidate: (-candidate.gain, candidate.choice.config))
+
+    def _best_within(self, latency_ms: float) -> set[ChannelConfig]:
+        try:
+            solution = solve(self.question.problem, latency_ms, count=2 * self.plan.candidates)
+        except InfeasibleError:
+            return set()
+        points = (solution.best, *solution.alternatives)
+        return {self.table.space.config(point.assignment) for point in points}
+
+    def _rated(self, choice: Choice, reference: float) -> _Candidate:
+        bias, deviation = self._beliefs(choice)
+        spare = math.log(self.budget.latency_ms / choice.predicted_ms) - bias - self._half_width()
+        chance = 0.5 * math.erfc(-spare / deviation / math.sqrt(2))
+        return _Candidate(choice, deviation, chance * max(reference - choice.predicted_loss, 0.0))
+
+    def _beliefs(self, choice: Choice) -> tuple[float, float]:
+        """How much slower than predicted a configuration is expected to measure, and how surely; of logarithms.
+
+        What the table still gets wrong of those measured near the budget, it gets wrong of their like.
+        """
+        deviation = math.log(choice.high_ms / choice.low_ms) / (2 * _NORMAL_95)
+        errors = [0.0]
+        if self.measured:
+            choices = self.question.choices(list(self.measured))
+            errors = [math.log(self.measured[one.config].value_ms / one.predicted_ms) for one in choices]
+        # Two more of no error: a single measurement does not convince.
+        bias = sum(errors) / (len(errors) + 2)
+        return bias, max(math.hypot(deviation, float(np.std(errors))), _LEAST_DEVIATION)
+
+    def _half_width(self) -> float:
+        """How far above its value a measurement's interval will reach; of the logarithm."""
+        if self.measured:
+            return float(np.median([math.log(one.high_ms / one.value_ms) for one in self.measured.values()]))
+        noise = self.table.hyperparameters.get("noise_visit", 0.0)
+        return _NORMAL_95 * noise / math.sqrt(self.plan.visits)
+
+    def settled(self, result: SearchResult, candidates: Sequence[_Candidate]) -> bool:
+        """Whether nothing unmeasured is expected to be better by what the table's error is worth."""
+        if not candidates:
+            return True
+        if self.best_measured() is None:
             return False
-        chosen, measured = Question(self.table, self.losses).choices([result.chosen.config, best])
-        doubt_ms = (chosen.high_ms - chosen.low_ms) / 2
+        first = candidates[0]
         frontier_ms = [point.predicted_ms for point in result.frontier]
         frontier_loss = [point.predicted_loss for point in result.frontier]
-        threshold = float(np.interp(chosen.predicted_ms - doubt_ms, frontier_ms, frontier_loss))
-        return measured.predicted_loss <= max(threshold, chosen.predicted_loss)
-
-    def ratio(self, configs: Sequence[ChannelConfig]) -> float:
-        """How much longer these took, measured to the upper end of their intervals, than the table now says."""
-        choices = Question(self.table, self.losses).choices(configs)
-        return float(np.median([self.measured[choice.config].high_ms / choice.predicted_ms for choice in choices]))
+        about_ms = self.budget.latency_ms
+        slower, faster = np.interp([about_ms * math.exp(-first.deviation), about_ms], frontier_ms, frontier_loss)
+        return first.gain <= self.plan.settled * float(slower - faster)
 
 
 def refine(
@@ -114,7 +177,7 @@ def refine(
     *,
     plan: RefinePlan | None = None,
 ) -> SearchResult:
-    """Search, measure the best, learn, search again; writes ``search.json`` and the table that learned.
+    """Search, measure what is most promising, learn, search again; writes ``search.json`` and the learned table.
 
     The chosen configuration is the best of those whose own measurement, interval included, is within the budget.
 
@@ -122,19 +185,16 @@ def refine(
         InfeasibleBudgetError: Nothing that was measured is within the budget.
     """
     plan = plan or RefinePlan()
-    loop = _Loop(bench, losses, budget, table, budget.latency_ms)
+    loop = _Loop(bench, losses, budget, plan, table)
     for number in range(plan.most_rounds):
-        result = search(loop.table, losses, budget, within_ms=loop.within_ms)
-        candidates = [result.chosen.config, *(choice.config for choice in result.alternatives)]
-        new = [config for config in candidates if config not in loop.measured][: plan.candidates]
-        if loop.settled(result) or not new:
+        result = search(loop.table, losses, budget)
+        candidates = loop.candidates(result)
+        if loop.settled(result, candidates):
             break
-        bench.progress.say(f"Measuring {len(new)} candidates near {budget}, round {number + 1}")
-        loop.measure(number, new, plan.visits)
-        # What the table still gets wrong near the budget, and the interval, are kept away from the budget.
-        loop.within_ms = budget.latency_ms / max(1.0, loop.ratio(new))
-        if not any(loop.meets(config) for config in new):
-            loop.within_ms = min(loop.within_ms, budget.latency_ms * (1 - plan.least_tightening * (number + 1)))
+        bench.progress.say(
+            f"Measuring {min(plan.candidates, len(candidates))} candidates near {budget}, round {number + 1}"
+        )
+        loop.measure(number, candidates[: plan.candidates])
     loop.table.write(folder.table)
     return _write_result(loop, folder)
 
@@ -150,15 +210,13 @@ def _write_result(loop: _Loop, folder: RunFolder) -> SearchResult:
             remedy="Run again when the device is quieter, or raise --budget.",
         )
     result = search(loop.table, loop.losses, loop.budget)
-    choice = Question(loop.table, loop.losses).choices([chosen])[0]
+    gap = max(0.0, chosen.predicted_loss - result.certificate.lower_bound)
     result = result.model_copy(
         update={
-            "chosen": choice,
-            "certificate": result.certificate.model_copy(
-                update={"gap": max(0.0, choice.predicted_loss - result.certificate.lower_bound)}
-            ),
+            "chosen": chosen,
+            "certificate": result.certificate.model_copy(update={"gap": gap}),
             "refinement": tuple(loop.steps),
-            "measured": loop.measured[chosen],
+            "measured": loop.measured[chosen.config],
             "warnings": loop.bench.warnings,
         }
     )

@@ -85,6 +85,8 @@ class Question:
 
     def choices(self, configs: Sequence[ChannelConfig]) -> list[Choice]:
         """Configurations with what is predicted of them."""
+        if not configs:
+            return []
         latency = self.predictor.predict(configs)
         losses = self.problem.loss(np.array([self.table.space.indices(config) for config in configs], dtype=np.intp))
         rows = zip(configs, latency.mean_ms, latency.low_ms, latency.high_ms, losses, strict=True)
