@@ -107,6 +107,11 @@ budget_option = click.option(
 budget_in_ms_option = click.option(
     "--budget", callback=_budget_in_ms, default=None, help="8ms or 0.4s.  [default: only measure]"
 )
+compare_option = click.option(
+    "--compare",
+    is_flag=True,
+    help="First measure every runtime, precision and thread count that the device offers, and say which is fastest.",
+)
 sustained_option = click.option(
     "--sustained",
     callback=_duration,

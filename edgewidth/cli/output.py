@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from edgewidth.records.artifact import Artifact
     from edgewidth.records.base import Document
+    from edgewidth.records.comparison import Comparison
     from edgewidth.records.folder import RunFolder
     from edgewidth.records.losses import UnaryLosses
     from edgewidth.records.measurement import LatencyEstimate, MeasurementWarning
@@ -37,9 +38,9 @@ def print_document(document: Document) -> None:
     click.echo(document.to_json(), nl=False)
 
 
-def print_table(table: Table) -> None:
+def print_table(table: Table, *, err: bool = False) -> None:
     """A table for a person; as wide as it needs where nobody looks at a terminal."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, stderr=err)
     console.print(table, soft_wrap=not console.is_terminal)
 
 
@@ -105,6 +106,16 @@ def print_validation(validation: ValidationReport) -> None:
             f"After {load.duration_s:.0f} s without a pause: {load.last_ms:.4g} ms, {load.drift_percent:+.1f} % "
             f"against {load.first_ms:.4g} ms at the beginning."
         )
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Every way with its latencies on standard error, the fastest first; what was asked for goes elsewhere."""
+    table = Table("runtime", "precision", "threads", *(f"uniform {c}" for c in ("1.0", "0.5")), "", box=None)
+    for one in comparison.ways:
+        latencies = [f"{latency.value_ms:.4g} ms" for latency in one.latencies] or ["–"] * len(comparison.configs)
+        row = (one.way.runtime, one.way.precision, str(one.way.threads), *latencies)
+        table.add_row(*row, one.failure or "")
+    print_table(table, err=True)
 
 
 def print_quality(outcome: ProfileOutcome) -> None:

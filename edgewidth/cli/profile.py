@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgewidth.cli.options import (
+    compare_option,
     data_option,
     force_option,
     images_from,
@@ -23,7 +24,7 @@ from edgewidth.cli.options import (
     target_from,
     target_options,
 )
-from edgewidth.cli.output import print_json, print_quality, say_warnings
+from edgewidth.cli.output import print_comparison, print_json, print_quality, say_warnings
 from edgewidth.cli.progress import TerminalProgress
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 @network_options
 @plan_options
 @reuse_options
+@compare_option
 @seed_option
 @out_option
 @force_option
@@ -55,11 +57,17 @@ def command(devices: tuple[str, ...], out: Path, force: bool, as_json: bool, **o
 
     The images decide the network's input and classes. With several devices each has a folder of its own in --out.
     """
-    from edgewidth.stages.fleet import profile_devices  # noqa: PLC0415  help stays instant
+    from edgewidth.stages.compare import compare  # noqa: PLC0415  help stays instant
+    from edgewidth.stages.fleet import profile_devices  # noqa: PLC0415
+    from edgewidth.stages.folder import locked  # noqa: PLC0415
 
     progress = TerminalProgress()
     targets = [target_from(options | {"device": device}) for device in dict.fromkeys(devices)]
     space = space_from(options, images_from(options, progress))
+    if options["compare"]:
+        for target in targets:
+            with locked(out if len(targets) == 1 else out / target.profile.name) as folder:
+                print_comparison(compare(target, space, folder, progress=progress))
     outcomes = profile_devices(
         targets,
         space,

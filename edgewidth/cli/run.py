@@ -10,6 +10,7 @@ import click
 from edgewidth.cli.options import (
     budget_from,
     budget_option,
+    compare_option,
     data_option,
     device_options,
     force_option,
@@ -27,7 +28,7 @@ from edgewidth.cli.options import (
     statistic_option,
     target_from,
 )
-from edgewidth.cli.output import print_document, print_report
+from edgewidth.cli.output import print_comparison, print_document, print_report
 from edgewidth.cli.progress import TerminalProgress
 
 OVER_BUDGET = 1
@@ -44,6 +45,7 @@ OVER_BUDGET = 1
 @recipe_option
 @plan_options
 @reuse_options
+@compare_option
 @seed_option
 @click.option(
     "--out",
@@ -60,7 +62,8 @@ def command(arguments: list[str], /, out: Path, force: bool, as_json: bool, **op
 
     Without any option it does all of it on the handwritten digits that come with scikit-learn, on this machine.
     """
-    from edgewidth.stages.folder import locked  # noqa: PLC0415  help stays instant
+    from edgewidth.records.comparison import Comparison  # noqa: PLC0415  help stays instant
+    from edgewidth.stages.folder import locked  # noqa: PLC0415
     from edgewidth.stages.request import make_request  # noqa: PLC0415
     from edgewidth.stages.run import Job, run  # noqa: PLC0415
     from edgewidth.training.recipes import load_recipe  # noqa: PLC0415
@@ -87,8 +90,11 @@ def command(arguments: list[str], /, out: Path, force: bool, as_json: bool, **op
             profile_plan(options),
             table=options["known_table"],
             prior=options["prior"],
+            compare=options["compare"],
         )
         report = run(job, folder, force=force, progress=progress)
+        if options["compare"]:
+            print_comparison(Comparison.read(folder.comparison))
     if as_json:
         print_document(report)
     else:

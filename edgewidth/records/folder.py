@@ -31,6 +31,11 @@ class RunFolder(NamedTuple):
         return self.path / "table.json"
 
     @property
+    def comparison(self) -> Path:
+        """What runtimes, precisions and thread counts came to, where that was asked for."""
+        return self.path / "comparison.json"
+
+    @property
     def prior(self) -> Path:
         """Another device's or precision's table that this one's learned from; most runs have none."""
         return self.path / "prior.json"

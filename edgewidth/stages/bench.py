@@ -133,9 +133,22 @@ def open_bench(
     """
     with (
         open_device(target.profile, progress=progress) as device,
-        MeasurementStore(folder.measurements) as store,
+        make_bench(device, target, space, folder, progress=progress) as bench,
     ):
-        setting = device.setting(target.runtime, target.precision, target.threads)
+        yield bench
+
+
+@contextmanager
+def make_bench(
+    device: Device, target: Target, space: SearchSpace, folder: RunFolder, *, progress: Progress = SILENT
+) -> Iterator[Bench]:
+    """Prepare to measure variants of ``space`` on a device that is connected.
+
+    Raises:
+        InputError, DeviceError: It does not offer what the target asks.
+    """
+    setting = device.setting(target.runtime, target.precision, target.threads)
+    with MeasurementStore(folder.measurements) as store:
         factory = VariantFactory(space, target.precision, target.suffix, cache_folder(), progress=progress)
         prior = LatencyTable.read(folder.prior) if folder.prior.exists() else None
         yield Bench(device, target, setting, space, store, factory, prior, progress)

@@ -10,6 +10,7 @@ from edgewidth.records.losses import UnaryLosses
 from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
 from edgewidth.stages.bench import Bench, open_bench
+from edgewidth.stages.compare import compare
 from edgewidth.stages.export import export
 from edgewidth.stages.finetune import finetune
 from edgewidth.stages.folder import claim
@@ -47,6 +48,8 @@ class Job:
     """Another run's latency table for this device, used if it still holds."""
     prior: Path | None = None
     """Another device's or precision's latency table, the prior of this one."""
+    compare: bool = False
+    """First measure every runtime, precision and thread count there."""
 
 
 def run(job: Job, folder: RunFolder, *, force: bool = False, progress: Progress = SILENT) -> Report:
@@ -61,6 +64,8 @@ def run(job: Job, folder: RunFolder, *, force: bool = False, progress: Progress 
     """
     claim(folder, job.request, force=force)
     space, seed = job.request.space, job.request.seed
+    if job.compare and not folder.comparison.exists():
+        compare(job.target, space, folder, progress=progress)
     if job.prior and not folder.prior.exists():
         take_prior(job.prior, space, folder)
     with open_bench(job.target, space, folder, progress=progress) as bench:

@@ -1,0 +1,53 @@
+"""The same networks by every runtime, precision and thread count of a device."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from edgewidth.records.base import Document, Record
+from edgewidth.records.measurement import DeviceFacts, LatencyEstimate, MeasurementWarning, Precision, Runtime
+from edgewidth.records.network import ChannelConfig, SearchSpace
+
+
+class Way(Record):
+    """One way to execute a network there."""
+
+    runtime: Runtime
+    precision: Precision
+    threads: int
+
+    def __str__(self) -> str:
+        return f"{self.runtime} {self.precision} {self.threads} thread{'s' if self.threads > 1 else ''}"
+
+    @property
+    def options(self) -> str:
+        """What to type to choose it."""
+        return f"--runtime {self.runtime} --precision {self.precision} --threads {self.threads}"
+
+
+class Compared(Record):
+    """One way, measured."""
+
+    way: Way
+    runtime_version: str
+    latencies: tuple[LatencyEstimate, ...]
+    """Of the comparison's networks, in their order; empty where it failed."""
+    failure: str | None = None
+
+
+class Comparison(Document):
+    """All ways, the fastest on the first network first; those that failed last."""
+
+    schema_name: ClassVar[str] = "edgewidth/comparison"
+
+    device: str
+    facts: DeviceFacts
+    space: SearchSpace
+    configs: tuple[ChannelConfig, ...]
+    ways: tuple[Compared, ...]
+    warnings: tuple[MeasurementWarning, ...] = ()
+
+    @property
+    def fastest(self) -> Compared | None:
+        """The fastest on the first network; None: every way failed."""
+        return next((one for one in self.ways if one.failure is None), None)

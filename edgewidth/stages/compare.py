@@ -1,0 +1,86 @@
+"""Int8 or float32, which runtime, how many threads? Answered by measuring the same networks in every way."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from edgewidth.devices.device import open_device
+from edgewidth.errors import DeviceError, EdgewidthError
+from edgewidth.progress import SILENT, Progress
+from edgewidth.records.comparison import Compared, Comparison, Way
+from edgewidth.records.measurement import Clock, Precision
+from edgewidth.stages.bench import Bench, make_bench
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgewidth.devices.device import Device
+    from edgewidth.records.folder import RunFolder
+    from edgewidth.records.measurement import MeasurementWarning
+    from edgewidth.records.network import ChannelConfig, SearchSpace
+    from edgewidth.stages.target import Target
+
+MULTIPLIERS = (1.0, 0.5)
+"""Of the uniform networks that are measured: what is best for a large one need not be for a small one."""
+THREADS = (1, 2, 4)
+
+
+def compare(target: Target, space: SearchSpace, folder: RunFolder, *, progress: Progress = SILENT) -> Comparison:
+    """Measure in every way that the device offers; writes ``comparison.json``.
+
+    Raises:
+        DeviceError, TransientDeviceError: The device cannot be reached, or no way works there.
+    """
+    configs = tuple(dict.fromkeys(space.uniform(multiplier) for multiplier in MULTIPLIERS))
+    found: list[Compared] = []
+    warnings: dict[str, MeasurementWarning] = {}
+    with open_device(target.profile, progress=progress) as device:
+        facts = device.facts
+        for way in ways_of(target, device):
+            asked = dataclasses.replace(target, runtime=way.runtime, precision=way.precision, threads=way.threads)
+            try:
+                with make_bench(device, asked, space, folder, progress=progress) as bench:
+                    found.append(_measured(bench, way, configs))
+                    warnings |= {warning.code: warning for warning in bench.warnings}
+            except EdgewidthError as error:  # a runtime that cannot, or a model too large: the others still can
+                progress.say(f"{way}: {error.message}")
+                version = facts.runtimes.get(way.runtime, "")
+                found.append(Compared(way=way, runtime_version=version, latencies=(), failure=error.message))
+    comparison = Comparison(
+        device=target.profile.name,
+        facts=facts,
+        space=space,
+        configs=configs,
+        ways=tuple(sorted(found, key=lambda one: one.latencies[0].value_ms if one.latencies else float("inf"))),
+        warnings=tuple(warnings.values()),
+    )
+    comparison.write(folder.comparison)
+    best = comparison.fastest
+    if best is None:
+        raise DeviceError(
+            f"{target.profile.name}: {found[0].failure if found else 'none of the profile’s runtimes is there.'}",
+            remedy=f"edgewidth devices check {target.profile.name} tells what is missing.",
+        )
+    progress.say(f"Fastest on {target.profile.name}: {best.way.options} ({best.latencies[0].value_ms:.4g} ms)")
+    return comparison
+
+
+def ways_of(target: Target, device: Device) -> list[Way]:
+    """Every runtime that is there, in both precisions, with the thread counts that its processors allow."""
+    counts = {target.threads, *(count for count in THREADS if count <= (device.facts.cores or 1))}
+    if device.transport.clock is Clock.ICOUNT:
+        counts = {1}
+    runtimes = [runtime for runtime in target.profile.runtimes if runtime in device.facts.runtimes]
+    return [
+        Way(runtime=runtime, precision=precision, threads=threads)
+        for runtime in runtimes
+        for precision in (Precision.INT8, Precision.FLOAT32)
+        for threads in sorted(counts)
+    ]
+
+
+def _measured(bench: Bench, way: Way, configs: Sequence[ChannelConfig]) -> Compared:
+    bench.measure(configs)
+    latencies = tuple(bench.estimate(config) for config in configs)
+    return Compared(way=way, runtime_version=bench.setting.runtime_version, latencies=latencies)
