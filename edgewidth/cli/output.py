@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from edgewidth.records.validation import ValidationReport
     from edgewidth.stages.fleet import ProfileOutcome
 
+MOST_RESIDUALS = 6
+
 
 def print_json(content: Any) -> None:
     """The one JSON document that ``--json`` promises."""
@@ -145,6 +147,28 @@ def print_entries(latency_table: LatencyTable) -> None:
         flat = [value for row in entry.values_ms for value in row]
         table.add_row(entry.layer, ", ".join(entry.scope) or "–", f"{flat[0]:.4g} ms", f"{flat[-1]:.4g} ms")
     table.add_row("everything else", "–", f"{latency_table.offset_ms:.4g} ms", f"{latency_table.offset_ms:.4g} ms")
+    print_table(table)
+    _print_residuals(latency_table)
+
+
+def _print_residuals(latency_table: LatencyTable) -> None:
+    """The widths at which the held-out predictions err most."""
+    from edgewidth.latency.quality import residuals  # noqa: PLC0415  help stays instant
+
+    found = [one for one in residuals(latency_table) if one.configs > 1]
+    if not found:
+        return
+    table = Table("errs most at", "width", "held-out networks", "mean error", "mean size of errors", box=None)
+    for one in sorted(found, key=lambda one: -abs(one.mean_percent))[:MOST_RESIDUALS]:
+        row = (
+            one.variable,
+            str(one.width),
+            str(one.configs),
+            f"{one.mean_percent:+.2f} %",
+            f"{one.mape_percent:.2f} %",
+        )
+        table.add_row(*row)
+    click.echo("")
     print_table(table)
 
 

@@ -139,6 +139,9 @@ def _make(folder: Path, progress: Progress) -> None:
         _pack(root, ready / "initrd")
         shutil.rmtree(folder, ignore_errors=True)
         ready.rename(folder)
+        for old in folder.parent.glob("board-*"):  # of earlier recipes: 350 MB each; a board that runs has read its own
+            if old.is_dir() and old != folder:
+                shutil.rmtree(old, ignore_errors=True)
         task.advance()
 
 

@@ -28,6 +28,7 @@ import shutil
 import signal
 import time
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from edgewidth.devices.vitals import read_facts, read_state, temperature_c
@@ -75,10 +76,11 @@ def import_runtime(runtime: str) -> Any:
         from tflite_runtime.interpreter import Interpreter  # noqa: PLC0415 - whichever runtime is there
 
         return Interpreter
-    try:
-        from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 - whichever runtime is there
-    except ImportError:
+    # Not where it is there and broken: the facts name its version, and another's times must not go by that name.
+    if find_spec("ai_edge_litert") is None:
         from tensorflow.lite.python.interpreter import Interpreter  # noqa: PLC0415 - the same interpreter
+    else:
+        from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 - whichever runtime is there
     return Interpreter
 
 
