@@ -117,6 +117,10 @@ class BranchAndBound:
             labels = self._extend(labels, rank)
             self._probe(labels, rank)
             labels = self._promising(labels)
+            if rank:
+                labels = self._affordable(labels)
+            else:  # nothing is open any more
+                self._pool.add(labels.assignments)
         best = float(self._pool.losses[0]) if len(self._pool.losses) else np.inf
         return Enumeration(self._pool.assignments, min(best, self._given_up))
 
@@ -177,10 +181,14 @@ class BranchAndBound:
             self._pool.add(self._tables.complete(labels.assignments[chosen], rank, cells[chosen]))
 
     def _promising(self, labels: _Labels) -> _Labels:
-        """The labels that could still beat the pool, at most ``_MOST_LABELS`` of them."""
+        """The labels that could still beat the pool."""
         labels = labels.take(np.flatnonzero(labels.lower < self._pool.worst - self._tolerance))
         if not self._costs:
             labels = labels.take(undominated(labels.states, -labels.spare_ms, labels.losses, self._count))
+        return labels
+
+    def _affordable(self, labels: _Labels) -> _Labels:
+        """At most ``_MOST_LABELS`` of them; what is given up, the certificate will say."""
         if len(labels.lower) > _MOST_LABELS:
             order = labels.lower.argpartition(_MOST_LABELS)
             self._given_up = min(self._given_up, float(labels.lower[order[_MOST_LABELS:]].min()))

@@ -11,7 +11,7 @@ from search_problems import SHAPES, Answer, enumerate_all, random_problem, with_
 from edgewidth.search import enumeration
 from edgewidth.search.exact import Solution, solve
 from edgewidth.search.feasible import fastest
-from edgewidth.search.problem import Factor, InfeasibleError, PeakBudget, Problem, SumBudget
+from edgewidth.search.problem import Factor, InfeasibleError, PeakBudget, Problem, SumBudget, total
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +61,32 @@ def test_sum_and_peak_budgets_are_kept_exactly(shape: str, seed: int) -> None:
             solve(problem, budget_ms)
         return
     assert losses(solve(problem, budget_ms, count=3)) == pytest.approx(within[:3], abs=EPS)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_tight_sum_budget_on_a_longer_chain(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is undecided to the last variable is looked at in the end, whatever was completed on the way."""
+    monkeypatch.setattr(enumeration, "_PROBES", 1)
+    rng, sizes = np.random.default_rng(seed), (7,) * 7
+    rows = np.array(list(np.ndindex(sizes)), dtype=np.intp)
+
+    def factors(scale: float) -> tuple[Factor, ...]:
+        grown = np.linspace(0.2, 1.5, 7)
+        return tuple(
+            Factor((v, v + 1), scale * np.outer(grown, grown) * rng.uniform(0.3, 1.7) + rng.uniform(0, 0.02, (7, 7)))
+            for v in range(6)
+        )
+
+    unary = tuple(Factor((v,), rng.uniform(0, 1) / np.linspace(0.2, 1.5, 7) + rng.uniform(0, 0.1, 7)) for v in range(7))
+    latencies, sizes_of = factors(1.0), factors(1.0)
+    free = Problem(sizes, unary, latencies)
+    budget_ms = float(np.quantile(free.latency_ms(rows), 0.4))
+    size = float(np.quantile(total(sizes_of, rows), 0.1))
+    problem = Problem(sizes, unary, latencies, sums=(SumBudget("size", sizes_of, size),))
+    best = np.sort(problem.loss(rows[problem.within(rows, budget_ms)]))[:5]
+    found = solve(problem, budget_ms, count=5)
+    assert losses(found) == pytest.approx(best.tolist(), abs=EPS)
+    assert found.certificate.lower_bound == pytest.approx(best[0], abs=EPS)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
