@@ -31,6 +31,8 @@ _FIRST_BATCH, _LARGEST_BATCH = 8, 64
 _LIVING_BEATS = 2.0
 """After so many beats without one a runner that is to end is taken for dead."""
 _MAX_HELD_BYTES = 256_000_000
+_MAX_BATCH_BYTES = 64_000_000
+"""Of new models sent at once: they are packed in memory."""
 _MAX_OUTPUT_BYTES = 2_000_000_000
 _POLL_S = (0.05, 1.0)
 """At least and at most so long between two looks at the output."""
@@ -271,14 +273,21 @@ class _Campaign:
         enough = 0 if self.device.facts.cores == 1 else self.batch // 2
         if not self.todo or len(self.outstanding) > enough:
             return
-        orders = [self.todo.popleft() for _ in range(min(self.batch, len(self.todo)))]
+        room = self._room()
+        sent = self._session.order(
+            [self.todo[i] for i in range(min(self.batch, len(self.todo)))],
+            self.policy.plan(),
+            max_held_bytes=room // 2,
+            max_batch_bytes=min(_MAX_BATCH_BYTES, room // 4),
+        )
+        orders = [self.todo.popleft() for _ in range(sent)]
         self.outstanding |= {order.visit: order for order in orders}
-        self._session.order(orders, self.policy.plan(), max_held_bytes=self._room())
         self.batch = min(2 * self.batch, _LARGEST_BATCH)
 
     def _room(self) -> int:
+        """How much may lie on the device at once: what is kept, and two batches of what is not."""
         free = self.device.facts.free_bytes
-        return _MAX_HELD_BYTES if free is None else min(_MAX_HELD_BYTES, free // 2)
+        return 2 * _MAX_HELD_BYTES if free is None else min(2 * _MAX_HELD_BYTES, free // 2)
 
     def _keep(self, visit: wire.Visit, task: Task | None) -> None:
         number, _, model = visit.id.partition("@")

@@ -111,14 +111,25 @@ class RemoteSession:
         words = [self._device.python, f"{self.folder}/runner.pyz", "serve", self.folder, f"{time.time():.6f}"]
         self._patience(lambda: self._link.start(words, log=f"{self.folder}/log"))
 
-    def order(self, orders: Sequence[Order], plan: dict[str, Any], *, max_held_bytes: int) -> None:
-        """Send visits with the models that are not there yet; what does not fit is deleted after its visit."""
+    def order(
+        self, orders: Sequence[Order], plan: dict[str, Any], *, max_held_bytes: int, max_batch_bytes: int
+    ) -> int:
+        """Send visits with the models that are not there yet; how many of them, from the first on.
+
+        What is beyond ``max_held_bytes`` is deleted there after its visit. No more are sent than have new models of
+        ``max_batch_bytes`` together, but at least one.
+        """
         files: dict[str, bytes] = {}
-        lines = [self._line(order, files, max_held_bytes) | plan for order in orders]
+        lines: list[dict[str, Any]] = []
         self._batches += 1
+        for order in orders:
+            lines.append(self._line(order, files, max_held_bytes) | plan)
+            if sum(map(len, files.values())) >= max_batch_bytes:
+                break
         text = "".join(json.dumps(line) + "\n" for line in [*lines, {"count": len(lines)}])
         # Last, so that all models are there when the runner sees it.
         self._put({**files, f"orders-{self._batches:04d}.jsonl": text.encode()})
+        return len(lines)
 
     def _line(self, order: Order, files: dict[str, bytes], max_held_bytes: int) -> dict[str, Any]:
         key, keep = order.model.key, True

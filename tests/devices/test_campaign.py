@@ -66,3 +66,35 @@ def test_measures_only_what_is_missing(make_fake: Callable[..., Device], tmp_pat
         "8": [0, 1, 2, 3, 4],
         "16": [0, 1, 2, 3, 4],
     }
+
+
+def test_models_never_need_more_space_than_there_is(
+    make_fake: Callable[..., Device], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a device with room for a few models all are measured, and at no moment does more lie there than half of it."""
+    from edgewidth.devices.fake import FakeTransport
+
+    models = [onnx_model(64, 8 * i) for i in range(1, 25)]
+    largest = max(len(model.content()) for model in models)
+    free = 12 * largest
+    fake = make_fake()
+    fake = fake._replace(
+        profile=fake.profile.model_copy(update={"min_free_mb": 0}),
+        facts=fake.facts.model_copy(update={"free_bytes": free}),
+    )
+    seen: list[int] = []
+    original = FakeTransport.put
+
+    def put(self: FakeTransport, files: dict[str, bytes]) -> None:
+        original(self, files)
+        there = [path.stat().st_size for path in tmp_path.rglob("models/*")]
+        seen.append(sum(there))
+
+    monkeypatch.setattr(FakeTransport, "put", put)
+    setting = fake.setting(Runtime.ONNXRUNTIME, Precision.FLOAT32, 1)
+    with MeasurementStore(tmp_path / "m.sqlite") as store:
+        measure(fake, setting, models, store, policy=Policy(rounds=2))
+        assert {len(some) for some in store.blocks(setting).values()} == {2}
+        assert len(store.blocks(setting)) == len(models)
+    assert max(seen) <= free // 2 + 2 * largest
+    assert max(seen) > 2 * largest
