@@ -40,7 +40,7 @@ ALLOWED = {
 FRAMEWORKS = {"torch", "tensorflow", "keras", "accelerate", "sklearn", "ai_edge_quantizer"}
 """Heavy, and extras: only the rooms that exist for them may name them."""
 MAY_NAME_FRAMEWORKS = {"training", "export"}
-ON_THE_DEVICE = {("devices/runner.py", "tensorflow.lite.python.interpreter")}
+ON_THE_DEVICE = {("devices/on_device/runner.py", "tensorflow.lite.python.interpreter")}
 """The runner runs on the device: where that has no runtime but TensorFlow's, this is the runtime."""
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from edgewidth.devices import policy as rules
 from edgewidth.devices import wire
 from edgewidth.devices.device import install_line
-from edgewidth.devices.native_session import as_measured
+from edgewidth.devices.native.session import as_measured
 from edgewidth.devices.session import Model, Order, Patience, RemoteSession
 from edgewidth.errors import DeviceError, StorageError, TransientDeviceError
 from edgewidth.progress import SILENT

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
-from edgewidth.devices import runner, vitals
+from edgewidth.devices.on_device import runner, vitals
 from edgewidth.errors import DeviceError
 from edgewidth.records.base import Record, first_problem
 from edgewidth.records.measurement import DeviceFacts, DeviceState
@@ -20,21 +20,23 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from edgewidth.devices.profiles import DeviceProfile
-    from edgewidth.devices.transport import Transport
+    from edgewidth.devices.transports.transport import Transport
 
 _R = TypeVar("_R", bound=Record)
 _MAX_REPLY_BYTES = 100_000
+_MAIN = b"import sys\nfrom edgewidth.devices.on_device.runner import main\nsys.exit(main(sys.argv[1:]))\n"
 
 
 @cache
 def runner_archive() -> bytes:
     """The runner as it is copied to devices: one file that Python runs (see ``zipapp``), the same bytes every time."""
     sources = {
-        "__main__.py": b"import sys\nfrom edgewidth.devices.runner import main\nsys.exit(main(sys.argv[1:]))\n",
+        "__main__.py": _MAIN,
         "edgewidth/__init__.py": b"",
         "edgewidth/devices/__init__.py": b"",
-        "edgewidth/devices/runner.py": _source(runner),
-        "edgewidth/devices/vitals.py": _source(vitals),
+        "edgewidth/devices/on_device/__init__.py": b"",
+        "edgewidth/devices/on_device/runner.py": _source(runner),
+        "edgewidth/devices/on_device/vitals.py": _source(vitals),
     }
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as opened:

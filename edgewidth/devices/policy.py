@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from edgewidth.devices.runner import is_steady, window_runs
+from edgewidth.devices.on_device.runner import is_steady, window_runs
+from edgewidth.devices.on_device.vitals import THROTTLE_FLAGS
 from edgewidth.devices.stretches import (
     LEAST_SHARE,
     SLOW_PROBE,
@@ -24,7 +25,6 @@ from edgewidth.devices.stretches import (
     undisturbed,
     usual_probe_ns,
 )
-from edgewidth.devices.vitals import THROTTLE_FLAGS
 from edgewidth.records.base import Record
 from edgewidth.records.measurement import Block, Clock, DeviceState, MeasurementWarning, Setting
 

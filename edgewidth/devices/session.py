@@ -111,9 +111,7 @@ class RemoteSession:
         words = [self._device.python, f"{self.folder}/runner.pyz", "serve", self.folder, f"{time.time():.6f}"]
         self._patience(lambda: self._link.start(words, log=f"{self.folder}/log"))
 
-    def order(
-        self, orders: Sequence[Order], plan: dict[str, Any], *, max_held_bytes: int, max_batch_bytes: int
-    ) -> int:
+    def order(self, orders: Sequence[Order], plan: dict[str, Any], *, max_held_bytes: int, max_batch_bytes: int) -> int:
         """Send visits with the models that are not there yet; how many of them, from the first on.
 
         What is beyond ``max_held_bytes`` is deleted there after its visit. No more are sent than have new models of

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from edgewidth.devices.runner import PROTOCOL
+from edgewidth.devices.on_device.runner import PROTOCOL
 from edgewidth.errors import DeviceError
 from edgewidth.records.base import Record, first_problem
 from edgewidth.records.measurement import DeviceFacts, DeviceState

@@ -26,9 +26,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgewidth.devices.campaign import Model, measure
 from edgewidth.devices.device import Device
-from edgewidth.devices.fake import FakeTransport
 from edgewidth.devices.profiles import DeviceProfile
 from edgewidth.devices.store import MeasurementStore
+from edgewidth.devices.transports.fake import FakeTransport
 from edgewidth.records.measurement import Precision, Runtime
 
 COUNTS = (1, 2, 4, 8)

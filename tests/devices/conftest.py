@@ -12,11 +12,11 @@ import pytest
 from devices.adb_daemon import AdbDaemon
 from support import require
 
-from edgewidth.devices.adb_client import AdbClient
 from edgewidth.devices.device import Device
-from edgewidth.devices.fake import SILENT_NOISE, FakeTransport
-from edgewidth.devices.local import LocalTransport
 from edgewidth.devices.profiles import DeviceProfile
+from edgewidth.devices.transports.adb_client import AdbClient
+from edgewidth.devices.transports.fake import SILENT_NOISE, FakeTransport
+from edgewidth.devices.transports.local import LocalTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

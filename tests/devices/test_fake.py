@@ -9,11 +9,11 @@ import pytest
 from small_onnx import onnx_model, small_onnx
 
 from edgewidth.devices.campaign import measure
-from edgewidth.devices.fake import SILENT_NOISE, FakeNoise, latency_ms, operator_ms
-from edgewidth.devices.operators import Operator, read_operators
 from edgewidth.devices.policy import Policy
 from edgewidth.devices.probe import CHANNELS, FILTERS, SIZE, probe_model
 from edgewidth.devices.store import MeasurementStore
+from edgewidth.devices.transports.fake import SILENT_NOISE, FakeNoise, latency_ms, operator_ms
+from edgewidth.devices.transports.operators import Operator, read_operators
 from edgewidth.errors import InputError
 from edgewidth.records.measurement import Precision, Runtime
 

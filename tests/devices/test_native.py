@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import pytest
 from devices.test_adb import put_program
 
-from edgewidth.devices import native
 from edgewidth.devices.campaign import Model, measure
 from edgewidth.devices.device import Device, open_device
 from edgewidth.devices.estimate import estimate
-from edgewidth.devices.native import Statistics, parse_benchmark_model, parse_perf_test
+from edgewidth.devices.native import programs as native
+from edgewidth.devices.native.programs import Statistics, parse_benchmark_model, parse_perf_test
+from edgewidth.devices.on_device.runner import VisitError
 from edgewidth.devices.policy import Policy
 from edgewidth.devices.profiles import DeviceProfile
-from edgewidth.devices.runner import VisitError
 from edgewidth.devices.store import MeasurementStore
 from edgewidth.errors import DeviceError, ProfileError, SurroundingsError
 from edgewidth.records.measurement import Precision, Runtime, Setting, Statistic

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgewidth.devices.fake import latency_ms
-from edgewidth.devices.operators import read_operators
+from edgewidth.devices.transports.fake import latency_ms
+from edgewidth.devices.transports.operators import read_operators
 from edgewidth.errors import DeviceError
 from edgewidth.export.variants import VariantFactory
 from edgewidth.network.families import search_space

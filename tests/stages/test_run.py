@@ -73,8 +73,8 @@ def report(job: Job, folder: RunFolder) -> Report:
 
 
 def true_ms(path: Path) -> float:
-    from edgewidth.devices.fake import latency_ms
-    from edgewidth.devices.operators import read_operators
+    from edgewidth.devices.transports.fake import latency_ms
+    from edgewidth.devices.transports.operators import read_operators
 
     return latency_ms(read_operators(path.read_bytes(), path.suffix))
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from edgewidth.devices.vitals import ARM_PARTS
+from edgewidth.devices.on_device.vitals import ARM_PARTS
 from edgewidth.records.measurement import DeviceFacts, DeviceState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from edgewidth.devices.transport import Transport
+    from edgewidth.devices.transports.transport import Transport
 
 _TICKS_PER_S = 100
 """USER_HZ: 100 in the interface of every Linux, whatever the kernel's own rate."""

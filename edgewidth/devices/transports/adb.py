@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 
-from edgewidth.devices.adb_client import AdbClient, last_line
 from edgewidth.devices.facts import read_facts
-from edgewidth.devices.shell_facts import shell_facts
-from edgewidth.devices.transport import Completed
+from edgewidth.devices.native.shell_facts import shell_facts
+from edgewidth.devices.transports.adb_client import AdbClient, last_line
+from edgewidth.devices.transports.transport import Completed
 from edgewidth.errors import DeviceError, SurroundingsError, TransientDeviceError
 from edgewidth.progress import SILENT
 

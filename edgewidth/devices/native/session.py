@@ -14,11 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from edgewidth.devices import native, runner
-from edgewidth.devices.local import LocalTransport
+from edgewidth.devices.native import programs as native
+from edgewidth.devices.native.shell_facts import shell_state
+from edgewidth.devices.on_device import runner
 from edgewidth.devices.policy import Policy
 from edgewidth.devices.session import Patience
-from edgewidth.devices.shell_facts import shell_state
+from edgewidth.devices.transports.local import LocalTransport
 from edgewidth.errors import SurroundingsError
 from edgewidth.progress import SILENT
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from edgewidth.devices.device import Device
     from edgewidth.devices.profiles import DeviceProfile
-    from edgewidth.devices.transport import Transport
+    from edgewidth.devices.transports.transport import Transport
     from edgewidth.records.measurement import DeviceFacts, Setting
 
 _T = TypeVar("_T")

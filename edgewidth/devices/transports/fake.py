@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from edgewidth.devices import runner
-from edgewidth.devices.local import LocalTransport
-from edgewidth.devices.operators import Operator, read_operators
+from edgewidth.devices.on_device import runner
+from edgewidth.devices.transports.local import LocalTransport
+from edgewidth.devices.transports.operators import Operator, read_operators
 from edgewidth.errors import DeviceError, InputError
 from edgewidth.records.measurement import DeviceFacts, DeviceState, Runtime
 

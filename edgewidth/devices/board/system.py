@@ -12,8 +12,8 @@ from importlib import resources
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from edgewidth.devices.process import finish
-from edgewidth.devices.ssh_errors import last_line
+from edgewidth.devices.transports.process import finish
+from edgewidth.devices.transports.ssh_errors import last_line
 from edgewidth.errors import DeviceError, StorageError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def recipe_digest() -> str:
 
 def _overlay() -> dict[str, str]:
     """Our own few files of the board's system, by their path there."""
-    folder = resources.files("edgewidth.devices") / "board"
+    folder = resources.files("edgewidth.devices.board") / "files"
     return {
         "etc/inittab": (folder / "inittab").read_text(),
         "etc/passwd": (folder / "passwd").read_text(),

@@ -7,14 +7,14 @@ import shutil
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgewidth.devices.process import finish
+from edgewidth.devices.transports.process import finish
 from edgewidth.errors import DeviceError, MissingPackageError, TransientDeviceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgewidth.devices.profiles import DeviceProfile
-    from edgewidth.devices.transport import Completed
+    from edgewidth.devices.transports.transport import Completed
 
 DEFAULT_PORT = 5555
 _CALL_S = 20.0

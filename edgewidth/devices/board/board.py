@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from edgewidth.devices.process import private_folder
+from edgewidth.devices.transports.process import private_folder
 from edgewidth.errors import DeviceError, TransientDeviceError
 
 if TYPE_CHECKING:
-    from edgewidth.devices.board_image import BoardImage
+    from edgewidth.devices.board.image import BoardImage
     from edgewidth.devices.profiles import EmulatorSection
 
 HOST = "127.0.0.1"

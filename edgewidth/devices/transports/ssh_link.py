@@ -17,14 +17,14 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from edgewidth.devices.process import DETAIL_BYTES, OUTPUT_BYTES, finish, private_folder
-from edgewidth.devices.ssh_errors import FOLDER_STATUS, LINK_STATUS, broken, refusal
+from edgewidth.devices.transports.process import DETAIL_BYTES, OUTPUT_BYTES, finish, private_folder
+from edgewidth.devices.transports.ssh_errors import FOLDER_STATUS, LINK_STATUS, broken, refusal
 from edgewidth.errors import DeviceError, TransientDeviceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgewidth.devices.transport import Completed
+    from edgewidth.devices.transports.transport import Completed
 
 _CONNECT_S = 45.0
 _PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from edgewidth.devices.board import HOST, Board
-from edgewidth.devices.board_image import prepare
-from edgewidth.devices.ssh import SshTransport
-from edgewidth.devices.ssh_link import Destination
+from edgewidth.devices.board.board import HOST, Board
+from edgewidth.devices.board.image import prepare
+from edgewidth.devices.transports.ssh import SshTransport
+from edgewidth.devices.transports.ssh_link import Destination
 from edgewidth.errors import ProfileError
 
 if TYPE_CHECKING:
-    from edgewidth.devices.board_image import BoardImage
+    from edgewidth.devices.board.image import BoardImage
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.progress import Progress
 

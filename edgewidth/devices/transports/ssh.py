@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self, TypeVar
 
 from edgewidth.devices.facts import read_facts
-from edgewidth.devices.shell_facts import shell_facts
-from edgewidth.devices.ssh_errors import last_line
-from edgewidth.devices.ssh_link import Destination, SshLink
+from edgewidth.devices.native.shell_facts import shell_facts
+from edgewidth.devices.transports.ssh_errors import last_line
+from edgewidth.devices.transports.ssh_link import Destination, SshLink
 from edgewidth.errors import DeviceError, FileError, TransientDeviceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from edgewidth.devices.profiles import DeviceProfile
-    from edgewidth.devices.transport import Completed
+    from edgewidth.devices.transports.transport import Completed
     from edgewidth.progress import Progress
     from edgewidth.records.measurement import Clock, DeviceFacts
 

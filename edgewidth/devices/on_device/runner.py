@@ -31,7 +31,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from edgewidth.devices.vitals import read_facts, read_state, temperature_c
+from edgewidth.devices.on_device.vitals import read_facts, read_state, temperature_c
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewidth.devices.facts import device_python, read_facts
-from edgewidth.devices.transport import Completed
+from edgewidth.devices.transports.transport import Completed
 from edgewidth.errors import DeviceError, TransientDeviceError
 from edgewidth.records.measurement import Clock, DeviceFacts
 

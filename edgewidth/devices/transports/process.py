@@ -10,7 +10,7 @@ import tempfile
 import time
 from typing import IO, TYPE_CHECKING
 
-from edgewidth.devices.transport import Completed
+from edgewidth.devices.transports.transport import Completed
 from edgewidth.errors import DeviceError, TransientDeviceError
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from edgewidth.devices.adb_client import last_line
-from edgewidth.devices.runner import VisitError
+from edgewidth.devices.on_device.runner import VisitError
+from edgewidth.devices.transports.adb_client import last_line
 from edgewidth.errors import ProfileError
 from edgewidth.records.measurement import Runtime
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgewidth.devices.profiles import DeviceProfile
-    from edgewidth.devices.transport import Transport
+    from edgewidth.devices.transports.transport import Transport
 
 RUNS_AT_A_TIME = 3
 """As many as statistics tell exactly."""

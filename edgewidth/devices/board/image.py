@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgewidth.devices.board_system import (
+from edgewidth.devices.board.system import (
     NO_SPACE,
     compile_python,
     put_overlay,
@@ -23,8 +23,8 @@ from edgewidth.devices.board_system import (
     unpack_system,
     unpack_wheels,
 )
-from edgewidth.devices.process import finish
-from edgewidth.devices.ssh_errors import last_line
+from edgewidth.devices.transports.process import finish
+from edgewidth.devices.transports.ssh_errors import last_line
 from edgewidth.errors import DeviceError, StorageError
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Devices without Python: the runtimes' own benchmark programs."""
