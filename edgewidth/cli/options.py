@@ -76,7 +76,7 @@ def _overrides(_context: click.Context, _parameter: click.Parameter, pairs: tupl
     return {key.strip(): value for key, value in (pair.split("=", 1) for pair in pairs)}
 
 
-_TABLE_FILE = click.Path(path_type=Path, dir_okay=False)
+TABLE_FILE = click.Path(path_type=Path, dir_okay=False)
 profiles_option = click.option(
     "--profiles",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -230,16 +230,38 @@ def reuse_options(function: F) -> F:
     for option in (
         click.option(
             "--prior",
-            type=_TABLE_FILE,
+            type=TABLE_FILE,
             default=None,
             help="table.json of a similar device or of another precision: fewer networks need measuring.",
         ),
         click.option(
             "--table",
             "known_table",
-            type=_TABLE_FILE,
+            type=TABLE_FILE,
             default=None,
             help="table.json of this very device: used if a handful of networks measured now agree with it.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def narrowing_options(function: F) -> F:
+    """How the range of widths narrows while a supernet is trained for one device and budget."""
+    for option in (
+        click.option(
+            "--final-temperature",
+            type=click.FloatRange(min=0, min_open=True, max=10),
+            default=0.1,
+            show_default=True,
+            help="How narrow: of the field that widths are drawn from, in standard deviations of the loss.",
+        ),
+        click.option(
+            "--narrow-after",
+            callback=_percent,
+            default="40%",
+            show_default=True,
+            help="The share of training with widths drawn uniformly.",
         ),
     ):
         function = option(function)

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgewidth.cli.options import (
+    TABLE_FILE,
+    budget_option,
     data_option,
     force_option,
     images_from,
     json_option,
+    narrowing_options,
     network_options,
     out_option,
     recipe_option,
@@ -28,23 +31,43 @@ if TYPE_CHECKING:
 @data_option
 @network_options
 @recipe_option
+@click.option(
+    "--table",
+    "table_path",
+    type=TABLE_FILE,
+    default=None,
+    help="table.json of the device to train for: while training goes on, the range of widths narrows about --budget.",
+)
+@budget_option
+@narrowing_options
 @seed_option
 @out_option
 @force_option
 @json_option
-def command(out: Path, force: bool, as_json: bool, **options: Any) -> None:
-    """Train the supernet, then estimate what every width costs in loss; goes on where it stopped."""
-    from edgewidth.stages.folder import locked, remove  # noqa: PLC0415  help stays instant
-    from edgewidth.stages.train import train  # noqa: PLC0415
+def command(table_path: Path | None, out: Path, force: bool, as_json: bool, **options: Any) -> None:
+    """Train the supernet, then estimate what every width costs in loss; goes on where it stopped.
+
+    Without --table one training serves any number of devices and budgets afterwards; with it, one device and budget.
+    """
+    from edgewidth.records.table import LatencyTable  # noqa: PLC0415  help stays instant
+    from edgewidth.stages.folder import locked, remove  # noqa: PLC0415
+    from edgewidth.stages.search import table_budget  # noqa: PLC0415
+    from edgewidth.stages.train import Aim, train  # noqa: PLC0415
     from edgewidth.training.recipes import load_recipe  # noqa: PLC0415
 
     progress = TerminalProgress()
     recipe = load_recipe(options["recipe"])
+    aim = None
+    if table_path:
+        table = LatencyTable.read(table_path)
+        budget = table_budget(options["budget"], table)
+        aim = Aim(table, budget, options["narrow_after"] / 100, options["final_temperature"])
     with locked(out) as folder:
         if force:
             remove(folder.supernet, folder.losses, folder.training_log, folder.checkpoints)
         data = images_from(options, progress)
-        losses = train(space_from(options, data), data, recipe, folder, seed=options["seed"], progress=progress)
+        space = space_from(options, data)
+        losses = train(space, data, recipe, folder, seed=options["seed"], aim=aim, progress=progress)
     if as_json:
         print_document(losses)
     else:

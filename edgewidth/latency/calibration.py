@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from edgewidth.latency.terms import Floats
 
 _PRIOR_RESIDUALS = 4.0
-"""So many imagined measurements that agree with the deviations, wherever one looks."""
+"""So many imagined measurements of the expected errors, wherever one looks."""
 
 _BANDWIDTH = 0.3
 """Over which sizes errors are compared, in natural logarithms of latency."""
@@ -48,12 +48,13 @@ class Calibration:
         """
         distance = (np.log(latencies_ms)[:, None] - self.log_ms) / _BANDWIDTH
         weights = np.exp(-0.5 * distance**2)
-        whole = self._root_mean(np.ones((1, len(self.squares))))
-        found = np.maximum(self._root_mean(weights), whole)
+        whole = self._root_mean(np.ones((1, len(self.squares))), 1.0)
+        # Where few of a size were measured, they are taken to be as all are.
+        found = np.maximum(self._root_mean(weights, float(whole[0])), whole)
         factor: Floats = np.maximum(found, np.minimum(_OPTIMISM * found, 1.0))
         return factor
 
-    def _root_mean(self, weights: Floats) -> Floats:
-        total = weights @ self.squares + _PRIOR_RESIDUALS
+    def _root_mean(self, weights: Floats, expected: float) -> Floats:
+        total = weights @ self.squares + _PRIOR_RESIDUALS * expected**2
         root: Floats = np.sqrt(total / (weights.sum(axis=1) + _PRIOR_RESIDUALS))
         return root

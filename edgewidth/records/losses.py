@@ -39,6 +39,19 @@ class LossQuality(Record):
     residual_sigma: float
 
 
+class NarrowingStep(Record):
+    """From where widths were drawn while a supernet was trained for one budget."""
+
+    done: float
+    """The share of training after which this began."""
+    temperature: float
+    """Of the random field, in nats."""
+    mean_ms: float
+    """The mean latency of what was drawn."""
+    marginals: tuple[tuple[float, ...], ...]
+    """The probability of every choice of every width variable."""
+
+
 class UnaryLosses(Document):
     """The losses of every (variable, width), where they came from and how far they can be trusted."""
 
@@ -56,3 +69,5 @@ class UnaryLosses(Document):
     quality: LossQuality
     max_loss: float
     """The maximum network's own loss on those images."""
+    narrowing: tuple[NarrowingStep, ...] = ()
+    """How the range of widths narrowed while the supernet was trained; empty: it did not."""

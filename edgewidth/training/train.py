@@ -34,8 +34,11 @@ RANDOM_CONFIGS = 2
 class ConfigSampler(Protocol):
     """Where the random configurations of a step come from."""
 
-    def __call__(self, rng: np.random.Generator, done: float) -> ChannelConfig:
-        """A configuration; ``done`` is the share of training that is over, from 0 to 1."""
+    identity: str
+    """Differs where draws differ: a training is not taken up with another sampler."""
+
+    def __call__(self, rng: np.random.Generator, done: float, supernet: Supernet) -> ChannelConfig:
+        """A configuration; ``done`` is the share of training that is over, ``supernet`` as it is then."""
 
 
 @dataclass(frozen=True)
@@ -114,13 +117,14 @@ def train_supernet(
     optimiser = Optimiser(supernet, phase, batch=batches.size, steps=steps)
 
     def step(index: int, batch: Batch) -> dict[str, Tensor]:
-        return sandwich_step(supernet, batch, _draw(space, recipe, seed, index, steps, sampler))
+        return sandwich_step(supernet, batch, _draw(supernet, recipe, seed, index, steps, sampler))
 
     identity = {
         "space": space.fingerprint,
         "data": data.fingerprint,
         "recipe": repr((phase, recipe.minimum_every)),
         "seed": str(seed),
+        "sampler": sampler.identity if sampler else "uniform",
     }
     checkpoints = Checkpoints(folder.checkpoints, "supernet", identity)
     train(
@@ -136,9 +140,9 @@ def train_supernet(
 
 
 def _draw(
-    space: SearchSpace, recipe: Recipe, seed: int, step: int, steps: int, sampler: ConfigSampler | None
+    supernet: Supernet, recipe: Recipe, seed: int, step: int, steps: int, sampler: ConfigSampler | None
 ) -> Sandwich:
-    rng = stream(seed, WIDTHS, step)
-    drawn = [sampler(rng, step / steps) if sampler else space.sample(rng) for _ in range(RANDOM_CONFIGS)]
+    space, rng = supernet.space, stream(seed, WIDTHS, step)
+    drawn = [sampler(rng, step / steps, supernet) if sampler else space.sample(rng) for _ in range(RANDOM_CONFIGS)]
     minimum = space.smallest if step % recipe.minimum_every == 0 else None
     return Sandwich(space.largest, tuple(drawn), minimum)

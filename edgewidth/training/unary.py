@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from edgewidth.records.folder import RunFolder
     from edgewidth.records.losses import UnaryLosses
     from edgewidth.records.network import SearchSpace
+    from edgewidth.search.field import RandomField
     from edgewidth.training.data import ImageData
     from edgewidth.training.supernet import Supernet
 
@@ -51,8 +52,11 @@ def evaluate_losses(
     seed: int,
     progress: Progress = SILENT,
     count: int = 120,
+    focus: RandomField | None = None,
 ) -> UnaryLosses:
     """Evaluate ``count`` configurations of the supernet in ``folder`` and fit the unary losses.
+
+    With a field half of them are drawn from it: what a search will ask for should be among what is known.
 
     Every evaluation is kept in the folder's checkpoints as it comes, and not repeated after an interruption.
 
@@ -63,9 +67,9 @@ def evaluate_losses(
     """
     supernet = load_supernet(folder.supernet, space).to(compute_device())
     evaluator = Evaluator(supernet, data)
+    configs = list(evaluation_configs(space, count, np.random.default_rng([seed, 2]), focus=focus))
     identity = "\n".join([_sha256(folder.supernet), data.fingerprint, str(evaluator.images), str(seed)])
     kept = _Kept(folder.checkpoints / "evaluations.jsonl", hashlib.sha256(identity.encode()).hexdigest()[:16])
-    configs = list(evaluation_configs(space, count, np.random.default_rng([seed, 2])))
     losses = kept.losses
     with progress.task("Evaluating configurations", count + 1) as task:
         for config in (space.largest, *configs):
@@ -73,12 +77,13 @@ def evaluate_losses(
                 losses[config] = evaluator.loss(config)
                 kept.write()
             task.advance()
-    return _fit(space, data, evaluator.images, configs, losses)
+    return fit_evaluations(space, data, evaluator.images, configs, losses)
 
 
-def _fit(
+def fit_evaluations(
     space: SearchSpace, data: ImageData, images: int, configs: list[ChannelConfig], losses: dict[ChannelConfig, float]
 ) -> UnaryLosses:
+    """The unary losses of evaluated configurations, some held out; ``losses`` has the maximum network's as well."""
     max_loss = losses[space.largest]
     excess = np.array([losses[config] - max_loss for config in configs])
     held_out = np.arange(len(configs)) % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
@@ -118,14 +123,20 @@ class Evaluator:
         return float(functional.cross_entropy(torch.cat(parts), self._labels))
 
 
-def evaluation_configs(space: SearchSpace, count: int, rng: np.random.Generator) -> Iterator[ChannelConfig]:
+def evaluation_configs(
+    space: SearchSpace, count: int, rng: np.random.Generator, *, focus: RandomField | None = None
+) -> Iterator[ChannelConfig]:
     """Distinct configurations to evaluate: by turns drawn uniformly, and near a uniform width multiplier.
 
-    Uniform draws are all of middling size; the others reach the narrow and the wide end.
+    Uniform draws are all of middling size; the others reach the narrow and the wide end. With a ``focus`` every
+    other one is drawn from that.
     """
     seen: set[ChannelConfig] = {space.largest}
     for attempt in range(50 * count):
-        config = space.sample(rng) if attempt % 2 else _near_uniform(space, rng)
+        if focus is not None and attempt % 4 >= 2:
+            config = space.config(focus.sample(1, rng)[0])
+        else:
+            config = space.sample(rng) if attempt % 2 else _near_uniform(space, rng)
         if config not in seen:
             seen.add(config)
             yield config

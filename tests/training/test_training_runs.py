@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgewidth.progress import Progress
-    from edgewidth.training.supernet import Moments
+    from edgewidth.training.supernet import Moments, Supernet
 
 SPACE = small_space()
 DATA = small_data()
@@ -276,13 +276,17 @@ def test_finetuning_with_everything_on_learns(trained: RunFolder, tmp_path: Path
 
 def test_configurations_come_from_the_given_sampler(tmp_path: Path) -> None:
     """A sampler is asked with a generator of its own and how much of training is over."""
-    asked: list[float] = []
 
-    def narrow(rng: np.random.Generator, done: float) -> ChannelConfig:
-        asked.append(done)
-        return SPACE.sample(rng)
+    class Narrow:
+        identity = "narrow"
+        asked: ClassVar[list[float]] = []
 
-    train_supernet(SPACE, DATA, small_recipe(), folder=RunFolder(tmp_path), seed=0, sampler=narrow)
+        def __call__(self, rng: np.random.Generator, done: float, supernet: Supernet) -> ChannelConfig:
+            self.asked.append(done)
+            return supernet.space.sample(rng)
+
+    train_supernet(SPACE, DATA, small_recipe(), folder=RunFolder(tmp_path), seed=0, sampler=Narrow())
+    asked = Narrow.asked
     assert asked == sorted(asked)
     assert asked[0] == 0
     assert 0.9 < asked[-1] < 1

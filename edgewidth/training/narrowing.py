@@ -1,0 +1,168 @@
+"""Narrowing: as training goes on, it draws the widths that the search is likely to choose (AOWS, section 3.3).
+
+After a share of training with widths drawn uniformly, configurations of the supernet as it is then are evaluated,
+unary losses are fitted, and from there on widths are drawn from the random field of these losses and the latency
+table at the budget, p ∝ exp(−(loss + weight × latency) / temperature); again and again, at a falling temperature.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from edgewidth.records.files import write_atomic
+from edgewidth.records.losses import NarrowingStep, UnaryLosses
+from edgewidth.search.field import RandomField, field_at_budget
+from edgewidth.training.unary import Evaluator, evaluation_configs, fit_evaluations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from edgewidth.progress import Progress
+    from edgewidth.records.network import ChannelConfig, SearchSpace
+    from edgewidth.search.problem import Problem
+    from edgewidth.training.data import ImageData
+    from edgewidth.training.supernet import Supernet
+
+_SCALE_DRAWS = 2000
+
+
+class Schedule(NamedTuple):
+    """When and how far the range of widths narrows."""
+
+    begin: float = 0.4
+    """The share of training with widths drawn uniformly."""
+    updates: int = 4
+    """How often the field is made anew, at even distances from then on."""
+    evaluations: int = 48
+    """Configurations evaluated for each field."""
+    first_temperature: float = 1.0
+    """Of the first field, in standard deviations of the loss of uniformly drawn configurations …"""
+    last_temperature: float = 0.1
+    """… and of the last; falling geometrically between."""
+
+    def update_at(self, done: float) -> int | None:
+        """Which field counts when this share of training is over; None: still the uniform draws."""
+        if done < self.begin:
+            return None
+        return min(int((done - self.begin) / (1 - self.begin) * self.updates), self.updates - 1)
+
+    def temperature(self, update: int) -> float:
+        """In standard deviations of the loss."""
+        fall = update / max(self.updates - 1, 1)
+        return self.first_temperature * float((self.last_temperature / self.first_temperature) ** fall)
+
+
+class NarrowingSampler:
+    """Draws configurations for the training of a supernet; a ``ConfigSampler``.
+
+    What was evaluated is kept in ``folder``, so that a training that is taken up draws as the unbroken one.
+
+    Args:
+        space: What the supernet contains.
+        data: Search images judge the configurations.
+        problem_of: Losses and the latency table as a search problem.
+        budget_ms: At which the field's mean latency is kept.
+        folder: Where to keep evaluations until training is over.
+        schedule: When and how far.
+        seed: Of the configurations that are evaluated.
+        key: What else makes this training another one, such as the table's identity.
+        progress: Hears of every update.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        data: ImageData,
+        problem_of: Callable[[UnaryLosses], Problem],
+        budget_ms: float,
+        *,
+        folder: Path,
+        schedule: Schedule,
+        seed: int,
+        key: str,
+        progress: Progress,
+    ) -> None:
+        self._space, self._data, self._problem_of, self._budget_ms = space, data, problem_of, budget_ms
+        self._schedule, self._seed, self._progress = schedule, seed, progress
+        told = "\n".join([space.fingerprint, data.fingerprint, repr(schedule), repr(budget_ms), str(seed), key])
+        self.identity = hashlib.sha256(told.encode()).hexdigest()[:16]
+        self._path = folder / "narrowing.json"
+        self._losses = self._kept()
+        self._fields: dict[int, RandomField] = {}
+
+    def __call__(self, rng: np.random.Generator, done: float, supernet: Supernet) -> ChannelConfig:
+        """A configuration; see ``ConfigSampler``."""
+        update = self._schedule.update_at(done)
+        if update is None:
+            return self._space.sample(rng)
+        if update not in self._losses:
+            self._losses[update] = self._evaluate(update, supernet)
+            self._write()
+        return self._space.config(self._field(update).sample(1, rng)[0])
+
+    @property
+    def steps(self) -> tuple[NarrowingStep, ...]:
+        """The fields drawn from so far, in order."""
+        schedule, found = self._schedule, []
+        for update in sorted(self._losses):
+            field = self._field(update)
+            found.append(
+                NarrowingStep(
+                    done=schedule.begin + (1 - schedule.begin) * update / schedule.updates,
+                    temperature=field.temperature,
+                    mean_ms=field.mean_latency_ms,
+                    marginals=tuple(tuple(marginal.tolist()) for marginal in field.marginals),
+                )
+            )
+        return tuple(found)
+
+    @property
+    def last_field(self) -> RandomField | None:
+        """The narrowest field drawn from; None: none was."""
+        return self._field(max(self._losses)) if self._losses else None
+
+    def clear(self) -> None:
+        """Forget what was kept: training is over and its result stored."""
+        self._path.unlink(missing_ok=True)
+
+    def _field(self, update: int) -> RandomField:
+        if update not in self._fields:
+            problem = self._problem_of(self._losses[update])
+            rng = np.random.default_rng([self._seed, 5])
+            drawn = np.array([self._space.indices(self._space.sample(rng)) for _ in range(_SCALE_DRAWS)])
+            scale = max(float(np.std(problem.loss(drawn))), 1e-6)
+            temperature = scale * self._schedule.temperature(update)
+            self._fields[update] = field_at_budget(problem, self._budget_ms, temperature)
+        return self._fields[update]
+
+    def _evaluate(self, update: int, supernet: Supernet) -> UnaryLosses:
+        """Half of the configurations are drawn as at first, half from the field before."""
+        rng = np.random.default_rng([self._seed, 4, update])
+        count = self._schedule.evaluations
+        before = self._field(update - 1) if update - 1 in self._losses else None
+        configs = list(evaluation_configs(self._space, count, rng, focus=before))
+        evaluator = Evaluator(supernet, self._data, seed=self._seed)
+        with self._progress.task("Evaluating for narrower widths", count + 1) as task:
+            losses = {}
+            for config in (self._space.largest, *configs):
+                losses[config] = evaluator.loss(config)
+                task.advance()
+        return fit_evaluations(self._space, self._data, evaluator.images, configs, losses)
+
+    def _kept(self) -> dict[int, UnaryLosses]:
+        try:
+            content = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        if content.get("identity") != self.identity:
+            return {}
+        return {int(update): UnaryLosses.model_validate(losses) for update, losses in content["updates"].items()}
+
+    def _write(self) -> None:
+        updates = {str(update): losses.model_dump(mode="json") for update, losses in self._losses.items()}
+        write_atomic(self._path, json.dumps({"identity": self.identity, "updates": updates}).encode())

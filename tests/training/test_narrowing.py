@@ -1,0 +1,99 @@
+"""Training that draws the widths which a search at one budget is likely to choose."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from small_training import small_data, small_recipe, small_space
+
+from edgewidth.progress import SILENT
+from edgewidth.records.folder import RunFolder
+from edgewidth.search.problem import Factor, Problem
+from edgewidth.training.narrowing import NarrowingSampler, Schedule
+from edgewidth.training.train import train_supernet
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgewidth.records.losses import UnaryLosses
+
+SPACE = small_space()
+DATA = small_data()
+SCHEDULE = Schedule(begin=0.4, updates=3, evaluations=10, last_temperature=0.05)
+
+
+def problem_of(losses: UnaryLosses) -> Problem:
+    """Every channel takes a tenth of a millisecond."""
+    sizes = tuple(len(variable.choices) for variable in SPACE.variables)
+    fitted = tuple(Factor((i,), np.array(v.values)) for i, v in enumerate(losses.variables))
+    latencies = tuple(Factor((i,), np.array(v.choices) / 10) for i, v in enumerate(SPACE.variables))
+    return Problem(sizes, fitted, latencies)
+
+
+BUDGET_MS = 0.8 * sum(float(np.mean(variable.choices)) / 10 for variable in SPACE.variables)
+
+
+def make_sampler(folder: Path, *, seed: int = 0, key: str = "") -> NarrowingSampler:
+    return NarrowingSampler(
+        SPACE, DATA, problem_of, BUDGET_MS, folder=folder, schedule=SCHEDULE, seed=seed, key=key, progress=SILENT
+    )
+
+
+@pytest.mark.parametrize(
+    ("done", "update"), [(0.0, None), (0.39, None), (0.4, 0), (0.59, 0), (0.61, 1), (0.99, 2), (1.0, 2)]
+)
+def test_the_schedule(done: float, update: int | None) -> None:
+    """Uniform first, then fields at even distances, colder and colder."""
+    assert SCHEDULE.update_at(done) == update
+    temperatures = [SCHEDULE.temperature(i) for i in range(3)]
+    assert temperatures[0] == 1.0
+    assert temperatures[2] == pytest.approx(0.05)
+    assert temperatures[1] == pytest.approx((temperatures[0] * temperatures[2]) ** 0.5)
+
+
+@pytest.fixture(scope="module")
+def narrowed(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, NarrowingSampler]:
+    folder = RunFolder(tmp_path_factory.mktemp("narrowed"))
+    sampler = make_sampler(folder.checkpoints)
+    train_supernet(SPACE, DATA, small_recipe(), folder=folder, seed=0, sampler=sampler)
+    return folder, sampler
+
+
+def test_draws_concentrate_within_the_budget(narrowed: tuple[RunFolder, NarrowingSampler]) -> None:
+    """Field after field keeps the mean latency, and the entropy of the widths falls."""
+    steps = narrowed[1].steps
+    assert [step.done for step in steps] == pytest.approx([0.4, 0.6, 0.8])
+    assert all(step.mean_ms <= BUDGET_MS * (1 + 1e-6) for step in steps)
+    for step in steps:
+        assert [sum(marginal) for marginal in step.marginals] == pytest.approx([1.0] * len(SPACE.variables))
+    entropy = [
+        -sum(float(np.sum(np.array(m) * np.log(np.maximum(m, 1e-300)))) for m in step.marginals) for step in steps
+    ]
+    uniform = sum(np.log(len(variable.choices)) for variable in SPACE.variables)
+    assert uniform > entropy[0] > entropy[-1]
+
+
+def test_a_training_that_is_taken_up_draws_the_same(narrowed: tuple[RunFolder, NarrowingSampler]) -> None:
+    """From what was kept, without evaluating again; another table or seed has nothing to do with it."""
+    folder, sampler = narrowed
+    again = make_sampler(folder.checkpoints)
+    assert again.steps == sampler.steps
+    assert make_sampler(folder.checkpoints, key="another table").steps == ()
+    assert make_sampler(folder.checkpoints, seed=1).steps == ()
+    kept = json.loads((folder.checkpoints / "narrowing.json").read_text())
+    assert set(kept["updates"]) == {"0", "1", "2"}
+    again.clear()
+    assert make_sampler(folder.checkpoints).steps == ()
+
+
+def test_narrowing_repeats_with_its_seed(narrowed: tuple[RunFolder, NarrowingSampler], tmp_path: Path) -> None:
+    """The same supernet, bit for bit; and another one than without narrowing."""
+    folder = RunFolder(tmp_path / "again")
+    train_supernet(SPACE, DATA, small_recipe(), folder=folder, seed=0, sampler=make_sampler(folder.checkpoints))
+    assert folder.supernet.read_bytes() == narrowed[0].supernet.read_bytes()
+    plain = RunFolder(tmp_path / "plain")
+    train_supernet(SPACE, DATA, small_recipe(), folder=plain, seed=0)
+    assert plain.supernet.read_bytes() != folder.supernet.read_bytes()
