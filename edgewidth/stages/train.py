@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from edgewidth.training.recipes import Recipe
 
 
+LEAST_EVALUATIONS = 24
+"""Configurations evaluated each time that the range narrows; a quarter of those evaluated in the end, if more."""
+
+
 @dataclass(frozen=True)
 class Aim:
     """The device and the budget that a supernet is trained for."""
@@ -56,7 +60,8 @@ def train(
     from edgewidth.training.train import train_supernet  # noqa: PLC0415  torch loads when it is needed
     from edgewidth.training.unary import evaluate_losses  # noqa: PLC0415
 
-    sampler = _sampler(space, data, folder, aim, seed, progress) if aim else None
+    fewer = max(LEAST_EVALUATIONS, recipe.evaluations // 4)
+    sampler = _sampler(space, data, folder, aim, fewer, seed, progress) if aim else None
     if not folder.supernet.exists():
         train_supernet(space, data, recipe, folder=folder, seed=seed, progress=progress, sampler=sampler)
     losses = evaluate_losses(
@@ -76,7 +81,13 @@ def train(
 
 
 def _sampler(
-    space: SearchSpace, data: ImageData, folder: RunFolder, aim: Aim, seed: int, progress: Progress
+    space: SearchSpace,
+    data: ImageData,
+    folder: RunFolder,
+    aim: Aim,
+    evaluations: int,
+    seed: int,
+    progress: Progress,
 ) -> NarrowingSampler:
     from edgewidth.training.narrowing import NarrowingSampler, Schedule  # noqa: PLC0415  torch loads when it is needed
 
@@ -95,7 +106,7 @@ def _sampler(
         lambda losses: Question(table, losses, aim.budget.limits).problem,
         aim.budget.latency_ms,
         folder=folder.checkpoints,
-        schedule=Schedule(begin=aim.begin, last_temperature=aim.last_temperature),
+        schedule=Schedule(begin=aim.begin, last_temperature=aim.last_temperature, evaluations=evaluations),
         seed=seed,
         key=f"{table.offset_ms!r} {[entry.values_ms for entry in table.entries]!r} {aim.budget!r}",
         progress=progress,
