@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from edgewidth.report import charts_latency, charts_search, units
-from edgewidth.report.verdict import compare
+from edgewidth.report.verdict import compare, uncounted
 
 if TYPE_CHECKING:
     from edgewidth.records.report import Candidate, Report, ReportedArtifact
@@ -53,6 +53,7 @@ def render_html(report: Report) -> str:
         environment=_reproduce_rows(report),
         title=_title(report),
         comparison=compare(report.predicted) if report.predicted and report.measured else None,
+        uncounted=uncounted(report.measured, report.budget) if report.measured else "",
         **{section.anchor: section for section in sections},
     )
 

@@ -161,6 +161,7 @@ def test_a_disturbed_device_and_an_emulated_clock_are_said(tmp_path: Path) -> No
     text = "".join(Page(render_html(build_report(folder))).texts)
     assert "1 ns is one instruction" in text
     assert "disturbed, not counted" in text
+    assert "100 % of its runs do not count" in text
 
 
 def colours(css: str) -> dict[str, tuple[int, ...]]:
