@@ -83,12 +83,16 @@ def slow_above_ns(blocks: Sequence[Block], clock: Clock, jitter: float) -> float
 
 def undisturbed(block: Block) -> NDArray[np.bool_]:
     """Which runs of a visit lie in undisturbed stretches: (runs,). All of them before it was judged."""
-    count = len(block.runs_ns)
+    times = _times(block)
     if block.slow_above_ns is None:
-        return np.ones(count, dtype=np.bool_)
-    stretches = np.minimum(np.arange(count) // RUNS, max(count // RUNS, 1) - 1)
-    quiet: NDArray[np.bool_] = _medians(_times(block)) <= block.slow_above_ns
-    return quiet[stretches]
+        return np.ones(len(times), dtype=np.bool_)
+    quiet = _medians(times) <= block.slow_above_ns
+    if len(times) < RUNS:
+        return np.repeat(quiet, len(times))
+    # What is left over at the end is judged by its own median.
+    left = times[len(times) // RUNS * RUNS :]
+    rest = np.full(len(left), len(left) > 0 and np.median(left) <= block.slow_above_ns, dtype=np.bool_)
+    return np.concatenate([np.repeat(quiet, RUNS), rest])
 
 
 def counting_runs(block: Block, statistic: Statistic) -> NDArray[np.float64]:

@@ -90,9 +90,20 @@ def test_a_clock_that_counts_is_held_to_more() -> None:
     assert undisturbed(judged({"m": [runs]}, counted)["m"][0]).sum() == 30
 
 
+def test_a_late_run_left_over_at_the_end_does_not_count() -> None:
+    """Where a visit has few runs, one that fills no stretch must not move the median."""
+    first = np.array([9.576, 9.072, 6.042, 5.947, 5.959, 6.883, 9.539])
+    [[one, other]] = judged(
+        {"m": [first, np.full(7, 5.942)]}, SETTING.model_copy(update={"clock": Clock.ICOUNT})
+    ).values()
+    assert undisturbed(one).tolist() == [False] * 3 + [True] * 3 + [False]
+    assert undisturbed(other).all()
+    assert estimate([one, other], Statistic.MEDIAN).value_ms == pytest.approx(5.942, rel=0.002)
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7])
 def test_few_runs_are_one_stretch(count: int) -> None:
-    """What does not fill a stretch belongs to the one before it."""
+    """However few there are, equal ones count."""
     [[one]] = judged({"m": [np.ones(count)]}).values()
     assert undisturbed(one).tolist() == [True] * count
 
