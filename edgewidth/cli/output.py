@@ -112,7 +112,7 @@ def print_validation(validation: ValidationReport) -> None:
 
 def print_comparison(comparison: Comparison) -> None:
     """Every way with its latencies on standard error, the fastest first; what was asked for goes elsewhere."""
-    table = Table("runtime", "precision", "threads", *(f"uniform {c}" for c in ("1.0", "0.5")), "", box=None)
+    table = Table("runtime", "precision", "threads", *map(str, comparison.configs), "", box=None)
     for one in comparison.ways:
         latencies = [f"{latency.value_ms:.4g} ms" for latency in one.latencies] or ["–"] * len(comparison.configs)
         row = (one.way.runtime, one.way.precision, str(one.way.threads), *latencies)

@@ -57,17 +57,11 @@ def command(devices: tuple[str, ...], out: Path, force: bool, as_json: bool, **o
 
     The images decide the network's input and classes. With several devices each has a folder of its own in --out.
     """
-    from edgewidth.stages.compare import compare  # noqa: PLC0415  help stays instant
-    from edgewidth.stages.fleet import profile_devices  # noqa: PLC0415
-    from edgewidth.stages.folder import locked  # noqa: PLC0415
+    from edgewidth.stages.fleet import profile_devices  # noqa: PLC0415  help stays instant
 
     progress = TerminalProgress()
     targets = [target_from(options | {"device": device}) for device in dict.fromkeys(devices)]
     space = space_from(options, images_from(options, progress))
-    if options["compare"]:
-        for target in targets:
-            with locked(out if len(targets) == 1 else out / target.profile.name) as folder:
-                print_comparison(compare(target, space, folder, progress=progress))
     outcomes = profile_devices(
         targets,
         space,
@@ -77,11 +71,14 @@ def command(devices: tuple[str, ...], out: Path, force: bool, as_json: bool, **o
         force=force,
         table=options["known_table"],
         prior=options["prior"],
+        compare_ways=options["compare"],
         progress=progress,
     )
     if as_json:
         print_json([outcome.model_dump(mode="json") for outcome in outcomes])
         return
     for outcome in outcomes:
+        if outcome.comparison:
+            print_comparison(outcome.comparison)
         print_quality(outcome)
         say_warnings(outcome.warnings)

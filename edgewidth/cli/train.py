@@ -22,9 +22,12 @@ from edgewidth.cli.options import (
 )
 from edgewidth.cli.output import print_document, print_losses
 from edgewidth.cli.progress import TerminalProgress
+from edgewidth.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+WHOLE_PERCENT = 100
 
 
 @click.command("train")
@@ -58,6 +61,8 @@ def command(table_path: Path | None, out: Path, force: bool, as_json: bool, **op
     progress = TerminalProgress()
     recipe = load_recipe(options["recipe"])
     aim = None
+    if options["narrow_after"] >= WHOLE_PERCENT:
+        raise InputError("--narrow-after 100% leaves nothing to narrow.", remedy="Write less, or leave --table out.")
     if table_path:
         table = LatencyTable.read(table_path)
         budget = table_budget(options["budget"], table)

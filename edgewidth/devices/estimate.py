@@ -42,11 +42,12 @@ def counting(blocks: Sequence[Block], statistic: Statistic) -> list[Block]:
 
     A tail is taken of slow visits too, not of those in which the device said that something was wrong.
     """
-    slow = [block for block in blocks if block.disturbed is not None and block.disturbed.startswith(SLOW)]
+    quiet = [block for block in blocks if block.disturbed is None]
+    slow = [block for block in blocks if (block.disturbed or "").startswith(SLOW)]
     if statistic is not Statistic.MEDIAN:
-        return [block for block in blocks if block.disturbed is None or block in slow] or list(blocks)
+        return quiet + slow or list(blocks)
     least_disturbed = sorted(slow, key=lambda block: -undisturbed(block).mean())[:1]
-    return [block for block in blocks if block.disturbed is None] or least_disturbed or list(blocks)
+    return quiet or least_disturbed or list(blocks)
 
 
 def block_ms(block: Block, statistic: Statistic) -> float:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from edgewidth.errors import EdgewidthError
 from edgewidth.records.base import Record
+from edgewidth.records.comparison import Comparison
 from edgewidth.records.measurement import MeasurementWarning, Setting
 from edgewidth.records.table import LatencyTable, TableQuality
 from edgewidth.stages.bench import open_bench
+from edgewidth.stages.compare import compare
 from edgewidth.stages.folder import locked, remove
 from edgewidth.stages.profile import ProfilePlan, profile
 from edgewidth.stages.reuse import reuse, take_prior
@@ -37,6 +39,7 @@ class ProfileOutcome(Record):
     """The measured latency of the uniform 1.0 network."""
     smallest_ms: float | None = None
     warnings: tuple[MeasurementWarning, ...] = ()
+    comparison: Comparison | None = None
     error: str | None = None
     remedy: str | None = None
     exit_code: int = 0
@@ -52,11 +55,13 @@ def profile_devices(
     force: bool,
     table: Path | None = None,
     prior: Path | None = None,
+    compare_ways: bool = False,
     progress: Progress,
 ) -> list[ProfileOutcome]:
     """Measure every target and fit its table; with several, each in the folder ``out/<device>``.
 
-    ``table`` is used for a target if it still holds there; ``prior`` is what the tables are learned from.
+    ``table`` is used for a target if it still holds there; ``prior`` is what the tables are learned from; with
+    ``compare_ways`` every runtime, precision and thread count is measured first.
 
     Raises:
         EdgewidthError: With one target, as it is; with several, a failure is in its outcome.
@@ -66,10 +71,12 @@ def profile_devices(
         with locked(path) as folder:
             if force:
                 remove(folder.table, folder.prior)
+            comparison = compare(target, space, folder, progress=progress) if compare_ways else None
             if prior:
                 take_prior(prior, space, folder)
             with open_bench(target, space, folder, progress=progress) as bench:
-                return _profile(bench, folder, plan, seed, table)
+                outcome = _profile(bench, folder, plan, seed, table)
+                return outcome.model_copy(update={"comparison": comparison})
 
     if len(targets) == 1:
         return [make(targets[0], out)]

@@ -80,7 +80,7 @@ def profile(
 
 def fit_measured(bench: Bench, held_out: Iterable[ChannelConfig], *, known: LatencyTable | None = None) -> LatencyTable:
     """The table of all that the store holds and ``known`` stands on, ``held_out`` kept apart."""
-    visits = _joined(known, bench.visits(), bench.moments())
+    visits = _joined(known, bench.visits(), bench.moments() if known else frozenset())
     table = _fit(bench.space, bench.setting, bench.target.statistic, visits, frozenset(held_out), bench.prior)
     return table.model_copy(update={"facts": bench.device.facts, "warnings": bench.warnings})
 

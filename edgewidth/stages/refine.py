@@ -76,7 +76,15 @@ class _Loop:
     measured: dict[ChannelConfig, LatencyEstimate] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._learn()
+
+    def _learn(self) -> None:
+        """What the table now says, and what it still gets wrong of those measured near the budget."""
         self.question = Question(self.table, self.losses, self.budget.limits)
+        choices = self.question.choices(list(self.measured))
+        errors = [math.log(self.measured[one.config].value_ms / one.predicted_ms) for one in choices]
+        # Two more of no error: a single measurement does not convince.
+        self.bias, self.scatter = sum(errors) / (len(errors) + 2), float(np.std(errors)) if errors else 0.0
 
     def measure(self, number: int, candidates: Sequence[_Candidate]) -> None:
         """Measure candidates and let the table learn from them."""
@@ -94,7 +102,7 @@ class _Loop:
                 )
             )
         self.table = fit_measured(self.bench, (held.config for held in self.table.held_out), known=self.table)
-        self.question = Question(self.table, self.losses, self.budget.limits)
+        self._learn()
 
     def meets(self, config: ChannelConfig) -> bool:
         """Whether a configuration measured within the budget with its whole interval."""
@@ -108,10 +116,10 @@ class _Loop:
     def candidates(self, result: SearchResult) -> list[_Candidate]:
         """The best unmeasured configurations at several latencies about the budget, the most promising first."""
         [chosen] = self.question.choices([result.chosen.config])
-        bias, deviation = self._beliefs(chosen)
+        deviation = self._deviation(chosen)
         found = {result.chosen.config, *(choice.config for choice in result.alternatives)}
         for level in _LEVELS:
-            found |= self._best_within(self.budget.latency_ms * math.exp(level * deviation - bias))
+            found |= self._best_within(self.budget.latency_ms * math.exp(level * deviation - self.bias))
         choices = self.question.choices([config for config in found if config not in self.measured])
         best = self.best_measured()
         # Without any, all that is feasible is an improvement on the worst that is worth looking at.
@@ -128,24 +136,15 @@ class _Loop:
         return {self.table.space.config(point.assignment) for point in points}
 
     def _rated(self, choice: Choice, reference: float) -> _Candidate:
-        bias, deviation = self._beliefs(choice)
-        spare = math.log(self.budget.latency_ms / choice.predicted_ms) - bias - self._half_width()
+        deviation = self._deviation(choice)
+        spare = math.log(self.budget.latency_ms / choice.predicted_ms) - self.bias - self._half_width()
         chance = 0.5 * math.erfc(-spare / deviation / math.sqrt(2))
         return _Candidate(choice, deviation, chance * max(reference - choice.predicted_loss, 0.0))
 
-    def _beliefs(self, choice: Choice) -> tuple[float, float]:
-        """How much slower than predicted a configuration is expected to measure, and how surely; of logarithms.
-
-        What the table still gets wrong of those measured near the budget, it gets wrong of their like.
-        """
-        deviation = math.log(choice.high_ms / choice.low_ms) / (2 * _NORMAL_95)
-        errors = [0.0]
-        if self.measured:
-            choices = self.question.choices(list(self.measured))
-            errors = [math.log(self.measured[one.config].value_ms / one.predicted_ms) for one in choices]
-        # Two more of no error: a single measurement does not convince.
-        bias = sum(errors) / (len(errors) + 2)
-        return bias, max(math.hypot(deviation, float(np.std(errors))), _LEAST_DEVIATION)
+    def _deviation(self, choice: Choice) -> float:
+        """How surely a configuration's latency is predicted: the relative standard deviation."""
+        own = math.log(choice.high_ms / choice.low_ms) / (2 * _NORMAL_95)
+        return max(math.hypot(own, self.scatter), _LEAST_DEVIATION)
 
     def _half_width(self) -> float:
         """How far above its value a measurement's interval will reach; of the logarithm."""

@@ -72,4 +72,4 @@ def take_prior(path: Path, space: SearchSpace, folder: RunFolder) -> None:
 def _update(table: LatencyTable, bench: Bench, path: Path) -> str:
     if table.space != bench.space:
         return "Profile without it."
-    return f"Give it as --prior {path}, not --table: a dozen networks are measured, and it stands in for the rest."
+    return f"Give it as --prior {path}, not --table: fewer networks are measured, and it stands in for the rest."

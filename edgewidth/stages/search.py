@@ -102,15 +102,13 @@ class Question:
         ]
 
 
-def search(table: LatencyTable, losses: UnaryLosses, budget: Budget, *, within_ms: float | None = None) -> SearchResult:
+def search(table: LatencyTable, losses: UnaryLosses, budget: Budget) -> SearchResult:
     """The best configuration within the budget with its certificate, the frontier, and what baselines would choose.
 
     Args:
         table: Predicts latencies.
         losses: Predicts losses; of the same search space.
         budget: What the result is for.
-        within_ms: What the prediction must stay within; None: the budget. Measurements may teach that the table
-            is a little too fast or too slow near the budget.
 
     Raises:
         MismatchError: Table and losses are of different spaces.
@@ -118,7 +116,7 @@ def search(table: LatencyTable, losses: UnaryLosses, budget: Budget, *, within_m
     """
     question = Question(table, losses, budget.limits)
     problem, space = question.problem, table.space
-    within_ms = within_ms or budget.latency_ms
+    within_ms = budget.latency_ms
     try:
         solution = solve(problem, within_ms, count=1 + ALTERNATIVES)
     except InfeasibleError as error:

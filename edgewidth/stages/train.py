@@ -62,7 +62,13 @@ def train(
 
     fewer = max(LEAST_EVALUATIONS, recipe.evaluations // 4)
     sampler = _sampler(space, data, folder, aim, fewer, seed, progress) if aim else None
-    if not folder.supernet.exists():
+    if folder.supernet.exists():
+        if sampler and not sampler.steps:
+            raise MismatchError(
+                f"{folder.supernet} was trained without this table, budget or schedule.",
+                remedy="Choose another --out, or --force to train again.",
+            )
+    else:
         train_supernet(space, data, recipe, folder=folder, seed=seed, progress=progress, sampler=sampler)
     losses = evaluate_losses(
         space,
@@ -75,8 +81,6 @@ def train(
     )
     losses = losses.model_copy(update={"narrowing": sampler.steps if sampler else ()})
     losses.write(folder.losses)
-    if sampler:
-        sampler.clear()
     return losses
 
 

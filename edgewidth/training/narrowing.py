@@ -1,4 +1,4 @@
-"""Narrowing: as training goes on, it draws the widths that the search is likely to choose (AOWS, section 3.3).
+"""Narrowing: as training goes on, it draws the widths that the search is likely to choose, as in AOWS.
 
 After a share of training with widths drawn uniformly, configurations of the supernet as it is then are evaluated,
 unary losses are fitted, and from there on widths are drawn from the random field of these losses and the latency
@@ -67,7 +67,7 @@ class NarrowingSampler:
         data: Search images judge the configurations.
         problem_of: Losses and the latency table as a search problem.
         budget_ms: At which the field's mean latency is kept.
-        folder: Where to keep evaluations until training is over.
+        folder: Where to keep evaluations; they also tell what a finished supernet was trained for.
         schedule: When and how far.
         seed: Of the configurations that are evaluated.
         key: What else makes this training another one, such as the table's identity.
@@ -125,10 +125,6 @@ class NarrowingSampler:
     def last_field(self) -> RandomField | None:
         """The narrowest field drawn from; None: none was."""
         return self._field(max(self._losses)) if self._losses else None
-
-    def clear(self) -> None:
-        """Forget what was kept: training is over and its result stored."""
-        self._path.unlink(missing_ok=True)
 
     def _field(self, update: int) -> RandomField:
         if update not in self._fields:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from edgewidth.devices.transports.fake import latency_ms
 from edgewidth.devices.transports.operators import read_operators
 from edgewidth.errors import DeviceError
 from edgewidth.export.variants import VariantFactory
+from edgewidth.network.costs import file_bytes, layer_factors
 from edgewidth.network.families import search_space
 from edgewidth.records.comparison import Comparison
 from edgewidth.records.folder import RunFolder
 from edgewidth.records.measurement import Precision, Runtime
+from edgewidth.search.problem import Factor, total
 from edgewidth.stages.cache import cache_folder
 from edgewidth.stages.compare import compare
 from edgewidth.stages.target import make_target
@@ -33,14 +36,18 @@ def test_every_way_is_measured_and_the_fastest_comes_first(tmp_path: Path) -> No
         (runtime, precision) for runtime in target.profile.runtimes for precision in Precision
     }
     assert {one.way.threads for one in found.ways} >= {1}
+    layers = layer_factors(SPACE)
     values = [one.latencies[0].value_ms for one in found.ways]
     assert values == sorted(values)
     for one in found.ways:
         suffix = one.way.runtime.suffix
         factory = VariantFactory(SPACE, one.way.precision, suffix, cache_folder())
         for config, latency in zip(found.configs, one.latencies, strict=True):
-            truth = latency_ms(read_operators(factory.variant(config), suffix))
+            content = factory.variant(config)
+            truth = latency_ms(read_operators(content, suffix))
             assert latency.value_ms == pytest.approx(truth, rel=0.05)
+            counted = [Factor(layer.scope, file_bytes(layer, one.way.precision, suffix)) for layer in layers]
+            assert total(counted, np.array([SPACE.indices(config)]))[0] == pytest.approx(len(content), abs=200)
     assert found.fastest is not None
     assert f"--precision {found.fastest.way.precision}" in found.fastest.way.options
 
