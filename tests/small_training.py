@@ -59,9 +59,15 @@ def striped_images(
 def small_data(train: int = 128) -> ImageData:
     """Easy images of three classes."""
     rng = np.random.default_rng(0)
-    parts = [striped_images(count, rng) for count in (train, 60, 60)]
+    parts = [striped_images(count, rng) for count in (train, 60, 60, 60)]
     return ImageData(
-        *parts[0], *parts[1], *parts[2], class_names=("row", "column", "diagonal"), fingerprint="f" * 16, source="test"
+        *parts[0],
+        *parts[1],
+        *parts[2],
+        *parts[3],
+        class_names=("row", "column", "diagonal"),
+        fingerprint="f" * 16,
+        source="test",
     )
 
 

@@ -20,9 +20,11 @@ class DataFacts(Record):
     class_names: tuple[str, ...]
     train: int
     search: int
-    """Images kept out of training, on which configurations are compared."""
+    """Images kept out of training, on which the search compares configurations."""
+    judge: int
+    """Images kept out of training and search, on which what the methods found is compared."""
     validation: int
-    """Images that neither training nor search sees; accuracies are of these."""
+    """The source's own validation or test images; accuracies of emitted files are of these."""
 
 
 class RunRequest(Document):

@@ -195,7 +195,8 @@ def _reproduce_rows(report: Report) -> list[tuple[str, str]]:
     if (again := report.reproduce) is None:
         return []
     data = again.data
-    images = f"{data.train:,} to train, {data.search:,} to search, {data.validation:,} to validate"
+    parts = {"train": data.train, "search": data.search, "judge": data.judge, "validate": data.validation}
+    images = ", ".join(f"{count:,} to {purpose}" for purpose, count in parts.items())
     return [
         ("Images", f"{data.source} ({images}; {len(data.class_names)} classes)"),
         ("Fingerprint of the images", data.fingerprint),

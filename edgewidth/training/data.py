@@ -1,4 +1,4 @@
-"""Images and labels in memory, split into those that train, those that search and those that judge."""
+"""Images and labels in memory: those that train, those that search, those that judge methods, those that validate."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 from edgewidth.progress import SILENT
 
-SEARCH_SHARE = 0.15
-"""How much of the training images is kept out to compare configurations on …"""
-SEARCH_MOST = 2000
+HELD_SHARE = 0.1
+"""How much of the training images is kept out for the search, and as much again to judge what it found …"""
+SEARCH_MOST, JUDGE_MOST = 2000, 3000
 """… and how many at most: the standard error of a difference between configurations is small by then."""
 FEWEST_TRAIN = 8
 """Below this batch normalisation has nothing to normalise with."""
@@ -37,8 +37,10 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageData:
-    """What a network is trained on, searched on and judged by: three different sets of images.
+    """What networks are trained on, searched on and judged by: four different sets of images.
 
+    ``train`` trains, ``search`` compares configurations, ``judge`` compares methods, being seen by neither training
+    nor search; ``val`` is the source's own validation or test set, for the accuracy of what is emitted alone.
     Images are uint8 (n, height, width, channels), channels 1 or 3; labels are int64 (n,), indices of
     ``class_names``.
     """
@@ -47,6 +49,8 @@ class ImageData:
     y_train: NDArray[np.int64]
     x_search: NDArray[np.uint8]
     y_search: NDArray[np.int64]
+    x_judge: NDArray[np.uint8]
+    y_judge: NDArray[np.int64]
     x_val: NDArray[np.uint8]
     y_val: NDArray[np.int64]
     class_names: tuple[str, ...]
@@ -65,7 +69,7 @@ class ImageData:
 
 
 def load_images(source: str, *, resolution: int | None, seed: int, progress: Progress = SILENT) -> ImageData:
-    """Read a data source at a resolution; ``seed`` decides which training images are kept for the search.
+    """Read a data source at a resolution; ``seed`` decides which training images are kept out of training.
 
     Args:
         source: ``digits``; the path of an ``.npz`` with ``x_train, y_train, x_test, y_test``; or a folder
@@ -81,17 +85,22 @@ def load_images(source: str, *, resolution: int | None, seed: int, progress: Pro
     raw = _read(source, resolution, progress)
     _check(raw, source)
     rng = np.random.default_rng([seed, 1])
-    search = _stratified(raw.y_train, SEARCH_SHARE, SEARCH_MOST, rng)
-    if len(raw.y_train) - int(search.sum()) < FEWEST_TRAIN:
+    train = np.ones(len(raw.y_train), bool)
+    search = _held_out(raw.y_train, train, SEARCH_MOST, rng)
+    judge = _held_out(raw.y_train, train & ~search, JUDGE_MOST, rng)
+    train &= ~(search | judge)
+    if train.sum() < FEWEST_TRAIN:
         raise DataError(
             f"{source} has {len(raw.y_train)} training images; too few to train on and keep some for the search.",
             remedy="Use dozens of images per class at least.",
         )
     return ImageData(
-        x_train=raw.x_train[~search],
-        y_train=raw.y_train[~search],
+        x_train=raw.x_train[train],
+        y_train=raw.y_train[train],
         x_search=raw.x_train[search],
         y_search=raw.y_train[search],
+        x_judge=raw.x_train[judge],
+        y_judge=raw.y_train[judge],
         x_val=raw.x_val,
         y_val=raw.y_val,
         class_names=raw.class_names,
@@ -108,6 +117,7 @@ def data_facts(data: ImageData) -> DataFacts:
         class_names=data.class_names,
         train=len(data.y_train),
         search=len(data.y_search),
+        judge=len(data.y_judge),
         validation=len(data.y_val),
     )
 
@@ -139,15 +149,20 @@ def _check(raw: RawData, source: str) -> None:
         )
 
 
-def _stratified(labels: NDArray[np.int64], share: float, most: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """A mask of ``share`` of the images, ``most`` at most, from every class alike; each class keeps one at least."""
-    share = min(share, most / len(labels))
+def _held_out(
+    labels: NDArray[np.int64], free: NDArray[np.bool_], most: int, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """A mask of ``HELD_SHARE`` of all images, ``most`` at most, among the ``free`` ones, from every class alike.
+
+    Each class keeps one at least; the part has one at least.
+    """
+    share = min(HELD_SHARE, most / len(labels))
     mask = np.zeros(len(labels), bool)
     for label in np.unique(labels):
-        members = rng.permutation(np.flatnonzero(labels == label))
-        mask[members[: min(round(len(members) * share), len(members) - 1)]] = True
+        members = rng.permutation(np.flatnonzero(free & (labels == label)))
+        mask[members[: max(0, min(round((labels == label).sum() * share), len(members) - 1))]] = True
     if not mask.any():
-        mask[rng.permutation(len(labels))[: max(1, round(len(labels) * share))]] = True
+        mask[rng.permutation(np.flatnonzero(free))[: max(1, round(len(labels) * share))]] = True
     return mask
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from edgewidth.errors import DataError
-from edgewidth.training.data import data_facts, load_images
+from edgewidth.training.data import JUDGE_MOST, SEARCH_MOST, data_facts, load_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,16 +51,35 @@ def _load(source: str, resolution: int = 32, seed: int = 0) -> ImageData:
     return load_images(source, resolution=resolution, seed=seed)
 
 
-def test_digits_are_three_disjoint_sets() -> None:
+def test_digits_are_four_disjoint_sets() -> None:
     """All 1,797 digits are used once, with every class in every set."""
     data = _load("digits")
-    assert len(data.y_train) + len(data.y_search) + len(data.y_val) == 1797
+    parts = {"train": data.y_train, "search": data.y_search, "judge": data.y_judge, "validation": data.y_val}
+    assert sum(map(len, parts.values())) == 1797
     assert data.x_train.shape[1:] == (32, 32, 1)
     assert data.x_train.dtype == np.uint8
-    for labels in (data.y_train, data.y_search, data.y_val):
+    for labels in parts.values():
         assert set(labels) == set(range(10))
-    facts = data_facts(data)
-    assert (facts.train, facts.search, facts.validation) == (len(data.y_train), len(data.y_search), len(data.y_val))
+    facts = data_facts(data).model_dump()
+    assert {name: facts[name] for name in parts} == {name: len(labels) for name, labels in parts.items()}
+
+
+def test_sets_share_no_image(tmp_path: Path) -> None:
+    """Every image of the source is in one set: told apart by the grey that each has alone."""
+    greys = np.arange(200, dtype=np.uint8)
+    x_train = np.broadcast_to(greys[:, None, None], (200, 32, 32))
+    data = _load(_npz(tmp_path, x_train=x_train, y_train=np.arange(200) % 4))
+    seen = np.concatenate([part[:, 0, 0, 0] for part in (data.x_train, data.x_search, data.x_judge)])
+    assert np.array_equal(np.sort(seen), greys)
+    assert len(data.y_search) == pytest.approx(20, abs=1)
+    assert len(data.y_judge) == pytest.approx(20, abs=1)
+
+
+def test_many_images_spare_a_bounded_number(tmp_path: Path) -> None:
+    """A search or a judge of more images would not tell configurations apart any better."""
+    x_train = np.zeros((40_000, 1, 1), np.uint8)
+    data = _load(_npz(tmp_path, x_train=x_train, y_train=np.arange(40_000) % 4), resolution=1)
+    assert (len(data.y_search), len(data.y_judge)) == (SEARCH_MOST, JUDGE_MOST)
 
 
 def test_the_seed_splits_and_the_fingerprint_stays() -> None:
@@ -79,7 +98,7 @@ def test_npz_labels_become_class_indices(tmp_path: Path) -> None:
     data = _load(_npz(tmp_path, y_train=y, y_test=np.tile([5, 3], 10)))
     assert data.class_names == ("3", "5")
     assert list(data.y_val[:2]) == [1, 0]
-    assert sorted(np.bincount(data.y_search)) == [2, 4]
+    assert sorted(np.bincount(data.y_search)) == [1, 3]
 
 
 def test_npz_class_names_and_colour(tmp_path: Path) -> None:
