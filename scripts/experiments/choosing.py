@@ -1,0 +1,186 @@
+"""What each method chooses at a budget: by the table, then measured, and chosen again until latencies are equal.
+
+The loop of measuring and choosing again is the same for all methods.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from edgewidth.latency.predict import Predictor
+from edgewidth.records.base import Document, Record
+from edgewidth.records.measurement import LatencyEstimate
+from edgewidth.records.network import ChannelConfig
+from edgewidth.search.baselines.greedy import slimming
+from edgewidth.search.exact import solve
+from edgewidth.stages.search import Question
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from protocol import Experiment, Final
+
+    from edgewidth.records.losses import UnaryLosses
+    from edgewidth.records.network import SearchSpace
+    from edgewidth.records.table import LatencyTable
+    from edgewidth.search.problem import Array, Indices
+    from edgewidth.stages.bench import Bench
+
+Propose = Callable[[float], ChannelConfig]
+"""A method: the configuration that it chooses at a latency in milliseconds."""
+CLOSE = 0.99
+"""Latencies are equal from here to the whole budget …"""
+TRIES = 10
+"""… which a method may aim for so often."""
+AIM = 0.998
+"""Aimed again, at slightly less than what would just fit."""
+
+
+class Try(Record):
+    """One choice of a method, and what it measured."""
+
+    aimed_ms: float
+    config: ChannelConfig
+    measured: LatencyEstimate
+
+
+class Choice(Document):
+    """What a method chose at a budget, and how it came to it."""
+
+    schema_name: ClassVar[str] = "edgewidth/equal-latency-choice"
+
+    method: str
+    budget: float
+    budget_ms: float
+    supernet: int
+    config: ChannelConfig
+    measured: LatencyEstimate
+    tries: tuple[Try, ...]
+
+    @property
+    def used(self) -> float:
+        """Which share of the budget it takes."""
+        return self.measured.value_ms / self.budget_ms
+
+
+def settled(bench: Bench, final: Final, budget_ms: float, propose: Propose) -> Choice:
+    """Choose, measure, and aim again until the measured latency is within one percent below the budget.
+
+    Where it never is, the slowest that was within the budget; the result says what it used.
+
+    Raises:
+        RuntimeError: Nothing that was proposed is within the budget.
+    """
+    aimed_ms, tries = budget_ms, list[Try]()
+    for _ in range(TRIES):
+        config = propose(aimed_ms)
+        bench.measure([config])
+        tries.append(Try(aimed_ms=aimed_ms, config=config, measured=bench.estimate(config)))
+        used = tries[-1].measured.value_ms / budget_ms
+        if CLOSE <= used <= 1:
+            break
+        aimed_ms *= AIM / used
+    within = [one for one in tries if one.measured.value_ms <= budget_ms]
+    if not within:
+        raise RuntimeError(f"{final.choice}: none of {TRIES} choices is within {budget_ms:g} ms")
+    best = max(within, key=lambda one: one.measured.value_ms)
+    return Choice(
+        method=final.method,
+        budget=final.budget,
+        budget_ms=budget_ms,
+        supernet=final.supernet,
+        config=best.config,
+        measured=best.measured,
+        tries=tuple(tries),
+    )
+
+
+def exact(table: LatencyTable, losses: UnaryLosses) -> Propose:
+    """The exact search."""
+    question = Question(table, losses)
+    return lambda latency_ms: table.space.config(solve(question.problem, latency_ms).best.assignment)
+
+
+def greedy(table: LatencyTable, evaluations: Evaluations) -> Propose:
+    """Greedy slimming on the supernet itself: step by step down by what loses least validation loss a millisecond.
+
+    What the last step left of the budget is filled by the same rule backwards, which AutoSlim does not do: its
+    result would use less of the budget than the others.
+    """
+    space, predictor = table.space, Predictor(table)
+    sizes = tuple(len(variable.choices) for variable in space.variables)
+
+    def latencies(assignments: Indices) -> Array:
+        return predictor.predict([space.config(row) for row in assignments]).mean_ms
+
+    def losses(assignments: Indices) -> Array:
+        return np.array([evaluations.loss(space.config(row)) for row in assignments])
+
+    def propose(latency_ms: float) -> ChannelConfig:
+        for current in slimming(sizes, losses, latencies):
+            if latencies(current[None])[0] <= latency_ms:
+                return space.config(_filled(current, sizes, losses, latencies, latency_ms))
+        return space.smallest
+
+    return propose
+
+
+def _filled(
+    current: Indices,
+    sizes: tuple[int, ...],
+    losses: Callable[[Indices], Array],
+    latencies: Callable[[Indices], Array],
+    latency_ms: float,
+) -> Indices:
+    """Step by step up, by what gains most loss a millisecond, while anything fits."""
+    for _ in range(sum(sizes)):
+        larger = current + np.eye(len(current), dtype=np.intp)[current < np.array(sizes) - 1]
+        larger = larger[latencies(larger) <= latency_ms]
+        if not len(larger):
+            break
+        around = np.vstack([current, larger])
+        gained, slower = losses(around), latencies(around)
+        current = larger[np.argmax((gained[0] - gained[1:]) / np.maximum(slower[1:] - slower[0], 1e-9))]
+    return current
+
+
+class Evaluations:
+    """The losses of configurations of one supernet, each computed once and kept in a file."""
+
+    def __init__(self, path: Path, space: SearchSpace, evaluate: Callable[[ChannelConfig], float]) -> None:
+        self._path, self._evaluate = path, evaluate
+        self._known: dict[ChannelConfig, float] = {}
+        self.seconds = 0.0
+        """Processor seconds that all of them took."""
+        # A line that was cut off by a kill has no end, and is written again.
+        for line in path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []:
+            entry = json.loads(line)
+            config = ChannelConfig.parse(entry["config"])
+            space.check(config)
+            self._known[config] = entry["loss"]
+            self.seconds += entry["seconds"]
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def loss(self, config: ChannelConfig) -> float:
+        """The mean loss of a configuration on the search images."""
+        if config not in self._known:
+            began = time.process_time()
+            self._known[config] = self._evaluate(config)
+            seconds = time.process_time() - began
+            self.seconds += seconds
+            with self._path.open("a", encoding="utf-8") as stream:
+                entry = {"config": str(config), "loss": self._known[config], "seconds": seconds}
+                stream.write(json.dumps(entry) + "\n")
+        return self._known[config]
+
+
+def budget_ms(experiment: Experiment, bench: Bench, budget: float) -> float:
+    """The measured latency of the uniform network that defines a budget."""
+    return bench.estimate(experiment.space.uniform(budget)).value_ms

@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""Are searched widths more accurate than others at the same measured latency?
+
+    equal_latency.py run --data cifar10.npz --name CIFAR-10 --folder cifar --budgets 0.2 0.3 0.4 --twice 0.3
+    equal_latency.py page cifar fashion --docs docs
+
+``run`` measures a device, trains supernets, lets every method choose widths whose measured latency is that of a
+uniform network, trains these from random weights with several seeds, exports them as int8 and measures the files.
+Two pieces of work are done at a time, each on one thread; the same command goes on where it stopped, and
+``--hours`` ends it before. ``page`` writes the tables and pictures of what is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from page import write_page
+from protocol import Experiment, Protocol, recipe_text
+from tasks import Task, all_tasks
+
+from edgewidth.errors import EdgewidthError
+from edgewidth.training.data import load_images
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+POLL_S = 2.0
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what is not done yet, ``--workers`` tasks at a time."""
+    experiment = Experiment.begin(options.folder, _protocol(options))
+    ends = time.monotonic() + 3600 * options.hours
+    running: dict[Task, subprocess.Popen[bytes]] = {}
+    failed: set[str] = set()
+    try:
+        while time.monotonic() < ends:
+            for task, process in list(running.items()):
+                if process.poll() is not None:
+                    del running[task]
+                    failed |= {task.name} if process.returncode or not task.makes.exists() else set()
+                    print(f"{task.name}: {'failed' if task.name in failed else 'done'}", file=sys.stderr, flush=True)
+            ready = _ready(all_tasks(experiment), {*failed, *(task.name for task in running)})
+            for task in ready[: options.workers - len(running)]:
+                running[task] = _start(experiment, task)
+            if not running:
+                break
+            time.sleep(POLL_S)
+    finally:
+        for process in running.values():
+            process.terminate()
+    return 1 if failed else 0
+
+
+def _ready(tasks: Sequence[Task], taken: set[str]) -> list[Task]:
+    return [
+        task
+        for task in tasks
+        if task.name not in taken and not task.makes.exists() and all(path.exists() for path in task.needs)
+    ]
+
+
+def _start(experiment: Experiment, task: Task) -> subprocess.Popen[bytes]:
+    log = experiment.folder / "logs" / f"{task.name}.log"
+    log.parent.mkdir(exist_ok=True)
+    command = [sys.executable, __file__, "task", "--folder", str(experiment.folder), task.name]
+    print(f"{task.name}: begins", file=sys.stderr, flush=True)
+    with log.open("ab") as stream:
+        return subprocess.Popen(command, stdout=stream, stderr=stream, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def _protocol(options: argparse.Namespace) -> Protocol:
+    data = load_images(str(options.data), resolution=options.resolution, seed=0)
+    return Protocol(
+        name=options.name or options.data.stem,
+        data=str(options.data),
+        data_fingerprint=data.fingerprint,
+        images=(len(data.y_train), len(data.y_search), len(data.y_judge), len(data.y_val)),
+        device=options.device,
+        resolution=data.resolution,
+        min_width=options.min_width,
+        max_width=options.max_width,
+        budgets=tuple(options.budgets),
+        twice=tuple(options.twice),
+        seeds=tuple(range(options.seeds)),
+        recipe=recipe_text(),
+    )
+
+
+def do_task(options: argparse.Namespace) -> int:
+    """One piece of work, by its name."""
+    [task] = [task for task in all_tasks(Experiment.open(options.folder)) if task.name == options.task]
+    task.makes.parent.mkdir(parents=True, exist_ok=True)
+    task.work()
+    return 0
+
+
+def page(options: argparse.Namespace) -> int:
+    """The tables and pictures of what is done."""
+    write_page([Experiment.open(folder) for folder in options.folders], options.docs)
+    return 0
+
+
+def main() -> int:
+    """Parse and do."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(required=True)
+    verb = verbs.add_parser("run", help="measure, train, choose")
+    verb.set_defaults(act=run)
+    verb.add_argument("--data", type=Path, required=True, help="what edgewidth takes")
+    verb.add_argument("--name", help="what results call it; default: the file's name")
+    verb.add_argument("--folder", type=Path, required=True)
+    verb.add_argument("--device", default="emulator-cortex-a72")
+    verb.add_argument("--resolution", type=int)
+    verb.add_argument("--min-width", type=float, default=0.1)
+    verb.add_argument("--max-width", type=float, default=0.75)
+    verb.add_argument("--budgets", type=float, nargs="+", default=[0.3], help="width multipliers of uniform networks")
+    verb.add_argument("--twice", type=float, nargs="*", default=[], help="those for which a second supernet chooses")
+    verb.add_argument("--seeds", type=int, default=3, help="final trainings of each choice")
+    verb.add_argument("--workers", type=int, default=2)
+    verb.add_argument("--hours", type=float, default=24.0)
+    verb = verbs.add_parser("page", help="write the results")
+    verb.set_defaults(act=page)
+    verb.add_argument("folders", type=Path, nargs="+")
+    verb.add_argument("--docs", type=Path, default=Path("docs"))
+    verb = verbs.add_parser("task", help="one piece of work, as run starts it")
+    verb.set_defaults(act=do_task)
+    verb.add_argument("--folder", type=Path, required=True)
+    verb.add_argument("task")
+    options = parser.parse_args()
+    try:
+        return int(options.act(options))
+    except EdgewidthError as error:
+        print(f"{error}\n{error.remedy or ''}".strip(), file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,209 @@
+"""The results as a page: tables and pictures between two marks in ``results.md``; what is around them stays."""
+
+from __future__ import annotations
+
+import json
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from choosing import Choice
+from protocol import METHODS
+from scipy.stats import t
+
+from edgewidth.records.artifact import Artifacts
+from edgewidth.records.files import write_atomic
+from edgewidth.records.measurement import Precision
+from edgewidth.report.figure import style_of
+from edgewidth.report.svg import Picture, axes, covering
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from protocol import Experiment, Final
+
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+COMPARISONS = (("exact", "greedy"), ("narrowed", "exact"), ("exact", "uniform"), ("greedy", "uniform"))
+STYLE = """<style>
+svg { background: #fff; font: 13px sans-serif; } .grid { stroke: #ddd; } .axis { stroke: #666; }
+.tick, .axis-label { fill: #444; } .bar { stroke: #555; } .chosen { fill: #c0392b; } .uniform { fill: #7f8c8d; }
+.green { fill: #2e8b57; } .violet { fill: #6c3fa0; }
+</style>"""
+KINDS = {"uniform": "uniform", "greedy": "greedy", "exact": "chosen", "narrowed": "lagrangian"}
+"""As which method of the report each is drawn."""
+
+
+class Row(NamedTuple):
+    """One final network."""
+
+    final: Final
+    config: str
+    latency_ms: float
+    used: float
+    int8: float
+    float32: float
+    """Top-1 in percent."""
+
+    @property
+    def errors(self) -> float:
+        """Test images in percent that the int8 file gets wrong."""
+        return 100 - self.int8
+
+
+class Mean(NamedTuple):
+    """A mean with the half-width of its 95 % interval (Student's t); infinite for a single value."""
+
+    value: float
+    half: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Mean:
+        """Of independent values."""
+        if len(values) < 2:
+            return cls(float(np.mean(values)), float("inf"))
+        error = float(np.std(values, ddof=1) / np.sqrt(len(values)))
+        return cls(float(np.mean(values)), float(t.ppf(0.975, len(values) - 1)) * error)
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f}" + (f" ± {self.half:.2f}" if np.isfinite(self.half) else "")
+
+
+def finished(experiment: Experiment) -> list[Row]:
+    """The final networks that are trained, exported and measured."""
+    path = experiment.folder / "latencies.json"
+    measured = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    rows = []
+    for final in experiment.finals:
+        folder = experiment.final(final)
+        if not folder.artifacts.exists():
+            continue
+        choice, artifacts = Choice.read(experiment.choice(final)), Artifacts.read(folder.artifacts)
+        top1 = {a.precision: a.top1_percent for a in artifacts.artifacts if a.format == "tflite"}
+        # The chosen variant's own measurement, until the trained files' are there.
+        latency_ms = measured.get(str(final), {}).get("value_ms", choice.measured.value_ms)
+        used = 100 * latency_ms / choice.budget_ms
+        accuracy = top1[Precision.INT8], top1[Precision.FLOAT32]
+        rows.append(Row(final, str(choice.config), latency_ms, used, *accuracy))
+    return rows
+
+
+def write_page(experiments: Sequence[Experiment], docs: Path) -> None:
+    """Write ``results.md``, a picture for each experiment, and the numbers of each as JSON."""
+    page = docs / "results.md"
+    before, after = f"# Results\n\n{BEGIN}", f"{END}\n"
+    if page.exists():
+        text = page.read_text(encoding="utf-8")
+        before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
+    parts = []
+    for experiment in experiments:
+        rows = finished(experiment)
+        if not rows:
+            continue
+        name = experiment.protocol.name.lower()
+        pictures = docs / "results"
+        pictures.mkdir(parents=True, exist_ok=True)
+        write_atomic(pictures / f"{name}.svg", _picture(rows).encode())
+        numbers = [row._asdict() | {"final": row.final._asdict()} for row in rows]
+        write_atomic(pictures / f"{name}.json", (json.dumps(numbers, indent=1) + "\n").encode())
+        parts += [_section(experiment, rows)]
+    write_atomic(page, f"{before}\n\n{''.join(parts)}{after}".encode())
+
+
+def _section(experiment: Experiment, rows: Sequence[Row]) -> str:
+    protocol = experiment.protocol
+    budgets = " ".join(f"{budget:g}" for budget in protocol.budgets)
+    twice = f" --twice {' '.join(f'{budget:g}' for budget in protocol.twice)}" if protocol.twice else ""
+    train, search, judge, test = protocol.images
+    what = f"--data {protocol.data.rsplit('/', 1)[-1]} --name {protocol.name} --device {protocol.device}"
+    how = f"--folder FOLDER --budgets {budgets}{twice} --seeds {len(protocol.seeds)}"
+    lines = [
+        f"## {protocol.name}",
+        "",
+        f"{len(rows)} of {len(experiment.finals)} final networks are done. {train:,} images trained, {search:,} were",
+        f"searched on, {judge:,} judged, {test:,} tested. Device: `{protocol.device}`, int8, one thread;",
+        f"widths from {protocol.min_width:g} to {protocol.max_width:g} of MobileNet-v1's at {protocol.resolution} px.",
+        "",
+        "```",
+        f"scripts/experiments/equal_latency.py run {what} {how}",
+        "scripts/experiments/equal_latency.py page FOLDER",
+        "```",
+        "",
+        f"![Accuracy against measured latency](results/{protocol.name.lower()}.svg)",
+        "",
+        *_table(rows),
+        "",
+        *_comparisons(rows),
+        "",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    lines = [
+        "| budget | method | supernet | networks | latency (ms) | of the budget | int8 top-1 (%) | float32 top-1 (%) |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for _, group in groupby(sorted(rows, key=_place), key=_place):
+        some = list(group)
+        final = some[0].final
+        supernet = "" if final.method == "uniform" else str(final.supernet)
+        lines.append(
+            f"| uniform {final.budget:g} | {final.method} | {supernet} | {len(some)} | {some[0].latency_ms:.4f} "
+            f"| {min(row.used for row in some):.2f} % | {Mean.of([row.int8 for row in some])} "
+            f"| {Mean.of([row.float32 for row in some])} |"
+        )
+    return lines
+
+
+def _place(row: Row) -> tuple[float, int, int]:
+    return row.final.budget, row.final.supernet, METHODS.index(row.final.method)
+
+
+def fewer_errors(rows: Sequence[Row], method: str, other: str) -> list[float]:
+    """By how many percent fewer errors one method has than another, for every budget, supernet and seed of both."""
+    errors = {tuple(row.final): row.errors for row in rows}
+    found = []
+    for row in rows:
+        final = row.final
+        rival = tuple(final._replace(method=other, supernet=0 if other == "uniform" else final.supernet))
+        if final.method == method and rival in errors:
+            found.append(100 * (1 - row.errors / errors[rival]))
+    return found
+
+
+def _comparisons(rows: Sequence[Row]) -> list[str]:
+    lines = [
+        "How many fewer errors the int8 files make (mean over budgets, supernets and seeds with its 95 % interval):",
+        "",
+        "| | fewer errors (%) | pairs |",
+        "|---|---|---|",
+    ]
+    for method, other in COMPARISONS:
+        found = fewer_errors(rows, method, other)
+        if found:
+            lines.append(f"| {method} over {other} | {Mean.of(found)} | {len(found)} |")
+    worst = max(row.float32 - row.int8 for row in rows)
+    return [*lines, "", f"The int8 file of the worst network is {worst:.2f} points below its float32 file."]
+
+
+def _picture(rows: Sequence[Row]) -> str:
+    """Accuracy against measured latency: the mean of every choice's networks with its 95 % interval."""
+    picture = Picture("Accuracy of final networks against their measured latency", 760, 380)
+    groups = [list(group) for _, group in groupby(sorted(rows, key=_place), key=_place)]
+    points = [(group, Mean.of([row.int8 for row in group])) for group in groups]
+    spread = [m.value + sign * (m.half if np.isfinite(m.half) else 0) for _, m in points for sign in (-1, 1)]
+    plot = axes(picture, covering([row.latency_ms for row in rows]), covering(spread))
+    plot.draw(picture, x_label="measured latency (ms)", y_label="int8 top-1 (%)")
+    for group, mean in points:
+        x = group[0].latency_ms
+        kind, shape = style_of(KINDS[group[0].final.method])
+        if np.isfinite(mean.half):
+            picture.line(plot.at(x, mean.value - mean.half), plot.at(x, mean.value + mean.half), "bar")
+        picture.mark(plot.at(x, mean.value), kind, shape=shape, hint=f"{group[0].final.choice}: {mean}")
+    for place, method in enumerate(METHODS):
+        kind, shape = style_of(KINDS[method])
+        picture.mark((620, 250 + 20 * place), kind, shape=shape)
+        picture.text((634, 254 + 20 * place), method)
+    head, _, body = str(picture.markup()).removeprefix("<svg").partition(">")
+    return f'<svg xmlns="http://www.w3.org/2000/svg"{head}>{STYLE}{body}\n'
