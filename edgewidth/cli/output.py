@@ -174,10 +174,13 @@ def _print_residuals(latency_table: LatencyTable) -> None:
 
 def print_losses(losses: UnaryLosses, path: Path) -> None:
     """What each variable costs at its narrowest, and how well the losses predict."""
-    quality = losses.quality
-    click.echo(
-        f"On {quality.held_out} held-out configurations: rank correlation {quality.spearman:.3f}, R² {quality.r2:.3f}."
-    )
+    click.echo(f"{len(losses.fitted)} configurations fitted ({losses.evaluation.stopped}); of those held out:")
+    for held in losses.held_out:
+        quality = held.quality
+        click.echo(
+            f"  {quality.held_out} {held.kind}: rank correlation {quality.spearman:.3f}, R² {quality.r2:.3f}, "
+            f"residual {quality.residual_sigma:.4f}"
+        )
     table = Table("width variable", "loss at its narrowest", box=None)
     for variable in losses.variables:
         table.add_row(variable.variable, f"{variable.values[0]:+.4f} ± {variable.standard_errors[0]:.4f}")

@@ -55,7 +55,7 @@ def command(table_path: Path | None, out: Path, force: bool, as_json: bool, **op
     from edgewidth.records.table import LatencyTable  # noqa: PLC0415  help stays instant
     from edgewidth.stages.folder import locked, remove  # noqa: PLC0415
     from edgewidth.stages.search import table_budget  # noqa: PLC0415
-    from edgewidth.stages.train import Aim, train  # noqa: PLC0415
+    from edgewidth.stages.train import Aim, Narrowing, train  # noqa: PLC0415
     from edgewidth.training.recipes import load_recipe  # noqa: PLC0415
 
     progress = TerminalProgress()
@@ -66,7 +66,7 @@ def command(table_path: Path | None, out: Path, force: bool, as_json: bool, **op
     if table_path:
         table = LatencyTable.read(table_path)
         budget = table_budget(options["budget"], table)
-        aim = Aim(table, budget, options["narrow_after"] / 100, options["final_temperature"])
+        aim = Aim(table, budget, Narrowing(options["narrow_after"] / 100, options["final_temperature"]))
     with locked(out) as folder:
         if force:
             remove(folder.supernet, folder.losses, folder.training_log, folder.checkpoints)

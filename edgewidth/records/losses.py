@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from edgewidth.records.base import Document, Record
 from edgewidth.records.network import ChannelConfig, SearchSpace
+
+Cost = Literal["latency", "multiply-accumulates"]
+"""What budgets are of: latency (ms) where the device was known, else counts."""
+HeldOutKind = Literal["random", "near the budget"]
 
 
 class EvaluatedConfig(Record):
@@ -35,8 +39,44 @@ class LossQuality(Record):
 
     held_out: int
     spearman: float
+    """The rank correlation of predicted and evaluated losses."""
     r2: float
+    """The share of the losses' variance that is predicted."""
     residual_sigma: float
+    """What is not predicted (nats, root mean square)."""
+
+
+class HeldOutLosses(Record):
+    """Configurations that were evaluated and never fitted: drawn uniformly, or good ones about a budget."""
+
+    kind: HeldOutKind
+    evaluated: tuple[EvaluatedConfig, ...]
+    quality: LossQuality
+
+
+class BudgetDoubt(Record):
+    """What not knowing the losses better costs near one budget (nats)."""
+
+    budget: float
+    regret: float
+    """How much worse the choice is than the best one, expected over the losses that the evaluations allow."""
+    worth: float
+    """What one percent of the budget buys: a regret below it does not matter."""
+
+
+class EvaluationRound(Record):
+    """How settled the choice was after so many fitted configurations."""
+
+    fitted: int
+    doubts: tuple[BudgetDoubt, ...]
+
+
+class EvaluationPhase(Record):
+    """How many configurations were evaluated, and why no more."""
+
+    cost: Cost
+    stopped: Literal["settled", "as many as allowed"]
+    rounds: tuple[EvaluationRound, ...]
 
 
 class NarrowingStep(Record):
@@ -65,8 +105,10 @@ class UnaryLosses(Document):
     variables: tuple[VariableLosses, ...]
     pairs: tuple[PairLosses, ...] = ()
     fitted: tuple[EvaluatedConfig, ...]
-    held_out: tuple[EvaluatedConfig, ...]
-    quality: LossQuality
+    held_out: tuple[HeldOutLosses, ...]
+    sigma: float
+    """The standard deviation of an evaluation about the losses, as the fit estimates it."""
+    evaluation: EvaluationPhase
     max_loss: float
     """The maximum network's own loss on those images."""
     narrowing: tuple[NarrowingStep, ...] = ()

@@ -9,7 +9,7 @@ from pydantic import ConfigDict
 from edgewidth.records.artifact import Artifact
 from edgewidth.records.base import Document, Record
 from edgewidth.records.budget import Budget
-from edgewidth.records.losses import LossQuality, VariableLosses
+from edgewidth.records.losses import EvaluationPhase, HeldOutKind, LossQuality, NarrowingStep, VariableLosses
 from edgewidth.records.measurement import (
     Block,
     DeviceFacts,
@@ -140,14 +140,24 @@ class LossPoint(_Described):
     evaluated: float
 
 
-class LossReport(_Described):
-    """How far the unary losses can be trusted."""
+class HeldOutReport(_Described):
+    """Configurations that the losses were not fitted to, drawn uniformly or about the budget."""
 
+    kind: HeldOutKind
     quality: LossQuality
+    points: tuple[LossPoint, ...]
+
+
+class LossReport(_Described):
+    """How far the unary losses can be trusted, and from where widths were drawn in training."""
+
     images: int
     max_loss: float
     variables: tuple[VariableLosses, ...]
-    held_out: tuple[LossPoint, ...]
+    held_out: tuple[HeldOutReport, ...]
+    evaluation: EvaluationPhase
+    narrowing: tuple[NarrowingStep, ...]
+    """Empty: widths were drawn uniformly to the end."""
 
 
 class DeviceReport(_Described):

@@ -11,6 +11,7 @@ from edgewidth.errors import FileError
 from edgewidth.records.measurement import Statistic
 from edgewidth.records.report import (
     DeviceReport,
+    HeldOutReport,
     LossPoint,
     LossReport,
     Measured,
@@ -184,14 +185,22 @@ def _search(inputs: Inputs) -> SearchReport | None:
 
 def _losses(losses: UnaryLosses) -> LossReport:
     return LossReport(
-        quality=losses.quality,
         images=losses.images,
         max_loss=losses.max_loss,
         variables=losses.variables,
         held_out=tuple(
-            LossPoint(config=one.config, predicted=predict_loss(losses, one.config), evaluated=one.excess_loss)
-            for one in losses.held_out
+            HeldOutReport(
+                kind=held.kind,
+                quality=held.quality,
+                points=tuple(
+                    LossPoint(config=one.config, predicted=predict_loss(losses, one.config), evaluated=one.excess_loss)
+                    for one in held.evaluated
+                ),
+            )
+            for held in losses.held_out
         ),
+        evaluation=losses.evaluation,
+        narrowing=losses.narrowing,
     )
 
 

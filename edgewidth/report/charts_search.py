@@ -1,4 +1,4 @@
-"""Pictures of the choice: the frontier, the widths, the losses they came from, and the training."""
+"""Pictures of the choice: the frontier, the widths, and the training."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from edgewidth.report.units import milliseconds, significant
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgewidth.records.losses import VariableLosses
-    from edgewidth.records.report import Candidate, LossReport, Report, SearchReport, VariableWidths
+    from edgewidth.records.report import Candidate, Report, SearchReport, VariableWidths
 
 FRONTIER_POINTS = 240
 """More points than this are one line to the eye; evenly spaced ones get a mark and a row."""
@@ -172,77 +171,6 @@ def _width_rows(rows: Sequence[VariableWidths]) -> Numbers:
         for row in rows
     )
     return Numbers(("variable", "layers", "range", "uniform 1.0", "uniform in budget", "chosen"), table)
-
-
-def unary_losses(report: Report) -> Figure | None:
-    """One small picture per width variable: what each of its widths costs in loss."""
-    if report.losses is None:
-        return None
-    losses, rows = report.losses, {row.variable: row for row in report.widths}
-    high = max(value for one in losses.variables for value in one.values) or 1.0
-    low = min(0.0, *(value for one in losses.variables for value in one.values))
-
-    def draw(width: float) -> Picture:
-        columns = 3 if width == NARROW else 7
-        cell, height = width / columns, 104.0
-        lines = math.ceil(len(losses.variables) / columns)
-        picture = Picture("What each width of each variable costs in loss", width, height * lines)
-        for number, one in enumerate(losses.variables):
-            left, top = cell * (number % columns), height * (number // columns)
-            box = Axes(
-                Scale(0, len(one.values) - 1 or 1, left + 6, left + cell - 10),
-                Scale(low, high * 1.05, top + height - 12, top + 24),
-            )
-            _draw_unary(picture, box, one, rows.get(one.variable))
-        return picture
-
-    wide, narrow = drawn(draw)
-    keys = [Key("cost of a width, ± 2 standard errors", "trace chosen", "line")]
-    if rows:
-        keys.append(Key("chosen width", *style_of("chosen")))
-    caption = "From the narrowest width (left) to the widest, all on one scale: a tall curve is a layer that matters."
-    return Figure("What narrow layers cost", caption, wide, narrow, tuple(keys), _unary_rows(losses))
-
-
-def _draw_unary(picture: Picture, box: Axes, one: VariableLosses, row: VariableWidths | None) -> None:
-    above = [box.at(i, v + 2 * e) for i, (v, e) in enumerate(zip(one.values, one.standard_errors, strict=True))]
-    below = [box.at(i, v - 2 * e) for i, (v, e) in enumerate(zip(one.values, one.standard_errors, strict=True))]
-    picture.line((box.x.start, box.y(0)), (box.x.end, box.y(0)), "axis")
-    picture.path([*above, *reversed(below)], "band chosen", closed=True)
-    picture.path([box.at(i, value) for i, value in enumerate(one.values)], "trace chosen")
-    picture.text((box.x.end, box.y.end - 8), one.variable, "row-label", anchor="end")
-    if row:
-        place = row.choices.index(row.chosen)
-        value = one.values[place]
-        picture.mark(box.at(place, value), "chosen", size=4.5, hint=f"{row.chosen} channels: {value:.4f} nats")
-
-
-def _unary_rows(losses: LossReport) -> Numbers:
-    rows = [(one.variable, " ".join(f"{value:.4f}" for value in one.values)) for one in losses.variables]
-    return Numbers(("variable", "excess loss (nats) of each width, narrowest first"), tuple(rows))
-
-
-def loss_predictions(report: Report) -> Figure | None:
-    """The unary losses' predictions over evaluated losses, on configurations they had never seen."""
-    if report.losses is None or not report.losses.held_out:
-        return None
-    points, quality = report.losses.held_out, report.losses.quality
-    picture = Picture("Predicted over evaluated excess loss of held-out configurations", HALF, 340)
-    span = covering([value for point in points for value in (point.predicted, point.evaluated)])
-    plot = axes(picture, span, span)
-    plot.draw(picture, x_label="evaluated excess loss (nats)", y_label="predicted excess loss (nats)")
-    picture.line(plot.at(span[0], span[0]), plot.at(span[1], span[1]), "reference")
-    for point in points:
-        hint = f"{point.config}: predicted {point.predicted:.4f}, evaluated {point.evaluated:.4f}"
-        picture.mark(plot.at(point.evaluated, point.predicted), "held-out", size=3.5, hint=hint)
-    caption = (
-        f"Rank correlation {quality.spearman:.2f}, R² {quality.r2:.2f}, residual {quality.residual_sigma:.4f} nats "
-        f"on {quality.held_out} configurations, each on the same {report.losses.images:,} images."
-    )
-    rows = tuple((str(p.config), f"{p.predicted:.4f}", f"{p.evaluated:.4f}") for p in points)
-    keys = (Key("held-out configuration", "held-out", "circle"),)
-    numbers = Numbers(("configuration", "predicted", "evaluated"), rows)
-    return Figure("Predicted against evaluated loss", caption, picture.markup(), None, keys, numbers)
 
 
 class _Curve(NamedTuple):

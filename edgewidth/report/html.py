@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from edgewidth.report import charts_latency, charts_search, units
+from edgewidth.report import charts_latency, charts_losses, charts_search, units
 from edgewidth.report.verdict import compare, uncounted
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _title(report: Report) -> str:
 
 
 def _sections(report: Report) -> tuple[Section, ...]:
-    latency, search = charts_latency, charts_search
+    latency, losses, search = charts_latency, charts_losses, charts_search
 
     def present(*figures: Figure | None) -> tuple[Figure, ...]:
         return tuple(figure for figure in figures if figure)
@@ -76,8 +76,8 @@ def _sections(report: Report) -> tuple[Section, ...]:
         Section("prediction", "Can the predictions be trusted?", predictions, verdict),
         Section("frontier", "What every latency can buy", present(search.frontier(report))),
         Section("widths", "The chosen network", present(search.widths(report))),
-        Section("unary", "What the losses say", present(search.unary_losses(report), search.loss_predictions(report))),
-        Section("training", "Training", tuple(search.training_curves(report))),
+        Section("unary", "What the losses say", present(losses.unary_losses(report), losses.loss_predictions(report))),
+        Section("training", "Training", present(losses.narrowing(report), *search.training_curves(report))),
     )
 
 

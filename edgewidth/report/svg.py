@@ -95,6 +95,10 @@ class Picture:
             "rect", kind, hint, x=corner[0], y=corner[1], width=max(size[0], 0), height=max(size[1], 0), rx=radius
         )
 
+    def heat(self, corner: Point, size: Point, strength: float, *, hint: str | None = None) -> None:
+        """A rectangle as strong in colour as ``strength``, from 0 to 1."""
+        self._add("rect", "heat", hint, x=corner[0], y=corner[1], width=size[0], height=size[1], fill_opacity=strength)
+
     def path(self, points: Sequence[Point], kind: str, *, closed: bool = False) -> None:
         """Points joined by straight lines."""
         if points:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,21 +62,9 @@ class Question:
     @cached_property
     def problem(self) -> Problem:
         """Its numbers."""
-        index = {variable.name: i for i, variable in enumerate(self.table.space.variables)}
-        factors = [Factor((), np.array(self.losses.offset))]
-        factors += [Factor((index[v.variable],), np.array(v.values)) for v in self.losses.variables]
-        factors += [
-            Factor((index[p.variables[0]], index[p.variables[1]]), np.array(p.values)) for p in self.losses.pairs
-        ]
-        latency = latency_factors(self.table)
-        sums, peaks = further_budgets(self.table, self.limits)
-        return Problem(
-            sizes=tuple(len(variable.choices) for variable in self.table.space.variables),
-            losses=tuple(factors),
-            latencies=(Factor((), np.array(latency.offset_ms)), *(Factor(*factor) for factor in latency.factors)),
-            sums=sums,
-            peaks=peaks,
-        )
+        from edgewidth.training.loss_record import loss_factors  # noqa: PLC0415  scipy loads when it is needed
+
+        return replace(cost_problem(self.table, self.limits), losses=loss_factors(self.losses))
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -120,12 +108,7 @@ def search(table: LatencyTable, losses: UnaryLosses, budget: Budget) -> SearchRe
     try:
         solution = solve(problem, within_ms, count=1 + ALTERNATIVES)
     except InfeasibleError as error:
-        if error.fastest is not None and error.fastest.latency_ms > within_ms:
-            raise infeasible(budget, error.fastest.latency_ms, "predicted") from error
-        raise InfeasibleBudgetError(
-            f"No configuration keeps all of {budget}: the latency alone could be kept.",
-            remedy="Raise one of --max-size, --max-macs and --max-memory, or lower --resolution or --min-width.",
-        ) from error
+        raise answer_no(budget, error) from error
     baselines = {
         "uniform": uniform(problem, within_ms, [space.indices(config) for config in space.uniforms()]),
         "greedy": greedy(problem, within_ms),
@@ -146,6 +129,19 @@ def search(table: LatencyTable, losses: UnaryLosses, budget: Budget) -> SearchRe
     )
 
 
+def cost_problem(table: LatencyTable, limits: Limits) -> Problem:
+    """What every configuration costs by a table, within which limits; without losses."""
+    latency = latency_factors(table)
+    sums, peaks = further_budgets(table, limits)
+    return Problem(
+        sizes=tuple(len(variable.choices) for variable in table.space.variables),
+        losses=(),
+        latencies=(Factor((), np.array(latency.offset_ms)), *(Factor(*factor) for factor in latency.factors)),
+        sums=sums,
+        peaks=peaks,
+    )
+
+
 def further_budgets(table: LatencyTable, limits: Limits) -> tuple[tuple[SumBudget, ...], tuple[PeakBudget, ...]]:
     """The limits beside latency as the search takes them, for files of the table's precision and runtime."""
     if limits == NO_LIMITS:
@@ -163,6 +159,16 @@ def further_budgets(table: LatencyTable, limits: Limits) -> tuple[tuple[SumBudge
         activations = (Factor(layer.scope, bytes_each * layer.activations) for layer in layers)
         peaks.append(PeakBudget("activations", tuple(activations), limits.activation_bytes))
     return tuple(sums), tuple(peaks)
+
+
+def answer_no(budget: Budget, error: InfeasibleError) -> InfeasibleBudgetError:
+    """What is told of a search that found nothing within the budget."""
+    if error.fastest is not None and error.fastest.latency_ms > budget.latency_ms:
+        return infeasible(budget, error.fastest.latency_ms, "predicted")
+    return InfeasibleBudgetError(
+        f"No configuration keeps all of {budget}: the latency alone could be kept.",
+        remedy="Raise one of --max-size, --max-macs and --max-memory, or lower --resolution or --min-width.",
+    )
 
 
 def infeasible(budget: Budget, fastest_ms: float, how: str) -> InfeasibleBudgetError:

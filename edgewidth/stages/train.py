@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgewidth.errors import MismatchError
-from edgewidth.latency.predict import Predictor
 from edgewidth.progress import SILENT, Progress
-from edgewidth.stages.search import Question, infeasible
+from edgewidth.search.elimination import Plan
+from edgewidth.search.feasible import check_feasible
+from edgewidth.search.problem import InfeasibleError
+from edgewidth.stages.search import answer_no, cost_problem
 
 if TYPE_CHECKING:
     from edgewidth.records.budget import Budget
@@ -17,24 +19,33 @@ if TYPE_CHECKING:
     from edgewidth.records.network import SearchSpace
     from edgewidth.records.table import LatencyTable
     from edgewidth.training.data import ImageData
+    from edgewidth.training.focus import Focus
     from edgewidth.training.narrowing import NarrowingSampler
     from edgewidth.training.recipes import Recipe
 
 
 LEAST_EVALUATIONS = 24
-"""Configurations evaluated each time that the range narrows; a quarter of those evaluated in the end, if more."""
+"""Configurations evaluated each time that the range narrows; a quarter of the most in the end, if more."""
+
+
+@dataclass(frozen=True)
+class Narrowing:
+    """How the range of widths narrows about a budget while a supernet is trained."""
+
+    begin: float = 0.4
+    """The share of training after which it does."""
+    last_temperature: float = 0.1
+    """How narrow it becomes: see ``edgewidth.training.narrowing``."""
 
 
 @dataclass(frozen=True)
 class Aim:
-    """The device and the budget that a supernet is trained for."""
+    """The device and the budget near which losses should be known best."""
 
     table: LatencyTable
     budget: Budget
-    begin: float = 0.4
-    """The share of training after which the range of widths narrows."""
-    last_temperature: float = 0.1
-    """How narrow it becomes: see ``edgewidth.training.narrowing``."""
+    narrowing: Narrowing | None = Narrowing()
+    """How the supernet is trained for them, and serves no others; None: it serves any."""
 
 
 def train(
@@ -49,68 +60,73 @@ def train(
 ) -> UnaryLosses:
     """Train the supernet and evaluate configurations; writes ``supernet.safetensors`` and ``losses.json``.
 
-    Goes on from a checkpoint if the folder holds one. With an aim the range of widths narrows while training goes
-    on, and the supernet serves that device and budget; without one it serves any.
+    Goes on from a checkpoint if the folder holds one. With an aim half of the configurations are evaluated near its
+    budget; if it asks for narrowing, the supernet is trained for it, and otherwise serves any device and budget.
 
     Raises:
         TrainingError: The loss is not finite or diverges.
-        MismatchError: The aim's table is of another space.
+        MismatchError: The aim's table is of another space, or the folder's supernet was trained for another aim.
         InfeasibleBudgetError: No configuration is predicted within the aim's budget.
     """
     from edgewidth.training.train import train_supernet  # noqa: PLC0415  torch loads when it is needed
     from edgewidth.training.unary import evaluate_losses  # noqa: PLC0415
 
-    fewer = max(LEAST_EVALUATIONS, recipe.evaluations // 4)
-    sampler = _sampler(space, data, folder, aim, fewer, seed, progress) if aim else None
-    if folder.supernet.exists():
-        if sampler and not sampler.steps:
-            raise MismatchError(
-                f"{folder.supernet} was trained without this table, budget or schedule.",
-                remedy="Choose another --out, or --force to train again.",
-            )
-    else:
+    focus = _focus(space, aim) if aim else None
+    sampler = _sampler(space, data, recipe, folder, aim, focus, seed, progress) if aim and focus else None
+    if not folder.supernet.exists():
         train_supernet(space, data, recipe, folder=folder, seed=seed, progress=progress, sampler=sampler)
+    elif sampler and not sampler.steps:
+        raise MismatchError(
+            f"{folder.supernet} was trained without this table, budget or schedule.",
+            remedy="Choose another --out, or --force to train again.",
+        )
     losses = evaluate_losses(
-        space,
-        data,
-        folder=folder,
-        seed=seed,
-        progress=progress,
-        count=recipe.evaluations,
-        focus=sampler.last_field if sampler else None,
+        space, data, folder=folder, seed=seed, progress=progress, most=recipe.evaluations, focus=focus
     )
     losses = losses.model_copy(update={"narrowing": sampler.steps if sampler else ()})
     losses.write(folder.losses)
     return losses
 
 
-def _sampler(
-    space: SearchSpace,
-    data: ImageData,
-    folder: RunFolder,
-    aim: Aim,
-    evaluations: int,
-    seed: int,
-    progress: Progress,
-) -> NarrowingSampler:
-    from edgewidth.training.narrowing import NarrowingSampler, Schedule  # noqa: PLC0415  torch loads when it is needed
+def _focus(space: SearchSpace, aim: Aim) -> Focus:
+    from edgewidth.training.focus import Focus  # noqa: PLC0415  a light module in a heavy room
 
-    table = aim.table
+    table, budget_ms = aim.table, aim.budget.latency_ms
     if table.space.fingerprint != space.fingerprint:
         raise MismatchError(
             f"The latency table is of another search space ({table.space.fingerprint}, here {space.fingerprint}).",
             remedy="Give the same --network, --resolution, widths and --data as to edgewidth profile.",
         )
-    quickest = float(Predictor(table).predict([space.smallest]).mean_ms[0])
-    if quickest > aim.budget.latency_ms:
-        raise infeasible(aim.budget, quickest, "predicted")
+    problem = cost_problem(table, aim.budget.limits)
+    try:
+        check_feasible(problem, Plan(problem.sizes, problem.scopes), budget_ms)
+    except InfeasibleError as error:
+        raise answer_no(aim.budget, error) from error
+    return Focus(problem, (budget_ms,), "latency")
+
+
+def _sampler(
+    space: SearchSpace,
+    data: ImageData,
+    recipe: Recipe,
+    folder: RunFolder,
+    aim: Aim,
+    focus: Focus,
+    seed: int,
+    progress: Progress,
+) -> NarrowingSampler | None:
+    from edgewidth.training.narrowing import NarrowingSampler, Schedule  # noqa: PLC0415  torch loads when it is needed
+
+    if not aim.narrowing:
+        return None
+    evaluations = max(LEAST_EVALUATIONS, recipe.evaluations // 4)
+    narrowing, table = aim.narrowing, aim.table
     return NarrowingSampler(
         space,
         data,
-        lambda losses: Question(table, losses, aim.budget.limits).problem,
-        aim.budget.latency_ms,
+        focus,
         folder=folder.checkpoints,
-        schedule=Schedule(begin=aim.begin, last_temperature=aim.last_temperature, evaluations=evaluations),
+        schedule=Schedule(narrowing.begin, last_temperature=narrowing.last_temperature, evaluations=evaluations),
         seed=seed,
         key=f"{table.offset_ms!r} {[entry.values_ms for entry in table.entries]!r} {aim.budget!r}",
         progress=progress,

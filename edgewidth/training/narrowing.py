@@ -14,21 +14,22 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgewidth.records.files import write_atomic
-from edgewidth.records.losses import NarrowingStep, UnaryLosses
-from edgewidth.search.field import RandomField, field_at_budget
-from edgewidth.training.unary import Evaluator, evaluation_configs, fit_evaluations
+from edgewidth.records.losses import NarrowingStep
+from edgewidth.records.network import ChannelConfig
+from edgewidth.training.evaluator import Evaluator
+from edgewidth.training.loss_fit import Evaluations, fit_losses
+from edgewidth.training.unary import distinct, spread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
     from pathlib import Path
 
     from edgewidth.progress import Progress
-    from edgewidth.records.network import ChannelConfig, SearchSpace
-    from edgewidth.search.problem import Problem
+    from edgewidth.records.network import SearchSpace
+    from edgewidth.search.field import RandomField
     from edgewidth.training.data import ImageData
+    from edgewidth.training.focus import Focus
     from edgewidth.training.supernet import Supernet
-
-_SCALE_DRAWS = 2000
 
 
 class Schedule(NamedTuple):
@@ -65,8 +66,7 @@ class NarrowingSampler:
     Args:
         space: What the supernet contains.
         data: Search images judge the configurations.
-        problem_of: Losses and the latency table as a search problem.
-        budget_ms: At which the field's mean latency is kept.
+        focus: Has one budget of latency, at which the field's mean latency is kept.
         folder: Where to keep evaluations; they also tell what a finished supernet was trained for.
         schedule: When and how far.
         seed: Of the configurations that are evaluated.
@@ -78,8 +78,7 @@ class NarrowingSampler:
         self,
         space: SearchSpace,
         data: ImageData,
-        problem_of: Callable[[UnaryLosses], Problem],
-        budget_ms: float,
+        focus: Focus,
         *,
         folder: Path,
         schedule: Schedule,
@@ -87,12 +86,12 @@ class NarrowingSampler:
         key: str,
         progress: Progress,
     ) -> None:
-        self._space, self._data, self._problem_of, self._budget_ms = space, data, problem_of, budget_ms
+        self._space, self._data, self._focus = space, data, focus
         self._schedule, self._seed, self._progress = schedule, seed, progress
-        told = "\n".join([space.fingerprint, data.fingerprint, repr(schedule), repr(budget_ms), str(seed), key])
+        told = "\n".join([space.fingerprint, data.fingerprint, repr(schedule), repr(focus.budgets), str(seed), key])
         self.identity = hashlib.sha256(told.encode()).hexdigest()[:16]
         self._path = folder / "narrowing.json"
-        self._losses = self._kept()
+        self._evaluated = self._kept()
         self._fields: dict[int, RandomField] = {}
 
     def __call__(self, rng: np.random.Generator, done: float, supernet: Supernet) -> ChannelConfig:
@@ -100,8 +99,8 @@ class NarrowingSampler:
         update = self._schedule.update_at(done)
         if update is None:
             return self._space.sample(rng)
-        if update not in self._losses:
-            self._losses[update] = self._evaluate(update, supernet)
+        if update not in self._evaluated:
+            self._evaluated[update] = self._evaluate(update, supernet)
             self._write()
         return self._space.config(self._field(update).sample(1, rng)[0])
 
@@ -109,7 +108,7 @@ class NarrowingSampler:
     def steps(self) -> tuple[NarrowingStep, ...]:
         """The fields drawn from so far, in order."""
         schedule, found = self._schedule, []
-        for update in sorted(self._losses):
+        for update in sorted(self._evaluated):
             field = self._field(update)
             found.append(
                 NarrowingStep(
@@ -121,44 +120,47 @@ class NarrowingSampler:
             )
         return tuple(found)
 
-    @property
-    def last_field(self) -> RandomField | None:
-        """The narrowest field drawn from; None: none was."""
-        return self._field(max(self._losses)) if self._losses else None
-
     def _field(self, update: int) -> RandomField:
         if update not in self._fields:
-            problem = self._problem_of(self._losses[update])
-            rng = np.random.default_rng([self._seed, 5])
-            drawn = np.array([self._space.indices(self._space.sample(rng)) for _ in range(_SCALE_DRAWS)])
-            scale = max(float(np.std(problem.loss(drawn))), 1e-6)
-            temperature = scale * self._schedule.temperature(update)
-            self._fields[update] = field_at_budget(problem, self._budget_ms, temperature)
+            fit = fit_losses(self._space, self._evaluated[update])
+            losses, [budget] = fit.factors(fit.posterior.mean), self._focus.budgets
+            self._fields[update] = self._focus.field(self._space, losses, budget, self._schedule.temperature(update))
         return self._fields[update]
 
-    def _evaluate(self, update: int, supernet: Supernet) -> UnaryLosses:
+    def _evaluate(self, update: int, supernet: Supernet) -> Evaluations:
         """Half of the configurations are drawn as at first, half from the field before."""
         rng = np.random.default_rng([self._seed, 4, update])
-        count = self._schedule.evaluations
-        before = self._field(update - 1) if update - 1 in self._losses else None
-        configs = list(evaluation_configs(self._space, count, rng, focus=before))
+        configs = distinct(self._configs(update, rng), self._schedule.evaluations, known=[self._space.largest])
         evaluator = Evaluator(supernet, self._data, seed=self._seed)
-        with self._progress.task("Evaluating for narrower widths", count + 1) as task:
-            losses = {}
+        with self._progress.task("Evaluating for narrower widths", len(configs) + 1) as task:
+            losses = []
             for config in (self._space.largest, *configs):
-                losses[config] = evaluator.loss(config)
+                losses.append(evaluator.loss(config))
                 task.advance()
-        return fit_evaluations(self._space, self._data, evaluator.images, configs, losses)
+        return Evaluations(configs, np.array(losses[1:]) - losses[0])
 
-    def _kept(self) -> dict[int, UnaryLosses]:
+    def _configs(self, update: int, rng: np.random.Generator) -> Iterator[ChannelConfig]:
+        before = self._field(update - 1) if update - 1 in self._evaluated else None
+        for config in spread(self._space, rng):
+            yield config
+            if before:
+                yield self._space.config(before.sample(1, rng)[0])
+
+    def _kept(self) -> dict[int, Evaluations]:
         try:
             content = json.loads(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         if content.get("identity") != self.identity:
             return {}
-        return {int(update): UnaryLosses.model_validate(losses) for update, losses in content["updates"].items()}
+        return {
+            int(update): Evaluations([ChannelConfig.parse(text) for text in losses], np.array(list(losses.values())))
+            for update, losses in content["updates"].items()
+        }
 
     def _write(self) -> None:
-        updates = {str(update): losses.model_dump(mode="json") for update, losses in self._losses.items()}
+        updates = {
+            str(update): dict(zip(map(str, configs), excess.tolist(), strict=True))
+            for update, (configs, excess) in self._evaluated.items()
+        }
         write_atomic(self._path, json.dumps({"identity": self.identity, "updates": updates}).encode())

@@ -1,45 +1,50 @@
 """The evaluation phase: many configurations of a trained supernet meet the same images.
 
 That every configuration is judged by the same images, with statistics of batch normalisation from the same
-training images, and that the maximum network's loss on them is subtracted, removes most of the noise.
+training images, and that the maximum network's loss on them is subtracted, removes most of the noise. Rounds of
+evaluations go on until those losses that they leave possible would all choose alike near the budget.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from itertools import chain, count, cycle, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch.nn import functional
 
 from edgewidth.progress import SILENT
 from edgewidth.records.files import write_atomic
+from edgewidth.records.losses import BudgetDoubt, EvaluationPhase, EvaluationRound
 from edgewidth.records.network import ChannelConfig
-from edgewidth.training.inference import batch_size, fold_tensors, folded_logits, measure_moments
+from edgewidth.training.evaluator import Evaluator
+from edgewidth.training.focus import macs_focus
 from edgewidth.training.layers import compute_device
 from edgewidth.training.loss_fit import Evaluations, fit_losses
+from edgewidth.training.loss_record import record_losses
 from edgewidth.training.weights import load_supernet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from edgewidth.progress import Progress
+    from edgewidth.progress import Progress, Task
     from edgewidth.records.folder import RunFolder
-    from edgewidth.records.losses import UnaryLosses
+    from edgewidth.records.losses import HeldOutKind, UnaryLosses
     from edgewidth.records.network import SearchSpace
-    from edgewidth.search.field import RandomField
     from edgewidth.training.data import ImageData
-    from edgewidth.training.supernet import Supernet
+    from edgewidth.training.focus import Focus
+    from edgewidth.training.loss_fit import LossFit
 
-SEARCH_IMAGES = 1000
-"""How many of the search images every configuration meets, at most."""
-MOMENT_IMAGES = 256
-"""On how many training images each configuration's statistics are computed."""
-HELD_OUT_EVERY = 5
-"""Every fifth configuration is held out of the fit and judges it."""
+FIRST = 24
+"""Configurations fitted before any is drawn near a budget …"""
+ROUND = 16
+"""… and in every round from then on."""
+HELD_OUT_SHARE, HELD_OUT_MOST = 1 / 6, 50
+"""The share of the most evaluations that is held out, and its most, of either kind."""
+TRIES = 20
+"""Draws for every new configuration, at most."""
 NEAREST = 0.25
 """How far, in steps of the whole range, widths of a configuration drawn near a uniform one lie from it."""
 
@@ -51,97 +56,140 @@ def evaluate_losses(
     folder: RunFolder,
     seed: int,
     progress: Progress = SILENT,
-    count: int = 120,
-    focus: RandomField | None = None,
+    most: int = 140,
+    focus: Focus | None = None,
 ) -> UnaryLosses:
-    """Evaluate ``count`` configurations of the supernet in ``folder`` and fit the unary losses.
-
-    With a field half of them are drawn from it: what a search will ask for should be among what is known.
+    """Evaluate configurations of the supernet in ``folder`` until the choice is settled, and fit the unary losses.
 
     Every evaluation is kept in the folder's checkpoints as it comes, and not repeated after an interruption.
+
+    Args:
+        space: Of the supernet.
+        data: Search images judge the configurations.
+        folder: Has the supernet.
+        seed: Of which configurations.
+        progress: Where to report to.
+        most: Evaluations, the held-out ones among them.
+        focus: Near which budgets the losses should be known best; some shares of multiply-accumulates if None.
 
     Raises:
         FileError: There is no supernet, or it cannot be read.
         MismatchError: The supernet is of another space.
         StorageError: A file cannot be written.
+        InfeasibleError: No configuration keeps a budget of the focus.
     """
     supernet = load_supernet(folder.supernet, space).to(compute_device())
     evaluator = Evaluator(supernet, data)
-    configs = list(evaluation_configs(space, count, np.random.default_rng([seed, 2]), focus=focus))
+    focus = focus or macs_focus(space)
     identity = "\n".join([_sha256(folder.supernet), data.fingerprint, str(evaluator.images), str(seed)])
-    kept = _Kept(folder.checkpoints / "evaluations.jsonl", hashlib.sha256(identity.encode()).hexdigest()[:16])
-    losses = kept.losses
-    with progress.task("Evaluating configurations", count + 1) as task:
-        for config in (space.largest, *configs):
-            if config not in losses:
-                losses[config] = evaluator.loss(config)
-                kept.write()
-            task.advance()
-    return fit_evaluations(space, data, evaluator.images, configs, losses)
+    path = folder.checkpoints / "evaluations.jsonl"
+    with progress.task("Evaluating configurations", most + 1) as task:
+        kept = _Kept(path, hashlib.sha256(identity.encode()).hexdigest()[:16], space, evaluator, task)
+        phase = _Phase(space, focus, kept, most, seed)
+        phase.run()
+    progress.say(_sentence(phase))
+    return record_losses(
+        phase.fit,
+        kept.evaluations(phase.fitted),
+        {kind: kept.evaluations(configs) for kind, configs in phase.held_out.items()},
+        data=data,
+        images=evaluator.images,
+        max_loss=kept.loss(space.largest),
+        evaluation=phase.outcome,
+    )
 
 
-def fit_evaluations(
-    space: SearchSpace, data: ImageData, images: int, configs: list[ChannelConfig], losses: dict[ChannelConfig, float]
-) -> UnaryLosses:
-    """The unary losses of evaluated configurations, some held out; ``losses`` has the maximum network's as well."""
-    max_loss = losses[space.largest]
-    excess = np.array([losses[config] - max_loss for config in configs])
-    held_out = np.arange(len(configs)) % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
-    parts = [
-        Evaluations([config for config, mine in zip(configs, mask, strict=True) if mine], excess[mask])
-        for mask in (~held_out, held_out)
-    ]
-    return fit_losses(space, parts[0], parts[1], data_fingerprint=data.fingerprint, images=images, max_loss=max_loss)
+class _Phase:
+    """Rounds of evaluations."""
 
+    fit: LossFit
 
-class Evaluator:
-    """The loss of any configuration of a supernet on the same search images."""
+    def __init__(self, space: SearchSpace, focus: Focus, kept: _Kept, most: int, seed: int) -> None:
+        self._space, self._focus, self._kept, self._seed = space, focus, kept, seed
+        self._held_out = max(1, min(HELD_OUT_MOST, round(most * HELD_OUT_SHARE)))
+        self._most = max(1, most - 2 * self._held_out)
+        self.fitted: list[ChannelConfig] = []
+        self.held_out: dict[HeldOutKind, list[ChannelConfig]] = {}
+        self._rounds: list[EvaluationRound] = []
 
-    def __init__(self, supernet: Supernet, data: ImageData, *, seed: int = 0) -> None:
-        device = next(supernet.parameters()).device
-        rng = np.random.default_rng([seed, 3])
-        training = rng.permutation(len(data.y_train))[:MOMENT_IMAGES]
-        search = rng.permutation(len(data.y_search))[:SEARCH_IMAGES]
-        self._supernet = supernet
-        self._moment_images = torch.from_numpy(data.x_train[training]).to(device)
-        self._search_images = torch.from_numpy(data.x_search[search]).to(device)
-        self._labels = torch.from_numpy(data.y_search[search]).to(device)
+    def run(self) -> None:
+        """Evaluate until the choice is settled, or as many as are allowed."""
+        rng = np.random.default_rng([self._seed, 2])
+        self._evaluate(spread(self._space, rng), min(FIRST, self._most))
+        # What is held out is decided early: it depends on nothing that it judges.
+        middle = self._focus.budgets[len(self._focus.budgets) // 2]
+        self.held_out["random"] = self._new((self._space.sample(rng) for _ in count()), self._held_out)
+        self.held_out["near the budget"] = self._new(self._near(middle, rng), self._held_out)
+        while not self.settled and len(self.fitted) < self._most and self._round():
+            pass
+
+    def _round(self) -> bool:
+        """Evaluate some more, half of them near the budgets; whether there were any."""
+        rng = np.random.default_rng([self._seed, 2, len(self.fitted)])
+        near = cycle([self._near(budget, rng) for budget in self._focus.budgets])
+        turns = zip(near, spread(self._space, rng), strict=False)
+        size = min(ROUND, self._most - len(self.fitted))
+        before = len(self.fitted)
+        self._evaluate((config for close, wide in turns for config in (next(close), wide)), size)
+        doubts = [
+            BudgetDoubt(budget=budget, **self._focus.doubt(self.fit, budget, rng)._asdict())
+            for budget in self._focus.budgets
+        ]
+        self._rounds.append(EvaluationRound(fitted=len(self.fitted), doubts=tuple(doubts)))
+        return len(self.fitted) > before
 
     @property
-    def images(self) -> int:
-        """How many images every configuration meets."""
-        return len(self._labels)
+    def settled(self) -> bool:
+        """Whether better losses would hardly change the choice near any of the budgets."""
+        return bool(self._rounds) and all(doubt.regret <= doubt.worth for doubt in self._rounds[-1].doubts)
 
-    @torch.no_grad()
-    def loss(self, config: ChannelConfig) -> float:
-        """Mean cross entropy (nats per image), with this configuration's own statistics."""
-        space = self._supernet.space
-        size = batch_size(space.network, space.widths(config))
-        moments = measure_moments(lambda x, found: self._supernet(x, config, found), self._moment_images, batch=size)
-        weights = fold_tensors(self._supernet.layers, moments)
-        parts = [folded_logits(space.network, weights, part) for part in torch.split(self._search_images, size)]
-        return float(functional.cross_entropy(torch.cat(parts), self._labels))
+    @property
+    def outcome(self) -> EvaluationPhase:
+        """How many were evaluated, and why no more."""
+        return EvaluationPhase(
+            cost=self._focus.cost,
+            stopped="settled" if self.settled else "as many as allowed",
+            rounds=tuple(self._rounds),
+        )
+
+    def _near(self, budget: float, rng: np.random.Generator) -> Iterator[ChannelConfig]:
+        for _ in count():
+            yield from self._focus.near(self._space, self.fit, budget, ROUND, rng)
+
+    def _evaluate(self, configs: Iterable[ChannelConfig], size: int) -> None:
+        self.fitted += self._new(configs, size)
+        self.fit = fit_losses(self._space, self._kept.evaluations(self.fitted))
+
+    def _new(self, configs: Iterable[ChannelConfig], size: int) -> list[ChannelConfig]:
+        return distinct(configs, size, known=[self._space.largest, *self.fitted, *chain(*self.held_out.values())])
 
 
-def evaluation_configs(
-    space: SearchSpace, count: int, rng: np.random.Generator, *, focus: RandomField | None = None
-) -> Iterator[ChannelConfig]:
-    """Distinct configurations to evaluate: by turns drawn uniformly, and near a uniform width multiplier.
-
-    Uniform draws are all of middling size; the others reach the narrow and the wide end. With a ``focus`` every
-    other one is drawn from that.
-    """
-    seen: set[ChannelConfig] = {space.largest}
-    for attempt in range(50 * count):
-        if focus is not None and attempt % 4 >= 2:
-            config = space.config(focus.sample(1, rng)[0])
-        else:
-            config = space.sample(rng) if attempt % 2 else _near_uniform(space, rng)
+def distinct(configs: Iterable[ChannelConfig], size: int, *, known: Iterable[ChannelConfig]) -> list[ChannelConfig]:
+    """The first ``size`` that are new; fewer where a space hardly has as many."""
+    seen, found = set(known), list[ChannelConfig]()
+    for config in islice(configs, TRIES * size):
         if config not in seen:
             seen.add(config)
-            yield config
-        if len(seen) > count:
-            return
+            found.append(config)
+        if len(found) == size:
+            break
+    return found
+
+
+def _sentence(phase: _Phase) -> str:
+    held_out = sum(map(len, phase.held_out.values()))
+    text = f"{len(phase.fitted)} configurations fitted, {held_out} held out"
+    return f"{text}: the choice is settled." if phase.settled else f"{text}, as many as the recipe allows."
+
+
+def spread(space: SearchSpace, rng: np.random.Generator) -> Iterator[ChannelConfig]:
+    """Configurations from all over the space: by turns drawn uniformly, and near a uniform width multiplier.
+
+    Uniform draws are all of middling size; the others reach the narrow and the wide end.
+    """
+    while True:
+        yield _near_uniform(space, rng)
+        yield space.sample(rng)
 
 
 def _near_uniform(space: SearchSpace, rng: np.random.Generator) -> ChannelConfig:
@@ -153,22 +201,30 @@ def _near_uniform(space: SearchSpace, rng: np.random.Generator) -> ChannelConfig
 class _Kept:
     """Evaluated losses in a file, so that none is computed twice."""
 
-    def __init__(self, path: Path, identity: str) -> None:
-        self._path = path
-        self._identity = identity
-        self.losses: dict[ChannelConfig, float] = {}
+    def __init__(self, path: Path, identity: str, space: SearchSpace, evaluator: Evaluator, task: Task) -> None:
+        self._path, self._largest, self._evaluator, self._task = path, space.largest, evaluator, task
+        self._head = {"identity": identity}
+        self._losses: dict[ChannelConfig, float] = {}
         try:
-            lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            head, *lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         except (OSError, ValueError):
             return
-        if lines and lines[0] == {"identity": identity}:
-            self.losses = {ChannelConfig.parse(line["config"]): line["loss"] for line in lines[1:]}
+        if head == self._head:
+            self._losses = {ChannelConfig.parse(line["config"]): line["loss"] for line in lines}
+            task.advance(len(lines))
 
-    def write(self) -> None:
-        """Write all that is known."""
-        lines: list[dict[str, str | float]] = [{"identity": self._identity}]
-        lines += [{"config": str(config), "loss": loss} for config, loss in self.losses.items()]
-        write_atomic(self._path, "".join(json.dumps(line) + "\n" for line in lines).encode())
+    def loss(self, config: ChannelConfig) -> float:
+        """A configuration's loss, evaluated if it is not known."""
+        if config not in self._losses:
+            self._losses[config] = self._evaluator.loss(config)
+            lines = [{"config": str(one), "loss": loss} for one, loss in self._losses.items()]
+            write_atomic(self._path, "".join(json.dumps(line) + "\n" for line in (self._head, *lines)).encode())
+            self._task.advance()
+        return self._losses[config]
+
+    def evaluations(self, configs: list[ChannelConfig]) -> Evaluations:
+        """Configurations with what they lose against the maximum network."""
+        return Evaluations(configs, np.array([self.loss(config) for config in configs]) - self.loss(self._largest))
 
 
 def _sha256(path: Path) -> str:

@@ -30,7 +30,7 @@ from edgewidth.network.families import search_space
 from edgewidth.progress import Silent
 from edgewidth.records.budget import Budget
 from edgewidth.records.folder import RunFolder
-from edgewidth.records.losses import LossQuality, UnaryLosses, VariableLosses
+from edgewidth.records.losses import EvaluationPhase, UnaryLosses, VariableLosses
 from edgewidth.records.measurement import Clock, LatencyEstimate, Precision
 from edgewidth.records.table import LatencyTable
 from edgewidth.stages.bench import open_bench
@@ -83,7 +83,8 @@ def made_up_losses(space: SearchSpace, rng: np.random.Generator) -> UnaryLosses:
         variables=tuple(variables),
         fitted=(),
         held_out=(),
-        quality=LossQuality(held_out=0, spearman=1.0, r2=1.0, residual_sigma=0.0),
+        sigma=0.0,
+        evaluation=EvaluationPhase(cost="latency", stopped="as many as allowed", rounds=()),
         max_loss=0.5,
     )
 

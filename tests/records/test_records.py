@@ -15,7 +15,17 @@ from edgewidth.errors import FileError, InputError, StorageError
 from edgewidth.network.families import search_space
 from edgewidth.records.budget import Budget, BudgetRequest
 from edgewidth.records.files import write_atomic
-from edgewidth.records.losses import EvaluatedConfig, LossQuality, PairLosses, UnaryLosses, VariableLosses
+from edgewidth.records.losses import (
+    BudgetDoubt,
+    EvaluatedConfig,
+    EvaluationPhase,
+    EvaluationRound,
+    HeldOutLosses,
+    LossQuality,
+    PairLosses,
+    UnaryLosses,
+    VariableLosses,
+)
 from edgewidth.records.measurement import LatencyEstimate, Runtime, Statistic
 from edgewidth.records.network import ChannelConfig
 from edgewidth.records.search import Certificate, Choice, FrontierPoint, RefineStep, SearchResult
@@ -60,8 +70,19 @@ def unary_losses() -> UnaryLosses:
         ),
         pairs=(PairLosses(variables=("w0", "w1"), values=((0.0,) * 11,) * 6),),
         fitted=(evaluated,),
-        held_out=(evaluated, evaluated),
-        quality=LossQuality(held_out=2, spearman=0.9, r2=0.8, residual_sigma=0.01),
+        held_out=(
+            HeldOutLosses(
+                kind="near the budget",
+                evaluated=(evaluated, evaluated),
+                quality=LossQuality(held_out=2, spearman=0.9, r2=0.8, residual_sigma=0.01),
+            ),
+        ),
+        sigma=0.01,
+        evaluation=EvaluationPhase(
+            cost="latency",
+            stopped="settled",
+            rounds=(EvaluationRound(fitted=1, doubts=(BudgetDoubt(budget=2.0, regret=0.1, worth=1 / 3),)),),
+        ),
         max_loss=0.4,
     )
 

@@ -13,7 +13,17 @@ from edgewidth.network.families import search_space
 from edgewidth.records.artifact import Artifact, Artifacts, Quantisation
 from edgewidth.records.budget import Budget, BudgetRequest
 from edgewidth.records.folder import RunFolder
-from edgewidth.records.losses import EvaluatedConfig, LossQuality, UnaryLosses, VariableLosses
+from edgewidth.records.losses import (
+    BudgetDoubt,
+    EvaluatedConfig,
+    EvaluationPhase,
+    EvaluationRound,
+    HeldOutLosses,
+    LossQuality,
+    NarrowingStep,
+    UnaryLosses,
+    VariableLosses,
+)
 from edgewidth.records.measurement import (
     Block,
     DeviceFacts,
@@ -31,6 +41,7 @@ from edgewidth.records.table import HeldOut, LatencyTable, TableEntry, TableQual
 from edgewidth.records.validation import ValidationReport
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from edgewidth.records.network import ChannelConfig, SearchSpace
@@ -222,10 +233,43 @@ def losses(truth: Truth) -> UnaryLosses:
         offset=0.0,
         variables=variables,
         fitted=tuple(evaluated[:2]),
-        held_out=tuple(evaluated),
-        quality=LossQuality(held_out=30, spearman=0.95, r2=0.91, residual_sigma=0.013),
+        held_out=(
+            HeldOutLosses(
+                kind="random",
+                evaluated=tuple(evaluated[:18]),
+                quality=LossQuality(held_out=18, spearman=0.95, r2=0.91, residual_sigma=0.013),
+            ),
+            HeldOutLosses(
+                kind="near the budget",
+                evaluated=tuple(evaluated[18:]),
+                quality=LossQuality(held_out=12, spearman=0.93, r2=0.88, residual_sigma=0.011),
+            ),
+        ),
+        sigma=0.012,
+        evaluation=EvaluationPhase(
+            cost="latency",
+            stopped="settled",
+            rounds=tuple(
+                EvaluationRound(fitted=fitted, doubts=(BudgetDoubt(budget=BUDGET_MS, regret=regret, worth=0.0029),))
+                for fitted, regret in ((40, 0.0062), (56, 0.0023))
+            ),
+        ),
         max_loss=0.482,
+        narrowing=tuple(narrowing(truth)),
     )
+
+
+def narrowing(truth: Truth) -> Iterator[NarrowingStep]:
+    """Four fields, each about the same widths and narrower than the last."""
+    for step, temperature in enumerate((0.08, 0.037, 0.017, 0.008)):
+        marginals = []
+        for number, variable in enumerate(truth.space.variables):
+            places = np.arange(len(variable.choices))
+            weights = np.exp(-((places - (3 + number % 7)) ** 2) / 2 / (6 / (step + 1)) ** 2)
+            marginals.append(tuple((weights / weights.sum()).tolist()))
+        yield NarrowingStep(
+            done=0.4 + 0.15 * step, temperature=temperature, mean_ms=BUDGET_MS, marginals=tuple(marginals)
+        )
 
 
 def choice(truth: Truth, config: ChannelConfig) -> Choice:

@@ -12,34 +12,32 @@ from small_training import small_data, small_recipe, small_space
 from edgewidth.progress import SILENT
 from edgewidth.records.folder import RunFolder
 from edgewidth.search.problem import Factor, Problem
+from edgewidth.training.focus import Focus
 from edgewidth.training.narrowing import NarrowingSampler, Schedule
 from edgewidth.training.train import train_supernet
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgewidth.records.losses import UnaryLosses
-
 SPACE = small_space()
 DATA = small_data()
 SCHEDULE = Schedule(begin=0.4, updates=3, evaluations=10, last_temperature=0.05)
 
 
-def problem_of(losses: UnaryLosses) -> Problem:
-    """Every channel takes a tenth of a millisecond."""
-    sizes = tuple(len(variable.choices) for variable in SPACE.variables)
-    fitted = tuple(Factor((i,), np.array(v.values)) for i, v in enumerate(losses.variables))
-    latencies = tuple(Factor((i,), np.array(v.choices) / 10) for i, v in enumerate(SPACE.variables))
-    return Problem(sizes, fitted, latencies)
-
-
 BUDGET_MS = 0.8 * sum(float(np.mean(variable.choices)) / 10 for variable in SPACE.variables)
 
 
+PROBLEM = Problem(
+    tuple(len(variable.choices) for variable in SPACE.variables),
+    (),
+    # Every channel takes a tenth of a millisecond.
+    tuple(Factor((i,), np.array(v.choices) / 10) for i, v in enumerate(SPACE.variables)),
+)
+FOCUS = Focus(PROBLEM, (BUDGET_MS,), "latency")
+
+
 def make_sampler(folder: Path, *, seed: int = 0, key: str = "") -> NarrowingSampler:
-    return NarrowingSampler(
-        SPACE, DATA, problem_of, BUDGET_MS, folder=folder, schedule=SCHEDULE, seed=seed, key=key, progress=SILENT
-    )
+    return NarrowingSampler(SPACE, DATA, FOCUS, folder=folder, schedule=SCHEDULE, seed=seed, key=key, progress=SILENT)
 
 
 @pytest.mark.parametrize(

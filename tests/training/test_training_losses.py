@@ -9,14 +9,14 @@ import pytest
 from scipy.stats import spearmanr
 
 from edgewidth.network.families import search_space
-from edgewidth.training.loss_fit import Evaluations, fit_losses, loss_factors, neighbours, spearman
+from edgewidth.training.loss_fit import Evaluations, LossFit, fit_losses, neighbours
+from edgewidth.training.loss_record import judge_losses, spearman
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from edgewidth.records.losses import UnaryLosses
     from edgewidth.records.network import ChannelConfig, SearchSpace
 
 SPACE = search_space("mobilenet_v1", resolution=32, in_channels=1, num_classes=10)
@@ -43,18 +43,13 @@ def _sample(count: int, rng: np.random.Generator) -> list[ChannelConfig]:
     return [SPACE.sample(rng) for _ in range(count)]
 
 
-def _fit(truth: _Truth, count: int, sigma: float, rng: np.random.Generator) -> UnaryLosses:
-    parts = []
-    for size in (count, 60):
-        configs = _sample(size, rng)
-        parts.append(Evaluations(configs, truth(configs) + sigma * rng.standard_normal(size)))
-    return fit_losses(SPACE, *parts, data_fingerprint="f", images=100, max_loss=0.5)
+def _evaluate(truth: _Truth, count: int, sigma: float, rng: np.random.Generator) -> Evaluations:
+    configs = _sample(count, rng)
+    return Evaluations(configs, truth(configs) + sigma * rng.standard_normal(count))
 
 
-def _predict(losses: UnaryLosses, configs: Sequence[ChannelConfig]) -> NDArray[np.float64]:
-    offset, factors = loss_factors(losses)
-    chosen = np.array([SPACE.indices(config) for config in configs])
-    return np.asarray(offset + sum(values[tuple(chosen[:, v] for v in scope)] for scope, values in factors))
+def _unaries(fit: LossFit) -> list[NDArray[np.float64]]:
+    return [f.values for f in fit.factors(fit.posterior.mean) if len(f.scope) == 1]
 
 
 def _per_entry_averages(evaluations: Evaluations) -> list[NDArray[np.float64]]:
@@ -73,11 +68,10 @@ def test_the_truth_is_recovered_far_better_than_by_averages(sigma: float) -> Non
     """From 100 noisy configurations, unseen ones are ranked right where averages per entry are lost."""
     rng = np.random.default_rng(1)
     truth = _Truth(SPACE, rng)
-    losses = _fit(truth, 100, sigma, rng)
+    fitted = _evaluate(truth, 100, sigma, rng)
     configs = _sample(300, rng)
     actual = truth(configs)
-    ours = spearman(_predict(losses, configs), actual)
-    fitted = Evaluations([e.config for e in losses.fitted], np.array([e.excess_loss for e in losses.fitted]))
+    ours = spearman(fit_losses(SPACE, fitted).predict(configs), actual)
     averages = _per_entry_averages(fitted)
     theirs = spearman(
         np.array([sum(a[i] for a, i in zip(averages, SPACE.indices(c), strict=True)) for c in configs]), actual
@@ -89,10 +83,13 @@ def test_the_truth_is_recovered_far_better_than_by_averages(sigma: float) -> Non
 def test_the_noise_is_recovered_and_held_out_quality_is_honest() -> None:
     """Held-out residuals are of the size of the noise plus what the fit does not know."""
     rng = np.random.default_rng(2)
-    losses = _fit(_Truth(SPACE, rng), 200, 0.03, rng)
-    assert losses.quality.held_out == 60
-    assert 0.02 < losses.quality.residual_sigma < 0.05
-    assert losses.quality.r2 > 0.8
+    truth = _Truth(SPACE, rng)
+    fit, held_out = fit_losses(SPACE, _evaluate(truth, 200, 0.03, rng)), _evaluate(truth, 60, 0.03, rng)
+    quality = judge_losses(fit.predict(held_out.configs), held_out.excess)
+    assert fit.posterior.sigma == pytest.approx(0.03, rel=0.3)
+    assert quality.held_out == 60
+    assert 0.02 < quality.residual_sigma < 0.05
+    assert quality.r2 > 0.8
 
 
 def test_standard_errors_cover_the_truth() -> None:
@@ -101,32 +98,42 @@ def test_standard_errors_cover_the_truth() -> None:
     for seed in range(12):
         rng = np.random.default_rng(seed)
         truth = _Truth(SPACE, rng)
-        losses = _fit(truth, 80, 0.05, rng)
-        for unary, actual in zip(losses.variables, truth.unaries, strict=True):
-            errors = np.abs(np.array(unary.values) - actual)[:-1]
-            hits += list(errors < 2 * np.array(unary.standard_errors)[:-1] + 1e-9)
+        fit = fit_losses(SPACE, _evaluate(truth, 80, 0.05, rng))
+        for values, errors, actual in zip(_unaries(fit), fit.standard_errors(), truth.unaries, strict=True):
+            hits += list((np.abs(values - actual) < 2 * errors + 1e-9)[:-1])
     assert np.mean(hits) > 0.85
 
 
 def test_losses_never_rise_with_the_width_where_data_cannot_tell() -> None:
     """A few very noisy evaluations leave no curve that rises."""
     rng = np.random.default_rng(3)
-    losses = _fit(_Truth(SPACE, rng), 25, 0.3, rng)
-    for unary in losses.variables:
-        assert np.all(np.diff(unary.values) <= 1e-12)
-        assert unary.values[-1] == 0
+    for values in _unaries(fit_losses(SPACE, _evaluate(_Truth(SPACE, rng), 25, 0.3, rng))):
+        assert np.all(np.diff(values) <= 1e-12)
+        assert values[-1] == 0
 
 
 def test_products_of_neighbours_are_found_where_they_are() -> None:
     """Interactions of neighbours are fitted when the data hold them, and left out when they do not."""
     rng = np.random.default_rng(4)
-    plain = _fit(_Truth(SPACE, rng), 300, 0.02, rng)
-    truth = _Truth(SPACE, rng, pairs=8.0)
-    paired = _fit(truth, 300, 0.02, rng)
-    assert [pair.variables for pair in paired.pairs] == [(f"w{i}", f"w{i + 1}") for i in range(13)]
-    largest_of_plain = max((np.abs(pair.values).max() for pair in plain.pairs), default=0.0)
-    assert largest_of_plain < 0.02
-    assert max(np.abs(pair.values).max() for pair in paired.pairs) > 0.05
+    plain = fit_losses(SPACE, _evaluate(_Truth(SPACE, rng), 300, 0.02, rng))
+    paired = fit_losses(SPACE, _evaluate(_Truth(SPACE, rng, pairs=8.0), 300, 0.02, rng))
+    assert _pairs(paired).keys() == {(i, i + 1) for i in range(13)}
+    assert max(map(np.ptp, _pairs(plain).values()), default=0.0) < 0.04
+    assert max(map(np.ptp, _pairs(paired).values())) > 0.05
+
+
+def _pairs(fit: LossFit) -> dict[tuple[int, ...], NDArray[np.float64]]:
+    return {f.scope: f.values for f in fit.factors(fit.posterior.mean) if len(f.scope) == 2}
+
+
+def test_draws_have_the_posteriors_mean_and_covariance() -> None:
+    """Of many draws."""
+    rng = np.random.default_rng(6)
+    fit = fit_losses(SPACE, _evaluate(_Truth(SPACE, rng), 80, 0.05, rng))
+    draws, scale = fit.draws(20_000, rng), np.sqrt(np.diag(fit.posterior.covariance))
+    np.testing.assert_allclose(draws.mean(0) / scale, fit.posterior.mean / scale, atol=0.04)
+    theirs = fit.posterior.covariance / np.outer(scale, scale)
+    np.testing.assert_allclose(np.cov(draws.T) / np.outer(scale, scale), theirs, atol=0.05)
 
 
 def test_neighbours_are_variables_that_meet_in_a_layer() -> None:

@@ -21,12 +21,13 @@ from edgewidth.records.network import ChannelConfig
 from edgewidth.training import batches as batches_module
 from edgewidth.training import loop
 from edgewidth.training.batches import Batches, vary
+from edgewidth.training.evaluator import Evaluator
 from edgewidth.training.finetune import finetune
 from edgewidth.training.inference import logits, top1_percent
 from edgewidth.training.plain import PlainNetwork
 from edgewidth.training.recipes import RECIPES, Augmentation, load_recipe
 from edgewidth.training.train import train_supernet
-from edgewidth.training.unary import Evaluator, evaluate_losses
+from edgewidth.training.unary import evaluate_losses
 from edgewidth.training.weights import load_plain, load_supernet, save_plain
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def test_a_diverging_training_stops(tmp_path: Path) -> None:
 def test_evaluation_repeats_and_keeps_what_it_has(trained: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A killed evaluation goes on where it stopped, and the losses are those of an unbroken one."""
     with pytest.raises(_Killed):
-        evaluate_losses(SPACE, DATA, folder=trained, seed=0, count=8, progress=_KillAfter(5))
+        evaluate_losses(SPACE, DATA, folder=trained, seed=0, most=8, progress=_KillAfter(5))
     kept = (trained.checkpoints / "evaluations.jsonl").read_text().splitlines()
     calls = []
     whole = Evaluator.loss
@@ -158,11 +159,13 @@ def test_evaluation_repeats_and_keeps_what_it_has(trained: RunFolder, monkeypatc
         return whole(self, config)
 
     monkeypatch.setattr(Evaluator, "loss", counted)
-    losses = evaluate_losses(SPACE, DATA, folder=trained, seed=0, count=8)
+    losses = evaluate_losses(SPACE, DATA, folder=trained, seed=0, most=8)
     assert len(calls) == 9 - (len(kept) - 1)
     (trained.checkpoints / "evaluations.jsonl").unlink()
-    assert evaluate_losses(SPACE, DATA, folder=trained, seed=0, count=8) == losses
-    assert len(losses.fitted) + len(losses.held_out) == 8
+    assert evaluate_losses(SPACE, DATA, folder=trained, seed=0, most=8) == losses
+    held_out = [config for held in losses.held_out for config in held.evaluated]
+    assert len({one.config for one in (*losses.fitted, *held_out)}) == 8
+    assert [held.kind for held in losses.held_out] == ["random", "near the budget"]
     assert losses.images == len(DATA.y_search)
 
 

@@ -1,0 +1,67 @@
+"""The loss of any configuration of a supernet on the same images, with statistics of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from edgewidth.training.inference import batch_size, fold_tensors, folded_logits, measure_moments
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edgewidth.records.network import ChannelConfig
+    from edgewidth.training.data import ImageData
+    from edgewidth.training.supernet import Supernet
+
+SEARCH_IMAGES = 1000
+"""How many of the search images every configuration meets, at most."""
+MOMENT_IMAGES = 256
+"""On how many training images each configuration's statistics are computed."""
+
+
+class Evaluator:
+    """The losses of configurations of a supernet on the same images.
+
+    Args:
+        supernet: Trained.
+        data: Where the images are from.
+        images: ``search``, by which configurations are compared and chosen, or ``judge``, all of them, which
+            neither training nor search has seen.
+        seed: Of which images.
+    """
+
+    def __init__(
+        self, supernet: Supernet, data: ImageData, *, images: Literal["search", "judge"] = "search", seed: int = 0
+    ) -> None:
+        device = next(supernet.parameters()).device
+        rng = np.random.default_rng([seed, 3])
+        training = rng.permutation(len(data.y_train))[:MOMENT_IMAGES]
+        search = rng.permutation(len(data.y_search))[:SEARCH_IMAGES]
+        x, y = (data.x_search[search], data.y_search[search]) if images == "search" else (data.x_judge, data.y_judge)
+        self._supernet = supernet
+        self._moment_images = torch.from_numpy(data.x_train[training]).to(device)
+        self._images, self._labels = torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
+
+    @property
+    def images(self) -> int:
+        """How many images every configuration meets."""
+        return len(self._labels)
+
+    @torch.no_grad()
+    def losses(self, config: ChannelConfig) -> NDArray[np.float64]:
+        """Cross entropy (nats) of every image: (images,)."""
+        space = self._supernet.space
+        size = batch_size(space.network, space.widths(config))
+        moments = measure_moments(lambda x, found: self._supernet(x, config, found), self._moment_images, batch=size)
+        weights = fold_tensors(self._supernet.layers, moments)
+        parts = [folded_logits(space.network, weights, part) for part in torch.split(self._images, size)]
+        losses = functional.cross_entropy(torch.cat(parts), self._labels, reduction="none")
+        return losses.double().cpu().numpy()
+
+    def loss(self, config: ChannelConfig) -> float:
+        """Mean cross entropy (nats per image)."""
+        return float(self.losses(config).mean())
