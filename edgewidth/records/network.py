@@ -10,6 +10,7 @@ import hashlib
 import math
 import re
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, GetCoreSchemaHandler, model_validator
@@ -218,9 +219,14 @@ class SearchSpace(Record):
         return ChannelConfig(variable.nearest(variable.base * multiplier) for variable in self.variables)
 
     def uniforms(self) -> Iterator[ChannelConfig]:
-        """All distinct uniform configurations, from the smallest to the largest."""
-        multipliers = {choice / variable.base for variable in self.variables for choice in variable.choices}
-        yield from dict.fromkeys(self.uniform(multiplier) for multiplier in sorted(multipliers))
+        """All distinct uniform configurations, from the smallest to the largest, for multipliers however fine.
+
+        With a rising multiplier one of them follows another where a variable's next choice becomes the nearest.
+        """
+        turns = {(a + b) / 2 / v.base for v in self.variables for a, b in pairwise(v.choices)}
+        # 1e-12: rounding must not leave a multiplier just below its turn.
+        uniforms = (self.uniform(turn * (1 + 1e-12)) for turn in sorted(turns))
+        yield from dict.fromkeys((self.smallest, *uniforms))
 
     def sample(self, rng: np.random.Generator) -> ChannelConfig:
         """A configuration drawn uniformly."""

@@ -108,7 +108,7 @@ class VariableWidths(_Described):
     choices: tuple[int, ...]
     chosen: int
     uniform: int | None
-    """In the best uniform network within the same budget."""
+    """In the widest uniform network within the same budget."""
     uniform_full: int
     """In the uniform 1.0 network."""
     at_end: Literal["lowest", "highest"] | None

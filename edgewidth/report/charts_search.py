@@ -85,7 +85,9 @@ def _frontier_caption(report: Report) -> str:
     if chosen is None or not uniform or chosen >= uniform:
         return text
     gain = f"{100 * (1 - chosen / uniform):.0f} %"
-    return f"{text} The choice's predicted excess loss is {gain} below that of the best uniform network in the budget."
+    return (
+        f"{text} The choice's predicted excess loss is {gain} below that of the widest uniform network in the budget."
+    )
 
 
 def _frontier_rows(found: SearchReport) -> Numbers:

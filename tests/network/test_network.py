@@ -259,13 +259,17 @@ def test_a_space_refuses_configurations_that_are_not_its_own() -> None:
 
 def test_uniform_configurations_ascend() -> None:
     """From the smallest to the largest, without repetition, 1.0 among them; ties go to the wider choice."""
-    space = mobilenet_space()
+    space = mobilenet_space(divisor=1)
+    bases = {variable.name: variable.base + i for i, variable in enumerate(space.variables)}  # no powers of two
+    variables = tuple(v.model_copy(update={"base": bases[v.name]}) for v in space.variables)
+    space = space.model_copy(update={"variables": variables})
     uniforms = list(space.uniforms())
     assert uniforms[0] == space.smallest
     assert uniforms[-1] == space.largest
     assert space.uniform(1.0) in uniforms
     assert len(set(uniforms)) == len(uniforms)
     assert all(all(a <= b for a, b in zip(x, y, strict=True)) for x, y in pairwise(uniforms))
+    assert {space.uniform(multiplier) for multiplier in np.arange(0.1, 1.6, 1e-3)} < set(uniforms)
     assert WidthVariable(name="w", base=8, choices=(8, 16)).nearest(12) == 16
 
 

@@ -70,9 +70,9 @@ def test_greedy_takes_the_cheapest_step() -> None:
     assert greedy(problem, 1.0) is None
 
 
-def test_uniform_takes_the_best_candidate_that_fits() -> None:
-    """None where none fits."""
-    problem = Problem((3,), (Factor((0,), np.array([4.0, 3.0, 0.0])),), (Factor((0,), np.array([1.0, 2.0, 3.0])),))
+def test_uniform_takes_the_widest_candidate_that_fits() -> None:
+    """Whatever the losses say, for it knows none; None where none fits."""
+    problem = Problem((3,), (Factor((0,), np.array([2.0, 3.0, 0.0])),), (Factor((0,), np.array([1.0, 2.0, 3.0])),))
     assert uniform(problem, 2.5, [(0,), (1,), (2,)]) == ((1,), 3.0, 2.0)
     assert uniform(problem, 0.5, [(0,), (1,), (2,)]) is None
     assert uniform(problem, 2.5, []) is None

@@ -1,4 +1,4 @@
-"""The best of given candidates, such as one width multiplier for all layers."""
+"""One width multiplier for all layers, as wide as the budgets allow."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def uniform(problem: Problem, budget_ms: float, candidates: Sequence[Sequence[int]]) -> Point | None:
-    """The candidate of least loss within the budgets.
+    """The widest candidate within the budgets: what one has without a search, and without losses.
 
     Args:
         problem: The variables and what they cost.
         budget_ms: What the latency must not exceed.
-        candidates: Assignments.
+        candidates: Assignments, from the narrowest to the widest.
     """
     assignments = np.array(candidates, dtype=np.intp).reshape(-1, len(problem.sizes))
     kept = assignments[problem.within(assignments, budget_ms)]
-    return problem.point(kept[problem.loss(kept).argmin()]) if len(kept) else None
+    return problem.point(kept[-1]) if len(kept) else None
