@@ -23,7 +23,7 @@ from edgewidth.stages.search import Question
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from protocol import Experiment, Final
+    from protocol import Final
 
     from edgewidth.records.losses import UnaryLosses
     from edgewidth.records.network import SearchSpace
@@ -106,7 +106,7 @@ def exact(table: LatencyTable, losses: UnaryLosses) -> Propose:
     return lambda latency_ms: table.space.config(solve(question.problem, latency_ms).best.assignment)
 
 
-def greedy(table: LatencyTable, evaluations: Evaluations) -> Propose:
+def greedy(table: LatencyTable, evaluations: Slimmed) -> Propose:
     """Greedy slimming on the supernet itself: step by step down by what loses least validation loss a millisecond.
 
     What the last step left of the budget is filled by the same rule backwards, which AutoSlim does not do: its
@@ -123,8 +123,8 @@ def greedy(table: LatencyTable, evaluations: Evaluations) -> Propose:
 
     def propose(latency_ms: float) -> ChannelConfig:
         for current in slimming(sizes, losses, latencies):
-            if latencies(current[None])[0] <= latency_ms:
-                return space.config(_filled(current, sizes, losses, latencies, latency_ms))
+            if latencies(current[np.newaxis])[0] <= latency_ms:
+                return space.config(_filled(current, sizes, losses, latencies, latency_ms).tolist())
         return space.smallest
 
     return propose
@@ -149,7 +149,7 @@ def _filled(
     return current
 
 
-class Evaluations:
+class Slimmed:
     """The losses of configurations of one supernet, each computed once and kept in a file."""
 
     def __init__(self, path: Path, space: SearchSpace, evaluate: Callable[[ChannelConfig], float]) -> None:
@@ -179,8 +179,3 @@ class Evaluations:
                 entry = {"config": str(config), "loss": self._known[config], "seconds": seconds}
                 stream.write(json.dumps(entry) + "\n")
         return self._known[config]
-
-
-def budget_ms(experiment: Experiment, bench: Bench, budget: float) -> float:
-    """The measured latency of the uniform network that defines a budget."""
-    return bench.estimate(experiment.space.uniform(budget)).value_ms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
@@ -133,6 +134,16 @@ class Experiment:
     def device(self) -> RunFolder:
         """Where measurements and the latency table are."""
         return RunFolder(self.folder / "device")
+
+    @property
+    def budgets(self) -> Path:
+        """The file with the measured latencies of the uniform networks that are the budgets."""
+        return self.folder / "budgets.json"
+
+    def budget_ms(self, budget: float) -> float:
+        """The latency that must not be exceeded."""
+        measured = json.loads(self.budgets.read_text(encoding="utf-8"))
+        return float(measured[f"{budget:g}"]["value_ms"])
 
     def supernet(self, seed: int) -> RunFolder:
         """A supernet trained with widths drawn uniformly."""

@@ -7,8 +7,10 @@ import time
 from pathlib import Path  # noqa: TC003
 from typing import TYPE_CHECKING, NamedTuple
 
-from choosing import Choice, Evaluations, budget_ms, exact, greedy, settled
+import numpy as np
+from choosing import Choice, Slimmed, exact, greedy, settled
 from protocol import RECIPE, Experiment, Final
+from scipy.stats import spearmanr
 
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.devices.device import open_device
@@ -21,20 +23,26 @@ from edgewidth.stages.bench import open_bench
 from edgewidth.stages.export import export
 from edgewidth.stages.finetune import finetune
 from edgewidth.stages.profile import ProfilePlan, profile
+from edgewidth.stages.search import NO_LIMITS, cost_problem
 from edgewidth.stages.train import Aim, train
 from edgewidth.stages.validate import validate
+from edgewidth.training.evaluator import Evaluator
+from edgewidth.training.focus import Focus
+from edgewidth.training.loss_fit import Evaluations, fit_losses
 from edgewidth.training.train import train_supernet
-from edgewidth.training.unary import Evaluator
+from edgewidth.training.unary import evaluate_losses
 from edgewidth.training.weights import load_supernet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from choosing import Propose
 
     from edgewidth.records.folder import RunFolder
 
 PLAN = ProfilePlan(first=40, target_error_percent=1.0)
+HELD_OUT = 100
+"""Configurations of either kind by which losses are judged."""
 
 
 class Task(NamedTuple):
@@ -48,16 +56,16 @@ class Task(NamedTuple):
 
 def all_tasks(experiment: Experiment) -> list[Task]:
     """Every task in the order of its importance: what comparisons need first comes first."""
-    device, budgets = experiment.device, experiment.folder / "budgets.json"
     supernets = dict.fromkeys(seed for seed, _ in experiment.supernets)
     choices = {final.choice: final for final in experiment.finals}
     plain = [final for final in experiment.finals if final.method != "narrowed"]
     narrowed = [final for final in experiment.finals if final.method == "narrowed"]
     tasks = [
-        Task("table", (), budgets, lambda: _measure(experiment, budgets)),
+        Task("table", (), experiment.budgets, lambda: _measure(experiment)),
         *(_supernet_task(experiment, seed) for seed in supernets),
         *(_losses_task(experiment, seed) for seed in supernets),
         *(_choice_task(experiment, final) for final in choices.values() if final.method != "narrowed"),
+        *(_quality_task(experiment, seed) for seed in supernets),
         *(_final_task(experiment, final) for final in plain),
         *(_narrowing_task(experiment, seed, budget) for seed, budget in experiment.supernets),
         *(_choice_task(experiment, final) for final in choices.values() if final.method == "narrowed"),
@@ -65,7 +73,7 @@ def all_tasks(experiment: Experiment) -> list[Task]:
     ]
     finals = tuple(experiment.final(final).artifacts for final in experiment.finals)
     latencies = experiment.folder / "latencies.json"
-    return [*tasks, Task("latencies", (device.table, *finals), latencies, lambda: _latencies(experiment, latencies))]
+    return [*tasks, Task("latencies", finals, latencies, lambda: _latencies(experiment, latencies))]
 
 
 def _supernet_task(experiment: Experiment, seed: int) -> Task:
@@ -79,27 +87,39 @@ def _supernet_task(experiment: Experiment, seed: int) -> Task:
 
 
 def _losses_task(experiment: Experiment, seed: int) -> Task:
-    folder = experiment.supernet(seed)
+    folder, budgets = experiment.supernet(seed), experiment.protocol.budgets
 
     def work() -> None:
-        began = time.process_time()
-        train(experiment.space, experiment.data, RECIPE, folder, seed=seed, progress=TerminalProgress())
+        space, data, began = experiment.space, experiment.data, time.process_time()
+        losses = evaluate_losses(
+            space,
+            data,
+            folder=folder,
+            seed=seed,
+            most=RECIPE.evaluations,
+            focus=_focus(experiment, budgets),
+            progress=TerminalProgress(),
+        )
         seconds = {"seconds": time.process_time() - began}
         write_atomic(folder.path / "evaluation.json", json.dumps(seconds).encode())
+        losses.write(folder.losses)
 
-    return Task(f"losses-{seed}", (folder.supernet,), folder.losses, work)
+    return Task(f"losses-{seed}", (folder.supernet, experiment.budgets), folder.losses, work)
 
 
 def _narrowing_task(experiment: Experiment, seed: int, budget: float) -> Task:
     folder = experiment.narrowed(seed, budget)
 
     def work() -> None:
-        table = LatencyTable.read(experiment.device.table)
-        with open_bench(experiment.target, experiment.space, experiment.device) as bench:
-            aim = Aim(table, Budget(latency_ms=budget_ms(experiment, bench, budget)))
+        aim = Aim(LatencyTable.read(experiment.device.table), Budget(latency_ms=experiment.budget_ms(budget)))
         train(experiment.space, experiment.data, RECIPE, folder, seed=seed, aim=aim, progress=TerminalProgress())
 
-    return Task(f"narrowing-{seed}-{budget:g}", (experiment.folder / "budgets.json",), folder.losses, work)
+    return Task(f"narrowing-{seed}-{budget:g}", (experiment.budgets,), folder.losses, work)
+
+
+def _focus(experiment: Experiment, budgets: Sequence[float]) -> Focus:
+    problem = cost_problem(LatencyTable.read(experiment.device.table), NO_LIMITS)
+    return Focus(problem, tuple(experiment.budget_ms(budget) for budget in budgets), "latency")
 
 
 def _choice_task(experiment: Experiment, final: Final) -> Task:
@@ -107,12 +127,12 @@ def _choice_task(experiment: Experiment, final: Final) -> Task:
     folder = _supernet_of(experiment, final)
 
     def work() -> None:
+        method = _method(experiment, final)
         with open_bench(experiment.target, experiment.space, experiment.device) as bench:
-            within_ms = budget_ms(experiment, bench, final.budget)
-            settled(bench, final, within_ms, _method(experiment, final)).write(path)
+            settled(bench, final, experiment.budget_ms(final.budget), method).write(path)
 
-    needs = experiment.folder / "budgets.json"
-    return Task(f"choice-{final.choice}", (needs, *([] if final.method == "uniform" else [folder.losses])), path, work)
+    needs = [experiment.budgets] if final.method == "uniform" else [experiment.budgets, folder.losses]
+    return Task(f"choice-{final.choice}", tuple(needs), path, work)
 
 
 def _supernet_of(experiment: Experiment, final: Final) -> RunFolder:
@@ -127,8 +147,57 @@ def _method(experiment: Experiment, final: Final) -> Propose:
         return lambda _: experiment.space.uniform(final.budget)
     if final.method == "greedy":
         evaluator = Evaluator(load_supernet(folder.supernet, experiment.space), experiment.data)
-        return greedy(table, Evaluations(folder.path / "slimming.jsonl", experiment.space, evaluator.loss))
+        return greedy(table, Slimmed(folder.path / "slimming.jsonl", experiment.space, evaluator.loss))
     return exact(table, UnaryLosses.read(folder.losses))
+
+
+def _quality_task(experiment: Experiment, seed: int) -> Task:
+    """How well the losses predict, and what the choices lose on images that no method has seen."""
+    folder = experiment.supernet(seed)
+    path = folder.path / "quality.json"
+    choices = list({final.choice: final for final in experiment.finals if _judged(final, seed)}.values())
+
+    def work() -> None:
+        losses = UnaryLosses.read(folder.losses)
+        supernet = load_supernet(folder.supernet, experiment.space)
+        held_out = _held_out(experiment, losses, Evaluator(supernet, experiment.data))
+        judge = Evaluator(supernet, experiment.data, images="judge")
+        chosen = {final.choice: Choice.read(experiment.choice(final)).config for final in choices}
+        judged = {name: judge.loss(config) for name, config in chosen.items()}
+        write_atomic(path, json.dumps({"held_out": held_out, "judged": judged}, indent=1).encode())
+
+    return Task(f"quality-{seed}", (folder.losses, *map(experiment.choice, choices)), path, work)
+
+
+def _judged(final: Final, seed: int) -> bool:
+    return final.method != "narrowed" and (final.supernet == seed or final.method == "uniform")
+
+
+def _held_out(experiment: Experiment, losses: UnaryLosses, evaluator: Evaluator) -> dict[str, dict[str, float]]:
+    """Predicted against evaluated losses of configurations that were not fitted, random and near the middle budget."""
+    space, rng = experiment.space, np.random.default_rng(9)
+    budgets = experiment.protocol.budgets
+    focus = _focus(experiment, budgets[len(budgets) // 2 : len(budgets) // 2 + 1])
+    fit = fit_losses(
+        space,
+        Evaluations([one.config for one in losses.fitted], np.array([one.excess_loss for one in losses.fitted])),
+    )
+    drawn = {
+        "random": [space.sample(rng) for _ in range(HELD_OUT)],
+        "near the budget": focus.near(space, fit, focus.budgets[0], HELD_OUT, rng),
+    }
+    problem, known, found = (
+        focus.with_losses(fit.factors(fit.posterior.mean)),
+        {one.config for one in losses.fitted},
+        {},
+    )
+    for kind, configs in drawn.items():
+        new = [config for config in dict.fromkeys(configs) if config not in known]
+        predicted = problem.loss(np.array([space.indices(config) for config in new]))
+        evaluated = np.array([evaluator.loss(config) for config in new])
+        correlation, rank = np.corrcoef(predicted, evaluated)[0, 1], spearmanr(predicted, evaluated).statistic
+        found[kind] = {"configs": len(new), "spearman": float(rank), "squared_correlation": float(correlation**2)}
+    return found
 
 
 def _final_task(experiment: Experiment, final: Final) -> Task:
@@ -143,7 +212,7 @@ def _final_task(experiment: Experiment, final: Final) -> Task:
     return Task(f"final-{final}", (experiment.choice(final),), folder.artifacts, work)
 
 
-def _measure(experiment: Experiment, budgets: Path) -> None:
+def _measure(experiment: Experiment) -> None:
     """The latency table, and the uniform networks that are the budgets."""
     space = experiment.space
     with open_bench(experiment.target, space, experiment.device, progress=TerminalProgress()) as bench:
@@ -151,7 +220,7 @@ def _measure(experiment: Experiment, budgets: Path) -> None:
         uniforms = {budget: space.uniform(budget) for budget in experiment.protocol.budgets}
         bench.measure(uniforms.values())
         found = {f"{budget:g}": bench.estimate(config).model_dump(mode="json") for budget, config in uniforms.items()}
-    write_atomic(budgets, json.dumps(found, indent=1).encode())
+    write_atomic(experiment.budgets, json.dumps(found, indent=1).encode())
 
 
 def _latencies(experiment: Experiment, path: Path) -> None:
