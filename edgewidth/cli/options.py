@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from edgewidth.progress import Progress
     from edgewidth.records.network import SearchSpace
+    from edgewidth.records.run import Narrowing
     from edgewidth.stages.profile import ProfilePlan
     from edgewidth.training.data import ImageData
 
@@ -266,6 +267,16 @@ def narrowing_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def narrowing_from(options: dict[str, Any]) -> Narrowing:
+    """What ``narrowing_options`` describe."""
+    from edgewidth.records.run import Narrowing  # noqa: PLC0415  help stays instant
+
+    begin = options["narrow_after"] / 100
+    if begin >= 1:
+        raise InputError("--narrow-after 100% leaves nothing to narrow.", remedy="Write less.")
+    return Narrowing(begin=begin, last_temperature=options["final_temperature"])
 
 
 def profile_plan(options: dict[str, Any]) -> ProfilePlan:

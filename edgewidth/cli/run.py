@@ -17,6 +17,8 @@ from edgewidth.cli.options import (
     images_from,
     json_option,
     limit_options,
+    narrowing_from,
+    narrowing_options,
     network_options,
     plan_options,
     precision_option,
@@ -43,6 +45,8 @@ OVER_BUDGET = 1
 @precision_option
 @network_options
 @recipe_option
+@click.option("--narrow", is_flag=True, help="Train the supernet for this device and budget alone, ever more narrowly.")
+@narrowing_options
 @plan_options
 @reuse_options
 @compare_option
@@ -79,6 +83,7 @@ def command(arguments: list[str], /, out: Path, force: bool, as_json: bool, **op
             data,
             recipe,
             budget=budget_from(options),
+            narrowing=narrowing_from(options) if options["narrow"] else None,
             seed=options["seed"],
             arguments=arguments,
         )

@@ -13,6 +13,7 @@ from edgewidth.cli.options import (
     force_option,
     images_from,
     json_option,
+    narrowing_from,
     narrowing_options,
     network_options,
     out_option,
@@ -22,12 +23,9 @@ from edgewidth.cli.options import (
 )
 from edgewidth.cli.output import print_document, print_losses
 from edgewidth.cli.progress import TerminalProgress
-from edgewidth.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-WHOLE_PERCENT = 100
 
 
 @click.command("train")
@@ -55,21 +53,19 @@ def command(table_path: Path | None, out: Path, force: bool, as_json: bool, **op
     from edgewidth.records.table import LatencyTable  # noqa: PLC0415  help stays instant
     from edgewidth.stages.folder import locked, remove  # noqa: PLC0415
     from edgewidth.stages.search import table_budget  # noqa: PLC0415
-    from edgewidth.stages.train import Aim, Narrowing, train  # noqa: PLC0415
+    from edgewidth.stages.train import Aim, train  # noqa: PLC0415
     from edgewidth.training.recipes import load_recipe  # noqa: PLC0415
 
     progress = TerminalProgress()
     recipe = load_recipe(options["recipe"])
     aim = None
-    if options["narrow_after"] >= WHOLE_PERCENT:
-        raise InputError("--narrow-after 100% leaves nothing to narrow.", remedy="Write less, or leave --table out.")
     if table_path:
         table = LatencyTable.read(table_path)
         budget = table_budget(options["budget"], table)
-        aim = Aim(table, budget, Narrowing(options["narrow_after"] / 100, options["final_temperature"]))
+        aim = Aim(table, budget, narrowing_from(options))
     with locked(out) as folder:
         if force:
-            remove(folder.supernet, folder.losses, folder.training_log, folder.checkpoints)
+            remove(folder.supernet, folder.losses, folder.judged, folder.training_log, folder.checkpoints)
         data = images_from(options, progress)
         space = space_from(options, data)
         losses = train(space, data, recipe, folder, seed=options["seed"], aim=aim, progress=progress)

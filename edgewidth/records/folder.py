@@ -61,6 +61,11 @@ class RunFolder(NamedTuple):
         return self.path / "search.json"
 
     @property
+    def judged(self) -> Path:
+        """The choice and the baselines' on images that the search has not seen."""
+        return self.path / "judged.json"
+
+    @property
     def weights(self) -> Path:
         """The chosen network's trained weights."""
         return self.path / "weights.safetensors"
@@ -116,6 +121,7 @@ class RunFolder(NamedTuple):
             self.losses,
             self.training_log,
             self.search,
+            self.judged,
             self.weights,
         )
         last = (self.finetune_log, self.labels, self.artifacts, self.validation, self.report_json, self.report_html)

@@ -91,6 +91,12 @@ class Candidate(_Described):
     high_ms: float | None
     predicted_loss: float | None
     """Excess loss over the maximum network, in nats, according to the unary losses."""
+    judged_loss: float | None
+    """Excess loss of the supernet on the judge images, which the search has not seen …"""
+    behind: float | None
+    """… how far that is above the chosen configuration's …"""
+    behind_error: float | None
+    """… and the standard error of that."""
     measured_ms: float | None
     """Measured as a variant with stand-in weights; not the emitted file."""
     macs: int

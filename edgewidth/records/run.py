@@ -27,6 +27,15 @@ class DataFacts(Record):
     """The source's own validation or test images; accuracies of emitted files are of these."""
 
 
+class Narrowing(Record):
+    """How the range of widths narrows about a budget while a supernet is trained."""
+
+    begin: float = 0.4
+    """The share of training after which it does."""
+    last_temperature: float = 0.1
+    """How narrow it becomes: of the last field that widths are drawn from, in standard deviations of the loss."""
+
+
 class RunRequest(Document):
     """The run folder's ``run.json``."""
 
@@ -41,6 +50,8 @@ class RunRequest(Document):
     budget: BudgetRequest
     statistic: Statistic
     recipe: str
+    narrowing: Narrowing | None = None
+    """How the supernet is trained for this device and budget; None: for any."""
     seed: int
     command: str
     """The command line that does it again."""

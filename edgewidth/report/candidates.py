@@ -10,6 +10,7 @@ from edgewidth.network.costs import costs
 from edgewidth.records.report import Candidate
 
 if TYPE_CHECKING:
+    from edgewidth.records.judged import JudgedChoice
     from edgewidth.records.losses import UnaryLosses
     from edgewidth.records.network import ChannelConfig
     from edgewidth.records.search import Choice
@@ -34,6 +35,7 @@ def _candidate(inputs: Inputs, method: str, config: ChannelConfig, choice: Choic
     counted = costs(inputs.space, config)
     predicted_ms = predict_ms(inputs.table, config) if inputs.table else None
     predicted_loss = predict_loss(inputs.losses, config) if inputs.losses else None
+    judged = _judged(inputs, config)
     return Candidate(
         method=method,
         config=config,
@@ -41,11 +43,21 @@ def _candidate(inputs: Inputs, method: str, config: ChannelConfig, choice: Choic
         low_ms=choice.low_ms if choice else None,
         high_ms=choice.high_ms if choice else None,
         predicted_loss=choice.predicted_loss if choice else predicted_loss,
+        judged_loss=judged.excess_loss if judged else None,
+        behind=judged.behind if judged else None,
+        behind_error=judged.behind_error if judged else None,
         measured_ms=_measured_variant(inputs, config),
         macs=counted.macs,
         parameters=counted.parameters,
         peak_activations=counted.peak_activations,
     )
+
+
+def _judged(inputs: Inputs, config: ChannelConfig) -> JudgedChoice | None:
+    """What the judge images say of a configuration; nothing if they were asked about another choice."""
+    if not (inputs.judged and inputs.search) or inputs.judged.choices[0].config != inputs.search.chosen.config:
+        return None
+    return next((one for one in inputs.judged.choices if one.config == config), None)
 
 
 def _measured_variant(inputs: Inputs, config: ChannelConfig) -> float | None:

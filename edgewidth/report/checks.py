@@ -127,17 +127,26 @@ def _quantisation(inputs: Inputs) -> MeasurementWarning | None:
 def _range_binds(inputs: Inputs) -> MeasurementWarning | None:
     if not inputs.search:
         return None
-    at_highest = [
-        variable.name
+    free = [
+        (variable, width)
         for variable, width in zip(inputs.space.variables, inputs.search.chosen.config, strict=True)
-        if len(variable.choices) > 1 and width == variable.choices[-1]
+        if len(variable.choices) > 1
     ]
-    if not at_highest:
+    ends = {
+        "widest": ("a larger --max-width", [v.name for v, width in free if width == v.choices[-1]]),
+        "narrowest": ("a smaller --min-width", [v.name for v, width in free if width == v.choices[0]]),
+    }
+    bound = {end: found for end, found in ends.items() if found[1]}
+    if not bound:
         return None
+    where = "; ".join(
+        f"at the {end} that the search space allows: {', '.join(names)}" for end, (_, names) in bound.items()
+    )
+    remedy = " and ".join(option for option, _ in bound.values())
     return MeasurementWarning(
         code="range-binds",
-        message=f"At the widest that the search space allows: {', '.join(at_highest)}.",
-        remedy="A larger --max-width may find a better network within the same budget.",
+        message=f"{where[0].upper()}{where[1:]}.",
+        remedy=f"{remedy[0].upper()}{remedy[1:]} may find a better network within the same budget.",
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from edgewidth.errors import FileError
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.base import Document
+from edgewidth.records.judged import Judged
 from edgewidth.records.losses import UnaryLosses
 from edgewidth.records.run import RunRequest
 from edgewidth.records.search import SearchResult
@@ -34,6 +35,7 @@ class Inputs(NamedTuple):
     table: LatencyTable | None
     losses: UnaryLosses | None
     search: SearchResult | None
+    judged: Judged | None
     artifacts: Artifacts | None
     validation: ValidationReport | None
     training: Epochs
@@ -64,6 +66,7 @@ def read_inputs(folder: RunFolder) -> Inputs:
         table=table,
         losses=losses,
         search=search,
+        judged=_optional(Judged, folder.judged),
         artifacts=artifacts,
         validation=_optional(ValidationReport, folder.validation),
         training=read_epochs(folder.training_log),

@@ -16,7 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_MEANT = ("space", "data", "device", "runtime", "precision", "threads", "budget", "statistic", "recipe", "seed")
+_MEANT = (
+    "space",
+    "data",
+    "device",
+    "runtime",
+    "precision",
+    "threads",
+    "budget",
+    "statistic",
+    "recipe",
+    "narrowing",
+    "seed",
+)
 """What makes two requests the same run; the command's wording and package versions may differ."""
 
 

@@ -6,7 +6,7 @@ import importlib.metadata
 import shlex
 from typing import TYPE_CHECKING
 
-from edgewidth.records.run import RunRequest
+from edgewidth.records.run import Narrowing, RunRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +27,7 @@ def make_request(
     recipe: Recipe,
     *,
     budget: BudgetRequest,
+    narrowing: Narrowing | None = None,
     seed: int,
     arguments: Sequence[str],
 ) -> RunRequest:
@@ -43,6 +44,7 @@ def make_request(
         budget=budget,
         statistic=target.statistic,
         recipe=recipe.name,
+        narrowing=narrowing,
         seed=seed,
         command=shlex.join(["edgewidth", *arguments]),
         versions={name: version for name in _PACKAGES if (version := _version(name))},

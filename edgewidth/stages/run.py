@@ -14,12 +14,13 @@ from edgewidth.stages.compare import compare
 from edgewidth.stages.export import export
 from edgewidth.stages.finetune import finetune
 from edgewidth.stages.folder import claim
+from edgewidth.stages.judge import judge
 from edgewidth.stages.profile import ProfilePlan, profile
 from edgewidth.stages.refine import RefinePlan, refine
 from edgewidth.stages.report import report
 from edgewidth.stages.reuse import reuse, take_prior
 from edgewidth.stages.search import infeasible
-from edgewidth.stages.train import train
+from edgewidth.stages.train import Aim, train
 from edgewidth.stages.validate import validate
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Job:
 
 
 def run(job: Job, folder: RunFolder, *, force: bool = False, progress: Progress = SILENT) -> Report:
-    """Measure, train, search, refine, finetune, export, validate, report; what is done already is not done again.
+    """Measure, train, search, refine, judge, finetune, export, validate, report; what is done is not done again.
 
     The device is measured before anything is trained, so that an infeasible budget is told at once.
 
@@ -71,12 +72,15 @@ def run(job: Job, folder: RunFolder, *, force: bool = False, progress: Progress 
     with open_bench(job.target, space, folder, progress=progress) as bench:
         table = _table(job, bench, folder)
         budget = resolve_budget(job.request, bench)
+    aim = Aim(table, budget, job.request.narrowing)
     losses = (
         UnaryLosses.read(folder.losses)
         if folder.losses.exists()
-        else train(space, job.data, job.recipe, folder, seed=seed, progress=progress)
+        else train(space, job.data, job.recipe, folder, seed=seed, aim=aim, progress=progress)
     )
     result = _search(job, table, losses, budget, folder, progress)
+    if not folder.judged.exists():
+        judge(job.data, result, folder, progress=progress)
     _network(job, result, folder, progress)
     if not folder.validation.exists():
         artifact = folder.model(job.target.precision, job.target.suffix)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgewidth.errors import MismatchError
 from edgewidth.progress import SILENT, Progress
+from edgewidth.records.run import Narrowing
 from edgewidth.search.elimination import Plan
 from edgewidth.search.feasible import check_feasible
 from edgewidth.search.problem import InfeasibleError
@@ -29,22 +30,12 @@ LEAST_EVALUATIONS = 24
 
 
 @dataclass(frozen=True)
-class Narrowing:
-    """How the range of widths narrows about a budget while a supernet is trained."""
-
-    begin: float = 0.4
-    """The share of training after which it does."""
-    last_temperature: float = 0.1
-    """How narrow it becomes: see ``edgewidth.training.narrowing``."""
-
-
-@dataclass(frozen=True)
 class Aim:
     """The device and the budget near which losses should be known best."""
 
     table: LatencyTable
     budget: Budget
-    narrowing: Narrowing | None = Narrowing()
+    narrowing: Narrowing | None = field(default_factory=Narrowing)
     """How the supernet is trained for them, and serves no others; None: it serves any."""
 
 

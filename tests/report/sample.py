@@ -13,6 +13,7 @@ from edgewidth.network.families import search_space
 from edgewidth.records.artifact import Artifact, Artifacts, Quantisation
 from edgewidth.records.budget import Budget, BudgetRequest
 from edgewidth.records.folder import RunFolder
+from edgewidth.records.judged import Judged, JudgedChoice
 from edgewidth.records.losses import (
     BudgetDoubt,
     EvaluatedConfig,
@@ -329,6 +330,27 @@ def search(truth: Truth) -> SearchResult:
     )
 
 
+def judged(truth: Truth, found: SearchResult) -> Judged:
+    """judged.json: what was predicted, a little worse."""
+    choices = {"chosen": found.chosen, **found.baselines}
+    return Judged(
+        space=truth.space,
+        images=3_000,
+        max_loss=0.49,
+        choices=tuple(
+            JudgedChoice(
+                method=method,
+                config=one.config,
+                predicted_loss=one.predicted_loss,
+                excess_loss=one.predicted_loss + 0.004,
+                behind=one.predicted_loss - found.chosen.predicted_loss,
+                behind_error=0.0 if method == "chosen" else 0.002,
+            )
+            for method, one in choices.items()
+        ),
+    )
+
+
 def artifacts(truth: Truth, config: ChannelConfig) -> Artifacts:
     """artifacts.json: four files."""
     parameters = costs(truth.space, config).parameters
@@ -473,6 +495,7 @@ def sample_folder(
         )
     if "search" in done:
         found.write(folder.search)
+        judged(truth, found).write(folder.judged)
     if "finetune" in done:
         folder.weights.write_bytes(b"weights")
         folder.finetune_log.write_text(epochs(30, best=91.7, loss=(0.61, 0.24)))

@@ -141,7 +141,21 @@ def test_widths_at_an_end_of_their_range_are_said(folder: RunFolder) -> None:
     found.model_copy(update={"chosen": found.chosen.model_copy(update={"config": config})}).write(folder.search)
     report = build_report(folder)
     assert [row.at_end for row in report.widths[:3]] == ["highest", "lowest", None]
-    assert "w0" in next(warning.message for warning in report.warnings if warning.code == "range-binds")
+    [warning] = [warning for warning in report.warnings if warning.code == "range-binds"]
+    assert warning.message.startswith("At the widest that the search space allows: w0; at the narrowest")
+    assert "--max-width" in warning.remedy
+    assert "--min-width" in warning.remedy
+
+
+def test_what_was_judged_of_another_choice_is_not_shown(folder: RunFolder) -> None:
+    """A search that is made again leaves ``judged.json`` behind."""
+    chosen, full, uniform, *_ = build_report(folder).candidates
+    assert chosen.judged_loss == pytest.approx((chosen.predicted_loss or 0) + 0.004)
+    assert full.judged_loss is None
+    assert uniform.behind == pytest.approx((uniform.predicted_loss or 0) - (chosen.predicted_loss or 0))
+    found = SearchResult.read(folder.search)
+    found.model_copy(update={"chosen": found.alternatives[0]}).write(folder.search)
+    assert all(candidate.judged_loss is None for candidate in build_report(folder).candidates)
 
 
 @pytest.mark.parametrize("until", sample.STAGES)

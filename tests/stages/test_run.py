@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,8 @@ from edgewidth.errors import InfeasibleBudgetError, MismatchError
 from edgewidth.network.families import search_space
 from edgewidth.records.budget import BudgetRequest
 from edgewidth.records.folder import RunFolder
+from edgewidth.records.losses import UnaryLosses
+from edgewidth.records.run import Narrowing
 from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
 from edgewidth.stages.profile import ProfilePlan, refit
@@ -32,6 +35,7 @@ FILES = [
     "supernet.safetensors",
     "losses.json",
     "search.json",
+    "judged.json",
     "weights.safetensors",
     "model_int8.tflite",
     "model_float32.tflite",
@@ -105,6 +109,23 @@ def test_measured_and_predicted_agree_with_the_truth(report: Report, folder: Run
     assert report.predicted.value_ms == pytest.approx(truth, rel=0.05)
 
 
+def test_the_choice_and_the_baselines_are_judged_on_images_of_their_own(
+    job: Job, report: Report, folder: RunFolder
+) -> None:
+    """The supernet's own losses on the judge images stand beside what was predicted."""
+    from edgewidth.training.evaluator import Evaluator
+    from edgewidth.training.weights import load_supernet
+
+    evaluator = Evaluator(load_supernet(folder.supernet, job.request.space), job.data, images="judge")
+    assert evaluator.images == len(job.data.y_judge)
+    chosen, greedy = (next(c for c in report.candidates if c.method == method) for method in ("chosen", "greedy"))
+    assert chosen.judged_loss is not None
+    assert greedy.judged_loss is not None
+    between = evaluator.loss(greedy.config) - evaluator.loss(chosen.config)
+    assert greedy.behind == pytest.approx(between, abs=1e-5)
+    assert greedy.judged_loss - chosen.judged_loss == pytest.approx(between, abs=1e-5)
+
+
 def test_the_choice_was_measured_and_beats_the_uniform_one(report: Report, folder: RunFolder) -> None:
     del report
     result = SearchResult.read(folder.search)
@@ -122,6 +143,51 @@ def test_a_finished_run_does_nothing_again(job: Job, folder: RunFolder, report: 
     before = written()
     assert run(job, folder).measured == report.measured
     assert written() == before
+
+
+def test_a_narrowed_run_goes_on_where_it_was_killed(
+    job: Job, folder: RunFolder, report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after the range of widths began to narrow, it ends with the supernet of an unbroken one."""
+    from edgewidth.training import loop
+    from edgewidth.training.checkpoint import Checkpoint, Checkpoints
+
+    class KilledError(Exception):
+        pass
+
+    def killed(*_: object, **__: object) -> None:
+        raise KilledError
+
+    def save(checkpoints: Checkpoints, checkpoint: Checkpoint) -> None:
+        original(checkpoints, checkpoint)
+        if checkpoint.step == 14:
+            raise KilledError
+
+    original = Checkpoints.save
+    del report
+    narrowed = dataclasses.replace(job, request=job.request.model_copy(update={"narrowing": Narrowing()}))
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("edgewidth.stages.run.refine", killed)  # so far and no further
+    folders = [RunFolder(tmp_path / name) for name in ("unbroken", "broken")]
+    for one in folders:
+        one.path.mkdir()
+        for file in (folder.measurements, folder.table):
+            shutil.copy(file, one.path)
+    with pytest.raises(KilledError):
+        run(narrowed, folders[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", save)
+        with pytest.raises(KilledError):
+            run(narrowed, folders[1])
+    assert not folders[1].supernet.exists()
+    with pytest.raises(KilledError):
+        run(narrowed, folders[1])
+    unbroken, broken = (UnaryLosses.read(one.losses) for one in folders)
+    assert folders[0].supernet.read_bytes() == folders[1].supernet.read_bytes()
+    assert unbroken == broken
+    assert len(broken.narrowing) == 4
+    with pytest.raises(MismatchError, match="narrowing was"):
+        run(job, folders[1])
 
 
 def test_a_refit_needs_no_device_and_knows_what_was_learned(folder: RunFolder, report: Report) -> None:

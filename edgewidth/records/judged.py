@@ -1,0 +1,37 @@
+"""What the supernet says of the methods' choices on images that neither training nor search has seen."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from edgewidth.records.base import Document, Record
+from edgewidth.records.network import ChannelConfig, SearchSpace
+
+
+class JudgedChoice(Record):
+    """One method's choice; losses in nats per image."""
+
+    method: str
+    """``chosen``, or a baseline."""
+    config: ChannelConfig
+    predicted_loss: float
+    """Excess loss over the maximum network, as predicted …"""
+    excess_loss: float
+    """… and on the judge images."""
+    behind: float
+    """By how much the loss is above the chosen configuration's on the same images …"""
+    behind_error: float
+    """… and the standard error of that."""
+
+
+class Judged(Document):
+    """The run folder's ``judged.json``."""
+
+    schema_name: ClassVar[str] = "edgewidth/judged"
+
+    space: SearchSpace
+    images: int
+    max_loss: float
+    """The maximum network's own loss on these images."""
+    choices: tuple[JudgedChoice, ...]
+    """The chosen configuration first."""

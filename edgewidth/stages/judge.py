@@ -1,0 +1,52 @@
+"""The stage that judges the choice, and what baselines would have chosen, on images that no search has seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgewidth.progress import SILENT, Progress
+from edgewidth.records.judged import Judged, JudgedChoice
+
+if TYPE_CHECKING:
+    from edgewidth.records.folder import RunFolder
+    from edgewidth.records.search import SearchResult
+    from edgewidth.training.data import ImageData
+
+
+def judge(data: ImageData, result: SearchResult, folder: RunFolder, *, progress: Progress = SILENT) -> Judged:
+    """Evaluate the choices on the supernet in ``folder``, on the judge images; writes ``judged.json``.
+
+    The images that the search saw flatter what was chosen by them, the choice of greedy slimming most of all.
+
+    Raises:
+        FileError, MismatchError: The supernet is missing, or of another space.
+    """
+    from edgewidth.training.evaluator import Evaluator  # noqa: PLC0415  torch loads when it is needed
+    from edgewidth.training.layers import compute_device  # noqa: PLC0415
+    from edgewidth.training.weights import load_supernet  # noqa: PLC0415
+
+    space = result.space
+    choices = {"chosen": result.chosen, **result.baselines}
+    evaluator = Evaluator(load_supernet(folder.supernet, space).to(compute_device()), data, images="judge")
+    with progress.task("Judging the choices", len(choices) + 1) as task:
+        losses = {}
+        for config in dict.fromkeys((space.largest, *(choice.config for choice in choices.values()))):
+            losses[config] = evaluator.losses(config)
+            task.advance()
+    maximum, chosen = losses[space.largest], losses[result.chosen.config]
+    judged = []
+    for method, choice in choices.items():
+        behind = losses[choice.config] - chosen
+        judged.append(
+            JudgedChoice(
+                method=method,
+                config=choice.config,
+                predicted_loss=choice.predicted_loss,
+                excess_loss=float((losses[choice.config] - maximum).mean()),
+                behind=float(behind.mean()),
+                behind_error=float(behind.std() / len(behind) ** 0.5),
+            )
+        )
+    document = Judged(space=space, images=evaluator.images, max_loss=float(maximum.mean()), choices=tuple(judged))
+    document.write(folder.judged)
+    return document
