@@ -56,24 +56,24 @@ class Task(NamedTuple):
 
 def all_tasks(experiment: Experiment) -> list[Task]:
     """Every task in the order of its importance: what comparisons need first comes first."""
-    supernets = dict.fromkeys(seed for seed, _ in experiment.supernets)
-    choices = {final.choice: final for final in experiment.finals}
-    plain = [final for final in experiment.finals if final.method != "narrowed"]
+    tasks = [Task("table", (), experiment.budgets, lambda: _measure(experiment))]
+    for seed in dict.fromkeys(seed for seed, _ in experiment.supernets):
+        finals = [final for final in experiment.finals if final.supernet == seed and final.method != "narrowed"]
+        tasks += [_supernet_task(experiment, seed), _losses_task(experiment, seed)]
+        tasks += [_choice_task(experiment, final) for final in _choosing(finals)]
+        tasks += [_quality_task(experiment, seed), *(_final_task(experiment, final) for final in finals)]
     narrowed = [final for final in experiment.finals if final.method == "narrowed"]
-    tasks = [
-        Task("table", (), experiment.budgets, lambda: _measure(experiment)),
-        *(_supernet_task(experiment, seed) for seed in supernets),
-        *(_losses_task(experiment, seed) for seed in supernets),
-        *(_choice_task(experiment, final) for final in choices.values() if final.method != "narrowed"),
-        *(_quality_task(experiment, seed) for seed in supernets),
-        *(_final_task(experiment, final) for final in plain),
-        *(_narrowing_task(experiment, seed, budget) for seed, budget in experiment.supernets),
-        *(_choice_task(experiment, final) for final in choices.values() if final.method == "narrowed"),
-        *(_final_task(experiment, final) for final in narrowed),
-    ]
-    finals = tuple(experiment.final(final).artifacts for final in experiment.finals)
+    tasks += [_narrowing_task(experiment, seed, budget) for seed, budget in experiment.supernets]
+    tasks += [_choice_task(experiment, final) for final in _choosing(narrowed)]
+    tasks += [_final_task(experiment, final) for final in narrowed]
     latencies = experiment.folder / "latencies.json"
-    return [*tasks, Task("latencies", finals, latencies, lambda: _latencies(experiment, latencies))]
+    trained = tuple(experiment.final(final).artifacts for final in experiment.finals)
+    return [*tasks, Task("latencies", trained, latencies, lambda: _latencies(experiment, latencies))]
+
+
+def _choosing(finals: Sequence[Final]) -> list[Final]:
+    """One of the final trainings of every choice."""
+    return list({final.choice: final for final in finals}.values())
 
 
 def _supernet_task(experiment: Experiment, seed: int) -> Task:
@@ -155,7 +155,7 @@ def _quality_task(experiment: Experiment, seed: int) -> Task:
     """How well the losses predict, and what the choices lose on images that no method has seen."""
     folder = experiment.supernet(seed)
     path = folder.path / "quality.json"
-    choices = list({final.choice: final for final in experiment.finals if _judged(final, seed)}.values())
+    choices = _choosing([final for final in experiment.finals if _judged(final, seed)])
 
     def work() -> None:
         losses = UnaryLosses.read(folder.losses)
