@@ -1,0 +1,179 @@
+"""The experiment's own parts: choosing at equal latency, slimming a supernet, and what the page says of numbers."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from choosing import Slimmed, settled
+from choosing import greedy as greedy_method
+from jpeg_npz import converted
+from latency_truths import QUIET, SETTING, measure, residual_space, tiled_device
+from page import BEGIN, END, Mean, Row, fewer_errors, write_page
+from PIL import Image
+from protocol import Final
+from scipy.stats import ttest_1samp
+from tasks import Task
+
+from edgewidth.latency.fit import fit_table
+from edgewidth.latency.predict import Predictor
+from edgewidth.records.measurement import LatencyEstimate, Statistic
+from edgewidth.records.network import ChannelConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgewidth.records.table import LatencyTable
+
+BUDGET = Final("exact", 0.3, 0, 0)
+
+
+def _table() -> LatencyTable:
+    space, rng = residual_space(), np.random.default_rng(0)
+    configs = [space.smallest, space.largest, *(space.sample(rng) for _ in range(14))]
+    visits = measure(tiled_device(space), configs, QUIET, rng)
+    return fit_table(space, SETTING, Statistic.MEDIAN, visits, [])
+
+
+class Scale:
+    """A bench on which a configuration takes its widths' sum, and what is proposed is wrong by a factor."""
+
+    def __init__(self, wrong: float) -> None:
+        self.wrong = wrong
+
+    def measure(self, configs: list[ChannelConfig]) -> None:
+        """Nothing to do."""
+
+    def estimate(self, config: ChannelConfig) -> LatencyEstimate:
+        """The sum, known exactly."""
+        value = self.wrong * sum(config)
+        return LatencyEstimate(
+            statistic=Statistic.MEDIAN,
+            value_ms=value,
+            low_ms=value,
+            high_ms=value,
+            blocks=1,
+            runs=1,
+            counted_percent=100,
+            all_ms=value,
+        )
+
+
+@pytest.mark.parametrize("wrong", [0.8, 1.0, 1.3])
+def test_choices_are_made_again_until_they_measure_at_the_budget(wrong: float) -> None:
+    """Whatever the table gets wrong, all methods end within one percent below the budget."""
+    bench: Any = Scale(wrong)
+    choice = settled(bench, BUDGET, 1000.0, lambda latency_ms: ChannelConfig([int(latency_ms)]))
+    assert 990 <= choice.measured.value_ms <= 1000
+    assert choice.config == ChannelConfig([round(choice.measured.value_ms / wrong)])
+    assert (len(choice.tries) > 1) == (wrong != 1.0)
+
+
+def test_a_method_that_never_fits_is_an_error() -> None:
+    """It proposes twice the budget whatever it is asked for."""
+    bench: Any = Scale(1.0)
+    with pytest.raises(RuntimeError, match="none of 10"):
+        settled(bench, BUDGET, 1000.0, lambda _: ChannelConfig([2000]))
+
+
+def test_slimming_stops_at_the_budget_and_fills_it(tmp_path: Path) -> None:
+    """By predicted latency it stays within; no single step up would still fit; every loss is computed once."""
+    table = _table()
+    space, predictor = table.space, Predictor(table)
+    asked: list[ChannelConfig] = []
+
+    def loss(config: ChannelConfig) -> float:
+        asked.append(config)
+        return sum(1 / width for width in config)
+
+    path = tmp_path / "slimming.jsonl"
+    budget_ms = 0.5 * float(predictor.predict([space.largest]).mean_ms[0])
+    chosen = greedy_method(table, Slimmed(path, space, loss))(budget_ms)
+    assert predictor.predict([chosen]).mean_ms[0] <= budget_ms
+    indices = np.array(space.indices(chosen))
+    for variable, choices in enumerate(space.variables):
+        if indices[variable] + 1 < len(choices.choices):
+            larger = space.config((indices + np.eye(len(indices), dtype=int)[variable]).tolist())
+            assert predictor.predict([larger]).mean_ms[0] > budget_ms
+    assert len(asked) == len(set(asked))
+
+    again = Slimmed(path, space, lambda _: pytest.fail("it is known"))
+    assert len(again) == len(asked)
+    assert greedy_method(table, again)(budget_ms) == chosen
+
+
+def test_a_line_cut_off_by_a_kill_is_computed_again(tmp_path: Path) -> None:
+    """The others are kept."""
+    space = residual_space()
+    path = tmp_path / "slimming.jsonl"
+    first = Slimmed(path, space, lambda config: float(sum(config)))
+    first.loss(space.smallest)
+    first.loss(space.largest)
+    path.write_text(path.read_text(encoding="utf-8")[:-9], encoding="utf-8")
+    kept = Slimmed(path, space, lambda config: float(sum(config)))
+    assert len(kept) == 1
+    assert kept.loss(space.largest) == sum(space.largest)
+
+
+def test_errors_are_compared_within_budget_supernet_and_seed() -> None:
+    """Ten percent wrong against eight is a fifth fewer errors; what lacks its rival does not count."""
+
+    def row(method: str, seed: int, int8: float, supernet: int = 0) -> Row:
+        return Row(Final(method, 0.3, supernet, seed), "8", 1.0, 100.0, int8, int8)
+
+    rows = [row("greedy", 0, 90), row("exact", 0, 92), row("greedy", 1, 90), row("exact", 2, 99), row("uniform", 1, 80)]
+    assert fewer_errors(rows, "exact", "greedy") == pytest.approx([20.0])
+    assert fewer_errors(rows, "greedy", "uniform") == pytest.approx([50.0])
+    # A second supernet's choice has the uniform network of the first as its rival.
+    rows += [row("exact", 1, 90, supernet=1)]
+    assert fewer_errors(rows, "exact", "uniform") == pytest.approx([50.0])
+
+
+def test_intervals_are_students() -> None:
+    """SciPy's own test has the same interval."""
+    values = [3.0, 5.0, 4.5, 7.0]
+    expected = ttest_1samp(values, 0).confidence_interval(0.95)
+    mean = Mean.of(values)
+    assert (mean.value - mean.half, mean.value + mean.half) == pytest.approx((expected.low, expected.high))
+    assert str(Mean.of([2.0])) == "2.00"
+
+
+def test_words_around_the_numbers_stay(tmp_path: Path) -> None:
+    """Only what is between the marks is written again."""
+    page = tmp_path / "results.md"
+    page.write_text(f"# Mine\n\nbefore\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
+    write_page([], tmp_path)
+    assert page.read_text(encoding="utf-8") == f"# Mine\n\nbefore\n{BEGIN}\n\n{END}\nafter\n"
+
+
+def test_jpeg_files_end_to_end_become_images() -> None:
+    """One colour each, so that compression loses next to nothing."""
+    files = []
+    for level in (10, 200):
+        stream = io.BytesIO()
+        Image.new("RGB", (8, 8), (level, level, level)).save(stream, "JPEG")
+        files.append(stream.getvalue())
+    ends = np.cumsum([0, *map(len, files)])
+    both = np.frombuffer(b"".join(files), np.uint8)
+    source = {"class_names": np.array(["a", "b"])}
+    for split in ("train", "test"):
+        source |= {f"jpeg_{split}": both, f"offsets_{split}": ends, f"y_{split}": np.array([0, 1])}
+    found = converted(source)
+    assert found["x_train"].shape == (2, 8, 8, 3)
+    assert [int(image[0, 0, 0]) for image in found["x_test"]] == pytest.approx([10, 200], abs=1)
+
+
+def test_tasks_wait_for_what_they_need(tmp_path: Path) -> None:
+    """In the order of the list; what is there already is not done again."""
+    from equal_latency import _ready
+
+    def task(name: str, *needs: str) -> Task:
+        return Task(name, tuple(tmp_path / need for need in needs), tmp_path / name, lambda: None)
+
+    tasks = [task("a"), task("b", "a"), task("c"), task("d", "b", "c")]
+    assert [one.name for one in _ready(tasks, set())] == ["a", "c"]
+    assert [one.name for one in _ready(tasks, {"a"})] == ["c"]
+    (tmp_path / "a").touch()
+    assert [one.name for one in _ready(tasks, set())] == ["b", "c"]
