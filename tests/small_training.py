@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,8 @@ from edgewidth.training.data import ImageData
 from edgewidth.training.recipes import Augmentation, Phase, Recipe
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 RESOLUTION = 9
@@ -81,3 +84,33 @@ def small_recipe(**supernet: float) -> Recipe:
         finetune=Phase(**(vars(phase) | {"averaging": 0.2, "label_smoothing": 0.1})),
         evaluations=10,
     )
+
+
+class Killed(BaseException):
+    """As a signal does it: nothing catches it."""
+
+
+class KillAfter:
+    """A ``Progress`` that kills the work after so many steps."""
+
+    def __init__(self, steps: int) -> None:
+        self._left: float = steps
+
+    @contextmanager
+    def task(self, title: str, total: float | None = None) -> Iterator[KillAfter]:
+        del title, total
+        yield self
+
+    def advance(self, steps: float = 1) -> None:
+        self._left -= steps
+        if self._left < 0:
+            raise Killed
+
+    def total(self, total: float) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        pass

@@ -7,8 +7,17 @@ from typing import Any
 
 import click
 
-from edgewidth.cli.options import data_option, force_option, images_from, json_option, out_option, seed_option
-from edgewidth.cli.output import print_artifacts, print_document
+from edgewidth.cli.options import (
+    data_option,
+    force_option,
+    images_from,
+    json_option,
+    max_int8_drop_option,
+    out_option,
+    recipe_option,
+    seed_option,
+)
+from edgewidth.cli.output import print_artifacts, print_document, say_warnings
 from edgewidth.cli.progress import TerminalProgress
 
 
@@ -21,6 +30,8 @@ from edgewidth.cli.progress import TerminalProgress
 )
 @click.option("--config", default=None, help="Make sure that the weights are of this configuration (or search.json).")
 @data_option
+@max_int8_drop_option
+@recipe_option
 @seed_option
 @out_option
 @force_option
@@ -28,12 +39,14 @@ from edgewidth.cli.progress import TerminalProgress
 def command(weights: Path, config: str | None, out: Path, force: bool, as_json: bool, **options: Any) -> None:
     """Write model_int8 and model_float32 as .tflite and .onnx, and prove what each file computes.
 
-    int8 files take and give int8; the ranges come from training images of --data.
+    int8 files take and give int8; the ranges come from training images of --data. Where int8 costs more accuracy than
+    --max-int8-drop, the network is trained on with the rounding in place, as long as --recipe says.
     """
     from edgewidth.errors import InputError, MismatchError  # noqa: PLC0415  help stays instant
     from edgewidth.stages.export import export  # noqa: PLC0415
     from edgewidth.stages.folder import locked  # noqa: PLC0415
     from edgewidth.stages.search import read_config  # noqa: PLC0415
+    from edgewidth.training.recipes import load_recipe  # noqa: PLC0415
     from edgewidth.training.weights import load_plain  # noqa: PLC0415
 
     progress = TerminalProgress()
@@ -51,8 +64,17 @@ def command(weights: Path, config: str | None, out: Path, force: bool, as_json: 
                 f"the images of {data.source} have {data.in_channels} and {len(data.class_names)}.",
                 remedy="Give the --data that it was trained on.",
             )
-        artifacts = export(network, data, folder, seed=options["seed"], progress=progress)
+        artifacts = export(
+            network,
+            data,
+            load_recipe(options["recipe"]),
+            folder,
+            max_int8_drop_points=options["max_int8_drop_points"],
+            seed=options["seed"],
+            progress=progress,
+        )
     if as_json:
         print_document(artifacts)
     else:
         print_artifacts(artifacts.artifacts, folder)
+    say_warnings(artifacts.warnings)

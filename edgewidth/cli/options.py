@@ -139,6 +139,15 @@ recipe_option = click.option(
     help="How long to train.",
 )
 
+max_int8_drop_option = click.option(
+    "--max-int8-drop",
+    "max_int8_drop_points",
+    callback=_percent,
+    default="1%",
+    show_default=True,
+    help="Where quantisation costs more points of top-1 accuracy, the network is trained on for int8.",
+)
+
 
 def target_options(function: F) -> F:
     """How to measure on a device, beside which one it is."""

@@ -17,6 +17,7 @@ from edgewidth.cli.options import (
     images_from,
     json_option,
     limit_options,
+    max_int8_drop_option,
     narrowing_from,
     narrowing_options,
     network_options,
@@ -47,6 +48,7 @@ OVER_BUDGET = 1
 @recipe_option
 @click.option("--narrow", is_flag=True, help="Train the supernet for this device and budget alone, ever more narrowly.")
 @narrowing_options
+@max_int8_drop_option
 @plan_options
 @reuse_options
 @compare_option
@@ -84,6 +86,7 @@ def command(arguments: list[str], /, out: Path, force: bool, as_json: bool, **op
             recipe,
             budget=budget_from(options),
             narrowing=narrowing_from(options) if options["narrow"] else None,
+            max_int8_drop_points=options["max_int8_drop_points"],
             seed=options["seed"],
             arguments=arguments,
         )

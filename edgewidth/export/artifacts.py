@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from edgewidth import __version__
 from edgewidth.errors import DataError, ParityError
 from edgewidth.export.images import PIXEL_MEAN, PIXEL_STD
 from edgewidth.export.inspect import open_session, run_logits
+from edgewidth.export.int8 import choose_int8, int8_warnings, top1_percent
 from edgewidth.export.onnx_metadata import with_onnx_metadata
 from edgewidth.export.onnx_network import onnx_files
 from edgewidth.export.tflite import tflite_files
@@ -21,13 +22,14 @@ from edgewidth.records.files import write_atomic
 from edgewidth.records.measurement import Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+    from edgewidth.export.int8 import Files
     from edgewidth.progress import Progress
+    from edgewidth.records.artifact import Int8Accuracy
     from edgewidth.records.folder import RunFolder
-    from edgewidth.records.measurement import Suffix
     from edgewidth.records.network import ChannelConfig, SearchSpace
     from edgewidth.records.weights import FoldedWeights
 
@@ -36,12 +38,43 @@ PARITY_TOLERANCE = 1e-2
 1e-6 to 1e-5, a reference computed by a GPU in TF32 a few 1e-3; a layer that is wrong gives 1e-1 and more."""
 
 
-class _Truth(NamedTuple):
-    """What artifacts are held against: images (n, height, width, channels), labels (n,), logits (n, classes)."""
+class Truth(NamedTuple):
+    """What files are held against: images (n, height, width, channels), labels (n,), logits (n, classes)."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     logits: NDArray[np.float32]
+
+
+class Int8Network(NamedTuple):
+    """A network trained on for int8: its folded weights, and its logits of the validation images (n, classes)."""
+
+    weights: FoldedWeights
+    logits: NDArray[np.float32]
+
+
+class _Target(NamedTuple):
+    """What all files of one export have in common."""
+
+    space: SearchSpace
+    config: ChannelConfig
+    calibration: NDArray[np.uint8]
+    class_names: Sequence[str]
+    progress: Progress
+
+    def convert(self, weights: FoldedWeights, *precisions: Precision) -> Files:
+        """The network as files of both formats."""
+        network, widths = self.space.network, self.space.widths(self.config)
+        options: dict[str, Any] = {
+            "precisions": precisions,
+            "calibration": self.calibration,
+            "progress": self.progress,
+        }
+        tflite = tflite_files(network, widths, weights, **options)
+        onnx = onnx_files(network, widths, weights, **options)
+        files: Files = {(precision, ".tflite"): tflite[precision] for precision in precisions}
+        files |= {(precision, ".onnx"): onnx[precision] for precision in precisions}
+        return {key: _with_metadata(content, self) for key, content in files.items()}
 
 
 def export_artifacts(
@@ -50,24 +83,30 @@ def export_artifacts(
     weights: FoldedWeights,
     *,
     calibration: NDArray[np.uint8],
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
-    reference: NDArray[np.float32],
+    validation: Truth,
+    search: Truth,
     class_names: Sequence[str],
+    max_int8_drop_points: float,
+    train_int8: Callable[[], Int8Network],
     folder: RunFolder,
     progress: Progress = SILENT,
 ) -> Artifacts:
     """Write ``.tflite`` and ``.onnx``, int8 and float32, and ``labels.txt``; run each on all validation images.
+
+    Where an int8 file is less accurate than the network by more than ``max_int8_drop_points``, the network is trained
+    on for int8, and each int8 file is made of the weights with which it is more accurate. Both are decided on the
+    search images, so that accuracies on the validation images are of files that were not chosen by them.
 
     Args:
         space: The search space that the configuration is of.
         config: The channel configuration.
         weights: Its trained weights, batch normalisation folded.
         calibration: Images uint8 (n, height, width, channels) of the training data.
-        images: Validation images, uint8 (n, height, width, channels).
-        labels: Their classes, (n,).
-        reference: The trained network's logits of them, (n, classes).
+        validation: The images that accuracies are reported of, with the trained network's logits.
+        search: Images kept out of training, with the trained network's logits.
         class_names: One for every class, in the order of the logits.
+        max_int8_drop_points: How much top-1 accuracy quantisation may cost, in percentage points.
+        train_int8: Trains the network on for int8.
         folder: Where the files go.
         progress: Where to report to.
 
@@ -81,30 +120,43 @@ def export_artifacts(
         MissingPackageError, SurroundingsError: The conversion failed.
         StorageError: A file cannot be written.
     """
-    truth = _Truth(images, labels, reference)
-    _check_truth(truth, space, class_names)
-    files = _convert(space, config, weights, calibration, progress)
-    contents = {
-        folder.model(precision, suffix): _with_metadata(content, space, config, class_names)
-        for (precision, suffix), content in files.items()
-    }
-    artifacts = [_evaluate(path.name, content, truth, progress) for path, content in contents.items()]
-    for path, content in contents.items():
-        write_atomic(path, content)
+    _check_truth("validation", validation, space, class_names)
+    _check_truth("search", search, space, class_names)
+    target = _Target(space, config, calibration, class_names, progress)
+    files = target.convert(weights, Precision.INT8, Precision.FLOAT32)
+    float32 = {key: content for key, content in files.items() if key[0] is Precision.FLOAT32}
+    # First, since a network that is converted wrongly need not be trained.
+    artifacts = [_evaluate(folder.model(*key).name, content, validation, progress) for key, content in float32.items()]
+    retrained: list[Int8Network] = []
+
+    def retrain() -> Files:
+        retrained.append(train_int8())
+        return target.convert(retrained[0].weights, Precision.INT8)
+
+    plain = {key: content for key, content in files.items() if key not in float32}
+    chosen = choose_int8(plain, search, max_int8_drop_points, retrain, progress)
+    for key, choice in chosen.items():
+        truth = validation._replace(logits=retrained[0].logits) if choice.accuracy.is_trained else validation
+        name = folder.model(*key).name
+        artifacts.append(_evaluate(name, choice.content, truth, progress, int8=choice.accuracy))
+    for key, content in (float32 | {key: choice.content for key, choice in chosen.items()}).items():
+        write_atomic(folder.model(*key), content)
     write_atomic(folder.labels, "".join(f"{name}\n" for name in class_names).encode())
     return Artifacts(
         space=space,
         config=config,
-        reference_top1_percent=_top1_percent(reference, labels),
-        artifacts=tuple(artifacts),
+        reference_top1_percent=top1_percent(validation.logits, validation.labels),
+        max_int8_drop_points=max_int8_drop_points,
+        artifacts=tuple(sorted(artifacts, key=lambda artifact: (artifact.format != "tflite", artifact.int8 is None))),
+        warnings=int8_warnings(artifacts, max_int8_drop_points),
     )
 
 
-def _check_truth(truth: _Truth, space: SearchSpace, class_names: Sequence[str]) -> None:
+def _check_truth(name: str, truth: Truth, space: SearchSpace, class_names: Sequence[str]) -> None:
     classes = space.network.num_classes
     if not len(truth.images) == len(truth.labels) == len(truth.logits) > 0:
         raise DataError(
-            f"There are {len(truth.images)} validation images, {len(truth.labels)} labels and "
+            f"There are {len(truth.images)} {name} images, {len(truth.labels)} labels and "
             f"{len(truth.logits)} rows of logits; there must be as many of each, and at least one."
         )
     if not truth.logits.shape[1] == len(class_names) == classes:
@@ -114,26 +166,12 @@ def _check_truth(truth: _Truth, space: SearchSpace, class_names: Sequence[str]) 
         )
 
 
-def _convert(
-    space: SearchSpace,
-    config: ChannelConfig,
-    weights: FoldedWeights,
-    calibration: NDArray[np.uint8],
-    progress: Progress,
-) -> dict[tuple[Precision, Suffix], bytes]:
-    network, widths, both = space.network, space.widths(config), (Precision.INT8, Precision.FLOAT32)
-    tflite = tflite_files(network, widths, weights, precisions=both, calibration=calibration, progress=progress)
-    onnx = onnx_files(network, widths, weights, precisions=both, calibration=calibration, progress=progress)
-    files: dict[tuple[Precision, Suffix], bytes] = {(precision, ".tflite"): tflite[precision] for precision in both}
-    return files | {(precision, ".onnx"): onnx[precision] for precision in both}
-
-
-def _with_metadata(content: bytes, space: SearchSpace, config: ChannelConfig, class_names: Sequence[str]) -> bytes:
-    facts = open_session(content).facts
+def _with_metadata(content: bytes, target: _Target) -> bytes:
+    facts, space = open_session(content).facts, target.space
     metadata = ArtifactMetadata(
         edgewidth_version=__version__,
         network=space.network.family,
-        config=config,
+        config=target.config,
         precision=facts.precision,
         resolution=space.network.resolution,
         channels=space.network.in_channels,
@@ -142,12 +180,14 @@ def _with_metadata(content: bytes, space: SearchSpace, config: ChannelConfig, cl
         pixel_std=PIXEL_STD,
         input_quantisation=facts.inputs[0].quantisation,
         output_quantisation=facts.outputs[0].quantisation,
-        class_names=tuple(class_names),
+        class_names=tuple(target.class_names),
     )
     return (with_tflite_metadata if facts.suffix == ".tflite" else with_onnx_metadata)(content, metadata)
 
 
-def _evaluate(name: str, content: bytes, truth: _Truth, progress: Progress) -> Artifact:
+def _evaluate(
+    name: str, content: bytes, truth: Truth, progress: Progress, *, int8: Int8Accuracy | None = None
+) -> Artifact:
     """Run a file on all images and hold it against the network.
 
     Raises:
@@ -171,15 +211,12 @@ def _evaluate(name: str, content: bytes, truth: _Truth, progress: Progress) -> A
         sha256=hashlib.sha256(content).hexdigest(),
         input_quantisation=facts.inputs[0].quantisation,
         output_quantisation=facts.outputs[0].quantisation,
-        top1_percent=_top1_percent(logits, truth.labels),
-        agreement_percent=_top1_percent(logits, truth.logits.argmax(1)),
+        top1_percent=top1_percent(logits, truth.labels),
+        agreement_percent=top1_percent(logits, truth.logits.argmax(1)),
         max_difference=difference,
         cosine=_mean_cosine(logits, truth.logits),
+        int8=int8,
     )
-
-
-def _top1_percent(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    return float(np.mean(logits.argmax(1) == labels) * 100)
 
 
 def _mean_cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from edgewidth.records.base import Document, Record
-from edgewidth.records.measurement import Precision
+from edgewidth.records.measurement import MeasurementWarning, Precision
 from edgewidth.records.network import ChannelConfig, SearchSpace
+
+MAX_INT8_DROP_POINTS = 1.0
+"""What quantisation may cost in top-1 accuracy, unless something else is asked for."""
 
 
 class Quantisation(Record):
@@ -41,6 +44,40 @@ class ArtifactMetadata(Document):
     class_names: tuple[str, ...]
 
 
+class Int8Accuracy(Record):
+    """What int8 costs one file, on images that no network was trained on and no accuracy is reported of.
+
+    All are top-1 accuracies in percent; those of int8 are what the file's own runtime computes.
+    """
+
+    images: int
+    float32_percent: float
+    """The trained network's."""
+    plain_percent: float
+    """Quantised as it was trained."""
+    trained_percent: float | None
+    """After it was trained on for int8; null where that was not needed."""
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the file is the one that was trained for int8: only if that is better."""
+        return self.trained_percent is not None and self.trained_percent > self.plain_percent
+
+    @property
+    def lost_points(self) -> float:
+        """What plain quantisation costs."""
+        return self.float32_percent - self.plain_percent
+
+    def __str__(self) -> str:
+        """One sentence without its subject and full stop."""
+        text = f"plain quantisation costs {self.lost_points:.2f} points on {self.images:,} images kept out of training"
+        if self.trained_percent is None:
+            return text
+        if not self.is_trained:
+            return f"{text}, and training for int8 regains none"
+        return f"{text}, and training for int8 regains {self.trained_percent - self.plain_percent:.2f} of them"
+
+
 class Artifact(Record):
     """One exported file. ``top1_percent`` is what its own runtime computes on the whole validation set."""
 
@@ -53,11 +90,13 @@ class Artifact(Record):
     output_quantisation: Quantisation | None = None
     top1_percent: float
     agreement_percent: float
-    """How often its answer is the torch network's."""
+    """How often its answer is that of the torch network with the same weights."""
     max_difference: float
     """Parity: the largest difference of any logit from the torch network's."""
     cosine: float
     """Parity: mean cosine between its logits and the torch network's."""
+    int8: Int8Accuracy | None = None
+    """How an int8 file was chosen; null for float32."""
 
 
 class Artifacts(Document):
@@ -69,4 +108,7 @@ class Artifacts(Document):
     config: ChannelConfig
     reference_top1_percent: float
     """The torch network's own accuracy on the same images."""
+    max_int8_drop_points: float = MAX_INT8_DROP_POINTS
+    """An int8 file that loses more top-1 accuracy than this is trained for."""
     artifacts: tuple[Artifact, ...]
+    warnings: tuple[MeasurementWarning, ...] = ()

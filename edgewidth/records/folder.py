@@ -76,6 +76,16 @@ class RunFolder(NamedTuple):
         return self.path / "finetune.jsonl"
 
     @property
+    def weights_int8(self) -> Path:
+        """The weights after training for int8; there only if that was needed and an int8 file is made of them."""
+        return self.path / "weights_int8.safetensors"
+
+    @property
+    def int8_log(self) -> Path:
+        """One JSON line per epoch of training for int8."""
+        return self.path / "int8.jsonl"
+
+    @property
     def labels(self) -> Path:
         """The class names, one a line."""
         return self.path / "labels.txt"
@@ -124,5 +134,6 @@ class RunFolder(NamedTuple):
             self.judged,
             self.weights,
         )
+        int8 = (self.weights_int8, self.int8_log)
         last = (self.finetune_log, self.labels, self.artifacts, self.validation, self.report_json, self.report_html)
-        return (*single, *last, *models, self.checkpoints)
+        return (*single, *int8, *last, *models, self.checkpoints)

@@ -234,6 +234,8 @@ class Report(Document):
     """One object per epoch of the supernet's training."""
     finetuning: tuple[dict[str, float], ...]
     """One object per epoch of the chosen network's training."""
+    int8_training: tuple[dict[str, float], ...]
+    """One object per epoch of its training for int8; empty where plain quantisation was good enough."""
     device: DeviceReport | None
     variant_estimate: LatencyEstimate | None
     """The chosen configuration's measurement as a variant, before it was trained."""

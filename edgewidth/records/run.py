@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from edgewidth.records.artifact import MAX_INT8_DROP_POINTS
 from edgewidth.records.base import Document, Record
 from edgewidth.records.budget import BudgetRequest
 from edgewidth.records.measurement import Precision, Runtime, Statistic
@@ -52,6 +53,8 @@ class RunRequest(Document):
     recipe: str
     narrowing: Narrowing | None = None
     """How the supernet is trained for this device and budget; None: for any."""
+    max_int8_drop_points: float = MAX_INT8_DROP_POINTS
+    """More top-1 accuracy than this is not to be lost by quantisation."""
     seed: int
     command: str
     """The command line that does it again."""

@@ -70,6 +70,7 @@ def build_report(folder: RunFolder) -> Report:
         losses=_losses(inputs.losses) if inputs.losses else None,
         training=inputs.training,
         finetuning=inputs.finetuning,
+        int8_training=inputs.int8_training,
         device=_device(inputs),
         variant_estimate=inputs.search.measured if inputs.search else None,
         blocks=inputs.validation.blocks if inputs.validation else (),

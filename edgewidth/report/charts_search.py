@@ -192,7 +192,11 @@ _LINES = ("chosen", "uniform", "green", "violet", "sky")
 
 def training_curves(report: Report) -> list[Figure]:
     """Loss and accuracy over the epochs, of the supernet and of the chosen network."""
-    logs = (("Supernet", report.training), ("Chosen network", report.finetuning))
+    logs = (
+        ("Supernet", report.training),
+        ("Chosen network", report.finetuning),
+        ("Chosen network for int8", report.int8_training),
+    )
     figures = (_curves(name, epochs, curve) for name, epochs in logs for curve in _CURVES)
     return [figure for figure in figures if figure]
 

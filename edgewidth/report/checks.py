@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 PREDICTION_TOLERANCE_PERCENT = 5.0
 """Further apart than this, prediction and measurement contradict each other: the wanted accuracy of a table."""
-QUANTISATION_TOLERANCE_POINTS = 1.0
-"""What int8 may cost in top-1 accuracy before a reader should look at the calibration data."""
 
 Warnings = tuple[MeasurementWarning, ...]
 _Name = Literal["table", "losses", "search", "artifacts", "validation"]
@@ -74,17 +72,17 @@ def _stale(message: str, stage: Stage) -> MeasurementWarning:
 
 
 def warnings_of(inputs: Inputs, measured: Measured | None, budget: Budget | None) -> Warnings:
-    """What only shows when everything is seen together, and then what was warned of while measuring."""
+    """What only shows when everything is seen together, and then what the stages warned of."""
+    export = inputs.artifacts.warnings if inputs.artifacts else ()
     validation = inputs.validation.warnings if inputs.validation else ()
     found = (
         _close_to_budget(measured, budget),
         _prediction_off(inputs, measured),
-        _quantisation(inputs),
         _range_binds(inputs),
         _too_large(inputs, budget),
         _unmeasured(inputs),
     )
-    return (*(warning for warning in found if warning), *validation)
+    return (*(warning for warning in found if warning), *export, *validation)
 
 
 def _close_to_budget(measured: Measured | None, budget: Budget | None) -> MeasurementWarning | None:
@@ -108,19 +106,6 @@ def _prediction_off(inputs: Inputs, measured: Measured | None) -> MeasurementWar
         code="prediction-off",
         message=f"The file is {abs(off):.1f} % {'slower' if off > 0 else 'faster'} than the latency table predicted.",
         remedy="The device may have been in another state while it was profiled: profile it again when it is idle.",
-    )
-
-
-def _quantisation(inputs: Inputs) -> MeasurementWarning | None:
-    artifacts = inputs.artifacts.artifacts if inputs.artifacts else ()
-    by_precision = {one.precision.value: one.top1_percent for one in artifacts if one.format == "tflite"}
-    cost = by_precision.get("float32", 0.0) - by_precision.get("int8", 100.0)
-    if cost <= QUANTISATION_TOLERANCE_POINTS:
-        return None
-    return MeasurementWarning(
-        code="quantisation-costs-accuracy",
-        message=f"The int8 file is {cost:.1f} points of accuracy below the float32 file.",
-        remedy="Calibrate with more images that look like those of the device, or use --precision float32.",
     )
 
 

@@ -40,6 +40,7 @@ class Inputs(NamedTuple):
     validation: ValidationReport | None
     training: Epochs
     finetuning: Epochs
+    int8_training: Epochs
     missing: tuple[Stage, ...]
 
 
@@ -71,6 +72,7 @@ def read_inputs(folder: RunFolder) -> Inputs:
         validation=_optional(ValidationReport, folder.validation),
         training=read_epochs(folder.training_log),
         finetuning=read_epochs(folder.finetune_log),
+        int8_training=read_epochs(folder.int8_log),
         missing=_missing(folder),
     )
 

@@ -7,43 +7,85 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgewidth.progress import SILENT, Progress
+from edgewidth.records.artifact import MAX_INT8_DROP_POINTS
+from edgewidth.stages.folder import remove
 
 if TYPE_CHECKING:
+    from edgewidth.export.artifacts import Int8Network
     from edgewidth.records.artifact import Artifacts
     from edgewidth.records.folder import RunFolder
     from edgewidth.training.data import ImageData
     from edgewidth.training.plain import PlainNetwork
+    from edgewidth.training.recipes import Recipe
 
 CALIBRATION_IMAGES = 200
 """Training images from which the ranges of activations are taken."""
 
 
 def export(
-    network: PlainNetwork, data: ImageData, folder: RunFolder, *, seed: int = 0, progress: Progress = SILENT
+    network: PlainNetwork,
+    data: ImageData,
+    recipe: Recipe,
+    folder: RunFolder,
+    *,
+    max_int8_drop_points: float = MAX_INT8_DROP_POINTS,
+    seed: int = 0,
+    progress: Progress = SILENT,
 ) -> Artifacts:
     """Write ``.tflite`` and ``.onnx``, float32 and int8, ``labels.txt`` and ``artifacts.json``.
 
-    Accuracy and parity of each file are its own runtime's, over the whole validation set.
+    Accuracy and parity of each file are its own runtime's, over the whole validation set. Where quantisation costs
+    more top-1 accuracy than ``max_int8_drop_points``, the network is trained on for int8 as ``recipe`` says; that goes
+    on from a checkpoint, and what is better on the search images is kept.
 
     Raises:
         ParityError: A float32 file does not compute what the network computes.
+        TrainingError: Training for int8 diverges.
     """
-    from edgewidth.export.artifacts import export_artifacts  # noqa: PLC0415  converters load when they are needed
+    from edgewidth.export.artifacts import (  # noqa: PLC0415  converters load when they are needed
+        Int8Network,
+        Truth,
+        export_artifacts,
+    )
+    from edgewidth.training.checkpoint import Checkpoints  # noqa: PLC0415
+    from edgewidth.training.finetune import INT8, finetune_int8  # noqa: PLC0415
     from edgewidth.training.inference import fold, logits  # noqa: PLC0415
 
     rng = np.random.default_rng([seed, 2])
-    chosen = rng.permutation(len(data.x_train))[:CALIBRATION_IMAGES]
+    calibration = data.x_train[rng.permutation(len(data.x_train))[:CALIBRATION_IMAGES]]
+
+    def train_int8() -> Int8Network:
+        trained = finetune_int8(
+            network,
+            data,
+            recipe.int8,
+            calibration=calibration,
+            weights_out=folder.weights_int8,
+            log=folder.int8_log,
+            checkpoints=folder.checkpoints,
+            seed=seed,
+            progress=progress,
+        )
+        return Int8Network(fold(trained), logits(trained, data.x_val))
+
     artifacts = export_artifacts(
         network.space,
         network.config,
         fold(network),
-        calibration=data.x_train[chosen],
-        images=data.x_val,
-        labels=data.y_val,
-        reference=logits(network, data.x_val),
+        calibration=calibration,
+        validation=Truth(data.x_val, data.y_val, logits(network, data.x_val)),
+        search=Truth(data.x_search, data.y_search, logits(network, data.x_search)),
         class_names=data.class_names,
+        max_int8_drop_points=max_int8_drop_points,
+        train_int8=train_int8,
         folder=folder,
         progress=progress,
     )
+    choices = [one.int8 for one in artifacts.artifacts if one.int8]
+    if not any(choice.is_trained for choice in choices):
+        remove(folder.weights_int8)  # of no file that was written
+    if all(choice.trained_percent is None for choice in choices):
+        remove(folder.int8_log)  # of an export before
     artifacts.write(folder.artifacts)
+    Checkpoints(folder.checkpoints, INT8, {}).clear()
     return artifacts

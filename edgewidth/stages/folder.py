@@ -27,6 +27,7 @@ _MEANT = (
     "statistic",
     "recipe",
     "narrowing",
+    "max_int8_drop_points",
     "seed",
 )
 """What makes two requests the same run; the command's wording and package versions may differ."""

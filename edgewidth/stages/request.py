@@ -6,6 +6,7 @@ import importlib.metadata
 import shlex
 from typing import TYPE_CHECKING
 
+from edgewidth.records.artifact import MAX_INT8_DROP_POINTS
 from edgewidth.records.run import Narrowing, RunRequest
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def make_request(
     *,
     budget: BudgetRequest,
     narrowing: Narrowing | None = None,
+    max_int8_drop_points: float = MAX_INT8_DROP_POINTS,
     seed: int,
     arguments: Sequence[str],
 ) -> RunRequest:
@@ -45,6 +47,7 @@ def make_request(
         statistic=target.statistic,
         recipe=recipe.name,
         narrowing=narrowing,
+        max_int8_drop_points=max_int8_drop_points,
         seed=seed,
         command=shlex.join(["edgewidth", *arguments]),
         versions={name: version for name in _PACKAGES if (version := _version(name))},

@@ -143,4 +143,12 @@ def _network(job: Job, result: SearchResult, folder: RunFolder, progress: Progre
             progress=progress,
         )
     )
-    export(network, job.data, folder, seed=seed, progress=progress)
+    export(
+        network,
+        job.data,
+        job.recipe,
+        folder,
+        max_int8_drop_points=job.request.max_int8_drop_points,
+        seed=seed,
+        progress=progress,
+    )

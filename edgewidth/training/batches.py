@@ -39,17 +39,25 @@ class Batch(NamedTuple):
 class Batches:
     """The training images of ``data`` in shuffled batches, on a torch device.
 
-    Every epoch uses a new order and leaves out the remainder that does not fill a batch.
+    Every epoch uses a new order and leaves out the remainder that does not fill a batch. The images are of ``dtype``;
+    None: what the device trains in.
     """
 
     def __init__(
-        self, data: ImageData, *, batch: int, augmentation: Augmentation, seed: int, device: torch.device
+        self,
+        data: ImageData,
+        *,
+        batch: int,
+        augmentation: Augmentation,
+        seed: int,
+        device: torch.device,
+        dtype: torch.dtype | None = None,
     ) -> None:
         self._images = torch.from_numpy(data.x_train).to(device)
         self._labels = torch.from_numpy(data.y_train).to(device)
         self._augmentation = augmentation
         self._seed = seed
-        self._dtype = training_dtype(device)
+        self._dtype = dtype or training_dtype(device)
         self.size = min(batch, len(self._labels))
         self.per_epoch = len(self._labels) // self.size
         self._flips = augmentation.flip == "always" or (augmentation.flip == "colour" and data.in_channels == 3)

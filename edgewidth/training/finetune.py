@@ -1,35 +1,44 @@
-"""The final training of the chosen network."""
+"""The final training of the chosen network, and where it must be, the training for int8 after it."""
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from edgewidth.progress import SILENT
 from edgewidth.training.batches import MIXING, Batch, Batches, stream
 from edgewidth.training.checkpoint import Checkpoints
-from edgewidth.training.inference import batch_size, measure_moments
-from edgewidth.training.layers import compute_device
+from edgewidth.training.inference import apply_folded, batch_size, fold_tensors, measure_moments
+from edgewidth.training.layers import compute_device, run_graph
 from edgewidth.training.loop import LOSS, Averager, Training, train
 from edgewidth.training.optimise import Optimiser
 from edgewidth.training.plain import PlainNetwork
-from edgewidth.training.weights import load_supernet, save_plain
+from edgewidth.training.quantised import QuantisedNetwork
+from edgewidth.training.weights import digest, load_supernet, save_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from edgewidth.progress import Progress
-    from edgewidth.records.network import ChannelConfig, SearchSpace
+    from edgewidth.records.network import ChannelConfig, LayerShape, SearchSpace
     from edgewidth.training.data import ImageData
     from edgewidth.training.recipes import Phase, Recipe
-    from edgewidth.training.supernet import Supernet
+
+    Teacher = Callable[[Tensor], Tensor]
+    """Logits (n, classes) of normalised images (n, channels, height, width)."""
 
 MOMENT_IMAGES = 4096
 """On how many training images the final statistics of batch normalisation are computed."""
+INT8 = "int8"
+"""The name of the checkpoints of training for int8."""
 
 
 def finetune(
@@ -46,6 +55,8 @@ def finetune(
     progress: Progress = SILENT,
 ) -> PlainNetwork:
     """Train one configuration and write its weights; goes on from a checkpoint.
+
+    Where the recipe distils, the teacher is the maximum network of the supernet; from scratch there is none.
 
     Args:
         space: The search space.
@@ -68,21 +79,15 @@ def finetune(
     """
     device = compute_device()
     phase = recipe.finetune
-    teacher = None if supernet is None else load_supernet(supernet, space).to(device)
-    network = PlainNetwork(space, config, seed=seed) if teacher is None else PlainNetwork.from_supernet(teacher, config)
+    teacher: Teacher | None = None
+    if supernet is None:
+        network = PlainNetwork(space, config, seed=seed)
+    else:
+        start = load_supernet(supernet, space).to(device)
+        network = PlainNetwork.from_supernet(start, config)
+        teacher = lambda images: start(images, space.largest)  # noqa: E731 - a short function
     network = network.to(device)
     batches = Batches(data, batch=phase.batch, augmentation=phase.augmentation, seed=seed, device=device)
-    epochs = phase.epochs(len(data.y_train))
-    steps = epochs * batches.per_epoch
-    averager = Averager(network, phase.averaging * steps) if phase.averaging else None
-    training = Training(
-        network,
-        Optimiser(network, phase, batch=batches.size, steps=steps),
-        batches,
-        epochs,
-        _step(network, phase, seed, teacher if phase.distillation else None),
-        averager,
-    )
     identity = {
         "space": space.fingerprint,
         "config": str(config),
@@ -92,20 +97,93 @@ def finetune(
         "start": "scratch" if supernet is None else "supernet",
     }
     kept = Checkpoints(checkpoints, "finetune", identity)
-    train(
-        training,
-        checkpoints=kept,
-        log=log,
-        title="Training the chosen network",
-        num_classes=len(data.class_names),
-        progress=progress,
-    )
-    if averager is not None:
-        averager.apply()
+    step = _step(network, phase, seed, len(data.class_names), teacher)
+    training = _training(network, phase, batches, phase.epochs(len(data.y_train)), step)
+    title = "Training the chosen network"
+    train(training, checkpoints=kept, log=log, title=title, num_classes=len(data.class_names), progress=progress)
+    if training.averager is not None:
+        training.averager.apply()
     finish(network, data)
     save_plain(network, weights_out)
     kept.clear()
     return network
+
+
+def finetune_int8(
+    network: PlainNetwork,
+    data: ImageData,
+    phase: Phase,
+    *,
+    calibration: NDArray[np.uint8],
+    weights_out: Path,
+    log: Path,
+    checkpoints: Path,
+    seed: int,
+    progress: Progress = SILENT,
+) -> PlainNetwork:
+    """Train a finished network on for int8, and write its weights; goes on from a checkpoint.
+
+    The statistics of batch normalisation stay. Where the phase distils, the teacher is the network as it was. The last
+    checkpoint stays, so that a training that has ended is not done again; who has stored what is made of it clears it.
+
+    Args:
+        network: What final training made; it is left as it is.
+        data: The images.
+        phase: How long, how fast.
+        calibration: Images uint8 (n, height, width, channels) that will set the ranges of the activations in export.
+        weights_out: Where the weights go.
+        log: Where a JSON line per epoch goes.
+        checkpoints: The folder for checkpoints.
+        seed: Of everything random.
+        progress: Where to report to.
+
+    Raises:
+        TrainingError: The loss is not finite, or diverges.
+        StorageError: A file cannot be written.
+    """
+    device = compute_device()
+    before, after = copy.deepcopy(network).to(device), copy.deepcopy(network).to(device)
+    quantised = QuantisedNetwork(after).to(device)
+    quantised.calibrate(torch.from_numpy(calibration).to(device))
+    # float32: rounding to bfloat16 is coarser than what int8 does.
+    batches = Batches(
+        data, batch=phase.batch, augmentation=phase.augmentation, seed=seed, device=device, dtype=torch.float32
+    )
+    identity = {
+        "start": digest(network),
+        "data": data.fingerprint,
+        "recipe": repr(phase),
+        "seed": str(seed),
+        "calibration": str(len(calibration)),
+    }
+    kept = Checkpoints(checkpoints, INT8, identity)
+    step = _step(quantised, phase, seed, len(data.class_names), _folded(before))
+    training = _training(quantised, phase, batches, phase.epochs(len(data.y_train)), step)
+    title = "Training it for int8"
+    train(training, checkpoints=kept, log=log, title=title, num_classes=len(data.class_names), progress=progress)
+    if training.averager is not None:
+        training.averager.apply()
+    save_plain(after, weights_out)
+    return after
+
+
+def _training(
+    network: nn.Module, phase: Phase, batches: Batches, epochs: int, step: Callable[[int, Batch], dict[str, Tensor]]
+) -> Training:
+    steps = epochs * batches.per_epoch
+    averager = Averager(network, phase.averaging * steps) if phase.averaging else None
+    optimiser = Optimiser(network, phase, batch=batches.size, steps=steps)
+    return Training(network, optimiser, batches, epochs, step, averager)
+
+
+def _folded(network: PlainNetwork) -> Teacher:
+    """A finished network as it computes in float32."""
+    weights = fold_tensors(network.layers, network.moments)
+
+    def weighted(shape: LayerShape, x: Tensor) -> Tensor:
+        return apply_folded(shape, weights[shape.layer.name], x)
+
+    return lambda images: run_graph(network.space.network, images, weighted)
 
 
 def finish(network: PlainNetwork, data: ImageData) -> None:
@@ -117,16 +195,15 @@ def finish(network: PlainNetwork, data: ImageData) -> None:
 
 
 def _step(
-    network: PlainNetwork, phase: Phase, seed: int, teacher: Supernet | None
+    network: nn.Module, phase: Phase, seed: int, num_classes: int, teacher: Teacher | None
 ) -> Callable[[int, Batch], dict[str, Tensor]]:
     def step(index: int, batch: Batch) -> dict[str, Tensor]:
         rng = stream(seed, MIXING, index)
         share = float(rng.beta(phase.augmentation.mixup, phase.augmentation.mixup)) if phase.augmentation.mixup else 1.0
-        images, target = _mixed(batch, share, network.space.network.num_classes, phase.label_smoothing)
-        if teacher is not None:
+        images, target = _mixed(batch, share, num_classes, phase.label_smoothing)
+        if teacher is not None and phase.distillation:
             with torch.no_grad():
-                soft = torch.softmax(teacher(images, teacher.space.largest), 1)
-            target = torch.lerp(target, soft, phase.distillation)
+                target = torch.lerp(target, torch.softmax(teacher(images), 1), phase.distillation)
         loss = functional.cross_entropy(network(images), target)
         torch.autograd.backward(loss)
         return {LOSS: loss}

@@ -61,17 +61,17 @@ def measure_moments(
     return {name: Moments(mean / len(chunks), variance / len(chunks)) for name, (mean, variance) in sums.items()}
 
 
-@torch.no_grad()
 def fold_tensors(layers: nn.ModuleDict, moments: NetworkMoments) -> dict[str, FoldedTensors]:
     """Fold the first channels of every layer, as many as ``moments`` has, with these statistics.
 
     Layers without statistics (the dense ones) keep their weights. Input widths are cut by the user of the kernel.
+    Gradients go through to the weights.
     """
     folded = {}
     for name in layers:
         layer = layer_weights(layers, name)
         if layer.scale is None:
-            folded[name] = FoldedTensors(layer.kernel.detach(), layer.shift.detach())
+            folded[name] = FoldedTensors(layer.kernel, layer.shift)
             continue
         mean, variance = moments[name]
         width = len(mean)
@@ -82,21 +82,23 @@ def fold_tensors(layers: nn.ModuleDict, moments: NetworkMoments) -> dict[str, Fo
     return folded
 
 
+def apply_folded(shape: LayerShape, weights: FoldedTensors, x: Tensor) -> Tensor:
+    """One layer with batch normalisation folded into its weights, without its activation."""
+    kernel, bias = weights
+    if shape.layer.op == "dense":
+        return functional.linear(x, kernel[:, : x.shape[1]], bias)
+    if shape.layer.op == "conv":
+        kernel = kernel[:, : x.shape[1]]
+    return convolve(x, kernel, bias, shape)
+
+
 @torch.no_grad()
 def folded_logits(spec: NetworkSpec, weights: dict[str, FoldedTensors], images: Tensor) -> Tensor:
     """Logits (n, classes) of uint8 images (n, height, width, channels), computed as the exported network does."""
-
-    def weighted(shape: LayerShape, x: Tensor) -> Tensor:
-        kernel, bias = weights[shape.layer.name]
-        if shape.layer.op == "dense":
-            return functional.linear(x, kernel[:, : x.shape[1]], bias)
-        if shape.layer.op == "conv":
-            kernel = kernel[:, : x.shape[1]]
-        return convolve(x, kernel, bias, shape)
-
-    return run_graph(spec, normalise(images), weighted)
+    return run_graph(spec, normalise(images), lambda shape, x: apply_folded(shape, weights[shape.layer.name], x))
 
 
+@torch.no_grad()
 def logits(network: PlainNetwork, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The trained network's logits (n, classes) for uint8 images (n, height, width, channels)."""
     spec = network.space.network
@@ -118,6 +120,7 @@ def top1_percent(network: PlainNetwork, images: NDArray[np.uint8], labels: NDArr
     return float(np.mean(logits(network, images).argmax(1) == labels) * 100)
 
 
+@torch.no_grad()
 def fold(network: PlainNetwork) -> FoldedWeights:
     """The trained weights as every exporter takes them."""
     return {

@@ -54,12 +54,18 @@ def activate(x: Tensor, shape: LayerShape) -> Tensor:
     return functional.hardtanh(x, 0.0, 6.0, inplace=True) if shape.layer.activation == "relu6" else x
 
 
-def run_graph(spec: NetworkSpec, x: Tensor, weighted: Callable[[LayerShape, Tensor], Tensor]) -> Tensor:
+def run_graph(
+    spec: NetworkSpec,
+    x: Tensor,
+    weighted: Callable[[LayerShape, Tensor], Tensor],
+    watch: Callable[[str, Tensor], Tensor] = lambda _, y: y,
+) -> Tensor:
     """Run a network on ``x`` (n, channels, height, width) → logits (n, classes).
 
     ``weighted`` computes the layers that have weights, with their normalisation but without their activation.
+    ``watch`` sees the input and every layer's final output by its name, and returns what is used in its place.
     """
-    values = {INPUT: x}
+    values = {INPUT: watch(INPUT, x)}
     last_use = {name: shape.layer.name for shape in spec.shapes for name in shape.layer.inputs}
     for shape in spec.shapes:
         layer = shape.layer
@@ -70,7 +76,7 @@ def run_graph(spec: NetworkSpec, x: Tensor, weighted: Callable[[LayerShape, Tens
             y = inputs[0].mean((2, 3), dtype=torch.float32)
         else:
             y = weighted(shape, inputs[0])
-        values[layer.name] = activate(y, shape)
+        values[layer.name] = watch(layer.name, activate(y, shape))
         for name in layer.inputs:
             if last_use[name] == layer.name:
                 values.pop(name, None)

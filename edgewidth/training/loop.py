@@ -72,7 +72,7 @@ class Training:
     def state(self) -> dict[str, Tensor]:
         """Every tensor that decides how training goes on."""
         groups: dict[str, dict[str, Tensor]] = {
-            "weights": dict(self.network.named_parameters()),
+            "weights": self.network.state_dict(),
             "momentum": self.optimiser.state(),
         }
         if self.averager is not None:
@@ -86,10 +86,11 @@ class Training:
         for key, tensor in tensors.items():
             group, name = key.split("/", 1)
             groups[group][name] = tensor
-        for name, parameter in self.network.named_parameters():
-            parameter.copy_(groups["weights"][name])
-            if self.averager is not None:
-                self.averager.averages[name].copy_(groups["average"][name])
+        for name, tensor in self.network.state_dict().items():
+            tensor.copy_(groups["weights"][name])
+        if self.averager is not None:
+            for name, average in self.averager.averages.items():
+                average.copy_(groups["average"][name])
         self.optimiser.load_state(groups["momentum"])
 
 

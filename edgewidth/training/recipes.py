@@ -6,7 +6,7 @@ before a network has seen enough batches, large ones few.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from edgewidth.errors import InputError
@@ -70,6 +70,23 @@ class Recipe:
     finetune: Phase
     evaluations: int
     minimum_every: int = 4
+
+    @property
+    def int8(self) -> Phase:
+        """How the chosen network is trained on where quantisation alone costs too much accuracy.
+
+        At a hundredth of the final training's learning rate, since with its statistics fixed a network bears no more,
+        and for less than half as long. Half of what it learns from is its own output in float32.
+        """
+        last = self.finetune
+        return replace(
+            last,
+            images=last.images // 2,
+            passes=last.passes // 4,
+            learning_rate=last.learning_rate / 100,
+            distillation=0.5,
+            augmentation=replace(last.augmentation, mixup=0.0),
+        )
 
 
 RECIPES = {

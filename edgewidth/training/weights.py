@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,12 @@ def load_plain(path: Path) -> PlainNetwork:
     network = PlainNetwork(SearchSpace.model_validate_json(header["space"]), ChannelConfig.parse(header["config"]))
     _load(network, tensors, path)
     return network
+
+
+def digest(network: nn.Module) -> str:
+    """What tells a network's weights and statistics from all others."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    return hashlib.sha256(save(tensors)).hexdigest()
 
 
 def _write(network: nn.Module, path: Path, header: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from edgewidth.export.artifacts import export_artifacts
+from edgewidth.export.artifacts import Int8Network, Truth, export_artifacts
 from edgewidth.export.folded import random_weights, slice_weights
 from edgewidth.export.variants import SEED, VariantFactory
 from edgewidth.records.folder import RunFolder
@@ -84,14 +84,19 @@ def export_case(case: Case, folder: Path, **changes: Any) -> Exported:
         "config": case.config,
         "weights": weights,
         "calibration": images[:50],
-        "images": images,
-        "labels": reference.argmax(1),
-        "reference": reference,
+        "validation": Truth(images, reference.argmax(1), reference),
+        "search": Truth(images[:20], reference[:20].argmax(1), reference[:20]),
+        "max_int8_drop_points": 100.0,
+        "train_int8": _needless,
         "class_names": CLASS_NAMES,
         "folder": RunFolder(folder),
     }
     arguments |= changes
     return Exported(RunFolder(folder), export_artifacts(**arguments), arguments)
+
+
+def _needless() -> Int8Network:
+    raise AssertionError("int8 costs nothing here that would be worth training")
 
 
 def torch_logits(weights: FoldedWeights, images: NDArray[np.uint8]) -> NDArray[np.float32]:

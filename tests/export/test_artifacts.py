@@ -43,13 +43,13 @@ def test_every_artifact_computes_what_torch_computes(exported: Exported) -> None
 def test_what_is_recorded_is_what_is_in_the_files(exported: Exported) -> None:
     """Size, hash and accuracy, from the file on the disk."""
     folder, artifacts, arguments = exported
-    reference = arguments["reference"]
+    images, _, reference = arguments["validation"]
     assert len(np.unique(reference.argmax(1))) > 2
     for artifact in artifacts.artifacts:
         content = (folder.path / artifact.file).read_bytes()
         assert len(content) == artifact.size_bytes
         assert hashlib.sha256(content).hexdigest() == artifact.sha256
-        logits = run_logits(content, arguments["images"])
+        logits = run_logits(content, images)
         assert np.mean(logits.argmax(1) == reference.argmax(1)) * 100 == pytest.approx(artifact.top1_percent)
         assert np.abs(logits - reference).max() == pytest.approx(artifact.max_difference)
     artifacts.write(folder.artifacts)
@@ -122,10 +122,11 @@ def test_a_file_that_computes_something_else_is_not_written(
     """Parity is a gate, and one wrong logit of one image closes it."""
     converted = {precision: exported.folder.model(precision, ".tflite").read_bytes() for precision in Precision}
     monkeypatch.setattr("edgewidth.export.artifacts.tflite_files", lambda *_, **__: converted)
-    wrong = exported.arguments["reference"].copy()
+    truth = exported.arguments["validation"]
+    wrong = truth.logits.copy()
     wrong[7, 3] += 0.1
     with pytest.raises(ParityError, match=r"model_float32\.tflite does not compute"):
-        export_case(residual_case, tmp_path, reference=wrong)
+        export_case(residual_case, tmp_path, validation=truth._replace(logits=wrong))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -135,10 +136,11 @@ def test_weights_of_another_configuration_are_refused(residual_case: Case, tmp_p
         export_case(residual_case, tmp_path, weights=residual_case.weights)
 
 
-def test_data_that_do_not_fit_are_refused(residual_case: Case, tmp_path: Path) -> None:
+def test_data_that_do_not_fit_are_refused(residual_case: Case, exported: Exported, tmp_path: Path) -> None:
     """As many labels as images, as many names as classes."""
+    truth = exported.arguments["validation"]._replace(labels=np.zeros(149, np.int64))
     with pytest.raises(DataError, match="150 validation images, 149 labels"):
-        export_case(residual_case, tmp_path, labels=np.zeros(149, np.int64))
+        export_case(residual_case, tmp_path, validation=truth)
     with pytest.raises(DataError, match="4 class names"):
         export_case(residual_case, tmp_path, class_names=CLASS_NAMES[:4])
 

@@ -14,7 +14,7 @@ from edgewidth.network.families import search_space
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.folder import RunFolder
 from edgewidth.records.losses import PairLosses, UnaryLosses
-from edgewidth.records.measurement import Statistic
+from edgewidth.records.measurement import MeasurementWarning, Statistic
 from edgewidth.records.report import Report
 from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
@@ -195,12 +195,11 @@ def test_a_document_of_another_space_is_left_out(folder: RunFolder) -> None:
     assert report.verdict == "within budget"
 
 
-def test_int8_that_loses_more_than_a_point_is_warned_of(folder: RunFolder) -> None:
+def test_what_export_warned_of_is_passed_on(folder: RunFolder) -> None:
     assert "quantisation-costs-accuracy" not in codes(build_report(folder))
-    found = Artifacts.read(folder.artifacts)
-    worse = found.artifacts[0].model_copy(update={"top1_percent": 88.0})
-    found.model_copy(update={"artifacts": (worse, *found.artifacts[1:])}).write(folder.artifacts)
-    assert "quantisation-costs-accuracy" in codes(build_report(folder))
+    warning = MeasurementWarning(code="quantisation-costs-accuracy", message="int8 loses.", remedy="Train longer.")
+    Artifacts.read(folder.artifacts).model_copy(update={"warnings": (warning,)}).write(folder.artifacts)
+    assert warning in build_report(folder).warnings
 
 
 def test_a_log_that_was_cut_short_is_read_up_to_there(tmp_path: Path) -> None:

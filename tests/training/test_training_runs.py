@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pytest
 import torch
-from small_training import small_data, small_recipe, small_space
+from small_training import KillAfter, Killed, small_data, small_recipe, small_space
 from torch.nn import functional
 
 from edgewidth.errors import FileError, MismatchError, TrainingError
@@ -31,7 +30,6 @@ from edgewidth.training.unary import evaluate_losses
 from edgewidth.training.weights import load_plain, load_supernet, save_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from edgewidth.progress import Progress
@@ -39,36 +37,6 @@ if TYPE_CHECKING:
 
 SPACE = small_space()
 DATA = small_data()
-
-
-class _Killed(BaseException):
-    pass
-
-
-class _KillAfter:
-    """A ``Progress`` that kills the work after so many steps."""
-
-    def __init__(self, steps: int) -> None:
-        self._left: float = steps
-
-    @contextmanager
-    def task(self, title: str, total: float | None = None) -> Iterator[_KillAfter]:
-        del title, total
-        yield self
-
-    def advance(self, steps: float = 1) -> None:
-        self._left -= steps
-        if self._left < 0:
-            raise _Killed
-
-    def total(self, total: float) -> None:
-        pass
-
-    def note(self, text: str) -> None:
-        pass
-
-    def say(self, text: str) -> None:
-        pass
 
 
 def _train(path: Path, progress: Progress = SILENT) -> RunFolder:
@@ -119,8 +87,8 @@ def test_a_killed_training_ends_as_the_unbroken_one(
     """Killed in the middle of an epoch, it goes on from its last checkpoint to the same bits."""
     monkeypatch.setattr(loop, "SHORTEST_SECONDS", 0.0)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    with pytest.raises(_Killed):
-        _train(tmp_path, progress=_KillAfter(steps))
+    with pytest.raises(Killed):
+        _train(tmp_path, progress=KillAfter(steps))
     assert len(list((tmp_path / "checkpoints").glob("*.safetensors"))) <= 2
     assert _train(tmp_path).supernet.read_bytes() == trained.supernet.read_bytes()
 
@@ -130,8 +98,8 @@ def test_a_damaged_checkpoint_is_passed_over(
 ) -> None:
     """The one before it is used."""
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    with pytest.raises(_Killed):
-        _train(tmp_path, progress=_KillAfter(7))
+    with pytest.raises(Killed):
+        _train(tmp_path, progress=KillAfter(7))
     last = max((tmp_path / "checkpoints").glob("*.safetensors"))
     last.write_bytes(last.read_bytes()[:1000])
     assert _train(tmp_path).supernet.read_bytes() == trained.supernet.read_bytes()
@@ -148,8 +116,8 @@ def test_a_diverging_training_stops(tmp_path: Path) -> None:
 
 def test_evaluation_repeats_and_keeps_what_it_has(trained: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A killed evaluation goes on where it stopped, and the losses are those of an unbroken one."""
-    with pytest.raises(_Killed):
-        evaluate_losses(SPACE, DATA, folder=trained, seed=0, most=8, progress=_KillAfter(5))
+    with pytest.raises(Killed):
+        evaluate_losses(SPACE, DATA, folder=trained, seed=0, most=8, progress=KillAfter(5))
     kept = (trained.checkpoints / "evaluations.jsonl").read_text().splitlines()
     calls = []
     whole = Evaluator.loss
@@ -202,8 +170,8 @@ def test_a_killed_finetuning_ends_as_the_unbroken_one(
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     folder = RunFolder(tmp_path)
     _finetune(folder, "unbroken.safetensors", supernet=trained.supernet)
-    with pytest.raises(_Killed):
-        _finetune(folder, "broken.safetensors", supernet=trained.supernet, progress=_KillAfter(9))
+    with pytest.raises(Killed):
+        _finetune(folder, "broken.safetensors", supernet=trained.supernet, progress=KillAfter(9))
     _finetune(folder, "broken.safetensors", supernet=trained.supernet)
     assert (tmp_path / "broken.safetensors").read_bytes() == (tmp_path / "unbroken.safetensors").read_bytes()
 

@@ -1,0 +1,129 @@
+"""Training for int8 end to end: accuracies are those of the exported files, run by their own runtimes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from small_training import small_data, small_recipe, small_space
+
+from edgewidth.export.inspect import run_logits
+from edgewidth.records.artifact import Artifact, Artifacts
+from edgewidth.records.folder import RunFolder
+from edgewidth.records.measurement import Precision
+from edgewidth.stages.export import export
+from edgewidth.training.finetune import finetune
+from edgewidth.training.inference import fold, logits, top1_percent
+from edgewidth.training.layers import layer_weights
+from edgewidth.training.plain import PlainNetwork
+from edgewidth.training.weights import load_plain
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgewidth.records.weights import FoldedWeights
+
+SPACE, DATA = small_space(), small_data()
+RECIPE = small_recipe()
+LONGER = replace(RECIPE, finetune=replace(RECIPE.finetune, passes=32))
+"""For int8 it is trained for a quarter of that."""
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> PlainNetwork:
+    """A trained network."""
+    folder = RunFolder(tmp_path_factory.mktemp("trained"))
+    return finetune(
+        SPACE,
+        SPACE.largest,
+        DATA,
+        RECIPE,
+        supernet=None,
+        weights_out=folder.weights,
+        log=folder.finetune_log,
+        checkpoints=folder.checkpoints,
+        seed=0,
+    )
+
+
+@pytest.fixture(scope="module")
+def spoiled(network: PlainNetwork) -> PlainNetwork:
+    """Computes the same in float32, but all channels except one are a hundredth as large between its layers.
+
+    One scale for all of an activation's channels then leaves them two or three of its 256 values.
+    """
+    spoiled = PlainNetwork(SPACE, network.config)
+    spoiled.load_state_dict(network.state_dict())
+    with torch.no_grad():
+        for name, follower in (("inner", "spatial"), ("spatial", "outer")):
+            layer, after = layer_weights(spoiled.layers, name), layer_weights(spoiled.layers, follower)
+            assert layer.scale is not None
+            layer.scale[1:] /= 100
+            layer.shift[1:] /= 100
+            (after.kernel[1:] if follower == "spatial" else after.kernel[:, 1:]).mul_(100)
+    return spoiled
+
+
+def _int8(artifacts: Artifacts) -> list[Artifact]:
+    return [one for one in artifacts.artifacts if one.precision is Precision.INT8]
+
+
+class _KilledError(Exception):
+    pass
+
+
+def test_training_regains_what_quantisation_costs(
+    spoiled: PlainNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files themselves are better, the records say by how much, and float32 files stay the network's.
+
+    Killed after training for int8, export goes on from the end of it.
+    """
+    folder = RunFolder(tmp_path)
+
+    def killed(one: PlainNetwork) -> FoldedWeights:
+        if one is not spoiled:
+            raise _KilledError
+        return fold(one)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("edgewidth.training.inference.fold", killed)
+        with pytest.raises(_KilledError):
+            export(spoiled, DATA, LONGER, folder)
+    written = folder.weights_int8.read_bytes()
+    monkeypatch.setattr("edgewidth.training.loop._one_step", lambda *_: pytest.fail("it was trained already"))
+    artifacts = export(spoiled, DATA, LONGER, folder)
+    assert folder.weights_int8.read_bytes() == written
+    assert Artifacts.read(folder.artifacts) == artifacts
+    reference = top1_percent(spoiled, DATA.x_search, DATA.y_search)
+    for artifact in _int8(artifacts):
+        found = artifact.int8
+        assert found is not None
+        assert found.float32_percent == pytest.approx(reference)
+        assert found.lost_points > 5
+        assert found.trained_percent is not None
+        assert found.trained_percent >= reference - 1
+        ran = run_logits((tmp_path / artifact.file).read_bytes(), DATA.x_search)
+        assert np.mean(ran.argmax(1) == DATA.y_search) * 100 == pytest.approx(found.trained_percent)
+    trained = load_plain(folder.weights_int8)
+    for artifact in artifacts.artifacts:
+        own = logits(trained if artifact.int8 else spoiled, DATA.x_val)
+        ran = run_logits((tmp_path / artifact.file).read_bytes(), DATA.x_val)
+        assert np.abs(ran - own).max() == pytest.approx(artifact.max_difference, rel=1e-3, abs=1e-4)
+    assert artifacts.warnings == ()
+    assert not list(folder.checkpoints.glob("*"))
+
+
+def test_where_quantisation_costs_little_nothing_is_trained(network: PlainNetwork, tmp_path: Path) -> None:
+    """And what an export before left of its training for int8 goes."""
+    folder = RunFolder(tmp_path)
+    folder.weights_int8.write_bytes(b"old")
+    folder.int8_log.write_text("old")
+    artifacts = export(network, DATA, LONGER, folder, max_int8_drop_points=2.0)
+    assert [one.int8.trained_percent for one in _int8(artifacts) if one.int8] == [None, None]
+    assert artifacts.warnings == ()
+    assert not folder.weights_int8.exists()
+    assert not folder.int8_log.exists()

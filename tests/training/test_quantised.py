@@ -1,0 +1,127 @@
+"""Fake quantisation computes what int8 files compute, and training with it goes on where it was killed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from small_training import RESOLUTION, KillAfter, Killed, small_data, small_recipe, small_space
+
+from edgewidth.export.inspect import run_logits
+from edgewidth.export.onnx_network import onnx_files
+from edgewidth.export.tflite import tflite_files
+from edgewidth.records.measurement import Precision
+from edgewidth.records.network import INPUT, ChannelConfig, LayerSpec, NetworkSpec, SearchSpace, WidthVariable
+from edgewidth.training import loop
+from edgewidth.training.finetune import finetune_int8, finish
+from edgewidth.training.inference import fold, logits
+from edgewidth.training.layers import normalise
+from edgewidth.training.plain import PlainNetwork
+from edgewidth.training.quantised import RANGE_SHARE, QuantisedNetwork
+from edgewidth.training.weights import digest, load_plain
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DATA = small_data()
+
+
+def _chain_space() -> SearchSpace:
+    """Three weighted layers: few enough that a value rounded to the other side changes little after it."""
+    layers = (
+        LayerSpec(name="stem", op="conv", inputs=(INPUT,), width="a", kernel=3, stride=2, activation="relu6"),
+        LayerSpec(name="spatial", op="depthwise", inputs=("stem",), kernel=3),
+        LayerSpec(name="pool", op="global_average_pool", inputs=("spatial",)),
+        LayerSpec(name="logits", op="dense", inputs=("pool",), width=3),
+    )
+    network = NetworkSpec(family="chain", resolution=RESOLUTION, in_channels=1, num_classes=3, layers=layers)
+    return SearchSpace(network=network, variables=(WidthVariable(name="a", base=8, choices=(8,)),))
+
+
+def _network(space: SearchSpace) -> PlainNetwork:
+    """Random weights whose channels differ in size."""
+    network = PlainNetwork(space, space.largest, seed=1)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+    finish(network, DATA)
+    return network
+
+
+@pytest.mark.parametrize("files", [tflite_files, onnx_files])
+def test_it_computes_what_the_int8_file_computes(files: Any) -> None:
+    """Far closer to the file than float32 is; the file comes from the converter and runs in its own runtime."""
+    network = _network(_chain_space())
+    converted = files(
+        network.space.network, network.widths, fold(network), precisions=[Precision.INT8], calibration=DATA.x_train
+    )
+    int8 = run_logits(converted[Precision.INT8], DATA.x_val)
+    quantised = QuantisedNetwork(network).eval()
+    quantised.calibrate(torch.from_numpy(DATA.x_train))
+    with torch.no_grad():
+        ours = quantised(normalise(torch.from_numpy(DATA.x_val))).numpy()
+
+    def distance(other: Any) -> float:
+        return float(np.sqrt(np.mean((int8 - other) ** 2)))
+
+    assert distance(ours) < 0.25 * distance(logits(network, DATA.x_val))
+
+
+def test_ranges_follow_the_images_in_training_alone() -> None:
+    """An exponential average of least and greatest values that always contains zero."""
+    network = QuantisedNetwork(_network(small_space()))
+    images = normalise(torch.from_numpy(DATA.x_train[:16]))
+    network.calibrate(torch.from_numpy(DATA.x_train))
+    before = network.ranges.clone()
+    network.eval()(images)
+    assert torch.equal(network.ranges, before)
+    network.train()(0.5 * images + 0.4)
+    expected = torch.lerp(before[0], torch.tensor([0.0, float((0.5 * images + 0.4).max())]), RANGE_SHARE)
+    low = float((0.5 * images + 0.4).min())
+    assert low < 0
+    expected[0] = before[0, 0] + RANGE_SHARE * (low - before[0, 0])
+    assert network.ranges[0].tolist() == pytest.approx(expected.tolist())
+    assert (network.ranges[:, 0] <= 0).all()
+    assert (network.ranges[:, 1] >= 0).all()
+
+
+def _train(network: PlainNetwork, folder: Path, name: str, **options: Any) -> PlainNetwork:
+    return finetune_int8(
+        network,
+        DATA,
+        small_recipe().finetune,
+        calibration=DATA.x_train[:50],
+        weights_out=folder / name,
+        log=folder / "log.jsonl",
+        checkpoints=folder / f"checkpoints-{name}",
+        seed=0,
+        **options,
+    )
+
+
+def test_a_killed_training_ends_as_the_unbroken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ranges and averages included; the network that it started from is as it was."""
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    network = _network(small_space())
+    before = digest(network)
+    trained = _train(network, tmp_path, "unbroken")
+    with pytest.raises(Killed):
+        _train(network, tmp_path, "broken", progress=KillAfter(9))
+    _train(network, tmp_path, "broken")
+    assert (tmp_path / "broken").read_bytes() == (tmp_path / "unbroken").read_bytes()
+    assert digest(network) == before != digest(trained)
+    assert np.array_equal(logits(load_plain(tmp_path / "broken"), DATA.x_val), logits(trained, DATA.x_val))
+
+
+def test_a_checkpoint_of_other_weights_is_not_taken_up(tmp_path: Path) -> None:
+    """An ended training leaves its checkpoint; another network does not go on from that."""
+    space = small_space()
+    _train(_network(space), tmp_path, "first")
+    other = PlainNetwork(space, ChannelConfig((12, 16)), seed=5)
+    finish(other, DATA)
+    _train(other, tmp_path, "first")
+    fresh = tmp_path / "fresh"
+    assert digest(load_plain(tmp_path / "first")) == digest(_train(other, fresh, "fresh"))
