@@ -36,7 +36,8 @@ class Phase:
     The learning rate is for batches of 256 and scales with the batch (Goyal et al. 2017, arXiv 1706.02677); it
     rises over ``warmup`` of all steps and falls along half a cosine. Weight decay leaves normalisation and biases
     alone. ``averaging`` is the share of all steps over which the final weights are averaged; 0: none.
-    ``distillation`` is the weight of the maximum network's output beside the labels.
+    ``distillation`` is the weight of a teacher's output beside the labels: the supernet's maximum network, and in
+    training for int8 the network itself in float32. The supernet's own phase distils in any case.
     """
 
     images: int
