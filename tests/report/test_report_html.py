@@ -89,8 +89,7 @@ def test_the_verdict_comes_first(page: Page) -> None:
         "What every latency can buy",
         "Widths, layer by layer",
         "Accuracy by artifact",
-        "model_int8.onnx: plain quantisation costs 3.75 points on 2,000 images kept out of training, and training for "
-        "int8 regains 3.25 of them.",
+        "costs 3.75 points on 2,000 images kept out of training, and training for int8 regains 3.25 of them.",
         "What narrow layers cost",
         "Supernet: loss",
         "Chosen network for int8: loss",

@@ -43,7 +43,7 @@ def test_the_learning_rate_rises_and_falls_along_half_a_cosine() -> None:
         if step < 10:
             expected = 0.2 * (step + 1) / 11
         else:
-            expected = cosine.get_last_lr()[0]
+            expected = float(cosine.get_last_lr()[0])
             reference.step()
             cosine.step()
         assert optimiser.learning_rate(step) == pytest.approx(expected)
