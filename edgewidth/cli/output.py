@@ -147,6 +147,8 @@ def print_entries(latency_table: LatencyTable) -> None:
         flat = [value for row in entry.values_ms for value in row]
         table.add_row(entry.layer, ", ".join(entry.scope) or "–", f"{flat[0]:.4g} ms", f"{flat[-1]:.4g} ms")
     table.add_row("everything else", "–", f"{latency_table.offset_ms:.4g} ms", f"{latency_table.offset_ms:.4g} ms")
+    (least, first), (most, last) = latency_table.curve[0], latency_table.curve[-1]
+    table.add_row("as one network", "their sum", f"{first / least - 1:+.2%}", f"{last / most - 1:+.2%}")
     print_table(table)
     _print_residuals(latency_table)
 

@@ -55,7 +55,7 @@ def agreement(table: LatencyTable, visits: Sequence[Visits]) -> Agreement:
     indices = choice_indices(table.space, [v.config for v in visits])
     predicted = model.predict(indices)
     errors = np.log(now.values_ms / predicted)
-    allowed = np.hypot(deviations(model, indices, predicted), now.errors)
+    allowed = np.hypot(deviations(model, indices), now.errors)
     precision = 1 / allowed**2
     shift = float(np.sum(precision * errors) / np.sum(precision))
     doubt = float(np.hypot(1 / np.sqrt(np.sum(precision)), model.hyper.noise.drift))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from edgewidth.latency.curve import Departure
 from edgewidth.latency.features import features_of, work
 from edgewidth.latency.terms import Floats, Ints, Term, choice_indices, terms_of
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _REFERENCE_DRAWS = 64
 OFFSET = "offset"
 """The group of the one column that belongs to no layer: what every inference costs."""
+CURVE = "curve"
+"""The group of the last columns: how latency departs from the sum over layers."""
 
 
 class Block(NamedTuple):
@@ -45,14 +48,32 @@ class Basis:
     """(columns,)"""
     offset: float
     """The value of the offset's column."""
+    departure: Departure
+    """Over sums in units of nominal work."""
 
     @property
     def columns(self) -> int:
         """How many columns there are."""
         return len(self.group_of)
 
+    @property
+    def curve(self) -> slice:
+        """The columns of the curve; they are no part of the sum."""
+        return slice(self.columns - self.departure.columns.shape[1], self.columns)
+
+    def relative(self, indices: Ints, sums: Floats) -> Floats:
+        """What the logarithm of a latency depends on where the sum is near ``sums``: (configurations, columns).
+
+        Args:
+            indices: (configurations, variables).
+            sums: (configurations,) in units of nominal work.
+        """
+        rows = self.rows(indices) / sums[:, None]
+        rows[:, self.curve] = self.departure.at(np.log(sums))
+        return rows
+
     def rows(self, indices: Ints) -> Floats:
-        """Configurations as rows of the linear map: (configurations, columns)."""
+        """Configurations as rows of the linear map to their sums: (configurations, columns)."""
         rows = np.zeros((len(indices), self.columns))
         rows[:, 0] = self.offset
         for term, blocks in zip(self.terms, self.blocks, strict=True):
@@ -93,6 +114,11 @@ def basis_of(space: SearchSpace) -> Basis:
             group_of += [len(groups)] * width
             groups.append(f"{kind}/{feature.level}/{feature.name}")
             typical.append(feature.typical)
+    ends = nominal_work(terms, choice_indices(space, [space.smallest, space.largest]))
+    departure = Departure.between(*ends.tolist())
+    group_of += [len(groups)] * departure.columns.shape[1]
+    groups.append(CURVE)
+    typical.append(0.003)
     return Basis(
         terms=terms,
         blocks=tuple(tuple(blocks[term.layer]) for term in terms),
@@ -100,6 +126,7 @@ def basis_of(space: SearchSpace) -> Basis:
         typical=np.array(typical),
         group_of=np.array(group_of, dtype=np.int64),
         offset=float(1 / np.sqrt(np.mean(nominal**-2))),
+        departure=departure,
     )
 
 

@@ -46,7 +46,7 @@ def first_configs(
     deviations = basis.typical[basis.group_of]
 
     def relative(indices: Ints) -> Floats:
-        return basis.rows(indices) / nominal_work(basis.terms, indices)[:, None] * deviations
+        return basis.relative(indices, nominal_work(basis.terms, indices)) * deviations
 
     gain = _Gain(relative(pool), relative(targets), _FIRST_ERROR)
     ends = [0, 1][:count]
@@ -82,7 +82,7 @@ def next_configs(
     deviations = np.sqrt(model.posterior.variances)
 
     def relative(indices: Ints) -> Floats:
-        return model.basis.rows(indices) * (model.scale_ms / model.predict(indices))[:, None] * deviations
+        return model.relative(indices) * deviations
 
     error = float(np.hypot(model.hyper.discrepancy, model.hyper.noise.visit))
     gain = _Gain(relative(pool), relative(targets), error)

@@ -33,6 +33,8 @@ _HYPER_SD = 2.0
 _NOISE_SD = 1.0
 _DRIFT_S, _DRIFT_S_SD = 30.0, 1.0
 _STEP = 1e-3
+_NOT_NOISE = -4
+"""Where the noise's part of a vector of hyperparameters begins."""
 
 
 class Hyperparameters(NamedTuple):
@@ -43,15 +45,9 @@ class Hyperparameters(NamedTuple):
     noise: Noise
 
     def as_vector(self) -> Floats:
-        """Logarithms in one vector: (groups + 4,), the noise's last."""
+        """Logarithms in one vector: (groups + 5,), the noise's last."""
         logarithms: Floats = np.log(np.append(self.strengths, self.discrepancy))
         return np.concatenate([logarithms, self.noise.as_vector()])
-
-    @classmethod
-    def from_vector(cls, vector: Floats) -> Hyperparameters:
-        """The inverse of ``as_vector``."""
-        values = np.exp(vector[:-3])
-        return cls(values[:-1], float(values[-1]), Noise.from_vector(vector[-3:]))
 
 
 @dataclass(frozen=True)
@@ -91,28 +87,28 @@ def learn(basis: Basis, observations: Observations, start: Hyperparameters) -> H
 
     def objective(vector: Floats) -> tuple[float, Floats]:
         value, gradient = _evidence(vector, observations.target(condensed), condensed.covariance, kernels)
-        surprise = (vector - hyperprior.centre[:-3]) / hyperprior.spread[:-3]
-        return 0.5 * float(surprise @ surprise) - value, surprise / hyperprior.spread[:-3] - gradient
+        surprise = (vector - hyperprior.centre[:_NOT_NOISE]) / hyperprior.spread[:_NOT_NOISE]
+        return 0.5 * float(surprise @ surprise) - value, surprise / hyperprior.spread[:_NOT_NOISE] - gradient
 
-    vector = _improve(objective, start.as_vector()[:-3], hyperprior.bounds[:-3])
-    return Hyperparameters.from_vector(np.concatenate([vector, noise.as_vector()]))
+    vector = _improve(objective, start.as_vector()[:_NOT_NOISE], hyperprior.bounds[:_NOT_NOISE])
+    return Hyperparameters(np.exp(vector[:-1]), float(np.exp(vector[-1])), noise)
 
 
 def _learn_noise(observations: Observations, kernels: Floats, start: Hyperparameters, hyperprior: _Hyperprior) -> Noise:
-    """The noise given the strengths, by finite differences: it is three numbers."""
+    """The noise given the strengths, by finite differences: it is four numbers."""
     prior = _prior_covariance(start.strengths**2, start.discrepancy, kernels, len(observations.about_ms))
 
     def value(vector: Floats) -> float:
         condensed = observations.condense(Noise.from_vector(vector))
-        surprise = (vector - hyperprior.centre[-3:]) / hyperprior.spread[-3:]
+        surprise = (vector - hyperprior.centre[_NOT_NOISE:]) / hyperprior.spread[_NOT_NOISE:]
         between = _log_density(prior + condensed.covariance, observations.target(condensed))
         return 0.5 * float(surprise @ surprise) - condensed.log_evidence - between
 
     def objective(vector: Floats) -> tuple[float, Floats]:
         here = value(vector)
-        return here, np.array([(value(vector + _STEP * unit) - here) / _STEP for unit in np.eye(3)])
+        return here, np.array([(value(vector + _STEP * unit) - here) / _STEP for unit in np.eye(4)])
 
-    return Noise.from_vector(_improve(objective, start.noise.as_vector(), hyperprior.bounds[-3:]))
+    return Noise.from_vector(_improve(objective, start.noise.as_vector(), hyperprior.bounds[_NOT_NOISE:]))
 
 
 def _improve(
@@ -133,11 +129,13 @@ def _improve(
 def initial(basis: Basis, data: VisitData) -> Hyperparameters:
     """Where to start: typical strengths, and the noise that second visits show."""
     visit = min(max(data.scatter(), 1e-4), 0.3) if data.repeated else 0.01
-    return Hyperparameters(basis.typical.copy(), 0.003, Noise(visit, visit / 2, _DRIFT_S))
+    per_ms = visit / 3 / float(np.exp(np.mean(data.medians)))
+    noise = Noise(visit, per_ms, visit / 2, _DRIFT_S)
+    return Hyperparameters(basis.typical.copy(), 0.003, noise)
 
 
 class _Hyperprior(NamedTuple):
-    """Centre, standard deviation and bounds of the logarithms of all hyperparameters: (groups + 4,)."""
+    """Centre, standard deviation and bounds of the logarithms of all hyperparameters: (groups + 5,)."""
 
     centre: Floats
     spread: Floats
@@ -153,9 +151,10 @@ class _Hyperprior(NamedTuple):
         # Drift as quick as single visits would pass for their noise, and the other way round; far beyond these
         # ratios the noise's equations lose their digits.
         bounds[-2:] = [(float(np.log(1e-3)), float(np.log(50.0))), (float(np.log(5.0)), float(np.log(600.0)))]
+        bounds[-3] = (float(centre[-3]) - 3, float(centre[-3]) + 4)
         if data.repeated:
-            spread[-3] = _NOISE_SD
-            bounds[-3] = (float(centre[-3]) - 2, float(centre[-3]) + 2)
+            spread[-4] = _NOISE_SD
+            bounds[-4] = (float(centre[-4]) - 2, float(centre[-4]) + 2)
         return cls(centre, spread, bounds)
 
 

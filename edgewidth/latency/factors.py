@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class LatencyFactors(NamedTuple):
-    """``offset_ms`` plus one value of every factor is the predicted latency.
+    """``offset_ms`` plus one value of every factor is what the table's curve makes the predicted latency of.
 
     A factor is a scope, ascending indices of width variables, and an array with one axis for each of them.
     """

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgewidth.errors import InputError, MismatchError
 from edgewidth.latency.basis import nominal_work
-from edgewidth.latency.model import PriorMean, estimate, predict
+from edgewidth.latency.model import PriorMean, estimate, sums
 from edgewidth.latency.noise import VisitData
 from edgewidth.latency.quality import hold_out, measured, quality_of
 from edgewidth.latency.stored import cached_basis, entry_values, table_entries, table_hyperparameters
@@ -70,6 +70,7 @@ def fit_table(
         statistic=statistic,
         entries=table_entries(model, space),
         offset_ms=model.offset_ms,
+        curve=model.curve.points(),
         fitted=tuple(fitted),
         held_out=judged,
         quality=quality_of(judged, errors, len(fitted)),
@@ -97,6 +98,6 @@ def _check(fitted: Sequence[Visits], held_out: Sequence[Visits]) -> None:
 def _scaled(prior: LatencyTable, indices: Ints, data: VisitData) -> PriorMean:
     """Another table times the one factor that fits these measurements best."""
     basis, entries = cached_basis(prior.space), entry_values(prior)
-    ratios: Floats = data.medians() - np.log(predict(basis, indices, prior.offset_ms, entries))
+    ratios: Floats = data.medians - np.log(sums(basis, indices, prior.offset_ms, entries))
     scale = float(np.exp(np.median(ratios)))
     return PriorMean(prior.offset_ms * scale, [scale * values for values in entries])

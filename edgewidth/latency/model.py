@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgewidth.latency.calibration import Calibration
+from edgewidth.latency.curve import Curve
 from edgewidth.latency.evidence import Hyperparameters, Observations, initial, learn
 from edgewidth.latency.noise import DEGREES, VisitData, drift_at_visits
 from edgewidth.latency.posterior import Posterior, non_negative_weights
 
 if TYPE_CHECKING:
     from edgewidth.latency.basis import Basis
+    from edgewidth.latency.noise import Noise
     from edgewidth.latency.terms import Floats, Ints
 
 _ROUNDS = 3
@@ -32,9 +34,9 @@ class PriorMean(NamedTuple):
     entries: list[Floats]
     """(entries,) of every term."""
 
-    def predict(self, basis: Basis, indices: Ints) -> Floats:
-        """The prior mean of configurations: (configurations,)."""
-        return predict(basis, indices, self.offset_ms, self.entries)
+    def sums(self, basis: Basis, indices: Ints) -> Floats:
+        """The prior mean of configurations' sums: (configurations,)."""
+        return sums(basis, indices, self.offset_ms, self.entries)
 
 
 @dataclass(frozen=True)
@@ -51,22 +53,30 @@ class Model:
     offset_ms: float
     entries: list[Floats]
     """(entries,) milliseconds of every term; none is negative."""
+    curve: Curve
 
     def predict(self, indices: Ints) -> Floats:
         """The latency of configurations in milliseconds: (configurations, variables) → (configurations,)."""
-        return predict(self.basis, indices, self.offset_ms, self.entries)
+        return self.curve.latency_ms(self.sums(indices))
 
-    def relative_deviation(self, indices: Ints, about_ms: Floats) -> Floats:
-        """The standard deviation of predictions relative to ``about_ms``: (configurations,).
+    def sums(self, indices: Ints) -> Floats:
+        """The sums of configurations' entries: (configurations, variables) → (configurations,)."""
+        return sums(self.basis, indices, self.offset_ms, self.entries)
 
-        What no sum over layers can know is in it, and the errors that leave-one-out prediction has at this size.
+    def relative(self, indices: Ints) -> Floats:
+        """The configurations as ``posterior`` knows them: (configurations, variables) → (configurations, columns)."""
+        return self.basis.relative(indices, self.sums(indices) / self.scale_ms)
+
+    def relative_deviation(self, indices: Ints) -> Floats:
+        """The standard deviation of predictions relative to these: (configurations,).
+
+        What no table can know is in it, and the errors that leave-one-out prediction has at this size.
         """
-        rows = self.basis.rows(indices) * (self.scale_ms / about_ms)[:, None]
-        deviation = np.sqrt(self.posterior.variance(rows) + self.hyper.discrepancy**2)
-        return deviation * self.calibration.factor(about_ms)
+        variance = self.posterior.variance(self.relative(indices)) + self.hyper.discrepancy**2
+        return np.sqrt(variance) * self.calibration.factor(self.sums(indices))
 
 
-def predict(basis: Basis, indices: Ints, offset_ms: float, entries: list[Floats]) -> Floats:
+def sums(basis: Basis, indices: Ints, offset_ms: float, entries: list[Floats]) -> Floats:
     """The sum of a table's entries: (configurations, variables) → (configurations,)."""
     total = np.full(len(indices), offset_ms)
     for term, values in zip(basis.terms, entries, strict=True):
@@ -84,72 +94,80 @@ def estimate(basis: Basis, indices: Ints, data: VisitData, nominal: Floats, prio
         nominal: (n,) the rough cost of these configurations.
         prior: Another table, already scaled to this device; None: zero.
     """
-    medians = np.exp(data.medians())
+    medians = np.exp(data.medians)
     scale_ms = float(np.median(medians / nominal))
-    prior_ms = prior.predict(basis, indices) if prior else np.zeros(len(indices))
-    rows = basis.rows(indices) * scale_ms
-    observations = Observations(data, first_weights(data), rows / medians[:, None], medians, prior_ms)
+    prior_ms = prior.sums(basis, indices) if prior else np.zeros(len(indices))
     hyper = initial(basis, data)
+    weights = first_weights(data, hyper.noise)
+    observations = Observations(data, weights, basis.relative(indices, medians / scale_ms), medians, prior_ms)
     for _ in range(_ROUNDS):
         hyper = learn(basis, observations, hyper)
-        fitted = _fitted(Posterior.of(basis, observations, hyper), observations)
-        observations = replace(
-            observations,
-            weights=_outlier_weights(observations, hyper, fitted),
-            rows=rows / fitted[:, None],
-            about_ms=fitted,
-        )
+        fitted = Posterior.of(basis, observations, hyper).weights()
+        about = _fitted_sums(basis, observations, fitted)
+        rows = basis.relative(indices, about / scale_ms)
+        latency = np.log(about) + rows[:, basis.curve] @ fitted[basis.curve]
+        weights = _outlier_weights(observations, hyper, latency)
+        observations = replace(observations, weights=weights, rows=rows, about_ms=about)
     posterior = Posterior.of(basis, observations, hyper)
-    offset_ms, entries = _table(basis, posterior, scale_ms, prior)
     calibration = Calibration.of(posterior, observations.about_ms)
-    return Model(basis, hyper, scale_ms, observations.weights, posterior, calibration, offset_ms, entries)
+    table = _table(basis, posterior, scale_ms, prior)
+    return Model(basis, hyper, scale_ms, observations.weights, posterior, calibration, *table)
 
 
 def restore(
-    basis: Basis, indices: Ints, data: VisitData, hyper: Hyperparameters, scale_ms: float, table: PriorMean
+    basis: Basis,
+    indices: Ints,
+    data: VisitData,
+    hyper: Hyperparameters,
+    scale_ms: float,
+    table: PriorMean,
+    curve: Curve,
 ) -> Model:
     """The model that a stored table came from: its entries as they are, its covariance computed again."""
-    about = table.predict(basis, indices)
-    rows = basis.rows(indices) * (scale_ms / about)[:, None]
-    observations = Observations(data, first_weights(data), rows, about, np.zeros(len(indices)))
+    about = table.sums(basis, indices)
+    rows = basis.relative(indices, about / scale_ms)
+    observations = Observations(data, first_weights(data, hyper.noise), rows, about, np.zeros(len(indices)))
+    latency = np.log(curve.latency_ms(about))
     for _ in range(_ROUNDS):
-        observations = replace(observations, weights=_outlier_weights(observations, hyper, about))
+        observations = replace(observations, weights=_outlier_weights(observations, hyper, latency))
     posterior = Posterior.of(basis, observations, hyper)
     calibration = Calibration.of(posterior, about)
     weights = observations.weights
-    return Model(basis, hyper, scale_ms, weights, posterior, calibration, table.offset_ms, table.entries)
+    return Model(basis, hyper, scale_ms, weights, posterior, calibration, table.offset_ms, table.entries, curve)
 
 
-def first_weights(data: VisitData) -> Floats:
+def first_weights(data: VisitData, noise: Noise) -> Floats:
     """Weights from how far visits are from their configuration's median."""
-    scatter = data.scatter()
-    if scatter == 0.0:
-        return np.ones(len(data.log_ms))
-    surprise = (data.log_ms - data.medians()[data.config]) / scatter
+    surprise = (data.log_ms - data.medians[data.config]) / noise.visit_at(np.exp(data.medians))[data.config]
     return (DEGREES + 1) / (DEGREES + 1 + np.maximum(surprise**2 - 1, 0))
 
 
 def _outlier_weights(observations: Observations, hyper: Hyperparameters, fitted: Floats) -> Floats:
-    """How much each visit counts: its expected precision under Student's t."""
+    """How much each visit counts: its expected precision under Student's t. ``fitted``: (n,) log latencies."""
     data, noise = observations.data, hyper.noise
     condensed = observations.condense(noise)
     discrepancy = hyper.discrepancy**2
     # What the table leaves of a configuration is its own discrepancy or noise, in the proportion of variances.
     share = discrepancy / (discrepancy + np.diag(condensed.covariance))
-    latency = np.log(fitted) + share * (condensed.log_ms - np.log(fitted))
+    latency = fitted + share * (condensed.log_ms - fitted)
     drift, spread = drift_at_visits(data, observations.weights, noise, latency)
-    surprise = ((data.log_ms - latency[data.config] - drift) ** 2 + spread) / noise.visit**2
+    surprise = ((data.log_ms - latency[data.config] - drift) ** 2 + spread) / noise.visit_at(np.exp(data.medians))[
+        data.config
+    ] ** 2
     return (DEGREES + 1) / (DEGREES + surprise)
 
 
-def _fitted(posterior: Posterior, observations: Observations) -> Floats:
-    """The latencies of the measured configurations in milliseconds, kept positive."""
-    relative = posterior.rows @ posterior.weights() + observations.prior_ms / observations.about_ms
+def _fitted_sums(basis: Basis, observations: Observations, weights: Floats) -> Floats:
+    """The sums of the measured configurations in milliseconds, kept positive."""
+    first = basis.curve.start
+    relative = observations.rows[:, :first] @ weights[:first] + observations.prior_ms / observations.about_ms
     return observations.about_ms * np.clip(relative, 0.3, 3.0)
 
 
-def _table(basis: Basis, posterior: Posterior, scale_ms: float, prior: PriorMean | None) -> tuple[float, list[Floats]]:
-    """Offset and entries in milliseconds: the most probable that are not negative."""
+def _table(
+    basis: Basis, posterior: Posterior, scale_ms: float, prior: PriorMean | None
+) -> tuple[float, list[Floats], Curve]:
+    """Offset and entries in milliseconds, the most probable that are not negative, and the curve."""
     first = np.zeros((1, basis.columns))
     first[0, 0] = basis.offset
     functionals = np.concatenate([first, *(_entry_rows(basis, i) for i in range(len(basis.terms)))]) * scale_ms
@@ -159,7 +177,9 @@ def _table(basis: Basis, posterior: Posterior, scale_ms: float, prior: PriorMean
     weights = non_negative_weights(posterior, functionals, -prior_ms)
     values = np.maximum(functionals @ weights + prior_ms, 0.0)
     ends = np.cumsum([1] + [term.size for term in basis.terms])
-    return float(values[0]), [values[a:b] for a, b in pairwise(ends.tolist())]
+    log_sums = basis.departure.log_sums + np.log(scale_ms)
+    curve = Curve(log_sums, np.maximum.accumulate(log_sums + basis.departure.columns @ weights[basis.curve]))
+    return float(values[0]), [values[a:b] for a, b in pairwise(ends.tolist())], curve
 
 
 def _entry_rows(basis: Basis, position: int) -> Floats:

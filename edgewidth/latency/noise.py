@@ -13,6 +13,7 @@ at the sorted times is tridiagonal (Rue and Held 2005, section 2.4) and the cost
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -35,18 +36,26 @@ class Noise(NamedTuple):
     """Relative standard deviations of one visit and of the drift, and the drift's time constant."""
 
     visit: float
+    """Of any configuration …"""
+    per_ms: float
+    """… and besides for every millisecond that it takes: a large network shares more memory with its neighbours."""
     drift: float
     drift_s: float
 
     def as_vector(self) -> Floats:
-        """Logarithms of the visit's error, of the drift in such units, and of the time constant: (3,)."""
-        return np.log([self.visit, self.drift / self.visit, self.drift_s])
+        """Logarithms of the visit's error, of the others in such units, and of the time constant: (4,)."""
+        return np.log([self.visit, self.per_ms / self.visit, self.drift / self.visit, self.drift_s])
 
     @classmethod
     def from_vector(cls, vector: Floats) -> Noise:
         """The inverse of ``as_vector``."""
-        visit, ratio, drift_s = np.exp(vector).tolist()
-        return cls(visit, visit * ratio, drift_s)
+        visit, per_ms, drift, drift_s = np.exp(vector).tolist()
+        return cls(visit, visit * per_ms, visit * drift, drift_s)
+
+    def visit_at(self, ms: Floats) -> Floats:
+        """The standard deviation of one visit to configurations of these latencies; the same shape."""
+        deviation: Floats = np.hypot(self.visit, self.per_ms * ms)
+        return deviation
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,7 @@ class VisitData:
         """Whether noise can be told from the table's own errors: enough second visits."""
         return len(self.config) - self.configs >= 10
 
+    @cached_property
     def medians(self) -> Floats:
         """The median log latency of every configuration: (configurations,)."""
         return np.array([np.median(self.log_ms[self.config == c]) for c in range(self.configs)])
@@ -143,7 +153,7 @@ class _Drift:
     """
 
     def __init__(self, data: VisitData, weights: Floats, noise: Noise) -> None:
-        self.weights = weights / noise.visit**2
+        self.weights = weights / noise.visit_at(np.exp(data.medians))[data.config] ** 2
         gaps = np.maximum(np.diff(data.started_s) / noise.drift_s, _LEAST_GAP)
         # Precision of the process at the times: for neighbours with correlation r, 1 / (1 - r²) and -r / (1 - r²).
         gained = -1.0 / np.expm1(-2 * gaps)

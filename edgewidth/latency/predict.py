@@ -47,12 +47,12 @@ class Predictor:
         """
         indices = choice_indices(self._space, configs)
         mean = self._model.predict(indices)
-        spread = np.exp(_NORMAL_95 * deviations(self._model, indices, mean))
+        spread = np.exp(_NORMAL_95 * deviations(self._model, indices))
         return Prediction(mean, mean / spread, mean * spread)
 
 
-def deviations(model: Model, indices: np.ndarray, mean_ms: Floats) -> Floats:
+def deviations(model: Model, indices: np.ndarray) -> Floats:
     """Relative standard deviations of predictions, computed piece by piece: (configurations,)."""
     starts = range(0, len(indices), _CHUNK)
-    parts = [model.relative_deviation(indices[s : s + _CHUNK], mean_ms[s : s + _CHUNK]) for s in starts]
+    parts = [model.relative_deviation(indices[s : s + _CHUNK]) for s in starts]
     return np.concatenate(parts) if parts else np.zeros(0)

@@ -48,7 +48,7 @@ class Residual(NamedTuple):
 def measured(visits: Sequence[Visits], noise: Noise) -> Measured:
     """What visits to configurations amount to, outliers and drift allowed for; no table takes part."""
     data = VisitData.of(visits)
-    condensed = robust(condense(data, first_weights(data), noise))
+    condensed = robust(condense(data, first_weights(data, noise), noise))
     return Measured(np.exp(condensed.log_ms), np.sqrt(np.diag(condensed.covariance)))
 
 
@@ -59,7 +59,7 @@ def hold_out(model: Model, space: SearchSpace, visits: Sequence[Visits]) -> tupl
     found = measured(visits, model.hyper.noise)
     indices = choice_indices(space, [v.config for v in visits])
     mean = model.predict(indices)
-    spread = np.hypot(deviations(model, indices, mean), found.errors)
+    spread = np.hypot(deviations(model, indices), found.errors)
     rows = zip(visits, mean.tolist(), np.exp(_NORMAL_95 * spread).tolist(), found.values_ms.tolist(), strict=True)
     return tuple(
         HeldOut(visits=v, predicted_ms=m, low_ms=m / s, high_ms=m * s, measured_ms=value) for v, m, s, value in rows

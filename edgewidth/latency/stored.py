@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgewidth.latency.basis import Basis, basis_of
+from edgewidth.latency.curve import Curve
 from edgewidth.latency.evidence import Hyperparameters
 from edgewidth.latency.model import Model, PriorMean, restore
 from edgewidth.latency.noise import Noise, VisitData
@@ -50,13 +51,14 @@ def table_hyperparameters(model: Model) -> dict[str, float]:
     """What the fit learned, by name."""
     hyper = model.hyper
     strengths = zip(model.basis.groups, hyper.strengths.tolist(), strict=True)
-    return {
-        "scale_ms": model.scale_ms,
-        "discrepancy": hyper.discrepancy,
-        "noise_visit": hyper.noise.visit,
-        "noise_drift": hyper.noise.drift,
-        "noise_drift_s": hyper.noise.drift_s,
-    } | {_STRENGTH + name: strength for name, strength in strengths}
+    return (
+        {
+            "scale_ms": model.scale_ms,
+            "discrepancy": hyper.discrepancy,
+        }
+        | {f"noise_{name}": value for name, value in hyper.noise._asdict().items()}
+        | {_STRENGTH + name: strength for name, strength in strengths}
+    )
 
 
 def model_of(table: LatencyTable) -> Model:
@@ -64,7 +66,7 @@ def model_of(table: LatencyTable) -> Model:
     basis = cached_basis(table.space)
     learned = table.hyperparameters
     strengths = np.array([learned.get(_STRENGTH + name, 0.0) for name in basis.groups])
-    noise = Noise(learned["noise_visit"], learned["noise_drift"], learned["noise_drift_s"])
+    noise = Noise(*(learned.get(f"noise_{name}", 0.0) for name in Noise._fields))
     return restore(
         basis,
         choice_indices(table.space, [visits.config for visits in table.fitted]),
@@ -72,4 +74,5 @@ def model_of(table: LatencyTable) -> Model:
         Hyperparameters(strengths, learned["discrepancy"], noise),
         learned["scale_ms"],
         PriorMean(table.offset_ms, entry_values(table)),
+        Curve.of(table),
     )

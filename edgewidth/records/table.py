@@ -85,13 +85,17 @@ class LatencyTable(Document):
     """Predicts the latency of any configuration, with an interval; see ``edgewidth.latency``."""
 
     schema_name: ClassVar[str] = "edgewidth/latency-table"
+    schema_version: ClassVar[int] = 2
 
     space: SearchSpace
     setting: Setting
     statistic: Statistic
     entries: tuple[TableEntry, ...]
-    """Their sum over all layers, plus ``offset_ms``, is the prediction."""
+    """Their sum over all layers, plus ``offset_ms``, is on the ``curve`` the prediction."""
     offset_ms: float
+    curve: Annotated[tuple[tuple[float, float], ...], Field(min_length=1)] = ((1.0, 1.0),)
+    """Sums and the latencies there, both rising in milliseconds, straight between on logarithmic scales: how far the
+    layers of a network together take longer, or less long, than one by one. One point: their ratio everywhere."""
     fitted: tuple[Visits, ...]
     """What it was fitted to: from these the intervals are computed again."""
     held_out: tuple[HeldOut, ...]

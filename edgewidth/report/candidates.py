@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
+from edgewidth.latency.curve import Curve
 from edgewidth.latency.factors import latency_factors
 from edgewidth.network.costs import costs
 from edgewidth.records.report import Candidate
@@ -82,7 +83,8 @@ def predict_ms(table: LatencyTable, config: ChannelConfig) -> float:
     """The mean that the table predicts for a configuration."""
     factors, offset_ms = latency_factors(table)
     indices = table.space.indices(config)
-    return offset_ms + sum(float(values[tuple(indices[i] for i in scope)]) for scope, values in factors)
+    total_ms = offset_ms + sum(float(values[tuple(indices[i] for i in scope)]) for scope, values in factors)
+    return float(Curve.of(table).latency_ms(total_ms))
 
 
 def predict_loss(losses: UnaryLosses, config: ChannelConfig) -> float:

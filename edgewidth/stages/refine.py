@@ -129,7 +129,8 @@ class _Loop:
 
     def _best_within(self, latency_ms: float) -> set[ChannelConfig]:
         try:
-            solution = solve(self.question.problem, latency_ms, count=2 * self.plan.candidates)
+            sum_ms = self.question.curve.sum_ms(latency_ms)
+            solution = solve(self.question.problem, sum_ms, count=2 * self.plan.candidates)
         except InfeasibleError:
             return set()
         points = (solution.best, *solution.alternatives)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgewidth.errors import InfeasibleBudgetError, MismatchError
+from edgewidth.latency.curve import Curve
 from edgewidth.latency.factors import latency_factors
 from edgewidth.latency.predict import Predictor
 from edgewidth.network.costs import METADATA_BYTES, element_bytes, file_bytes, layer_factors
@@ -61,10 +62,15 @@ class Question:
 
     @cached_property
     def problem(self) -> Problem:
-        """Its numbers."""
+        """Its numbers. Its latencies are sums of the table's entries: ``curve`` translates."""
         from edgewidth.training.loss_record import loss_factors  # noqa: PLC0415  scipy loads when it is needed
 
         return replace(cost_problem(self.table, self.limits), losses=loss_factors(self.losses))
+
+    @cached_property
+    def curve(self) -> Curve:
+        """From sums of the table's entries to latencies, and back."""
+        return Curve.of(self.table)
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -103,12 +109,12 @@ def search(table: LatencyTable, losses: UnaryLosses, budget: Budget) -> SearchRe
         InfeasibleBudgetError: No configuration is predicted within the budget; the message has the fastest.
     """
     question = Question(table, losses, budget.limits)
-    problem, space = question.problem, table.space
-    within_ms = budget.latency_ms
+    problem, curve, space = question.problem, question.curve, table.space
+    within_ms = curve.sum_ms(budget.latency_ms)
     try:
         solution = solve(problem, within_ms, count=1 + ALTERNATIVES)
     except InfeasibleError as error:
-        raise answer_no(budget, error) from error
+        raise answer_no(budget, curve, error) from error
     baselines = {
         "uniform": uniform(problem, within_ms, [space.indices(config) for config in space.uniforms()]),
         "greedy": greedy(problem, within_ms),
@@ -118,19 +124,23 @@ def search(table: LatencyTable, losses: UnaryLosses, budget: Budget) -> SearchRe
     best = space.config(solution.best.assignment)
     others = [space.config(point.assignment) for point in solution.alternatives]
     chosen, *rest = question.choices([best, *others, *found.values()])
+    bound, gap, error_ms = solution.certificate
     return SearchResult(
         space=space,
         budget=budget,
         chosen=chosen,
-        certificate=Certificate(**solution.certificate._asdict()),
-        frontier=_thinned(solution.frontier, space),
+        certificate=Certificate(lower_bound=bound, gap=gap, grid_error_ms=error_ms * curve.steepest),
+        frontier=_thinned(solution.frontier, space, curve),
         alternatives=tuple(rest[: len(others)]),
         baselines=dict(zip(found, rest[len(others) :], strict=True)),
     )
 
 
 def cost_problem(table: LatencyTable, limits: Limits) -> Problem:
-    """What every configuration costs by a table, within which limits; without losses."""
+    """What every configuration costs by a table, within which limits; without losses.
+
+    Its latencies are sums of the table's entries: a budget for them is ``Curve.of(table).sum_ms`` of the latency's.
+    """
     latency = latency_factors(table)
     sums, peaks = further_budgets(table, limits)
     return Problem(
@@ -161,10 +171,10 @@ def further_budgets(table: LatencyTable, limits: Limits) -> tuple[tuple[SumBudge
     return tuple(sums), tuple(peaks)
 
 
-def answer_no(budget: Budget, error: InfeasibleError) -> InfeasibleBudgetError:
-    """What is told of a search that found nothing within the budget."""
-    if error.fastest is not None and error.fastest.latency_ms > budget.latency_ms:
-        return infeasible(budget, error.fastest.latency_ms, "predicted")
+def answer_no(budget: Budget, curve: Curve, error: InfeasibleError) -> InfeasibleBudgetError:
+    """What is told of a search that found nothing within the budget; ``curve``: of the table searched."""
+    if error.fastest is not None and error.fastest.latency_ms > curve.sum_ms(budget.latency_ms):
+        return infeasible(budget, float(curve.latency_ms(error.fastest.latency_ms)), "predicted")
     return InfeasibleBudgetError(
         f"No configuration keeps all of {budget}: the latency alone could be kept.",
         remedy="Raise one of --max-size, --max-macs and --max-memory, or lower --resolution or --min-width.",
@@ -179,9 +189,9 @@ def infeasible(budget: Budget, fastest_ms: float, how: str) -> InfeasibleBudgetE
     )
 
 
-def _thinned(frontier: Frontier, space: SearchSpace) -> tuple[FrontierPoint, ...]:
+def _thinned(frontier: Frontier, space: SearchSpace, curve: Curve) -> tuple[FrontierPoint, ...]:
     """At most ``FRONTIER_POINTS`` of the frontier, evenly spaced in latency, its ends among them."""
-    latencies = frontier.latencies_ms
+    latencies = curve.latency_ms(frontier.latencies_ms)
     even = np.linspace(latencies[0], latencies[-1], FRONTIER_POINTS)
     kept = np.unique(np.searchsorted(latencies, even).clip(0, len(latencies) - 1))
     return tuple(

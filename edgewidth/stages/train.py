@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgewidth.errors import MismatchError
+from edgewidth.latency.curve import Curve
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.run import Narrowing
 from edgewidth.search.elimination import Plan
@@ -16,7 +17,7 @@ from edgewidth.stages.search import answer_no, cost_problem
 if TYPE_CHECKING:
     from edgewidth.records.budget import Budget
     from edgewidth.records.folder import RunFolder
-    from edgewidth.records.losses import UnaryLosses
+    from edgewidth.records.losses import NarrowingStep, UnaryLosses
     from edgewidth.records.network import SearchSpace
     from edgewidth.records.table import LatencyTable
     from edgewidth.training.data import ImageData
@@ -74,25 +75,31 @@ def train(
     losses = evaluate_losses(
         space, data, folder=folder, seed=seed, progress=progress, most=recipe.evaluations, focus=focus
     )
-    losses = losses.model_copy(update={"narrowing": sampler.steps if sampler else ()})
+    losses = losses.model_copy(update={"narrowing": _steps(sampler, aim.table) if sampler and aim else ()})
     losses.write(folder.losses)
     return losses
+
+
+def _steps(sampler: NarrowingSampler, table: LatencyTable) -> tuple[NarrowingStep, ...]:
+    """The sampler's fields, their sums of the table's entries told as latencies."""
+    curve = Curve.of(table)
+    return tuple(step.model_copy(update={"mean_ms": float(curve.latency_ms(step.mean_ms))}) for step in sampler.steps)
 
 
 def _focus(space: SearchSpace, aim: Aim) -> Focus:
     from edgewidth.training.focus import Focus  # noqa: PLC0415  a light module in a heavy room
 
-    table, budget_ms = aim.table, aim.budget.latency_ms
+    table, curve = aim.table, Curve.of(aim.table)
     if table.space.fingerprint != space.fingerprint:
         raise MismatchError(
             f"The latency table is of another search space ({table.space.fingerprint}, here {space.fingerprint}).",
             remedy="Give the same --network, --resolution, widths and --data as to edgewidth profile.",
         )
-    problem = cost_problem(table, aim.budget.limits)
+    problem, budget_ms = cost_problem(table, aim.budget.limits), curve.sum_ms(aim.budget.latency_ms)
     try:
         check_feasible(problem, Plan(problem.sizes, problem.scopes), budget_ms)
     except InfeasibleError as error:
-        raise answer_no(aim.budget, error) from error
+        raise answer_no(aim.budget, curve, error) from error
     return Focus(problem, (budget_ms,), "latency")
 
 
@@ -119,6 +126,6 @@ def _sampler(
         folder=folder.checkpoints,
         schedule=Schedule(narrowing.begin, last_temperature=narrowing.last_temperature, evaluations=evaluations),
         seed=seed,
-        key=f"{table.offset_ms!r} {[entry.values_ms for entry in table.entries]!r} {aim.budget!r}",
+        key=f"{table.offset_ms!r} {table.curve!r} {[entry.values_ms for entry in table.entries]!r} {aim.budget!r}",
         progress=progress,
     )

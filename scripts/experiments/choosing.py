@@ -103,7 +103,12 @@ def settled(bench: Bench, final: Final, budget_ms: float, propose: Propose) -> C
 def exact(table: LatencyTable, losses: UnaryLosses) -> Propose:
     """The exact search."""
     question = Question(table, losses)
-    return lambda latency_ms: table.space.config(solve(question.problem, latency_ms).best.assignment)
+
+    def propose(latency_ms: float) -> ChannelConfig:
+        solution = solve(question.problem, question.curve.sum_ms(latency_ms))
+        return table.space.config(solution.best.assignment)
+
+    return propose
 
 
 def greedy(table: LatencyTable, evaluations: Slimmed) -> Propose:

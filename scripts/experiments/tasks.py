@@ -14,6 +14,7 @@ from scipy.stats import spearmanr
 
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.devices.device import open_device
+from edgewidth.latency.curve import Curve
 from edgewidth.records.budget import Budget
 from edgewidth.records.files import write_atomic
 from edgewidth.records.losses import UnaryLosses
@@ -118,8 +119,9 @@ def _narrowing_task(experiment: Experiment, seed: int, budget: float) -> Task:
 
 
 def _focus(experiment: Experiment, budgets: Sequence[float]) -> Focus:
-    problem = cost_problem(LatencyTable.read(experiment.device.table), NO_LIMITS)
-    return Focus(problem, tuple(experiment.budget_ms(budget) for budget in budgets), "latency")
+    table = LatencyTable.read(experiment.device.table)
+    sums_ms = (Curve.of(table).sum_ms(experiment.budget_ms(budget)) for budget in budgets)
+    return Focus(cost_problem(table, NO_LIMITS), tuple(sums_ms), "latency")
 
 
 def _choice_task(experiment: Experiment, final: Final) -> Task:

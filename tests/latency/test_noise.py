@@ -10,7 +10,7 @@ from edgewidth.latency.noise import Noise, VisitData, condense, drift_at_visits
 from edgewidth.records.network import ChannelConfig
 from edgewidth.records.table import Visits
 
-NOISE = Noise(visit=0.05, drift=0.04, drift_s=30.0)
+NOISE = Noise(visit=0.05, per_ms=0.01, drift=0.04, drift_s=30.0)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def _dense(data: VisitData, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray
     drift = NOISE.drift**2 * np.exp(-gaps)
     sums = drift.sum(axis=1)
     drift -= np.outer(sums, sums) / sums.sum()
-    return drift + np.diag(NOISE.visit**2 / weights), drift
+    return drift + np.diag(NOISE.visit_at(np.exp(data.medians))[data.config] ** 2 / weights), drift
 
 
 def test_condensing_is_generalised_least_squares(data: VisitData) -> None:
