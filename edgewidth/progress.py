@@ -6,6 +6,7 @@ pass nothing and get silence.
 
 from __future__ import annotations
 
+import sys
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -61,3 +62,12 @@ class Silent:
 
 
 SILENT: Progress = Silent()
+
+
+class Lines(Silent):
+    """A ``Progress`` without bars: what is said, as plain lines."""
+
+    def say(self, text: str) -> None:
+        """One line on standard error."""
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()

@@ -256,6 +256,21 @@ def reuse_options(function: F) -> F:
     return function
 
 
+def reuse_from(options: dict[str, Any]) -> tuple[Path | None, Path | None]:
+    """``--table`` and ``--prior``.
+
+    Raises:
+        InputError: Both are given.
+    """
+    table, prior = options["known_table"], options["prior"]
+    if table and prior:
+        raise InputError(
+            "--table and --prior exclude each other: with a table that still holds nothing is learned from a prior.",
+            remedy="Give --table for a table of this very device, --prior for one of another or of another precision.",
+        )
+    return table, prior
+
+
 def narrowing_options(function: F) -> F:
     """How the range of widths narrows while a supernet is trained for one device and budget."""
     for option in (

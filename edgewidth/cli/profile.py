@@ -17,6 +17,7 @@ from edgewidth.cli.options import (
     plan_options,
     precision_option,
     profile_plan,
+    reuse_from,
     reuse_options,
     seed_option,
     space_from,
@@ -60,6 +61,7 @@ def command(devices: tuple[str, ...], out: Path, force: bool, as_json: bool, **o
     from edgewidth.stages.fleet import profile_devices  # noqa: PLC0415  help stays instant
 
     progress = TerminalProgress()
+    table, prior = reuse_from(options)
     targets = [target_from(options | {"device": device}) for device in dict.fromkeys(devices)]
     space = space_from(options, images_from(options, progress))
     outcomes = profile_devices(
@@ -69,8 +71,8 @@ def command(devices: tuple[str, ...], out: Path, force: bool, as_json: bool, **o
         plan=profile_plan(options),
         seed=options["seed"],
         force=force,
-        table=options["known_table"],
-        prior=options["prior"],
+        table=table,
+        prior=prior,
         compare_ways=options["compare"],
         progress=progress,
     )

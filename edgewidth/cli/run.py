@@ -25,6 +25,7 @@ from edgewidth.cli.options import (
     precision_option,
     profile_plan,
     recipe_option,
+    reuse_from,
     reuse_options,
     seed_option,
     space_from,
@@ -75,6 +76,7 @@ def command(arguments: list[str], /, out: Path, force: bool, as_json: bool, **op
     from edgewidth.training.recipes import load_recipe  # noqa: PLC0415
 
     progress = TerminalProgress()
+    table, prior = reuse_from(options)
     target = target_from(options)
     with locked(out) as folder:
         data = images_from(options, progress)
@@ -96,8 +98,8 @@ def command(arguments: list[str], /, out: Path, force: bool, as_json: bool, **op
             data,
             recipe,
             profile_plan(options),
-            table=options["known_table"],
-            prior=options["prior"],
+            table=table,
+            prior=prior,
             compare=options["compare"],
         )
         report = run(job, folder, force=force, progress=progress)

@@ -58,7 +58,9 @@ def agreement(table: LatencyTable, visits: Sequence[Visits]) -> Agreement:
     allowed = np.hypot(deviations(model, indices), now.errors)
     precision = 1 / allowed**2
     shift = float(np.sum(precision * errors) / np.sum(precision))
-    doubt = float(np.hypot(1 / np.sqrt(np.sum(precision)), model.hyper.noise.drift))
+    noise = model.hyper.noise
+    drift = noise.drift * float(np.mean(noise.growth(np.log(now.values_ms))))
+    doubt = float(np.hypot(1 / np.sqrt(np.sum(precision)), drift))
     spare = max(len(errors) - 1, 1)
     surprise = float(np.sqrt(np.sum(((errors - shift) / allowed) ** 2) / spare))
     shifted = abs(shift) > max(_NORMAL_95 * doubt, _TOLERATED_SHIFT)

@@ -48,7 +48,7 @@ def first_configs(
     def relative(indices: Ints) -> Floats:
         return basis.relative(indices, nominal_work(basis.terms, indices)) * deviations
 
-    gain = _Gain(relative(pool), relative(targets), _FIRST_ERROR)
+    gain = _Gain(relative(pool), relative(targets), np.full(len(pool), _FIRST_ERROR))
     ends = [0, 1][:count]
     for position in ends:
         gain.choose(position)
@@ -84,7 +84,8 @@ def next_configs(
     def relative(indices: Ints) -> Floats:
         return model.relative(indices) * deviations
 
-    error = float(np.hypot(model.hyper.discrepancy, model.hyper.noise.visit))
+    noise = model.hyper.noise
+    error = np.hypot(model.hyper.discrepancy, noise.visit * noise.growth(np.log(model.predict(pool))))
     gain = _Gain(relative(pool), relative(targets), error)
     gain.know(model.posterior.rows * deviations, model.posterior.root)
     excluded = set(exclude)
@@ -110,16 +111,17 @@ class _Gain:
     """How much each candidate would tell of the targets.
 
     Rows (·, columns) are scaled so that their products are prior covariances. Given ``k`` measurements these
-    are less by the products of the (k, candidates + targets) columns kept here.
+    are less by the products of the (k, candidates + targets) columns kept here. ``errors``: (candidates,) standard
+    deviations of their measurements.
     """
 
-    def __init__(self, candidates: Floats, targets: Floats, error: float) -> None:
+    def __init__(self, candidates: Floats, targets: Floats, errors: Floats) -> None:
         self._count = len(candidates)
         self._rows = np.concatenate([candidates, targets])
         self._columns = np.zeros((0, len(self._rows)))
         self._variance = np.sum(candidates**2, axis=1)
         self._cross = candidates @ targets.T
-        self._noise = error**2
+        self._noise = errors**2
 
     def know(self, rows: Floats, root: Floats) -> None:
         """Take measured configurations into account: their rows, and the Cholesky factor of their covariance."""
@@ -129,7 +131,7 @@ class _Gain:
     def choose(self, position: int) -> None:
         """Take one candidate as measured."""
         covariance = self._rows @ self._rows[position] - self._columns.T @ self._columns[:, position]
-        self._explain(covariance[None, :] / np.sqrt(max(covariance[position], 0.0) + self._noise))
+        self._explain(covariance[None, :] / np.sqrt(max(covariance[position], 0.0) + self._noise[position]))
 
     def best(self, count: int, *, forbidden: Collection[int]) -> list[int]:
         """Choose candidates one after the other; as many as there are."""

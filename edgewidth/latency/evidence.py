@@ -32,6 +32,7 @@ _HYPER_SD = 2.0
 """Of the logarithms of strengths: a factor of 7 either way is one standard deviation."""
 _NOISE_SD = 1.0
 _DRIFT_S, _DRIFT_S_SD = 30.0, 1.0
+_GROWTH_SD = 1.5
 _STEP = 1e-3
 _NOT_NOISE = -4
 """Where the noise's part of a vector of hyperparameters begins."""
@@ -129,8 +130,7 @@ def _improve(
 def initial(basis: Basis, data: VisitData) -> Hyperparameters:
     """Where to start: typical strengths, and the noise that second visits show."""
     visit = min(max(data.scatter(), 1e-4), 0.3) if data.repeated else 0.01
-    per_ms = visit / 3 / float(np.exp(np.mean(data.medians)))
-    noise = Noise(visit, per_ms, visit / 2, _DRIFT_S)
+    noise = Noise(visit, visit / 2, _DRIFT_S, 0.3 / float(np.exp(np.mean(data.medians))))
     return Hyperparameters(basis.typical.copy(), 0.003, noise)
 
 
@@ -146,12 +146,12 @@ class _Hyperprior(NamedTuple):
         """Broad, but for the noise where second visits show it."""
         centre = Hyperparameters(basis.typical, 0.002, initial(basis, data).noise).as_vector()
         spread = np.full(len(centre), _HYPER_SD)
-        spread[-1] = _DRIFT_S_SD
+        spread[-2:] = _DRIFT_S_SD, _GROWTH_SD
         bounds = [(float(np.log(1e-5)), float(np.log(3.0)))] * len(centre)
         # Drift as quick as single visits would pass for their noise, and the other way round; far beyond these
         # ratios the noise's equations lose their digits.
-        bounds[-2:] = [(float(np.log(1e-3)), float(np.log(50.0))), (float(np.log(5.0)), float(np.log(600.0)))]
-        bounds[-3] = (float(centre[-3]) - 3, float(centre[-3]) + 4)
+        bounds[-3:-1] = [(float(np.log(1e-3)), float(np.log(50.0))), (float(np.log(5.0)), float(np.log(600.0)))]
+        bounds[-1] = (float(centre[-1]) - 3, float(centre[-1]) + 4)
         if data.repeated:
             spread[-4] = _NOISE_SD
             bounds[-4] = (float(centre[-4]) - 2, float(centre[-4]) + 2)

@@ -138,7 +138,7 @@ def restore(
 
 def first_weights(data: VisitData, noise: Noise) -> Floats:
     """Weights from how far visits are from their configuration's median."""
-    surprise = (data.log_ms - data.medians[data.config]) / noise.visit_at(np.exp(data.medians))[data.config]
+    surprise = (data.log_ms - data.medians[data.config]) / (noise.visit * noise.growth(data.medians)[data.config])
     return (DEGREES + 1) / (DEGREES + 1 + np.maximum(surprise**2 - 1, 0))
 
 
@@ -146,14 +146,14 @@ def _outlier_weights(observations: Observations, hyper: Hyperparameters, fitted:
     """How much each visit counts: its expected precision under Student's t. ``fitted``: (n,) log latencies."""
     data, noise = observations.data, hyper.noise
     condensed = observations.condense(noise)
-    discrepancy = hyper.discrepancy**2
-    # What the table leaves of a configuration is its own discrepancy or noise, in the proportion of variances.
-    share = discrepancy / (discrepancy + np.diag(condensed.covariance))
-    latency = fitted + share * (condensed.log_ms - fitted)
+    left = condensed.log_ms - fitted
+    # What the table leaves of a configuration is its own discrepancy or noise, in the proportion of variances. A
+    # table that does not fit yet errs by more: else all visits to a configuration would pass for outliers.
+    discrepancy = max(hyper.discrepancy, 1.4826 * float(np.median(np.abs(left)))) ** 2
+    latency = fitted + discrepancy / (discrepancy + np.diag(condensed.covariance)) * left
+    growth = noise.growth(data.medians)[data.config]
     drift, spread = drift_at_visits(data, observations.weights, noise, latency)
-    surprise = ((data.log_ms - latency[data.config] - drift) ** 2 + spread) / noise.visit_at(np.exp(data.medians))[
-        data.config
-    ] ** 2
+    surprise = ((data.log_ms - latency[data.config] - drift) ** 2 + spread) / (noise.visit * growth) ** 2
     return (DEGREES + 1) / (DEGREES + surprise)
 
 

@@ -1,9 +1,9 @@
 """The noise of visits: independent errors, and drift of the device in stretches of time.
 
-With log latency, visit ``v`` to configuration ``c`` reads ``y_v = m_c + d(t_v) + e_v``: ``e`` independent with
-variance ``visit² / weight_v``, ``d`` an Ornstein-Uhlenbeck process of standard deviation ``drift`` and time
-constant ``drift_s``, conditioned on a mean of zero over all visits: a latency is that in the device's average
-state, else a common factor of all latencies could not be told from drift.
+With log latency, visit ``v`` to configuration ``c`` reads ``y_v = m_c + s_c (d(t_v) + e_v)``: ``s`` grows with the
+size of the configuration, ``e`` is independent with variance ``visit² / weight_v``, ``d`` an Ornstein-Uhlenbeck
+process of standard deviation ``drift`` and time constant ``drift_s``, conditioned on a mean of zero over all visits:
+a latency is that in the device's average state, else a common factor of all latencies could not be told from drift.
 
 All visits to a configuration amount to one estimate of ``m_c``; ``condense`` gives these with their joint
 covariance, and the evidence of what the configurations do not explain. The process is Markov, so its precision
@@ -36,26 +36,25 @@ class Noise(NamedTuple):
     """Relative standard deviations of one visit and of the drift, and the drift's time constant."""
 
     visit: float
-    """Of any configuration …"""
-    per_ms: float
-    """… and besides for every millisecond that it takes: a large network shares more memory with its neighbours."""
     drift: float
     drift_s: float
+    per_ms: float
+    """How both grow with a configuration's latency: a large network shares more memory with its neighbours."""
 
     def as_vector(self) -> Floats:
-        """Logarithms of the visit's error, of the others in such units, and of the time constant: (4,)."""
-        return np.log([self.visit, self.per_ms / self.visit, self.drift / self.visit, self.drift_s])
+        """Logarithms of the visit's error, of the drift in such units, and of the others: (4,)."""
+        return np.log([self.visit, self.drift / self.visit, self.drift_s, self.per_ms])
 
     @classmethod
     def from_vector(cls, vector: Floats) -> Noise:
         """The inverse of ``as_vector``."""
-        visit, per_ms, drift, drift_s = np.exp(vector).tolist()
-        return cls(visit, visit * per_ms, visit * drift, drift_s)
+        visit, ratio, drift_s, per_ms = np.exp(vector).tolist()
+        return cls(visit, visit * ratio, drift_s, per_ms)
 
-    def visit_at(self, ms: Floats) -> Floats:
-        """The standard deviation of one visit to configurations of these latencies; the same shape."""
-        deviation: Floats = np.hypot(self.visit, self.per_ms * ms)
-        return deviation
+    def growth(self, log_ms: Floats) -> Floats:
+        """``s`` of configurations of these log latencies: the same shape."""
+        growth: Floats = np.hypot(1.0, self.per_ms * np.exp(log_ms))
+        return growth
 
 
 @dataclass(frozen=True)
@@ -88,6 +87,12 @@ class VisitData:
         """The median log latency of every configuration: (configurations,)."""
         return np.array([np.median(self.log_ms[self.config == c]) for c in range(self.configs)])
 
+    def sums(self, values: Floats) -> Floats:
+        """Totals over the visits to every configuration: (visits, m) → (configurations, m)."""
+        order = np.argsort(self.config, kind="stable")
+        totals: Floats = np.add.reduceat(values[order], np.searchsorted(self.config[order], np.arange(self.configs)))
+        return totals
+
     def scatter(self) -> float:
         """A robust standard deviation of visits to the same configuration; 0 without second visits."""
         if not self.repeated:
@@ -116,8 +121,8 @@ def condense(data: VisitData, weights: Floats, noise: Noise) -> Condensed:
     # About a middle value, so that no digits are lost to what all latencies have in common.
     middle = float(np.median(data.log_ms))
     whitened = solver.precision_times(np.column_stack([design, data.log_ms - middle]))
-    information = design.T @ whitened[:, :-1]
-    score = design.T @ whitened[:, -1]
+    by_config = data.sums(whitened)
+    information, score = by_config[:, :-1], by_config[:, -1]
     root = np.linalg.cholesky(0.5 * (information + information.T))
     inverse_root = np.linalg.inv(root)
     covariance = inverse_root.T @ inverse_root
@@ -139,21 +144,22 @@ def robust(condensed: Condensed) -> Condensed:
 
 
 def drift_at_visits(data: VisitData, weights: Floats, noise: Noise, log_ms: Floats) -> tuple[Floats, Floats]:
-    """Mean and variance of the drift at every visit, given the configurations' latencies ``log_ms``."""
+    """Mean and variance of what drift makes of every visit, given the configurations' latencies ``log_ms``."""
     solver = _Drift(data, weights, noise)
     residuals = data.log_ms - log_ms[data.config]
     return solver.drift_given(residuals[:, None])[:, 0], solver.drift_variance()
 
 
 class _Drift:
-    """The covariance of visits, ``V = W⁻¹ + D``, through the tridiagonal ``D⁻¹`` and ``A = D⁻¹ + W``.
+    """The covariance of visits, ``S V S``, ``V = W⁻¹ + D``, through the tridiagonal ``D⁻¹`` and ``A = D⁻¹ + W``.
 
-    Conditioning on ``aᵀd = 0`` takes ``D a aᵀ D / (aᵀ D a)`` from ``D``; since ``V⁻¹ D a = W A⁻¹ a``, it adds
-    ``h hᵀ / p`` to ``V⁻¹`` with ``h = W A⁻¹ a`` and ``p = aᵀ A⁻¹ a``.
+    ``S`` is the growth with size. Conditioning on ``aᵀd = 0`` takes ``D a aᵀ D / (aᵀ D a)`` from ``D``; since
+    ``V⁻¹ D a = W A⁻¹ a``, it adds ``h hᵀ / p`` to ``V⁻¹`` with ``h = W A⁻¹ a`` and ``p = aᵀ A⁻¹ a``.
     """
 
     def __init__(self, data: VisitData, weights: Floats, noise: Noise) -> None:
-        self.weights = weights / noise.visit_at(np.exp(data.medians))[data.config] ** 2
+        self.growth = noise.growth(data.medians)[data.config]
+        self.weights = weights / noise.visit**2
         gaps = np.maximum(np.diff(data.started_s) / noise.drift_s, _LEAST_GAP)
         # Precision of the process at the times: for neighbours with correlation r, 1 / (1 - r²) and -r / (1 - r²).
         gained = -1.0 / np.expm1(-2 * gaps)
@@ -170,19 +176,20 @@ class _Drift:
         self.mean_variance = float(mean @ self.mean_drift)
         prior_variance = float(mean @ cho_solve_banded((prior_root, True), mean))
         log_det = 2 * np.sum(np.log(self.root[0])) - 2 * np.sum(np.log(prior_root[0])) - np.sum(np.log(self.weights))
+        log_det += 2 * np.sum(np.log(self.growth))
         self.log_det = float(log_det + np.log(self.mean_variance / prior_variance))
 
     def precision_times(self, columns: Floats) -> Floats:
-        """``V⁻¹ columns`` for (visits, m) columns."""
-        return self.weights[:, None] * (columns - self.drift_given(columns))
+        """``S⁻¹ V⁻¹ S⁻¹ columns`` for (visits, m) columns."""
+        return (self.weights / self.growth**2)[:, None] * (columns - self.drift_given(columns))
 
     def drift_given(self, residuals: Floats) -> Floats:
-        """The mean of the drift given (visits, m) readings without the configurations' latencies."""
-        drift: Floats = cho_solve_banded((self.root, True), self.weights[:, None] * residuals)
+        """The mean of ``S d`` given (visits, m) readings without the configurations' latencies."""
+        drift: Floats = cho_solve_banded((self.root, True), (self.weights / self.growth)[:, None] * residuals)
         drift -= np.outer(self.mean_drift, drift.mean(axis=0)) / self.mean_variance
-        return drift
+        return self.growth[:, None] * drift
 
     def drift_variance(self) -> Floats:
-        """The variance of the drift at every visit, given readings at all of them."""
+        """The variance of ``S d`` at every visit, given readings at all of them."""
         variance: Floats = np.diag(cho_solve_banded((self.root, True), np.eye(len(self.weights))))
-        return np.maximum(variance - self.mean_drift**2 / self.mean_variance, 0.0)
+        return self.growth**2 * np.maximum(variance - self.mean_drift**2 / self.mean_variance, 0.0)

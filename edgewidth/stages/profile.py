@@ -18,6 +18,7 @@ from edgewidth.stages.bench import measured_visits
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from edgewidth.records.budget import BudgetRequest
     from edgewidth.records.folder import RunFolder
     from edgewidth.records.measurement import Setting, Statistic
     from edgewidth.records.network import ChannelConfig, SearchSpace
@@ -47,10 +48,12 @@ def profile(
     *,
     plan: ProfilePlan | None = None,
     seed: int = 0,
+    budget: BudgetRequest | None = None,
 ) -> LatencyTable:
     """Measure and fit until the plan is met; writes ``table.json`` and goes on from what the store holds.
 
-    A bench with a prior table begins with fewer networks.
+    A bench with a prior table begins with fewer networks. After these the next ones are by turns those that tell
+    most of all configurations and, with a budget, those that tell most of the ones near it: the answer is there.
 
     Raises:
         DeviceError, TransientDeviceError: What was measured until then stays in the store.
@@ -65,6 +68,9 @@ def profile(
     fixed = [space.uniform(1.0), space.smallest, space.largest]
     configs = list(dict.fromkeys([*fixed, *first_configs(space, first - len(fixed), rng, exclude=held_out)]))
     bench.measure([*held_out, *configs])
+    full_ms = bench.estimate(space.uniform(1.0)).value_ms
+    near_ms = budget.resolve(full_ms, bench.target.statistic).latency_ms if budget else None
+    turn = 0
     while True:
         table = fit_measured(bench, held_out)
         reason = _why_stop(plan, table, len(configs) + step, time.monotonic() - started)
@@ -73,9 +79,10 @@ def profile(
             table.write(folder.table)
             progress.say(f"Latency table: {reason}. {table.quality.verdict}")
             return table
-        new = next_configs(table, step, rng, exclude={*configs, *held_out})
+        new = next_configs(table, step, rng, exclude={*configs, *held_out}, near_ms=near_ms if turn % 2 else None)
         configs += new
         bench.measure(new)
+        turn += 1
 
 
 def fit_measured(bench: Bench, held_out: Iterable[ChannelConfig], *, known: LatencyTable | None = None) -> LatencyTable:

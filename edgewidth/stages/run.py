@@ -108,7 +108,7 @@ def _table(job: Job, bench: Bench, folder: RunFolder) -> LatencyTable:
     if not folder.table.exists():
         if job.table:
             return reuse(bench, folder, LatencyTable.read(job.table), job.table)
-        return profile(bench, folder, plan=job.profile_plan, seed=job.request.seed)
+        return profile(bench, folder, plan=job.profile_plan, seed=job.request.seed, budget=job.request.budget)
     table = LatencyTable.read(folder.table)
     bench.check_table(table)
     return table

@@ -27,7 +27,7 @@ import numpy as np
 from edgewidth.errors import InfeasibleBudgetError
 from edgewidth.latency.predict import Predictor
 from edgewidth.network.families import search_space
-from edgewidth.progress import Silent
+from edgewidth.progress import Lines
 from edgewidth.records.budget import Budget
 from edgewidth.records.folder import RunFolder
 from edgewidth.records.losses import EvaluationPhase, UnaryLosses, VariableLosses
@@ -56,14 +56,6 @@ class Emitted(NamedTuple):
     candidates: int
     gap: float
     """Relative."""
-
-
-class Lines(Silent):
-    """Says what it hears, on standard error."""
-
-    def say(self, text: str) -> None:
-        """Print one line."""
-        print(text, file=sys.stderr, flush=True)
 
 
 def made_up_losses(space: SearchSpace, rng: np.random.Generator) -> UnaryLosses:

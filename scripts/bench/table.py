@@ -39,7 +39,7 @@ from edgewidth.latency.design import first_configs, held_out_configs, next_confi
 from edgewidth.latency.factors import latency_factors
 from edgewidth.latency.fit import fit_table
 from edgewidth.network.families import search_space
-from edgewidth.progress import Silent
+from edgewidth.progress import Lines
 from edgewidth.records.measurement import Clock, Precision, Runtime, Statistic
 
 if TYPE_CHECKING:
@@ -101,14 +101,6 @@ class Bench:
 
     def _key(self, config: ChannelConfig) -> str:
         return f"{self.space.fingerprint}:{config}"
-
-
-class Lines(Silent):
-    """Says what it hears, on standard error."""
-
-    def say(self, text: str) -> None:
-        """Print one line."""
-        print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager

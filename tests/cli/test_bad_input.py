@@ -54,6 +54,15 @@ def test_an_option_that_makes_no_sense_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("verb", ["run", "profile"])
+def test_a_table_and_a_prior_at_once_are_refused(verb: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "table.json").write_text("{}")
+    both = [f"--{option}={tmp_path / 'table.json'}" for option in ("table", "prior")]
+    assert exit_code([verb, "--out", str(tmp_path / "out"), *both]) == 2
+    assert "--table and --prior exclude each other" in said(capsys)
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_out_that_cannot_be_a_folder_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert exit_code(["run", "--out", str(tmp_path / "file" / "out")]) == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from latency_truths import SETTING, Disturbance, chain, measure, tiled_device
@@ -11,7 +13,9 @@ from edgewidth.latency.design import first_configs, held_out_configs
 from edgewidth.latency.fit import fit_table
 from edgewidth.latency.predict import Predictor
 from edgewidth.records.measurement import Statistic
-from edgewidth.records.network import ChannelConfig
+
+if TYPE_CHECKING:
+    from edgewidth.records.network import ChannelConfig
 
 
 def test_what_large_networks_lose_together_is_learned() -> None:

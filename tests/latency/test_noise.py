@@ -10,7 +10,7 @@ from edgewidth.latency.noise import Noise, VisitData, condense, drift_at_visits
 from edgewidth.records.network import ChannelConfig
 from edgewidth.records.table import Visits
 
-NOISE = Noise(visit=0.05, per_ms=0.01, drift=0.04, drift_s=30.0)
+NOISE = Noise(visit=0.05, drift=0.04, drift_s=30.0, per_ms=0.2)
 
 
 @pytest.fixture
@@ -34,7 +34,10 @@ def _dense(data: VisitData, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray
     drift = NOISE.drift**2 * np.exp(-gaps)
     sums = drift.sum(axis=1)
     drift -= np.outer(sums, sums) / sums.sum()
-    return drift + np.diag(NOISE.visit_at(np.exp(data.medians))[data.config] ** 2 / weights), drift
+    medians = np.array([np.median(data.log_ms[data.config == c]) for c in range(data.configs)])
+    growth = np.sqrt(1 + (NOISE.per_ms * np.exp(medians)) ** 2)[data.config]
+    drift *= np.outer(growth, growth)
+    return drift + np.diag((NOISE.visit * growth) ** 2 / weights), drift
 
 
 def test_condensing_is_generalised_least_squares(data: VisitData) -> None:
@@ -69,7 +72,8 @@ def test_drift_is_the_conditional_gaussian(data: VisitData) -> None:
     gain = drift @ np.linalg.inv(covariance)
     np.testing.assert_allclose(mean, gain @ (data.log_ms - latency[data.config]), rtol=1e-7, atol=1e-10)
     np.testing.assert_allclose(variance, np.diag(drift - gain @ drift), rtol=1e-6)
-    assert mean.mean() == pytest.approx(0, abs=1e-9)
+    growth = NOISE.growth(data.medians)[data.config]
+    assert np.mean(mean / growth) == pytest.approx(0, abs=1e-9)
 
 
 def test_scatter_ignores_outliers() -> None:

@@ -1,0 +1,31 @@
+"""Profiling with a budget in mind, on the fake device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgewidth.network.families import search_space
+from edgewidth.records.budget import BudgetRequest
+from edgewidth.records.folder import RunFolder
+from edgewidth.stages.bench import open_bench
+from edgewidth.stages.profile import ProfilePlan, profile
+from edgewidth.stages.target import make_target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_every_other_step_measures_near_the_budget(tmp_path: Path) -> None:
+    space = search_space("mobilenet_v1", resolution=32, in_channels=1, num_classes=10, max_width=0.5, levels=4)
+    plan = ProfilePlan(first=16, held_out=4, step=4, most=24, target_error_percent=1e-9)
+    with open_bench(make_target("fake"), space, RunFolder(tmp_path)) as bench:
+        table = profile(bench, RunFolder(tmp_path), plan=plan, budget=BudgetRequest.parse("70%"))
+        full_ms = bench.estimate(space.uniform(1.0)).value_ms
+    began = sorted(table.fitted, key=lambda visits: min(visits.started_s))
+    overall, near = (
+        np.log([np.median(v.values_ms) / (0.7 * full_ms) for v in some]) for some in (began[-8:-4], began[-4:])
+    )
+    assert np.abs(near).max() < 0.12
+    assert np.abs(overall).max() > 0.2
