@@ -99,7 +99,10 @@ def estimate(basis: Basis, indices: Ints, data: VisitData, nominal: Floats, prio
     prior_ms = prior.sums(basis, indices) if prior else np.zeros(len(indices))
     hyper = initial(basis, data)
     weights = first_weights(data, hyper.noise)
-    observations = Observations(data, weights, basis.relative(indices, medians / scale_ms), medians, prior_ms)
+    rows = basis.relative(indices, medians / scale_ms)
+    # First a sum alone: linearised about the measurements themselves, a steep curve would seem to cost nothing.
+    rows[:, basis.curve] = 0.0
+    observations = Observations(data, weights, rows, medians, prior_ms)
     for _ in range(_ROUNDS):
         hyper = learn(basis, observations, hyper)
         fitted = Posterior.of(basis, observations, hyper).weights()

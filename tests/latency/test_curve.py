@@ -24,16 +24,18 @@ def test_what_large_networks_lose_together_is_learned() -> None:
     middle = additive(space.uniform(1.0))
 
     def latency_ms(config: ChannelConfig) -> float:
-        return additive(config) * (1 + 0.04 / (1 + np.exp(-6 * np.log(additive(config) / middle))))
+        return float(additive(config) * (1 + 0.04 / (1 + np.exp(-6 * np.log(additive(config) / middle)))))
 
     fitted = first_configs(space, 60, rng)
     judged = held_out_configs(space, 60, rng, exclude=fitted)
     visits = measure(latency_ms, fitted, Disturbance(visits=4, visit=0.002, drift=0.001), rng)
-    prediction = Predictor(fit_table(space, SETTING, Statistic.MEDIAN, visits, [])).predict(judged)
+    table = fit_table(space, SETTING, Statistic.MEDIAN, visits, [])
+    prediction = Predictor(table).predict(judged)
     truth = np.array([latency_ms(config) for config in judged])
     errors = 100 * (prediction.mean_ms / truth - 1)
     # The best sum of layers cannot come nearer than this: 4 % spread over the sizes.
     assert np.sqrt(np.mean(errors**2)) < 0.35
+    assert 0.02 < np.ptp(np.diff(np.log(table.curve))) < 0.06
     assert np.mean((prediction.low_ms <= truth) & (truth <= prediction.high_ms)) >= 0.85
 
 
