@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,6 +11,8 @@ import numpy as np
 from edgewidth.records.measurement import Precision
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from edgewidth.records.measurement import Suffix
@@ -105,13 +108,20 @@ FILE_SIZES: dict[tuple[Precision, str], FileSize] = {
 }
 """Fitted to 32 variants of MobileNet-v1 each; weights and channels explain their sizes to 60 bytes."""
 METADATA_BYTES = 2_000
-"""Labels, normalisation and descriptions in an emitted file."""
+"""Normalisation and descriptions in an emitted file; at most, measured with both formats."""
 
 
 def file_bytes(layer: LayerFactor, precision: Precision, suffix: Suffix) -> Array:
     """What a layer adds to a model file: an array as those of the layer."""
     size = FILE_SIZES[precision, suffix]
     return (layer.parameters - layer.channels) * size.weight + layer.channels * size.channel + size.layer
+
+
+def metadata_bytes(class_names: Sequence[str], suffix: Suffix) -> int:
+    """What an emitted file has that a variant has not: each class name as JSON, and in a .tflite as plain text too."""
+    as_json = sum(len(json.dumps(name)) + len("  ,\n") for name in class_names)
+    as_text = sum(len(name.encode()) + len("\n") for name in class_names)
+    return METADATA_BYTES + as_json + (as_text if suffix == ".tflite" else 0)
 
 
 def element_bytes(precision: Precision) -> int:

@@ -99,6 +99,8 @@ class UnaryLosses(Document):
 
     space: SearchSpace
     data_fingerprint: str
+    class_names: tuple[str, ...] = ()
+    """Of the data; an emitted file holds them. Empty: not known."""
     images: int
     """On how many images every configuration was evaluated."""
     offset: float

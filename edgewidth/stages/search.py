@@ -13,7 +13,7 @@ from edgewidth.errors import InfeasibleBudgetError, MismatchError
 from edgewidth.latency.curve import Curve
 from edgewidth.latency.factors import latency_factors
 from edgewidth.latency.predict import Predictor
-from edgewidth.network.costs import METADATA_BYTES, element_bytes, file_bytes, layer_factors
+from edgewidth.network.costs import element_bytes, file_bytes, layer_factors, metadata_bytes
 from edgewidth.records.budget import Limits
 from edgewidth.records.network import ChannelConfig
 from edgewidth.records.search import Certificate, Choice, FrontierPoint, SearchResult
@@ -65,7 +65,7 @@ class Question:
         """Its numbers. Its latencies are sums of the table's entries: ``curve`` translates."""
         from edgewidth.training.loss_record import loss_factors  # noqa: PLC0415  scipy loads when it is needed
 
-        return replace(cost_problem(self.table, self.limits), losses=loss_factors(self.losses))
+        return replace(cost_problem(self.table, self.limits, self.losses.class_names), losses=loss_factors(self.losses))
 
     @cached_property
     def curve(self) -> Curve:
@@ -136,13 +136,13 @@ def search(table: LatencyTable, losses: UnaryLosses, budget: Budget) -> SearchRe
     )
 
 
-def cost_problem(table: LatencyTable, limits: Limits) -> Problem:
+def cost_problem(table: LatencyTable, limits: Limits, class_names: Sequence[str] = ()) -> Problem:
     """What every configuration costs by a table, within which limits; without losses.
 
     Its latencies are sums of the table's entries: a budget for them is ``Curve.of(table).sum_ms`` of the latency's.
     """
     latency = latency_factors(table)
-    sums, peaks = further_budgets(table, limits)
+    sums, peaks = further_budgets(table, limits, class_names)
     return Problem(
         sizes=tuple(len(variable.choices) for variable in table.space.variables),
         losses=(),
@@ -152,7 +152,9 @@ def cost_problem(table: LatencyTable, limits: Limits) -> Problem:
     )
 
 
-def further_budgets(table: LatencyTable, limits: Limits) -> tuple[tuple[SumBudget, ...], tuple[PeakBudget, ...]]:
+def further_budgets(
+    table: LatencyTable, limits: Limits, class_names: Sequence[str]
+) -> tuple[tuple[SumBudget, ...], tuple[PeakBudget, ...]]:
     """The limits beside latency as the search takes them, for files of the table's precision and runtime."""
     if limits == NO_LIMITS:
         return (), ()
@@ -161,7 +163,7 @@ def further_budgets(table: LatencyTable, limits: Limits) -> tuple[tuple[SumBudge
     sums, peaks = [], []
     if limits.size_bytes is not None:
         sizes = (Factor(layer.scope, file_bytes(layer, precision, suffix)) for layer in layers)
-        sums.append(SumBudget("size", tuple(sizes), limits.size_bytes - METADATA_BYTES))
+        sums.append(SumBudget("size", tuple(sizes), limits.size_bytes - metadata_bytes(class_names, suffix)))
     if limits.macs is not None:
         sums.append(SumBudget("MACs", tuple(Factor(layer.scope, layer.macs) for layer in layers), limits.macs))
     if limits.activation_bytes is not None:

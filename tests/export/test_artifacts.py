@@ -9,9 +9,14 @@ import numpy as np
 import onnx
 import pytest
 from export.cases import CLASS_NAMES, export_case
+from small_onnx import small_onnx
+from small_tflite import small_tflite
 
 from edgewidth.errors import DataError, FileError, MismatchError, ParityError
 from edgewidth.export.inspect import inspect_model, run_logits
+from edgewidth.export.onnx_metadata import with_onnx_metadata
+from edgewidth.export.tflite_metadata import with_tflite_metadata
+from edgewidth.network.costs import METADATA_BYTES, metadata_bytes
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.measurement import Precision
 
@@ -75,6 +80,21 @@ def test_the_files_say_how_to_run_them(exported: Exported) -> None:
         quantised = artifact.format == "tflite" and artifact.precision is Precision.INT8
         assert (found.input_quantisation is not None) == quantised
         assert facts.inputs[0].dtype == ("int8" if quantised else "float32")
+
+
+@pytest.mark.parametrize("class_names", [("cat", "dog"), tuple(f"{'éx'[i % 2]}" * 40 + str(i) for i in range(500))])
+def test_room_for_metadata_is_enough_and_not_much_more(exported: Exported, class_names: tuple[str, ...]) -> None:
+    """Also for hundreds of long names, which a .tflite holds twice."""
+    found = inspect_model(exported.folder.model(Precision.INT8, ".tflite")).metadata
+    assert found is not None
+    metadata = found.model_copy(update={"class_names": class_names})
+    tflite, onnx_file = small_tflite(), small_onnx((8,))
+    added: dict[Suffix, int] = {
+        ".tflite": len(with_tflite_metadata(tflite, metadata)) - len(tflite),
+        ".onnx": len(with_onnx_metadata(onnx_file, metadata)) - len(onnx_file),
+    }
+    for suffix, size in added.items():
+        assert size <= metadata_bytes(class_names, suffix) <= size + METADATA_BYTES
 
 
 def test_standard_tools_find_the_labels(exported: Exported) -> None:
