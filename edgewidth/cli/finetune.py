@@ -17,9 +17,11 @@ from edgewidth.cli.options import (
     recipe_option,
     seed_option,
     space_from,
+    weights_option,
 )
 from edgewidth.cli.output import print_json
 from edgewidth.cli.progress import TerminalProgress
+from edgewidth.errors import InputError
 
 
 @click.command("finetune")
@@ -33,6 +35,7 @@ from edgewidth.cli.progress import TerminalProgress
     help="Start from this supernet.  [default: supernet.safetensors in --out, if it is there]",
 )
 @click.option("--from-scratch", is_flag=True, help="Start from random weights even so.")
+@weights_option
 @data_option
 @network_options
 @recipe_option
@@ -51,21 +54,28 @@ def command(
     from edgewidth.training.recipes import load_recipe  # noqa: PLC0415
 
     progress = TerminalProgress()
+    weights = options["weights"]
+    if (supernet is not None) + from_scratch + (weights is not None) > 1:
+        raise InputError("--supernet, --weights and --from-scratch are different starts.", remedy="Give one of them.")
     recipe = load_recipe(options["recipe"])
     with locked(out) as folder:
-        if force:
-            remove(folder.weights, folder.finetune_log, folder.checkpoints)
+        if folder.weights.exists() and not force:
+            raise InputError(f"{folder.weights} exists.", remedy="Choose another --out, or --force to train again.")
         data = images_from(options, progress)
         space = space_from(options, data)
-        if supernet is None and folder.supernet.exists():
+        chosen = read_config(config, space)
+        if force:
+            remove(folder.weights, folder.finetune_log, folder.checkpoints, needed=weights)
+        if not (supernet or weights or from_scratch) and folder.supernet.exists():
             supernet = folder.supernet
         network = finetune(
             space,
-            read_config(config, space),
+            chosen,
             data,
             recipe,
             folder,
-            supernet=None if from_scratch else supernet,
+            supernet=supernet,
+            weights=weights,
             seed=options["seed"],
             progress=progress,
         )

@@ -131,6 +131,12 @@ statistic_option = click.option(
 precision_option = click.option(
     "--precision", type=_choice(Precision), callback=_enum(Precision), default="int8", show_default=True
 )
+weights_option = click.option(
+    "--weights",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="Begin with these weights, a .safetensors of this network at any widths.  [default: random weights]",
+)
 recipe_option = click.option(
     "--recipe",
     type=click.Choice(["quick", "standard", "paper"]),

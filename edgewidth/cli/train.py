@@ -20,6 +20,7 @@ from edgewidth.cli.options import (
     recipe_option,
     seed_option,
     space_from,
+    weights_option,
 )
 from edgewidth.cli.output import print_document, print_losses
 from edgewidth.cli.progress import TerminalProgress
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 )
 @budget_option
 @narrowing_options
+@weights_option
 @seed_option
 @out_option
 @force_option
@@ -64,11 +66,14 @@ def command(table_path: Path | None, out: Path, force: bool, as_json: bool, **op
         budget = table_budget(options["budget"], table)
         aim = Aim(table, budget, narrowing_from(options))
     with locked(out) as folder:
-        if force:
-            remove(folder.supernet, folder.losses, folder.judged, folder.training_log, folder.checkpoints)
         data = images_from(options, progress)
         space = space_from(options, data)
-        losses = train(space, data, recipe, folder, seed=options["seed"], aim=aim, progress=progress)
+        if force:
+            old = (folder.supernet, folder.losses, folder.judged, folder.training_log, folder.checkpoints)
+            remove(*old, needed=options["weights"])
+        losses = train(
+            space, data, recipe, folder, seed=options["seed"], aim=aim, weights=options["weights"], progress=progress
+        )
     if as_json:
         print_document(losses)
     else:

@@ -24,15 +24,17 @@ def finetune(
     folder: RunFolder,
     *,
     supernet: Path | None,
+    weights: Path | None = None,
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> PlainNetwork:
-    """Train one configuration, from the supernet's weights or, without one, from scratch.
+    """Train one configuration, from the supernet's weights, from a file of other weights, or from scratch.
 
     Writes ``weights.safetensors``.
 
     Raises:
         InputError: A configuration that is not in the space.
+        FileError: Weights that do not fit.
         TrainingError: The loss is not finite or diverges.
     """
     from edgewidth.training.finetune import finetune as train_network  # noqa: PLC0415  torch loads when it is needed
@@ -44,6 +46,7 @@ def finetune(
         data,
         recipe,
         supernet=supernet,
+        weights=weights,
         weights_out=folder.weights,
         log=folder.finetune_log,
         checkpoints=folder.checkpoints,

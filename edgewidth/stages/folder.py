@@ -82,8 +82,14 @@ def claim(folder: RunFolder, request: RunRequest, *, force: bool) -> None:
     request.write(folder.run)
 
 
-def remove(*paths: Path) -> None:
-    """Remove what a stage wrote so that it is done again."""
+def remove(*paths: Path, needed: Path | None = None) -> None:
+    """Remove what a stage wrote so that it is done again.
+
+    Raises:
+        InputError: ``needed``, a file that the stage reads, is among them.
+    """
+    if needed is not None and needed.resolve() in {path.resolve() for path in paths}:
+        raise InputError(f"--force would remove {needed}, which is needed.", remedy="Choose another --out.")
     for path in paths:
         if path.is_dir():
             shutil.rmtree(path)

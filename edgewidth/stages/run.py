@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgewidth.errors import MismatchError
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.losses import UnaryLosses
 from edgewidth.records.search import SearchResult
@@ -65,6 +66,7 @@ def run(job: Job, folder: RunFolder, *, force: bool = False, progress: Progress 
     """
     claim(folder, job.request, force=force)
     space, seed = job.request.space, job.request.seed
+    known = _known_losses(job, folder)
     if job.compare and not folder.comparison.exists():
         compare(job.target, space, folder, progress=progress)
     if job.prior and not folder.prior.exists():
@@ -73,11 +75,7 @@ def run(job: Job, folder: RunFolder, *, force: bool = False, progress: Progress 
         table = _table(job, bench, folder)
         budget = resolve_budget(job.request, bench)
     aim = Aim(table, budget, job.request.narrowing)
-    losses = (
-        UnaryLosses.read(folder.losses)
-        if folder.losses.exists()
-        else train(space, job.data, job.recipe, folder, seed=seed, aim=aim, progress=progress)
-    )
+    losses = known or train(space, job.data, job.recipe, folder, seed=seed, aim=aim, progress=progress)
     result = _search(job, table, losses, budget, folder, progress)
     if not folder.judged.exists():
         judge(job.data, result, folder, progress=progress)
@@ -87,6 +85,20 @@ def run(job: Job, folder: RunFolder, *, force: bool = False, progress: Progress 
         validation = validate(artifact, job.target, budget=budget, measurements=folder.measurements, progress=progress)
         validation.write(folder.validation)
     return report(folder)
+
+
+def _known_losses(job: Job, folder: RunFolder) -> UnaryLosses | None:
+    """What this run, or ``edgewidth train`` in the same folder, has learned."""
+    if not folder.losses.exists():
+        return None
+    losses = UnaryLosses.read(folder.losses)
+    found = (losses.space.fingerprint, losses.data_fingerprint)
+    if found != (job.request.space.fingerprint, job.data.fingerprint):
+        raise MismatchError(
+            f"{folder.losses} is of another search space or of other images.",
+            remedy="Give the same --data, --resolution and widths as to edgewidth train, or choose another --out.",
+        )
+    return losses
 
 
 def resolve_budget(request: RunRequest, bench: Bench) -> Budget:

@@ -15,6 +15,8 @@ from edgewidth.search.problem import InfeasibleError
 from edgewidth.stages.search import answer_no, cost_problem
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgewidth.records.budget import Budget
     from edgewidth.records.folder import RunFolder
     from edgewidth.records.losses import NarrowingStep, UnaryLosses
@@ -48,14 +50,17 @@ def train(
     *,
     seed: int = 0,
     aim: Aim | None = None,
+    weights: Path | None = None,
     progress: Progress = SILENT,
 ) -> UnaryLosses:
     """Train the supernet and evaluate configurations; writes ``supernet.safetensors`` and ``losses.json``.
 
     Goes on from a checkpoint if the folder holds one. With an aim half of the configurations are evaluated near its
     budget; if it asks for narrowing, the supernet is trained for it, and otherwise serves any device and budget.
+    ``weights`` is a file to begin with, see ``edgewidth.training.pretrained``.
 
     Raises:
+        FileError: Weights that do not fit.
         TrainingError: The loss is not finite or diverges.
         MismatchError: The aim's table is of another space, or the folder's supernet was trained for another aim.
         InfeasibleBudgetError: No configuration is predicted within the aim's budget.
@@ -63,14 +68,13 @@ def train(
     from edgewidth.training.train import train_supernet  # noqa: PLC0415  torch loads when it is needed
     from edgewidth.training.unary import evaluate_losses  # noqa: PLC0415
 
-    focus = _focus(space, aim) if aim else None
+    focus = _focus(space, aim, data.class_names) if aim else None
     sampler = _sampler(space, data, recipe, folder, aim, focus, seed, progress) if aim and focus else None
-    if not folder.supernet.exists():
-        train_supernet(space, data, recipe, folder=folder, seed=seed, progress=progress, sampler=sampler)
-    elif sampler and not sampler.steps:
-        raise MismatchError(
-            f"{folder.supernet} was trained without this table, budget or schedule.",
-            remedy="Choose another --out, or --force to train again.",
+    if folder.supernet.exists():
+        _check_trained(folder.supernet, sampler, weights)
+    else:
+        train_supernet(
+            space, data, recipe, folder=folder, seed=seed, progress=progress, sampler=sampler, weights=weights
         )
     losses = evaluate_losses(
         space, data, folder=folder, seed=seed, progress=progress, most=recipe.evaluations, focus=focus
@@ -86,7 +90,20 @@ def _steps(sampler: NarrowingSampler, table: LatencyTable) -> tuple[NarrowingSte
     return tuple(step.model_copy(update={"mean_ms": float(curve.latency_ms(step.mean_ms))}) for step in sampler.steps)
 
 
-def _focus(space: SearchSpace, aim: Aim) -> Focus:
+def _check_trained(supernet: Path, sampler: NarrowingSampler | None, weights: Path | None) -> None:
+    """Refuse a supernet that is there already if it was trained otherwise."""
+    from edgewidth.training.weights import fingerprint, supernet_start  # noqa: PLC0415  torch loads when it is needed
+
+    without = ["this table, budget or schedule"] if sampler and not sampler.steps else []
+    without += ["these weights"] if weights and fingerprint(weights) != supernet_start(supernet) else []
+    if without:
+        raise MismatchError(
+            f"{supernet} was trained without {' and without '.join(without)}.",
+            remedy="Choose another --out, or --force to train again.",
+        )
+
+
+def _focus(space: SearchSpace, aim: Aim, class_names: tuple[str, ...]) -> Focus:
     from edgewidth.training.focus import Focus  # noqa: PLC0415  a light module in a heavy room
 
     table, curve = aim.table, Curve.of(aim.table)
@@ -95,7 +112,8 @@ def _focus(space: SearchSpace, aim: Aim) -> Focus:
             f"The latency table is of another search space ({table.space.fingerprint}, here {space.fingerprint}).",
             remedy="Give the same --network, --resolution, widths and --data as to edgewidth profile.",
         )
-    problem, budget_ms = cost_problem(table, aim.budget.limits), curve.sum_ms(aim.budget.latency_ms)
+    problem = cost_problem(table, aim.budget.limits, class_names)
+    budget_ms = curve.sum_ms(aim.budget.latency_ms)
     try:
         check_feasible(problem, Plan(problem.sizes, problem.scopes), budget_ms)
     except InfeasibleError as error:

@@ -17,8 +17,9 @@ from edgewidth.training.layers import compute_device, run_graph
 from edgewidth.training.loop import LOSS, Averager, Training, train
 from edgewidth.training.optimise import Optimiser
 from edgewidth.training.plain import PlainNetwork
+from edgewidth.training.pretrained import begin_with
 from edgewidth.training.quantised import QuantisedNetwork
-from edgewidth.training.weights import digest, load_supernet, save_plain
+from edgewidth.training.weights import digest, fingerprint, load_supernet, save_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,7 @@ def finetune(
     recipe: Recipe,
     *,
     supernet: Path | None,
+    weights: Path | None = None,
     weights_out: Path,
     log: Path,
     checkpoints: Path,
@@ -64,6 +66,7 @@ def finetune(
         data: The images.
         recipe: How long, how fast.
         supernet: The weights to start from; None: from scratch.
+        weights: A file to start from instead, see ``edgewidth.training.pretrained``.
         weights_out: Where the weights go.
         log: Where a JSON line per epoch goes.
         checkpoints: The folder for checkpoints, which are removed when training is done.
@@ -72,7 +75,7 @@ def finetune(
 
     Raises:
         InputError: The configuration is not in the space.
-        FileError: The supernet cannot be read.
+        FileError: The supernet or the weights cannot be read, or the weights do not fit.
         MismatchError: The supernet is of another space.
         TrainingError: The loss is not finite, or diverges.
         StorageError: A file cannot be written.
@@ -87,6 +90,7 @@ def finetune(
         network = PlainNetwork.from_supernet(start, config)
         teacher = lambda images: start(images, space.largest)  # noqa: E731 - a short function
     network = network.to(device)
+    begun = begin_with(network, weights, progress) or ("scratch" if supernet is None else fingerprint(supernet))
     batches = Batches(data, batch=phase.batch, augmentation=phase.augmentation, seed=seed, device=device)
     identity = {
         "space": space.fingerprint,
@@ -94,7 +98,7 @@ def finetune(
         "data": data.fingerprint,
         "recipe": repr(phase),
         "seed": str(seed),
-        "start": "scratch" if supernet is None else "supernet",
+        "start": begun,
     }
     kept = Checkpoints(checkpoints, "finetune", identity)
     step = _step(network, phase, seed, len(data.class_names), teacher)

@@ -43,6 +43,7 @@ def record_losses(
     return UnaryLosses(
         space=space,
         data_fingerprint=data.fingerprint,
+        class_names=data.class_names,
         images=images,
         offset=float(offset.values),
         variables=tuple(

@@ -15,10 +15,13 @@ from edgewidth.training.checkpoint import Checkpoints
 from edgewidth.training.layers import compute_device
 from edgewidth.training.loop import LOSS, Training, train
 from edgewidth.training.optimise import Optimiser
+from edgewidth.training.pretrained import begin_with
 from edgewidth.training.supernet import Supernet
 from edgewidth.training.weights import save_supernet
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from edgewidth.progress import Progress
@@ -92,6 +95,7 @@ def train_supernet(
     seed: int,
     progress: Progress = SILENT,
     sampler: ConfigSampler | None = None,
+    weights: Path | None = None,
 ) -> None:
     """Train a supernet and write ``supernet.safetensors`` and ``training.jsonl``; goes on from a checkpoint.
 
@@ -103,14 +107,17 @@ def train_supernet(
         seed: Of the weights and everything random.
         progress: Where to report to.
         sampler: Draws the random configurations; uniformly if None.
+        weights: A safetensors file to begin with, see ``edgewidth.training.pretrained``; None: random weights.
 
     Raises:
+        FileError: The weights do not fit.
         TrainingError: The loss is not finite, or diverges.
         StorageError: A file cannot be written.
     """
     device = compute_device()
     phase = recipe.supernet
     supernet = Supernet(space, seed=seed).to(device)
+    start = begin_with(supernet, weights, progress)
     batches = Batches(data, batch=phase.batch, augmentation=phase.augmentation, seed=seed, device=device)
     epochs = phase.epochs(len(data.y_train))
     steps = epochs * batches.per_epoch
@@ -125,6 +132,7 @@ def train_supernet(
         "recipe": repr((phase, recipe.minimum_every)),
         "seed": str(seed),
         "sampler": sampler.identity if sampler else "uniform",
+        "start": start,
     }
     checkpoints = Checkpoints(folder.checkpoints, "supernet", identity)
     train(
@@ -135,7 +143,7 @@ def train_supernet(
         num_classes=len(data.class_names),
         progress=progress,
     )
-    save_supernet(supernet, folder.supernet)
+    save_supernet(supernet, folder.supernet, start=start)
     checkpoints.clear()
 
 

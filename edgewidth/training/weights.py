@@ -27,13 +27,34 @@ HEADER = "edgewidth"
 SUPERNET, PLAIN = "edgewidth/supernet", "edgewidth/weights"
 
 
-def save_supernet(supernet: Supernet, path: Path) -> None:
-    """Write a supernet's weights with its search space.
+def save_supernet(supernet: Supernet, path: Path, *, start: str = "") -> None:
+    """Write a supernet's weights with its search space, and the fingerprint of the weights that it began with.
 
     Raises:
         StorageError: It cannot be written.
     """
-    _write(supernet, path, {"schema": SUPERNET, "space": supernet.space.model_dump_json()})
+    _write(supernet, path, {"schema": SUPERNET, "space": supernet.space.model_dump_json(), "start": start})
+
+
+def supernet_start(path: Path) -> str:
+    """The fingerprint of the weights that a stored supernet began with; empty: random ones.
+
+    Raises:
+        FileError: Not a supernet, or it cannot be read.
+    """
+    return _read(path, SUPERNET)[1].get("start", "")
+
+
+def fingerprint(path: Path) -> str:
+    """16 hexadecimal digits that differ when anything in a file differs.
+
+    Raises:
+        FileError: It cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise FileError(f"{path} could not be read: {error.strerror}.") from error
 
 
 def load_supernet(path: Path, space: SearchSpace | None = None) -> Supernet:
@@ -87,13 +108,23 @@ def _write(network: nn.Module, path: Path, header: dict[str, str]) -> None:
     write_atomic(path, save(tensors, {HEADER: json.dumps(content, sort_keys=True)}))
 
 
-def _read(path: Path, schema: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors of a safetensors file by name, and what edgewidth wrote of them; empty if another program did.
+
+    Raises:
+        FileError: It cannot be read.
+    """
     try:
         with safe_open(path, framework="pt") as stream:
             header = json.loads((stream.metadata() or {}).get(HEADER, "{}"))
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError, ValueError) as error:
         raise FileError(f"{path} could not be read as safetensors: {error}.") from error
+    return tensors, header
+
+
+def _read(path: Path, schema: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    tensors, header = read_tensors(path)
     if header.get("schema") != schema:
         raise FileError(f"{path} is not an {schema} file: its schema is {header.get('schema')!r}.")
     return tensors, header
