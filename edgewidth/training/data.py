@@ -11,10 +11,12 @@ import numpy as np
 
 from edgewidth.errors import DataError
 from edgewidth.records.run import DataFacts
-from edgewidth.training.sources import RawData, read_digits, read_folder, read_npz
+from edgewidth.training.sources import RawData, read_arrays, read_digits, read_folder, read_npz
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
+
+    from numpy.typing import ArrayLike, NDArray
 
     from edgewidth.progress import Progress
 
@@ -68,12 +70,15 @@ class ImageData:
         return int(self.x_train.shape[1])
 
 
-def load_images(source: str, *, resolution: int | None, seed: int, progress: Progress = SILENT) -> ImageData:
+def load_images(
+    source: str | Mapping[str, ArrayLike], *, resolution: int | None, seed: int, progress: Progress = SILENT
+) -> ImageData:
     """Read a data source at a resolution; ``seed`` decides which training images are kept out of training.
 
     Args:
         source: ``digits``; the path of an ``.npz`` with ``x_train, y_train, x_test, y_test``; or a folder
-            ``train/<class>/`` and ``val/<class>/`` of ``.jpg`` and ``.png`` files.
+            ``train/<class>/`` and ``val/<class>/`` of ``.jpg`` and ``.png`` files; or arrays by the names of the
+            ``.npz``: images uint8 (n, height, width[, 1 or 3]), labels whole numbers (n,).
         resolution: Pixels along each side; other images are cropped to a square and scaled. None: the multiple of
             32 that the images themselves reach, 96 at most.
         seed: Of the split.
@@ -82,7 +87,12 @@ def load_images(source: str, *, resolution: int | None, seed: int, progress: Pro
     Raises:
         DataError: The source is missing or cannot be used as it is.
     """
-    raw = _read(source, resolution, progress)
+    if isinstance(source, str):
+        raw = _read(source, resolution, progress)
+    else:
+        arrays = {name: np.asarray(array) for name, array in source.items()}
+        source = "arrays"
+        raw = read_arrays(arrays, source, resolution, progress)
     _check(raw, source)
     rng = np.random.default_rng([seed, 1])
     train = np.ones(len(raw.y_train), bool)

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from edgewidth.errors import DataError, MissingPackageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -27,6 +28,9 @@ DEEP_MODES = frozenset({"I", "I;16", "I;16B"})
 GREY_MODES = frozenset({"1", "L", "LA"}) | DEEP_MODES
 MEMORY_SHARE = 0.5
 """How much of the machine's memory decoded images may take; they are kept there as uint8."""
+
+
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 class RawData(NamedTuple):
@@ -69,25 +73,38 @@ def read_digits(resolution: int | None) -> RawData:
 
 
 def read_npz(path: Path, resolution: int | None, progress: Progress) -> RawData:
-    """``x_train, y_train, x_test, y_test``, and ``class_names`` if it is there.
+    """The arrays of an ``.npz`` file, as ``read_arrays`` takes them.
 
     Raises:
-        DataError: Not such a file, an array missing, of a wrong type or length, or an unknown label.
+        DataError: Not such a file, or arrays that cannot be used.
     """
-    arrays = _load_npz(path)
+    return read_arrays(_load_npz(path), str(path), resolution, progress)
+
+
+def read_arrays(
+    arrays: Mapping[str, NDArray[np.generic]], where: str, resolution: int | None, progress: Progress
+) -> RawData:
+    """``x_train, y_train, x_test, y_test``, and ``class_names`` if it is there; ``where`` they are from.
+
+    Raises:
+        DataError: An array is missing, of a wrong type or length, or has an unknown label.
+    """
+    missing = [name for name in ARRAYS if name not in arrays]
+    if missing:
+        raise DataError(f"{where} lacks the array {missing[0]}.", remedy=f"It must hold {', '.join(ARRAYS)}.")
     parts = []
     for name in ("train", "test"):
-        images, labels = _npz_images(path, arrays, name), _npz_labels(path, arrays, name)
+        images, labels = _images(where, arrays, name), _labels(where, arrays, name)
         if len(images) != len(labels):
-            raise DataError(f"{path}: x_{name} has {len(images)} images, and y_{name} has {len(labels)} labels.")
+            raise DataError(f"{where}: x_{name} has {len(images)} images, and y_{name} has {len(labels)} labels.")
         parts.append((images, labels))
     (x_train, y_train), (x_test, y_test) = parts
     if x_train.shape[3] != x_test.shape[3]:
-        raise DataError(f"{path}: x_train has {x_train.shape[3]} channels, and x_test has {x_test.shape[3]}.")
+        raise DataError(f"{where}: x_train has {x_train.shape[3]} channels, and x_test has {x_test.shape[3]}.")
     known, train_labels = np.unique(y_train, return_inverse=True)
     unknown = np.setdiff1d(y_test, known)
     if len(unknown):
-        raise DataError(f"{path}: y_test has the label {unknown[0]}, which y_train lacks.")
+        raise DataError(f"{where}: y_test has the label {unknown[0]}, which y_train lacks.")
     resolution = resolution or default_resolution(min(x_train.shape[1:3]))
     with progress.task("Scaling images", None):
         return RawData(
@@ -95,29 +112,23 @@ def read_npz(path: Path, resolution: int | None, progress: Progress) -> RawData:
             train_labels.astype(np.int64),
             _fit_all(x_test, resolution),
             np.searchsorted(known, y_test).astype(np.int64),
-            _npz_class_names(arrays, known),
+            _class_names(arrays, known),
         )
 
 
 def _load_npz(path: Path) -> dict[str, NDArray[np.generic]]:
-    wanted = ("x_train", "y_train", "x_test", "y_test")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            missing = [name for name in wanted if name not in archive.files]
-            if missing:
-                raise DataError(
-                    f"{path} lacks the array {missing[0]}.", remedy="It must hold x_train, y_train, x_test and y_test."
-                )
-            return {name: archive[name] for name in (*wanted, "class_names") if name in archive.files}
+            return {name: archive[name] for name in (*ARRAYS, "class_names") if name in archive.files}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} is not a readable .npz file: {error}.") from error
 
 
-def _npz_images(path: Path, arrays: dict[str, NDArray[np.generic]], name: str) -> NDArray[np.uint8]:
+def _images(where: str, arrays: Mapping[str, NDArray[np.generic]], name: str) -> NDArray[np.uint8]:
     images = arrays[f"x_{name}"]
     if images.dtype != np.uint8:
         raise DataError(
-            f"{path}: x_{name} is {images.dtype}; images must be uint8, from 0 to 255.",
+            f"{where}: x_{name} is {images.dtype}; images must be uint8, from 0 to 255.",
             remedy="If its values run from 0 to 1, store (x * 255).round().astype('uint8').",
         )
     if images.ndim == 3:
@@ -125,21 +136,23 @@ def _npz_images(path: Path, arrays: dict[str, NDArray[np.generic]], name: str) -
     if images.ndim != 4 or images.shape[3] not in {1, 3} or 0 in images.shape[1:3]:
         shape = "×".join(map(str, arrays[f"x_{name}"].shape))
         raise DataError(
-            f"{path}: x_{name} is {shape}; images must be (n, height, width) or (n, height, width, 1 or 3)."
+            f"{where}: x_{name} is {shape}; images must be (n, height, width) or (n, height, width, 1 or 3)."
         )
     return images.astype(np.uint8, copy=False)
 
 
-def _npz_labels(path: Path, arrays: dict[str, NDArray[np.generic]], name: str) -> NDArray[np.int64]:
+def _labels(where: str, arrays: Mapping[str, NDArray[np.generic]], name: str) -> NDArray[np.int64]:
     labels = arrays[f"y_{name}"]
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(f"{path}: y_{name} must be one whole number per image; it is {labels.dtype} of {labels.shape}.")
+        raise DataError(
+            f"{where}: y_{name} must be one whole number per image; it is {labels.dtype} of {labels.shape}."
+        )
     return labels.astype(np.int64)
 
 
-def _npz_class_names(arrays: dict[str, NDArray[np.generic]], known: NDArray[np.int64]) -> tuple[str, ...]:
+def _class_names(arrays: Mapping[str, NDArray[np.generic]], known: NDArray[np.int64]) -> tuple[str, ...]:
     names = arrays.get("class_names")
     if names is None or names.ndim != 1 or known.min() < 0 or known.max() >= len(names):
         return tuple(str(label) for label in known)

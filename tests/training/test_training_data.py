@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from edgewidth.errors import DataError
@@ -99,6 +100,18 @@ def test_npz_labels_become_class_indices(tmp_path: Path) -> None:
     assert data.class_names == ("3", "5")
     assert list(data.y_val[:2]) == [1, 0]
     assert sorted(np.bincount(data.y_search)) == [1, 3]
+
+
+def test_arrays_in_memory_are_those_of_an_npz(tmp_path: Path) -> None:
+    """Tensors too; what cannot be used is said alike."""
+    ours = load_images({name: torch.from_numpy(a) for name, a in _arrays().items()}, resolution=32, seed=0)
+    theirs = _load(_npz(tmp_path))
+    assert (ours.source, ours.fingerprint) == ("arrays", theirs.fingerprint)
+    assert np.array_equal(ours.x_search, theirs.x_search)
+    with pytest.raises(DataError, match="arrays: x_train has 40 images, and y_train has 39 labels"):
+        load_images(_arrays(y_train=np.arange(39) % 4), resolution=32, seed=0)
+    with pytest.raises(DataError, match="arrays lacks the array y_test"):
+        load_images(_arrays(y_test=None), resolution=32, seed=0)
 
 
 def test_npz_class_names_and_colour(tmp_path: Path) -> None:

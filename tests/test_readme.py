@@ -1,0 +1,99 @@
+"""What the README shows works: its program runs, and its commands have the options they are given."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+
+from edgewidth.cli.main import VERBS, edgewidth
+from edgewidth.latency.fit import fit_table
+from edgewidth.network.costs import costs
+from edgewidth.network.families import search_space
+from edgewidth.records.folder import RunFolder
+from edgewidth.records.losses import UnaryLosses
+from edgewidth.records.measurement import Clock, Precision, Runtime, Setting, Statistic
+from edgewidth.records.search import SearchResult
+from edgewidth.records.table import LatencyTable, Visits
+from edgewidth.search.exact import solve
+from edgewidth.stages.search import Question
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+COMMAND = re.compile(r"\bedgewidth\s+(" + "|".join(VERBS) + r")\b((?:[^`\n]|\\\n|\n(?=--))*)")
+"""A verb and the words after it, in a block or in a sentence; a backslash, or an option, goes on in the next line."""
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
+
+
+def options_of(*verb: str) -> set[str]:
+    """All options of a verb and its own verbs."""
+    context = click.Context(edgewidth)
+    command: click.Command | None = edgewidth
+    for name in verb:
+        assert isinstance(command, click.Group)
+        command = command.get_command(context, name)
+    assert command is not None
+    own = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    below = command.list_commands(context) if isinstance(command, click.Group) else []
+    return own.union(*(options_of(*verb, name) for name in below), {"--help"})
+
+
+def test_every_command_has_the_options_it_is_shown_with() -> None:
+    found = COMMAND.findall(README)
+    assert {verb for verb, _ in found} == set(VERBS)
+    wrong = {verb: set(OPTION.findall(words)) - options_of(verb) for verb, words in found}
+    assert {verb: options for verb, options in wrong.items() if options} == {}
+
+
+def test_every_option_that_is_named_exists() -> None:
+    named = {option for quoted in re.findall(r"`[^`]+`", README) for option in OPTION.findall(quoted)}
+    assert "--statistic" in named
+    assert named - options_of() == set()
+
+
+@pytest.fixture
+def profiled(tmp_path: Path) -> RunFolder:
+    """A table of small networks: an offset and so many multiply-accumulates per millisecond."""
+    space = search_space(
+        "mobilenet_v1", resolution=32, in_channels=1, num_classes=10, min_width=0.1, max_width=0.3, levels=4
+    )
+    setting = Setting(
+        device="phone",
+        hardware="phone",
+        runtime=Runtime.LITERT,
+        runtime_version="1",
+        precision=Precision.INT8,
+        threads=1,
+        clock=Clock.WALL,
+    )
+    rng = np.random.default_rng(0)
+    configs = {space.smallest, space.largest, space.uniform(1.0), *(space.sample(rng) for _ in range(40))}
+    visits = [
+        Visits(config=config, values_ms=(0.1 + costs(space, config).macs / 5e6,), started_s=(float(i),))
+        for i, config in enumerate(sorted(configs))
+    ]
+    folder = RunFolder(tmp_path / "phone")
+    folder.path.mkdir()
+    fit_table(space, setting, Statistic.MEDIAN, visits, []).write(folder.table)
+    return folder
+
+
+def test_the_program_runs(
+    profiled: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To unary losses that rank what was held out, and to the best configuration within the budget."""
+    [program] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(program.splitlines()) < 45
+    monkeypatch.chdir(profiled.path.parent)
+    exec(compile(program, "README.md", "exec"), {})  # noqa: S102 - our own words
+    table, losses = LatencyTable.read(profiled.table), UnaryLosses.read(profiled.losses)
+    result, problem = SearchResult.read(profiled.search), Question(table, losses).problem
+    ends = [table.space.indices(config) for config in (table.space.smallest, table.space.largest)]
+    narrow, wide = problem.loss(np.array(ends))
+    assert narrow > wide + 0.05
+    assert losses.class_names == tuple("0123456789")
+    assert str(result.chosen.config) in capsys.readouterr().out
+    best = solve(problem, result.budget.latency_ms).best
+    assert result.chosen.config == table.space.config(best.assignment)
