@@ -189,7 +189,9 @@ def network_options(function: F) -> F:
     """The network and the range of its widths."""
     for option in (
         click.option("--divisor", type=click.IntRange(1, 64), default=8, show_default=True, help="Widths' multiple."),
-        click.option("--levels", type=click.IntRange(1, 64), default=14, show_default=True, help="Width multipliers."),
+        click.option(
+            "--levels", type=click.IntRange(1, 64), default=None, help="Width multipliers.  [default: one every 0.1]"
+        ),
         click.option("--max-width", type=float, default=1.5, show_default=True, help="Largest width multiplier."),
         click.option("--min-width", type=float, default=0.2, show_default=True, help="Smallest width multiplier."),
         click.option(

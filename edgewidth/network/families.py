@@ -23,6 +23,12 @@ class Family(NamedTuple):
 FAMILIES = {"mobilenet_v1": Family(mobilenet_v1, WIDTHS)}
 
 
+STEP = 0.1
+"""From one width multiplier to the next, where nothing else is said."""
+WIDEST = 8.0
+"""The largest width multiplier: beyond it a network has a billion weights."""
+
+
 def search_space(
     family: str,
     *,
@@ -31,11 +37,13 @@ def search_space(
     num_classes: int,
     min_width: float = 0.2,
     max_width: float = 1.5,
-    levels: int = 14,
+    levels: int | None = None,
     divisor: int = 8,
     strides: tuple[int, ...] | None = None,
 ) -> SearchSpace:
     """The search space of a family: ``levels`` multipliers from ``min_width`` to ``max_width``, as AOWS has it.
+
+    Without ``levels`` one multiplier follows another by about ``STEP``, so that 1.0 is among them in the usual ranges.
 
     Each width is a base width times a multiplier, rounded to a multiple of ``divisor``; equal ones count once.
 
@@ -44,11 +52,14 @@ def search_space(
     """
     if family not in FAMILIES:
         raise InputError(f"Unknown network {family!r}.", remedy=f"Known networks: {', '.join(FAMILIES)}.")
-    if not (0 < min_width <= max_width and math.isfinite(max_width)) or levels < 1 or divisor < 1:
+    if not 0 < min_width <= max_width <= WIDEST or (levels is not None and levels < 1) or divisor < 1:
+        in_levels = "" if levels is None else f" in {levels} levels"
         raise InputError(
-            f"Widths from {min_width:g} to {max_width:g} in {levels} levels of multiples of {divisor} are no range.",
-            remedy="Use 0 < --min-width <= --max-width, and levels and a divisor from 1.",
+            f"Widths from {min_width:g} to {max_width:g}{in_levels} of multiples of {divisor} are no range.",
+            remedy=f"Use 0 < --min-width <= --max-width <= {WIDEST:g}, and levels and a divisor from 1.",
         )
+    if levels is None:
+        levels = round((max_width - min_width) / STEP) + 1
     build, base_widths = FAMILIES[family]
     network = build(resolution=resolution, in_channels=in_channels, num_classes=num_classes, strides=strides)
     step = (max_width - min_width) / max(levels - 1, 1)

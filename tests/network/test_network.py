@@ -87,8 +87,20 @@ def test_range_levels_and_divisor_are_options() -> None:
     assert mobilenet_space(min_width=1.0, max_width=1.0, levels=1).size == 1
 
 
+@pytest.mark.parametrize("divisor", [8, 32])
+def test_a_wider_range_has_more_levels(divisor: int) -> None:
+    """To 200 %, still every tenth, with the published widths among them."""
+    space = mobilenet_space(max_width=2.0, divisor=divisor)
+    for variable in space.variables:
+        tenths = [max(divisor, divisor * math.floor(variable.base * m / 10 / divisor + 0.5)) for m in range(2, 21)]
+        assert variable.choices == tuple(sorted(set(tenths)))
+        assert variable.choices[-1] == 2 * variable.base
+    assert space.uniform(1.0) == tuple(variable.base for variable in space.variables)
+
+
 @pytest.mark.parametrize(
-    "options", [{"min_width": 0}, {"min_width": 2.0}, {"levels": 0}, {"divisor": 0}, {"max_width": math.inf}]
+    "options",
+    [{"min_width": 0}, {"max_width": 8.1}, {"min_width": 2.0}, {"levels": 0}, {"divisor": 0}, {"max_width": math.inf}],
 )
 def test_ranges_that_are_none(options: dict[str, float]) -> None:
     """Refused with what would be one."""

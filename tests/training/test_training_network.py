@@ -155,9 +155,12 @@ def test_same_padding_is_tensorflows(size: int, kernel: int, stride: int, op: st
     np.testing.assert_allclose(ours.permute(0, 2, 3, 1).numpy(), theirs.numpy(), atol=1e-5)
 
 
-def test_mobilenet_runs_at_every_kind_of_width() -> None:
+@pytest.mark.parametrize(("max_width", "divisor"), [(0.5, 8), (2.0, 32)])
+def test_mobilenet_runs_at_every_kind_of_width(max_width: float, divisor: int) -> None:
     """The shipped family gives logits at its smallest, largest and a mixed configuration."""
-    space = search_space("mobilenet_v1", resolution=32, in_channels=3, num_classes=5, max_width=0.5)
+    space = search_space(
+        "mobilenet_v1", resolution=32, in_channels=3, num_classes=5, max_width=max_width, divisor=divisor
+    )
     supernet = Supernet(space)
     images = torch.zeros(2, 32, 32, 3, dtype=torch.uint8)
     for config in (space.smallest, space.largest, space.sample(np.random.default_rng(0))):
