@@ -8,16 +8,14 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+from small_table import small_table
 
 from edgewidth.cli.main import VERBS, edgewidth
-from edgewidth.latency.fit import fit_table
-from edgewidth.network.costs import costs
 from edgewidth.network.families import search_space
 from edgewidth.records.folder import RunFolder
 from edgewidth.records.losses import UnaryLosses
-from edgewidth.records.measurement import Clock, Precision, Runtime, Setting, Statistic
 from edgewidth.records.search import SearchResult
-from edgewidth.records.table import LatencyTable, Visits
+from edgewidth.records.table import LatencyTable
 from edgewidth.search.exact import solve
 from edgewidth.stages.search import Question
 
@@ -55,28 +53,13 @@ def test_every_option_that_is_named_exists() -> None:
 
 @pytest.fixture
 def profiled(tmp_path: Path) -> RunFolder:
-    """A table of small networks: an offset and so many multiply-accumulates per millisecond."""
+    """A table of small networks."""
     space = search_space(
         "mobilenet_v1", resolution=32, in_channels=1, num_classes=10, min_width=0.1, max_width=0.3, levels=4
     )
-    setting = Setting(
-        device="phone",
-        hardware="phone",
-        runtime=Runtime.LITERT,
-        runtime_version="1",
-        precision=Precision.INT8,
-        threads=1,
-        clock=Clock.WALL,
-    )
-    rng = np.random.default_rng(0)
-    configs = {space.smallest, space.largest, space.uniform(1.0), *(space.sample(rng) for _ in range(40))}
-    visits = [
-        Visits(config=config, values_ms=(0.1 + costs(space, config).macs / 5e6,), started_s=(float(i),))
-        for i, config in enumerate(sorted(configs))
-    ]
     folder = RunFolder(tmp_path / "phone")
     folder.path.mkdir()
-    fit_table(space, setting, Statistic.MEDIAN, visits, []).write(folder.table)
+    small_table(space).write(folder.table)
     return folder
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgewidth.cli.options import (
+    FILE,
     data_option,
     force_option,
     images_from,
@@ -23,6 +23,9 @@ from edgewidth.cli.output import print_json
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.errors import InputError
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 @click.command("finetune")
 @click.option(
@@ -30,7 +33,7 @@ from edgewidth.errors import InputError
 )
 @click.option(
     "--supernet",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     default=None,
     help="Start from this supernet.  [default: supernet.safetensors in --out, if it is there]",
 )

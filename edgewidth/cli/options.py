@@ -77,7 +77,7 @@ def _overrides(_context: click.Context, _parameter: click.Parameter, pairs: tupl
     return {key.strip(): value for key, value in (pair.split("=", 1) for pair in pairs)}
 
 
-TABLE_FILE = click.Path(path_type=Path, dir_okay=False)
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 profiles_option = click.option(
     "--profiles",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -133,7 +133,7 @@ precision_option = click.option(
 )
 weights_option = click.option(
     "--weights",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     default=None,
     help="Begin with these weights, a .safetensors of this network at any widths.  [default: random weights]",
 )
@@ -248,14 +248,14 @@ def reuse_options(function: F) -> F:
     for option in (
         click.option(
             "--prior",
-            type=TABLE_FILE,
+            type=FILE,
             default=None,
             help="table.json of a similar device or of another precision: fewer networks need measuring.",
         ),
         click.option(
             "--table",
             "known_table",
-            type=TABLE_FILE,
+            type=FILE,
             default=None,
             help="table.json of this very device: used if a handful of networks measured now agree with it.",
         ),

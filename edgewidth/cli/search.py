@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgewidth.cli.options import budget_from, budget_option, force_option, json_option, limit_options, out_option
+from edgewidth.cli.options import FILE, budget_from, budget_option, force_option, json_option, limit_options, out_option
 from edgewidth.cli.output import print_document, print_search
 
-FILE = click.Path(path_type=Path, dir_okay=False)
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command("search")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgewidth.cli.options import (
-    TABLE_FILE,
+    FILE,
     budget_option,
     data_option,
     force_option,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @click.option(
     "--table",
     "table_path",
-    type=TABLE_FILE,
+    type=FILE,
     default=None,
     help="table.json of the device to train for: while training goes on, the range of widths narrows about --budget.",
 )

@@ -49,7 +49,7 @@ class Document(Record):
         content = _read_json(path)
         name, version = content.pop("schema", None), content.pop("schema_version", None)
         if name != cls.schema_name:
-            raise FileError(f"{path} is not a {cls.schema_name} file: its schema is {name!r}.")
+            raise FileError(f"{path} is not an {cls.schema_name} file: its schema is {name!r}.")
         if type(version) is not int or version < 1:
             raise FileError(f"{path}: schema_version is {version!r}, and should be a number from 1.")
         if version > cls.schema_version:

@@ -250,6 +250,23 @@ class SearchSpace(Record):
                     f"The width {width} of {variable.name} in {config} is not in the search space; it may be {choices}."
                 )
 
+    def differences(self, other: SearchSpace, *, here: str = "here", there: str = "there") -> str:
+        """What differs, as ``resolution: 96 here, 32 there; classes: …``; empty for equal spaces."""
+        mine, theirs = self._facts(), other._facts()
+        found = [f"{name}: {mine[name]} {here}, {theirs[name]} {there}" for name in mine if mine[name] != theirs[name]]
+        return "; ".join(found) or ("" if self == other else "layers or single widths")
+
+    def _facts(self) -> dict[str, object]:
+        spec, last = self.network, self.variables[-1]
+        ends = [last.choices[0] / last.base, last.choices[-1] / last.base]
+        return {
+            "network": spec.family,
+            "resolution": spec.resolution,
+            "input channels": spec.in_channels,
+            "classes": spec.num_classes,
+            "widths": f"{ends[0]:.2g} to {ends[1]:.2g} in {len(last.choices)} levels",
+        }
+
     def indices(self, config: ChannelConfig) -> tuple[int, ...]:
         """Which choice each width is; the inverse of ``config``."""
         self.check(config)

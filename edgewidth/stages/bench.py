@@ -99,8 +99,8 @@ class Bench:
     def differences(self, table: LatencyTable) -> list[str]:
         """In what a table's measurements differ from those made here, in words; empty if they may meet."""
         found = self.setting.differences(table.setting)
-        if table.space.fingerprint != self.space.fingerprint:
-            found.append(f"search space: {self.space.fingerprint} here, {table.space.fingerprint} there")
+        if table.space != self.space:
+            found.append(self.space.differences(table.space))
         if table.statistic != self.target.statistic:
             found.append(f"statistic: {self.target.statistic} here, {table.statistic} there")
         return found

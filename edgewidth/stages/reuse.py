@@ -63,7 +63,7 @@ def take_prior(path: Path, space: SearchSpace, folder: RunFolder) -> None:
     prior = LatencyTable.read(path)
     if prior.space != space:
         raise MismatchError(
-            f"{path} is of another search space ({prior.space.fingerprint}, here {space.fingerprint}).",
+            f"{path} is of another search space; {space.differences(prior.space)}.",
             remedy="A prior must have the same network, resolution, widths and classes; or do without one.",
         )
     prior.write(folder.prior)

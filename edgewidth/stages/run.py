@@ -92,10 +92,12 @@ def _known_losses(job: Job, folder: RunFolder) -> UnaryLosses | None:
     if not folder.losses.exists():
         return None
     losses = UnaryLosses.read(folder.losses)
-    found = (losses.space.fingerprint, losses.data_fingerprint)
-    if found != (job.request.space.fingerprint, job.data.fingerprint):
+    other = job.request.space.differences(losses.space)
+    if losses.data_fingerprint != job.data.fingerprint:
+        other = other or "images: not the same"
+    if other:
         raise MismatchError(
-            f"{folder.losses} is of another search space or of other images.",
+            f"{folder.losses} is not of this run; {other}.",
             remedy="Give the same --data, --resolution and widths as to edgewidth train, or choose another --out.",
         )
     return losses

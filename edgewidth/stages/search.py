@@ -55,8 +55,8 @@ class Question:
     def __post_init__(self) -> None:
         if self.table.space.fingerprint != self.losses.space.fingerprint:
             raise MismatchError(
-                "The latency table and the losses are of different search spaces "
-                f"({self.table.space.fingerprint} and {self.losses.space.fingerprint}).",
+                "The latency table and the losses are of different search spaces; "
+                f"{self.table.space.differences(self.losses.space, here='of the table', there='of the losses')}.",
                 remedy="Make both with the same --network, --resolution, widths and data.",
             )
 
@@ -230,7 +230,7 @@ def read_config(text: str, space: SearchSpace) -> ChannelConfig:
     result = SearchResult.read(path)
     if result.space.fingerprint != space.fingerprint:
         raise MismatchError(
-            f"{path} chose in another search space ({result.space.fingerprint}, here {space.fingerprint}).",
+            f"{path} chose in another search space; {space.differences(result.space)}.",
             remedy="Give the same --network, --resolution, widths and --data.",
         )
     return result.chosen.config

@@ -109,7 +109,7 @@ def _focus(space: SearchSpace, aim: Aim, class_names: tuple[str, ...]) -> Focus:
     table, curve = aim.table, Curve.of(aim.table)
     if table.space.fingerprint != space.fingerprint:
         raise MismatchError(
-            f"The latency table is of another search space ({table.space.fingerprint}, here {space.fingerprint}).",
+            f"The latency table is of another search space; {space.differences(table.space)}.",
             remedy="Give the same --network, --resolution, widths and --data as to edgewidth profile.",
         )
     problem = cost_problem(table, aim.budget.limits, class_names)

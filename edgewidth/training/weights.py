@@ -67,7 +67,10 @@ def load_supernet(path: Path, space: SearchSpace | None = None) -> Supernet:
     tensors, header = _read(path, SUPERNET)
     own = SearchSpace.model_validate_json(header["space"])
     if space is not None and space.fingerprint != own.fingerprint:
-        raise MismatchError(f"{path} is a supernet of another search space.", remedy="Train a supernet for this one.")
+        raise MismatchError(
+            f"{path} is a supernet of another search space; {space.differences(own)}.",
+            remedy="Train a supernet for this one, or begin with it as --weights.",
+        )
     supernet = Supernet(own)
     _load(supernet, tensors, path)
     return supernet

@@ -6,11 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from report import sample
+from small_table import small_table
 
 from edgewidth.cli.main import exit_code
+from edgewidth.network.families import search_space
+from edgewidth.records.losses import UnaryLosses
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from edgewidth.records.folder import RunFolder
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> str:
@@ -129,6 +135,63 @@ def test_a_table_of_a_newer_schema_is_refused(capsys: pytest.CaptureFixture[str]
     path.write_text('{"schema": "edgewidth/latency-table", "schema_version": 99}')
     assert exit_code(["table", "show", str(path)]) == 2
     assert "newer edgewidth" in said(capsys)
+
+
+@pytest.fixture(scope="module")
+def sampled(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A table and losses of one search space, and losses of another resolution."""
+    folder = sample.sample_folder(tmp_path_factory.mktemp("sample"))
+    losses = UnaryLosses.read(folder.losses)
+    small_table(losses.space).write(folder.table)
+    network = losses.space.network
+    other = search_space("mobilenet_v1", resolution=64, in_channels=3, num_classes=network.num_classes)
+    losses.model_copy(update={"space": other}).write(folder.path / "other.json")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("code", "verb", "options", "message"),
+    [
+        (2, "search", "--table nowhere --losses losses.json", "does not exist"),
+        (2, "search", "--table losses.json --losses losses.json", "is not an edgewidth/latency-table file"),
+        (2, "search", "--table table.json --losses other.json", "64 of the losses"),
+        (1, "search", "--table table.json --losses losses.json --budget 0.01ms", "the fastest is predicted at"),
+        (1, "search", "--table table.json --losses losses.json --max-size 1kB", "the latency alone could be kept"),
+        (2, "train", "--table nowhere", "does not exist"),
+        (2, "train", "--table table.json --resolution 32", "resolution: 32 here"),
+        (2, "train", "--weights nowhere", "does not exist"),
+        (2, "train", "--weights table.json", "could not be read as safetensors"),
+        (2, "finetune", "--config 16-32", "has 2 widths"),
+        (2, "finetune", "--config nowhere.json", "could not be read"),
+        (2, "finetune", "--config search.json", "chose in another search space"),
+        (2, "finetune", "--config 8 --supernet nowhere", "does not exist"),
+        (2, "finetune", "--config 8 --supernet table.json --from-scratch", "are different starts"),
+        (2, "profile", "--device fake --table nowhere", "does not exist"),
+        (2, "profile", "--device fake --prior table.json", "another search space; "),
+    ],
+)
+def test_files_that_do_not_fit_are_refused(
+    sampled: RunFolder,
+    code: int,
+    verb: str,
+    options: str,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """An infeasible budget is an answer, and no wrong input; nothing is written."""
+    monkeypatch.chdir(sampled.path)
+    assert exit_code([verb, *options.split(), "--out", str(tmp_path / "out")]) == code
+    assert message in said(capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_was_trained_is_not_overwritten(sampled: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only with --force."""
+    sampled.weights.touch()
+    assert exit_code(["finetune", "--config", "8", "--out", str(sampled.path)]) == 2
+    assert "--force" in said(capsys)
 
 
 def test_help_of_every_verb_is_shown(capsys: pytest.CaptureFixture[str]) -> None:

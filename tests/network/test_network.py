@@ -299,6 +299,19 @@ def test_fingerprints_tell_descriptions_apart() -> None:
     assert mobilenet_space().fingerprint == spaces[0].fingerprint
 
 
+def test_differences_are_told_in_words() -> None:
+    """Those that options make; others at least as such."""
+    here = mobilenet_space()
+    assert here.differences(mobilenet_space()) == ""
+    assert here.differences(mobilenet_space(resolution=192, num_classes=10)) == (
+        "resolution: 224 here, 192 there; classes: 1000 here, 10 there"
+    )
+    assert here.differences(mobilenet_space(max_width=2.0), here="a", there="b") == (
+        "widths: 0.2 to 1.5 in 14 levels a, 0.2 to 2 in 19 levels b"
+    )
+    assert here.differences(mobilenet_space(strides=(1, *STRIDES[1:]))) == "layers or single widths"
+
+
 def test_choices_by_name_or_of_a_fixed_width() -> None:
     """A fixed width is its own only choice."""
     assert residual_space().choices_of("inner1") == (16, 32)

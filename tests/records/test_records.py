@@ -130,7 +130,7 @@ def written(tmp_path: Path, **change: Any) -> Path:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": "edgewidth/latency-table"}, "is not a edgewidth/search-result file"),
+        ({"schema": "edgewidth/latency-table"}, "is not an edgewidth/search-result file"),
         ({"schema": "absent"}, "its schema is None"),
         ({"schema_version": 0}, "should be a number from 1"),
         ({"schema_version": True}, "should be a number from 1"),
