@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+import torch
 from small_table import small_table
 
 from edgewidth.cli.main import VERBS, edgewidth
@@ -70,6 +71,7 @@ def test_the_program_runs(
     [program] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len(program.splitlines()) < 45
     monkeypatch.chdir(profiled.path.parent)
+    torch.manual_seed(0)
     exec(compile(program, "README.md", "exec"), {})  # noqa: S102 - our own words
     table, losses = LatencyTable.read(profiled.table), UnaryLosses.read(profiled.losses)
     result, problem = SearchResult.read(profiled.search), Question(table, losses).problem

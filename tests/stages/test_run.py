@@ -198,6 +198,20 @@ def test_a_refit_needs_no_device_and_knows_what_was_learned(folder: RunFolder, r
     assert SearchResult.read(folder.search).chosen.config in {visits.config for visits in table.fitted}
 
 
+def test_losses_of_other_images_or_widths_are_refused(job: Job, tmp_path: Path) -> None:
+    """Before anything is measured: edgewidth train may have left them in the folder."""
+    from report import sample
+
+    losses = UnaryLosses.read(sample.sample_folder(tmp_path / "sample").losses)
+    mine = losses.model_copy(update={"space": job.request.space})
+    for found, message in ((losses, "resolution: 32 here"), (mine, "images: not the same")):
+        folder = RunFolder(tmp_path / "run")
+        found.write(folder.losses)
+        with pytest.raises(MismatchError, match=message):
+            run(job, folder)
+        assert not folder.measurements.exists()
+
+
 def test_another_run_in_the_same_folder_is_refused(job: Job, folder: RunFolder, report: Report) -> None:
     del report
     other = dataclasses.replace(job, request=job.request.model_copy(update={"seed": 1}))
