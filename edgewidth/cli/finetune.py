@@ -20,7 +20,7 @@ from edgewidth.cli.options import (
     weights_option,
 )
 from edgewidth.cli.output import print_json
-from edgewidth.cli.progress import TerminalProgress
+from edgewidth.cli.together import meet
 from edgewidth.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,26 +49,30 @@ if TYPE_CHECKING:
 def command(
     config: str, supernet: Path | None, from_scratch: bool, out: Path, force: bool, as_json: bool, **options: Any
 ) -> None:
-    """Train one configuration of the network and write weights.safetensors; goes on where it stopped."""
+    """Train one configuration of the network and write weights.safetensors; goes on where it stopped.
+
+    With several GPUs or machines: torchrun --nproc-per-node N -m edgewidth finetune …
+    """
     from edgewidth.stages.finetune import finetune  # noqa: PLC0415  help stays instant
-    from edgewidth.stages.folder import locked, remove  # noqa: PLC0415
+    from edgewidth.stages.folder import locked_by_first, remove  # noqa: PLC0415
     from edgewidth.stages.search import read_config  # noqa: PLC0415
     from edgewidth.training.inference import top1_percent  # noqa: PLC0415
     from edgewidth.training.recipes import load_recipe  # noqa: PLC0415
 
-    progress = TerminalProgress()
+    processes, progress = meet()
     weights = options["weights"]
     if (supernet is not None) + from_scratch + (weights is not None) > 1:
         raise InputError("--supernet, --weights and --from-scratch are different starts.", remedy="Give one of them.")
     recipe = load_recipe(options["recipe"])
-    with locked(out) as folder:
+    with locked_by_first(out, processes) as folder:
         if folder.weights.exists() and not force:
             raise InputError(f"{folder.weights} exists.", remedy="Choose another --out, or --force to train again.")
         data = images_from(options, progress)
         space = space_from(options, data)
         chosen = read_config(config, space)
         if force:
-            remove(folder.weights, folder.finetune_log, folder.checkpoints, needed=weights)
+            stale = (folder.weights, folder.finetune_log, folder.checkpoints)
+            processes.on_first(lambda: remove(*stale, needed=weights))
         if not (supernet or weights or from_scratch) and folder.supernet.exists():
             supernet = folder.supernet
         network = finetune(
@@ -82,6 +86,8 @@ def command(
             seed=options["seed"],
             progress=progress,
         )
+        if not processes.is_first:
+            return
         outcome = {
             "config": str(network.config),
             "top1_percent": top1_percent(network, data.x_val, data.y_val),

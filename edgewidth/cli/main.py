@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from edgewidth import __version__
-from edgewidth.errors import EdgewidthError
+from edgewidth.errors import EdgewidthError, InputError
+from edgewidth.training.processes import are_several, fails_first
 
 VERBS = {
     "run": "Everything: measure, train, search, export, validate, report; goes on where it stopped.",
@@ -24,6 +25,8 @@ VERBS = {
     "validate": "Measure a model file; exit 0 within the budget, 1 over it.",
     "report": "Write report.json and report.html of a run folder.",
 }
+TOGETHER = {"train", "finetune"}
+"""What several processes of ``torchrun`` can do together."""
 INTERRUPTED = 130
 """The exit code of a shell's own for Ctrl-C."""
 INTERNAL = 70
@@ -54,7 +57,8 @@ class _Verbs(click.Group):
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="edgewidth")
-def edgewidth() -> None:
+@click.pass_context
+def edgewidth(ctx: click.Context) -> None:
     """Fit a neural network to a device.
 
     edgewidth measures the device, trains one slimmable network, finds the channel widths that lose the least
@@ -63,6 +67,11 @@ def edgewidth() -> None:
     Exit codes: 0 done, and within the budget; 1 the answer is no (over the budget, infeasible, parity failed);
     2 wrong input; 3 a device or its surroundings failed, and another try may help.
     """
+    if are_several() and ctx.invoked_subcommand not in TOGETHER:
+        raise InputError(
+            f"Several processes cannot do {ctx.invoked_subcommand} together.",
+            remedy=f"Leave torchrun out; it is for {' and '.join(sorted(TOGETHER))}.",
+        )
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -83,7 +92,8 @@ def exit_code(arguments: list[str] | None) -> int:
         _say(error.message, error.remedy)
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        if fails_first():
+            error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         _say("Interrupted.", "The same command goes on from here.")
@@ -104,6 +114,8 @@ def exit_code(arguments: list[str] | None) -> int:
 
 
 def _say(message: str, remedy: str | None) -> None:
+    if not fails_first():
+        return
     click.echo(f"Error: {message}", err=True)
     if remedy:
         click.echo(f"  → {remedy}", err=True)

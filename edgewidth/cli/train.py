@@ -23,7 +23,7 @@ from edgewidth.cli.options import (
     weights_option,
 )
 from edgewidth.cli.output import print_document, print_losses
-from edgewidth.cli.progress import TerminalProgress
+from edgewidth.cli.together import meet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,29 +51,32 @@ def command(table_path: Path | None, out: Path, force: bool, as_json: bool, **op
     """Train the supernet, then estimate what every width costs in loss; goes on where it stopped.
 
     Without --table one training serves any number of devices and budgets afterwards; with it, one device and budget.
+    With several GPUs or machines: torchrun --nproc-per-node N -m edgewidth train …
     """
     from edgewidth.records.table import LatencyTable  # noqa: PLC0415  help stays instant
-    from edgewidth.stages.folder import locked, remove  # noqa: PLC0415
+    from edgewidth.stages.folder import locked_by_first, remove  # noqa: PLC0415
     from edgewidth.stages.search import table_budget  # noqa: PLC0415
     from edgewidth.stages.train import Aim, train  # noqa: PLC0415
     from edgewidth.training.recipes import load_recipe  # noqa: PLC0415
 
-    progress = TerminalProgress()
+    processes, progress = meet()
     recipe = load_recipe(options["recipe"])
     aim = None
     if table_path:
         table = LatencyTable.read(table_path)
         budget = table_budget(options["budget"], table)
         aim = Aim(table, budget, narrowing_from(options))
-    with locked(out) as folder:
+    with locked_by_first(out, processes) as folder:
         data = images_from(options, progress)
         space = space_from(options, data)
         if force:
-            old = (folder.supernet, folder.losses, folder.judged, folder.training_log, folder.checkpoints)
-            remove(*old, needed=options["weights"])
+            stale = (folder.supernet, folder.losses, folder.judged, folder.training_log, folder.checkpoints)
+            processes.on_first(lambda: remove(*stale, needed=options["weights"]))
         losses = train(
             space, data, recipe, folder, seed=options["seed"], aim=aim, weights=options["weights"], progress=progress
         )
+    if not processes.is_first:
+        return
     if as_json:
         print_document(losses)
     else:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from edgewidth.training.processes import Processes
+
 _MEANT = (
     "space",
     "data",
@@ -60,6 +62,19 @@ def locked(path: Path) -> Iterator[RunFolder]:
             (path / ".lock").unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 path.rmdir()  # only what is empty goes: nothing was begun in it
+
+
+@contextmanager
+def locked_by_first(path: Path, processes: Processes) -> Iterator[RunFolder]:
+    """The folder for the processes of one training: the first locks it for all of them, and the others wait for that.
+
+    Raises:
+        InputError: As ``locked``, in the first.
+        TrainingError: In the others, when the first has failed.
+    """
+    with locked(path) if processes.is_first else contextlib.nullcontext(RunFolder(path)) as folder:
+        processes.wait()
+        yield folder
 
 
 def claim(folder: RunFolder, request: RunRequest, *, force: bool) -> None:

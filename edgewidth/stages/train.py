@@ -65,7 +65,8 @@ def train(
         MismatchError: The aim's table is of another space, or the folder's supernet was trained for another aim.
         InfeasibleBudgetError: No configuration is predicted within the aim's budget.
     """
-    from edgewidth.training.train import train_supernet  # noqa: PLC0415  torch loads when it is needed
+    from edgewidth.training.processes import join  # noqa: PLC0415  torch loads when it is needed
+    from edgewidth.training.train import train_supernet  # noqa: PLC0415
     from edgewidth.training.unary import evaluate_losses  # noqa: PLC0415
 
     focus = _focus(space, aim, data.class_names) if aim else None
@@ -80,7 +81,7 @@ def train(
         space, data, folder=folder, seed=seed, progress=progress, most=recipe.evaluations, focus=focus
     )
     losses = losses.model_copy(update={"narrowing": _steps(sampler, aim.table) if sampler and aim else ()})
-    losses.write(folder.losses)
+    join().on_first(lambda: losses.write(folder.losses))
     return losses
 
 

@@ -12,16 +12,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgewidth.errors import DataError
 from edgewidth.training.layers import normalise, training_dtype
+from edgewidth.training.processes import ALONE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgewidth.training.data import ImageData
+    from edgewidth.training.processes import Processes
     from edgewidth.training.recipes import Augmentation
 
 ORDER, VARIATION, WIDTHS, MIXING = 11, 12, 13, 14
 """Purposes of random streams."""
+FEWEST_IMAGES = 4
+"""Of one process in a step: batch normalisation has nothing to normalise with below, half of them per configuration."""
 
 
 def stream(seed: int, purpose: int, position: int) -> np.random.Generator:
@@ -40,7 +45,12 @@ class Batches:
     """The training images of ``data`` in shuffled batches, on a torch device.
 
     Every epoch uses a new order and leaves out the remainder that does not fill a batch. The images are of ``dtype``;
-    None: what the device trains in.
+    None: what the device trains in. With several processes each gets its share of the batch that one process alone
+    would have got; shares are equal, so that means over images are means over processes, and a batch is rounded down
+    to where that is possible.
+
+    Raises:
+        DataError: A batch is too small for so many processes.
     """
 
     def __init__(
@@ -52,42 +62,60 @@ class Batches:
         seed: int,
         device: torch.device,
         dtype: torch.dtype | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         self._images = torch.from_numpy(data.x_train).to(device)
         self._labels = torch.from_numpy(data.y_train).to(device)
         self._augmentation = augmentation
         self._seed = seed
         self._dtype = dtype or training_dtype(device)
-        self.size = min(batch, len(self._labels))
+        most = min(batch, len(self._labels))
+        self.processes = processes
+        self.size = most - most % processes.count
+        if self.size < FEWEST_IMAGES * processes.count:
+            raise DataError(
+                f"A batch of {most} images is too small to share it out to {processes.count} processes.",
+                remedy=f"Start {max(1, most // FEWEST_IMAGES)} at most, or choose a recipe with larger batches.",
+            )
         self.per_epoch = len(self._labels) // self.size
         self._flips = augmentation.flip == "always" or (augmentation.flip == "colour" and data.in_channels == 3)
         self._order: tuple[int, Tensor] = (-1, torch.empty(0, dtype=torch.int64))
 
     def __getitem__(self, step: int) -> Batch:
-        """The batch of one step, counted from the first step of the first epoch."""
+        """This process's share of the batch of one step, counted from the first step of the first epoch."""
         epoch, index = divmod(step, self.per_epoch)
         if self._order[0] != epoch:
             order = stream(self._seed, ORDER, epoch).permutation(len(self._labels))
             self._order = (epoch, torch.from_numpy(order).to(self._labels.device))
-        chosen = self._order[1][index * self.size : (index + 1) * self.size]
+        # Drawn for the whole batch, so that an image varies alike whichever process computes it.
         rng = stream(self._seed, VARIATION, step)
-        images = vary(self._images[chosen], self._augmentation.shift, rng, flips=self._flips)
+        pixels = draw_pixels(self.size, self._images.shape[1], self._augmentation.shift, rng, flips=self._flips)
+        share = self.processes.share(self.size)
+        chosen = self._order[1][index * self.size : (index + 1) * self.size][share]
+        images = vary(self._images[chosen], Pixels(pixels.rows[share], pixels.columns[share]))
         return Batch(normalise(images, self._dtype), self._labels[chosen])
 
 
-def vary(images: Tensor, shift: float, rng: np.random.Generator, *, flips: bool) -> Tensor:
-    """Shift every image (n, height, width, channels) by its own whole pixels, repeating its edge, and mirror half.
+class Pixels(NamedTuple):
+    """Which row and column of an image each of its varied pixels comes from: (n, height) and (n, width)."""
 
-    One gather for the whole batch: which pixel goes where is arithmetic on indices.
-    """
-    count, height, width = images.shape[:3]
-    rows = _shifted(height, count, shift, rng)
-    columns = _shifted(width, count, shift, rng)
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+
+
+def draw_pixels(count: int, size: int, shift: float, rng: np.random.Generator, *, flips: bool) -> Pixels:
+    """Shift each of ``count`` square images by its own whole pixels, repeating its edge, and mirror half."""
+    rows, columns = (_shifted(size, count, shift, rng) for _ in range(2))
     if flips:
         mirrored = rng.random(count) < 0.5
         columns[mirrored] = columns[mirrored, ::-1]
-    place = [torch.from_numpy(index).to(images.device) for index in (rows, columns)]
-    return images[torch.arange(count, device=images.device)[:, None, None], place[0][:, :, None], place[1][:, None, :]]
+    return Pixels(rows, columns)
+
+
+def vary(images: Tensor, pixels: Pixels) -> Tensor:
+    """Images (n, height, width, channels) with their pixels taken from elsewhere: one gather for the whole batch."""
+    rows, columns = (torch.from_numpy(index).to(images.device) for index in pixels)
+    return images[torch.arange(len(images), device=images.device)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
 def _shifted(size: int, count: int, shift: float, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -18,6 +18,7 @@ from edgewidth.training.loop import LOSS, Averager, Training, train
 from edgewidth.training.optimise import Optimiser
 from edgewidth.training.plain import PlainNetwork
 from edgewidth.training.pretrained import begin_with
+from edgewidth.training.processes import join
 from edgewidth.training.quantised import QuantisedNetwork
 from edgewidth.training.weights import digest, fingerprint, load_supernet, save_plain
 
@@ -80,6 +81,7 @@ def finetune(
         TrainingError: The loss is not finite, or diverges.
         StorageError: A file cannot be written.
     """
+    processes = join()
     device = compute_device()
     phase = recipe.finetune
     teacher: Teacher | None = None
@@ -91,12 +93,15 @@ def finetune(
         teacher = lambda images: start(images, space.largest)  # noqa: E731 - a short function
     network = network.to(device)
     begun = begin_with(network, weights, progress) or ("scratch" if supernet is None else fingerprint(supernet))
-    batches = Batches(data, batch=phase.batch, augmentation=phase.augmentation, seed=seed, device=device)
+    batches = Batches(
+        data, batch=phase.batch, augmentation=phase.augmentation, seed=seed, device=device, processes=processes
+    )
     identity = {
         "space": space.fingerprint,
         "config": str(config),
         "data": data.fingerprint,
         "recipe": repr(phase),
+        "batch": str(batches.size),
         "seed": str(seed),
         "start": begun,
     }
@@ -108,8 +113,8 @@ def finetune(
     if training.averager is not None:
         training.averager.apply()
     finish(network, data)
-    save_plain(network, weights_out)
-    kept.clear()
+    processes.on_first(lambda: save_plain(network, weights_out))
+    processes.on_first(kept.clear)
     return network
 
 

@@ -7,6 +7,7 @@ Whatever runs a network (slimmable, plain, with batch normalisation folded away)
 from __future__ import annotations
 
 import math
+import os
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -161,8 +162,10 @@ def has_weights(shape: LayerShape) -> bool:
 
 
 def compute_device() -> torch.device:
-    """A GPU when there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """A GPU when there is one; of several processes on a machine, each has its own."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
 def training_dtype(device: torch.device) -> torch.dtype:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from edgewidth.progress import Progress, Task
     from edgewidth.training.batches import Batch, Batches
+    from edgewidth.training.processes import Processes
 
 CHECKPOINT_SECONDS = 60.0
 """A checkpoint is written this often, and at the end of every epoch that is long enough."""
@@ -65,6 +66,11 @@ class Training:
     averager: Averager | None = None
 
     @property
+    def processes(self) -> Processes:
+        """Those that share out every batch."""
+        return self.batches.processes
+
+    @property
     def steps(self) -> int:
         """How many steps there are in all."""
         return self.epochs * self.batches.per_epoch
@@ -98,6 +104,7 @@ class Training:
 class _Meter:
     """Means of an epoch's losses; summed on the device, so that a GPU need not wait for every step."""
 
+    processes: Processes
     sums: dict[str, Tensor] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -107,7 +114,10 @@ class _Meter:
             self.counts[name] = self.counts.get(name, 0) + 1
 
     def means(self) -> dict[str, float]:
-        return {name: float(total) / self.counts[name] for name, total in self.sums.items()}
+        """Over all processes, whose shares of a batch are of one size and whose steps give the same losses."""
+        means = torch.stack([total / self.counts[name] for name, total in self.sums.items()])
+        self.processes.average(means)
+        return dict(zip(self.sums, means.tolist(), strict=True))
 
 
 def train(
@@ -115,7 +125,8 @@ def train(
 ) -> None:
     """Run a training to its end, from its last checkpoint if there is one.
 
-    ``log`` gets one JSON line per epoch. The checkpoints stay; who has stored the result clears them.
+    ``log`` gets one JSON line per epoch. The checkpoints stay; who has stored the result clears them. Of several
+    processes all read the checkpoint, and the first writes.
 
     Raises:
         TrainingError: The loss is not finite, or diverges.
@@ -131,7 +142,8 @@ def train(
     guard = Guard(num_classes)
     saved = time.monotonic()
     per_epoch = training.batches.per_epoch
-    meter, began = _Meter(), time.monotonic()
+    writes = training.processes.is_first
+    meter, began = _Meter(training.processes), time.monotonic()
     with progress.task(title, training.steps) as task:
         task.advance(first)
         for step in range(first, training.steps):
@@ -141,10 +153,11 @@ def train(
                 _watch(training, meter, guard, step, task)
             if ends_epoch:
                 history.append(_line(training, meter, step, time.monotonic() - began))
-                write_atomic(log, "".join(json.dumps(line) + "\n" for line in history).encode())
-                meter, began = _Meter(), time.monotonic()
+                if writes:
+                    write_atomic(log, "".join(json.dumps(line) + "\n" for line in history).encode())
+                meter, began = _Meter(training.processes), time.monotonic()
             due = time.monotonic() - saved > (SHORTEST_SECONDS if ends_epoch else CHECKPOINT_SECONDS)
-            if due or step + 1 == training.steps:
+            if writes and (due or step + 1 == training.steps):
                 checkpoints.save(Checkpoint(step + 1, training.state(), {"history": history}))
                 saved = time.monotonic()
             task.advance()
@@ -152,6 +165,9 @@ def train(
 
 def _one_step(training: Training, step: int) -> dict[str, Tensor]:
     losses = training.step(step, training.batches[step])
+    # Here, once a step, and not in hooks of autograd as DistributedDataParallel does it: the gradients of a cut of the
+    # weights are added up beside autograd.
+    training.processes.average(training.optimiser.gradients)
     training.optimiser.step(step)
     if training.averager is not None:
         training.averager.update()

@@ -18,6 +18,7 @@ from edgewidth.records.losses import NarrowingStep
 from edgewidth.records.network import ChannelConfig
 from edgewidth.training.evaluator import Evaluator
 from edgewidth.training.loss_fit import Evaluations, fit_losses
+from edgewidth.training.processes import join
 from edgewidth.training.unary import distinct, spread
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class NarrowingSampler:
     ) -> None:
         self._space, self._data, self._focus = space, data, focus
         self._schedule, self._seed, self._progress = schedule, seed, progress
+        self._processes = join()
         told = "\n".join([space.fingerprint, data.fingerprint, repr(schedule), repr(focus.budgets), str(seed), key])
         self.identity = hashlib.sha256(told.encode()).hexdigest()[:16]
         self._path = folder / "narrowing.json"
@@ -101,7 +103,7 @@ class NarrowingSampler:
             return self._space.sample(rng)
         if update not in self._evaluated:
             self._evaluated[update] = self._evaluate(update, supernet)
-            self._write()
+            self._processes.on_first(self._write)
         return self._space.config(self._field(update).sample(1, rng)[0])
 
     @property
@@ -133,10 +135,12 @@ class NarrowingSampler:
         configs = distinct(self._configs(update, rng), self._schedule.evaluations, known=[self._space.largest])
         evaluator = Evaluator(supernet, self._data, seed=self._seed)
         with self._progress.task("Evaluating for narrower widths", len(configs) + 1) as task:
-            losses = []
-            for config in (self._space.largest, *configs):
-                losses.append(evaluator.loss(config))
-                task.advance()
+
+            def loss(config: ChannelConfig) -> float:
+                task.advance(self._processes.count)
+                return evaluator.loss(config)
+
+            losses = self._processes.map(loss, [self._space.largest, *configs])
         return Evaluations(configs, np.array(losses[1:]) - losses[0])
 
     def _configs(self, update: int, rng: np.random.Generator) -> Iterator[ChannelConfig]:

@@ -17,7 +17,11 @@ REMEDY = "Use a recipe with a lower learning rate, or look for images or labels 
 
 
 class Optimiser:
-    """Nesterov momentum with a warm-up and half a cosine; no weight decay on normalisation and biases."""
+    """Nesterov momentum with a warm-up and half a cosine; no weight decay on normalisation and biases.
+
+    ``gradients`` are those of all parameters in one row, (numbers,): every parameter's ``grad`` is a part of it, from
+    now on and for good.
+    """
 
     def __init__(self, network: nn.Module, phase: Phase, *, batch: int, steps: int) -> None:
         self._phase = phase
@@ -28,6 +32,7 @@ class Optimiser:
         spared = [p for name, p in self.parameters.items() if not name.endswith("kernel")]
         groups = [{"params": decayed, "weight_decay": phase.weight_decay}, {"params": spared, "weight_decay": 0.0}]
         self._torch = torch.optim.SGD(groups, lr=self._peak, momentum=phase.momentum, nesterov=True, fused=True)
+        self.gradients = _in_a_row(list(self.parameters.values()))
 
     def learning_rate(self, step: int) -> float:
         """The learning rate at a step from 0."""
@@ -38,11 +43,12 @@ class Optimiser:
 
     def step(self, step: int) -> None:
         """Apply the gathered gradients and clear them."""
-        nn.utils.clip_grad_norm_(self.parameters.values(), self._phase.clip_norm)
+        norm = torch.linalg.vector_norm(self.gradients)
+        self.gradients *= torch.clamp(self._phase.clip_norm / (norm + 1e-6), max=1.0)
         for group in self._torch.param_groups:
             group["lr"] = self.learning_rate(step)
         self._torch.step()
-        self._torch.zero_grad()
+        self.gradients.zero_()
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint keeps: the momentum of every parameter by its name."""
@@ -57,6 +63,16 @@ class Optimiser:
         for name, buffer in state.items():
             parameter = self.parameters[name]
             self._torch.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
+
+
+def _in_a_row(parameters: list[nn.Parameter]) -> Tensor:
+    """Zero gradients for all parameters, (numbers,), of which each parameter's ``grad`` is a part in its own layout."""
+    row = torch.zeros(sum(parameter.numel() for parameter in parameters), device=parameters[0].device)
+    begin = 0
+    for parameter in parameters:
+        parameter.grad = row.as_strided(parameter.shape, parameter.stride(), begin)
+        begin += parameter.numel()
+    return row
 
 
 class Guard:

@@ -16,10 +16,12 @@ from edgewidth.training.layers import compute_device
 from edgewidth.training.loop import LOSS, Training, train
 from edgewidth.training.optimise import Optimiser
 from edgewidth.training.pretrained import begin_with
+from edgewidth.training.processes import ALONE, join, part
 from edgewidth.training.supernet import Supernet
 from edgewidth.training.weights import save_supernet
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import numpy as np
@@ -28,10 +30,15 @@ if TYPE_CHECKING:
     from edgewidth.records.folder import RunFolder
     from edgewidth.records.network import ChannelConfig, SearchSpace
     from edgewidth.training.data import ImageData
+    from edgewidth.training.processes import Processes
     from edgewidth.training.recipes import Recipe
 
 RANDOM_CONFIGS = 2
-"""Random configurations a step; each sees its share of the batch, so that more of them are met at equal cost."""
+"""Random configurations a step; each sees its part of the batch, so that more of them are met at equal cost.
+
+Several processes draw the same ones, and each trains those whose part of the batch it has: of two processes one each.
+So a step is that of one process, however many share it out, and what a recipe reaches does not depend on them.
+"""
 
 
 class ConfigSampler(Protocol):
@@ -49,7 +56,7 @@ class Sandwich:
     """One step of the sandwich rule: who is trained on which images.
 
     The maximum configuration learns all images from their labels; the others learn their images from the
-    maximum's output.
+    maximum's output. The other ones follow each other over the batch, each with an equal part.
     """
 
     maximum: ChannelConfig
@@ -57,8 +64,13 @@ class Sandwich:
     minimum: ChannelConfig | None
 
 
-def sandwich_step(supernet: Supernet, batch: Batch, sandwich: Sandwich) -> dict[str, Tensor]:
+def sandwich_step(
+    supernet: Supernet, batch: Batch, sandwich: Sandwich, processes: Processes = ALONE
+) -> dict[str, Tensor]:
     """Compute all losses of one step and add their gradients to the supernet's parameters.
+
+    With several processes ``batch`` is this one's share; the mean over them remains to be taken, of gradients and
+    losses alike.
 
     Returns the means over images of ``loss`` (the maximum configuration's), ``excess`` (that of the random
     configurations on the labels, less the maximum's on the same images) and the distillation losses.
@@ -68,17 +80,16 @@ def sandwich_step(supernet: Supernet, batch: Batch, sandwich: Sandwich) -> dict[
     torch.autograd.backward(loss)
     target = torch.softmax(logits.detach(), 1)
     reference = functional.cross_entropy(logits.detach(), batch.labels, reduction="none")
-    losses = {LOSS: loss}
-    shares = torch.arange(len(batch.labels), device=target.device).chunk(len(sandwich.others))
-    for config, share in zip(sandwich.others, shares, strict=True):
-        part = slice(int(share[0]), int(share[-1]) + 1)
-        answer = supernet(batch.images[part], config)
-        distilled = functional.cross_entropy(answer, target[part])
+    losses = {LOSS: loss, "random": torch.zeros_like(loss), "excess": torch.zeros_like(loss)}
+    for config, images in _parts(sandwich.others, len(target), processes):
+        answer = supernet(batch.images[images], config)
         # Every configuration counts by its images, so that two halves weigh as one whole.
-        torch.autograd.backward(distilled * (len(share) / len(target)))
-        excess = functional.cross_entropy(answer.detach(), batch.labels[part]) - reference[part].mean()
-        losses["random"] = losses.get("random", 0) + distilled.detach() / len(sandwich.others)
-        losses["excess"] = losses.get("excess", 0) + excess / len(sandwich.others)
+        weight = (images.stop - images.start) / len(target)
+        distilled = functional.cross_entropy(answer, target[images]) * weight
+        torch.autograd.backward(distilled)
+        excess = functional.cross_entropy(answer.detach(), batch.labels[images]) - reference[images].mean()
+        losses["random"] += distilled.detach()
+        losses["excess"] += excess * weight
     if sandwich.minimum is not None:
         least = functional.cross_entropy(supernet(batch.images, sandwich.minimum), target)
         torch.autograd.backward(least)
@@ -114,22 +125,26 @@ def train_supernet(
         TrainingError: The loss is not finite, or diverges.
         StorageError: A file cannot be written.
     """
+    processes = join()
     device = compute_device()
     phase = recipe.supernet
     supernet = Supernet(space, seed=seed).to(device)
     start = begin_with(supernet, weights, progress)
-    batches = Batches(data, batch=phase.batch, augmentation=phase.augmentation, seed=seed, device=device)
+    batches = Batches(
+        data, batch=phase.batch, augmentation=phase.augmentation, seed=seed, device=device, processes=processes
+    )
     epochs = phase.epochs(len(data.y_train))
     steps = epochs * batches.per_epoch
     optimiser = Optimiser(supernet, phase, batch=batches.size, steps=steps)
 
     def step(index: int, batch: Batch) -> dict[str, Tensor]:
-        return sandwich_step(supernet, batch, _draw(supernet, recipe, seed, index, steps, sampler))
+        return sandwich_step(supernet, batch, _draw(supernet, recipe, seed, index, steps, sampler), processes)
 
     identity = {
         "space": space.fingerprint,
         "data": data.fingerprint,
         "recipe": repr((phase, recipe.minimum_every)),
+        "batch": str(batches.size),
         "seed": str(seed),
         "sampler": sampler.identity if sampler else "uniform",
         "start": start,
@@ -143,8 +158,20 @@ def train_supernet(
         num_classes=len(data.class_names),
         progress=progress,
     )
-    save_supernet(supernet, folder.supernet, start=start)
-    checkpoints.clear()
+    processes.on_first(lambda: save_supernet(supernet, folder.supernet, start=start))
+    processes.on_first(checkpoints.clear)
+
+
+def _parts(
+    configs: tuple[ChannelConfig, ...], size: int, processes: Processes
+) -> Iterator[tuple[ChannelConfig, slice]]:
+    """Which configurations this process trains on which of its ``size`` images: all processes' follow each other."""
+    begin, whole = processes.index * size, processes.count * size
+    for place, config in enumerate(configs):
+        own = part(whole, place, len(configs))
+        first, last = max(own.start - begin, 0), min(own.stop - begin, size)
+        if first < last:
+            yield config, slice(first, last)
 
 
 def _draw(

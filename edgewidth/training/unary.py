@@ -23,6 +23,7 @@ from edgewidth.training.focus import macs_focus
 from edgewidth.training.layers import compute_device
 from edgewidth.training.loss_fit import Evaluations, fit_losses
 from edgewidth.training.loss_record import record_losses
+from edgewidth.training.processes import join
 from edgewidth.training.weights import load_supernet
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from edgewidth.training.data import ImageData
     from edgewidth.training.focus import Focus
     from edgewidth.training.loss_fit import LossFit
+    from edgewidth.training.processes import Processes
 
 FIRST = 24
 """Configurations fitted before any is drawn near a budget …"""
@@ -78,13 +80,14 @@ def evaluate_losses(
         StorageError: A file cannot be written.
         InfeasibleError: No configuration keeps a budget of the focus.
     """
+    processes = join()
     supernet = load_supernet(folder.supernet, space).to(compute_device())
     evaluator = Evaluator(supernet, data)
     focus = focus or macs_focus(space)
     identity = "\n".join([_sha256(folder.supernet), data.fingerprint, str(evaluator.images), str(seed)])
     path = folder.checkpoints / "evaluations.jsonl"
     with progress.task("Evaluating configurations", most + 1) as task:
-        kept = _Kept(path, hashlib.sha256(identity.encode()).hexdigest()[:16], space, evaluator, task)
+        kept = _Kept(path, hashlib.sha256(identity.encode()).hexdigest()[:16], space, evaluator, processes, task)
         phase = _Phase(space, focus, kept, most, seed)
         phase.run()
     progress.say(_sentence(phase))
@@ -201,8 +204,17 @@ def _near_uniform(space: SearchSpace, rng: np.random.Generator) -> ChannelConfig
 class _Kept:
     """Evaluated losses in a file, so that none is computed twice."""
 
-    def __init__(self, path: Path, identity: str, space: SearchSpace, evaluator: Evaluator, task: Task) -> None:
+    def __init__(
+        self,
+        path: Path,
+        identity: str,
+        space: SearchSpace,
+        evaluator: Evaluator,
+        processes: Processes,
+        task: Task,
+    ) -> None:
         self._path, self._largest, self._evaluator, self._task = path, space.largest, evaluator, task
+        self._processes = processes
         self._head = {"identity": identity}
         self._losses: dict[ChannelConfig, float] = {}
         try:
@@ -215,16 +227,27 @@ class _Kept:
 
     def loss(self, config: ChannelConfig) -> float:
         """A configuration's loss, evaluated if it is not known."""
-        if config not in self._losses:
-            self._losses[config] = self._evaluator.loss(config)
-            lines = [{"config": str(one), "loss": loss} for one, loss in self._losses.items()]
-            write_atomic(self._path, "".join(json.dumps(line) + "\n" for line in (self._head, *lines)).encode())
-            self._task.advance()
+        self._evaluate([config])
         return self._losses[config]
 
     def evaluations(self, configs: list[ChannelConfig]) -> Evaluations:
         """Configurations with what they lose against the maximum network."""
+        self._evaluate([self._largest, *configs])
         return Evaluations(configs, np.array([self.loss(config) for config in configs]) - self.loss(self._largest))
+
+    def _evaluate(self, configs: list[ChannelConfig]) -> None:
+        """Those that are not known, one at a time on every process."""
+        missing = [config for config in configs if config not in self._losses]
+        for first in range(0, len(missing), self._processes.count):
+            group = missing[first : first + self._processes.count]
+            self._losses |= zip(group, self._processes.map(self._evaluator.loss, group), strict=True)
+            if self._processes.is_first:
+                self._write()
+            self._task.advance(len(group))
+
+    def _write(self) -> None:
+        lines = [{"config": str(config), "loss": loss} for config, loss in self._losses.items()]
+        write_atomic(self._path, "".join(json.dumps(line) + "\n" for line in (self._head, *lines)).encode())
 
 
 def _sha256(path: Path) -> str:

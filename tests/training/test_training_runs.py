@@ -19,7 +19,7 @@ from edgewidth.records.folder import RunFolder
 from edgewidth.records.network import ChannelConfig
 from edgewidth.training import batches as batches_module
 from edgewidth.training import loop
-from edgewidth.training.batches import Batches, vary
+from edgewidth.training.batches import Batches, draw_pixels, vary
 from edgewidth.training.evaluator import Evaluator
 from edgewidth.training.finetune import finetune
 from edgewidth.training.inference import logits, top1_percent
@@ -211,9 +211,11 @@ def test_variation_shifts_and_mirrors_whole_images() -> None:
     padded = np.pad(image[0, ..., 0], 1, mode="edge")
     shifted = [padded[y : y + 8, x : x + 8] for y in range(3) for x in range(3)]
     possible = {s.tobytes() for s in shifted} | {s[:, ::-1].tobytes() for s in shifted}
-    seen = {v.tobytes() for v in vary(batch, 0.125, np.random.default_rng(0), flips=True)[..., 0].numpy()}
+    pixels = draw_pixels(200, 8, 0.125, np.random.default_rng(0), flips=True)
+    seen = {v.tobytes() for v in vary(batch, pixels)[..., 0].numpy()}
     assert seen == possible
-    unflipped = {v.tobytes() for v in vary(batch, 0.125, np.random.default_rng(0), flips=False)[..., 0].numpy()}
+    pixels = draw_pixels(200, 8, 0.125, np.random.default_rng(0), flips=False)
+    unflipped = {v.tobytes() for v in vary(batch, pixels)[..., 0].numpy()}
     assert unflipped == {s.tobytes() for s in shifted}
 
 

@@ -1,0 +1,84 @@
+"""What each of two processes does in ``test_processes.py``: train, be killed, train again, evaluate, finetune."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from small_training import KillAfter, Killed, small_data, small_recipe, small_space
+
+from edgewidth.records.folder import RunFolder
+from edgewidth.records.network import ChannelConfig
+from edgewidth.training import loop
+from edgewidth.training.batches import Batches
+from edgewidth.training.finetune import finetune
+from edgewidth.training.optimise import Optimiser
+from edgewidth.training.processes import join
+from edgewidth.training.supernet import Supernet
+from edgewidth.training.train import Sandwich, sandwich_step, train_supernet
+from edgewidth.training.unary import evaluate_losses
+
+if TYPE_CHECKING:
+    from edgewidth.training.processes import Processes
+
+SPACE = small_space()
+DATA = small_data()
+
+
+def first_gradients(processes: Processes) -> torch.Tensor:
+    """Of one process's share of the first batch, (numbers,); the mean over processes is still to be taken."""
+    phase = small_recipe().supernet
+    supernet = Supernet(SPACE)
+    batches = Batches(
+        DATA,
+        batch=phase.batch,
+        augmentation=phase.augmentation,
+        seed=0,
+        device=torch.device("cpu"),
+        processes=processes,
+    )
+    optimiser = Optimiser(supernet, phase, batch=batches.size, steps=10)
+    others = (ChannelConfig((8, 12)), ChannelConfig((12, 4)))
+    sandwich_step(supernet, batches[0], Sandwich(SPACE.largest, others, SPACE.smallest), processes)
+    return optimiser.gradients
+
+
+def main(out: Path) -> None:
+    """Write to ``out`` what the two do together, and what each has seen to a file of its own."""
+    processes = join()
+    gradients = first_gradients(processes)
+    processes.average(gradients)
+    whole, broken = RunFolder(out), RunFolder(out / "broken")
+    train_supernet(SPACE, DATA, small_recipe(), folder=whole, seed=0)
+    loop.CHECKPOINT_SECONDS = loop.SHORTEST_SECONDS = 0.0
+    try:
+        train_supernet(SPACE, DATA, small_recipe(), folder=broken, seed=0, progress=KillAfter(9))
+    except Killed:
+        processes.wait()
+    train_supernet(SPACE, DATA, small_recipe(), folder=broken, seed=0)
+    losses = evaluate_losses(SPACE, DATA, folder=whole, seed=0, most=11)
+    network = finetune(
+        SPACE,
+        ChannelConfig((8, 12)),
+        DATA,
+        small_recipe(),
+        supernet=whole.supernet,
+        weights_out=whole.weights,
+        log=whole.finetune_log,
+        checkpoints=whole.checkpoints,
+        seed=0,
+    )
+    seen = {
+        "processes": processes.count,
+        "gradients": gradients.tolist(),
+        "losses": losses.model_dump(mode="json"),
+        "weights": sum(float(parameter.double().sum()) for parameter in network.parameters()),
+    }
+    (out / f"seen-{processes.index}.json").write_text(json.dumps(seen))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
