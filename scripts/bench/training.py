@@ -2,13 +2,19 @@
 
 Both train the same network on the same batches with three passes a step: the maximum configuration, the minimum
 and a random one. Steps of the two alternate within one process, so that what disturbs the machine disturbs both.
+
+With ``--processes N``: how much faster N processes of one thread each train than one process with one thread, on the
+same batches. They start under torchrun; steps of all together and of the first alone alternate.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,17 +24,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgewidth.network.families import search_space
-from edgewidth.training.batches import Batch
+from edgewidth.training.batches import Batch, Batches
+from edgewidth.training.data import ImageData
 from edgewidth.training.layers import training_dtype
 from edgewidth.training.optimise import Optimiser
+from edgewidth.training.processes import ALONE, are_several, join
 from edgewidth.training.recipes import Phase
 from edgewidth.training.supernet import Supernet
-from edgewidth.training.train import Sandwich, sandwich_step
+from edgewidth.training.train import RANDOM_CONFIGS, Sandwich, sandwich_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgewidth.records.network import ChannelConfig, SearchSpace
+    from edgewidth.training.processes import Processes
 
 CLASSES = 10
 
@@ -135,29 +144,119 @@ def _timed(step: Callable[[Batch, ChannelConfig], None], batch: Batch, config: C
     return time.perf_counter() - began
 
 
+class Trainer:
+    """A supernet in training as the product trains it, batches and all; one step at a time."""
+
+    def __init__(self, resolution: int, *, batch: int, processes: Processes = ALONE) -> None:
+        self._space = search_space("mobilenet_v1", resolution=resolution, in_channels=3, num_classes=CLASSES)
+        self._processes = processes
+        phase = Phase(images=0, passes=1, batch=batch)
+        self._supernet = Supernet(self._space)
+        self._batches = Batches(
+            random_images(resolution, 4 * batch),
+            batch=batch,
+            augmentation=phase.augmentation,
+            seed=0,
+            device=torch.device("cpu"),
+            processes=processes,
+        )
+        self._optimiser = Optimiser(self._supernet, phase, batch=batch, steps=1000)
+
+    def step(self, index: int) -> tuple[float, float]:
+        """Seconds to make the batch, and for all of the step."""
+        rng = np.random.default_rng(index)
+        others = tuple(self._space.sample(rng) for _ in range(RANDOM_CONFIGS))
+        sandwich = Sandwich(self._space.largest, others, None if index % 4 else self._space.smallest)
+        began = time.perf_counter()
+        batch = self._batches[index]
+        made = time.perf_counter()
+        sandwich_step(self._supernet, batch, sandwich, self._processes)
+        self._processes.average(self._optimiser.gradients)
+        self._optimiser.step(index)
+        return made - began, time.perf_counter() - began
+
+
+def random_images(resolution: int, count: int) -> ImageData:
+    """Colour images of nothing."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, resolution, resolution, 3)).astype(np.uint8)
+    labels = (np.arange(count) % CLASSES).astype(np.int64)
+    names = tuple(map(str, range(CLASSES)))
+    return ImageData(images, labels, images, labels, images, labels, names, fingerprint="", source="random")
+
+
+def batches_percent(resolution: int, *, batch: int, steps: int) -> float:
+    """Of the time of training, what making batches takes."""
+    trainer = Trainer(resolution, batch=batch)
+    made, whole = np.array([trainer.step(index) for index in range(steps + 1)])[1:].sum(0)
+    return float(100 * made / whole)
+
+
+def scaling(*, batch: int, steps: int) -> dict[str, float]:
+    """Images per second of all processes together and of the first alone; called by all of them."""
+    processes = join()
+    together, alone = Trainer(32, batch=batch, processes=processes), Trainer(32, batch=batch)
+    seconds: list[tuple[float, float]] = []
+    for index in range(steps + 2):
+        processes.wait()
+        both = together.step(index)[1]
+        processes.wait()
+        seconds.append((both, alone.step(index)[1] if processes.is_first else 0.0))
+    several, one = np.array(seconds[2:]).T
+    return {
+        "processes": processes.count,
+        "threads_each": torch.get_num_threads(),
+        "batch": batch,
+        "together_images_per_s": round(batch / statistics.median(several), 1),
+        "alone_images_per_s": round(batch / statistics.median(one), 1) if processes.is_first else 0.0,
+        "scaling": round(float(one.sum() / several.sum()), 3),
+    }
+
+
+def start(processes: int) -> int:
+    """This script again, under torchrun, with one thread for each process."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    return subprocess.run([*command, *sys.argv], env=environment, check=False).returncode
+
+
 def main() -> None:
     """Print the comparison."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--steps", type=int, default=12, help="steps of each method at each resolution")
+    parser.add_argument("--processes", type=int, default=1, help="how well as many train together")
     options = parser.parse_args()
+    if options.processes > 1 and not are_several():
+        sys.exit(start(options.processes))
+    if are_several():
+        result: dict[str, float | str] = dict(scaling(batch=options.batch, steps=options.steps))
+    else:
+        result = ratios(batch=options.batch, steps=options.steps)
+    if join().is_first:
+        print(json.dumps(result) if options.json else "\n".join(f"{key}: {value}" for key, value in result.items()))
+
+
+def ratios(*, batch: int, steps: int) -> dict[str, float | str]:
+    """Both methods at both resolutions, and what making batches takes of the time of ours."""
     dtype = training_dtype(torch.device("cpu"))
     result: dict[str, float | str] = {
         "threads": torch.get_num_threads(),
-        "batch": options.batch,
+        "batch": batch,
         "dtype": str(dtype).removeprefix("torch."),
     }
     for resolution in (32, 96):
+        result[f"batches_{resolution}px_percent"] = round(batches_percent(resolution, batch=batch, steps=steps), 2)
         # The same once more without reduced precision, to tell what slices and layout gain from what it gains.
         for name, used in {"": dtype, "_float32": torch.float32}.items():
-            found = compare(resolution, batch=options.batch, steps=options.steps, dtype=used)
+            found = compare(resolution, batch=batch, steps=steps, dtype=used)
             result |= {
                 f"ratio_{resolution}px{name}": round(found.ratio, 3),
                 f"masked_{resolution}px{name}_images_per_s": round(found.masked, 1),
                 f"sliced_{resolution}px{name}_images_per_s": round(found.sliced, 1),
             }
-    print(json.dumps(result) if options.json else "\n".join(f"{key}: {value}" for key, value in result.items()))
+    return result
 
 
 if __name__ == "__main__":
