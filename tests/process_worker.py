@@ -59,7 +59,7 @@ def main(out: Path) -> None:
     except Killed:
         processes.wait()
     train_supernet(SPACE, DATA, small_recipe(), folder=broken, seed=0)
-    losses = evaluate_losses(SPACE, DATA, folder=whole, seed=0, most=11)
+    losses = evaluate_losses(SPACE, DATA, folder=whole, seed=0, most=8)
     network = finetune(
         SPACE,
         ChannelConfig((8, 12)),

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgewidth.cli.main import ENVIRONMENT
 from edgewidth.network.families import search_space
 from edgewidth.training.batches import Batch, Batches
 from edgewidth.training.data import ImageData
@@ -182,7 +183,7 @@ def random_images(resolution: int, count: int) -> ImageData:
     images = rng.integers(0, 256, (count, resolution, resolution, 3)).astype(np.uint8)
     labels = (np.arange(count) % CLASSES).astype(np.int64)
     names = tuple(map(str, range(CLASSES)))
-    return ImageData(images, labels, images, labels, images, labels, names, fingerprint="", source="random")
+    return ImageData(*4 * (images, labels), class_names=names, fingerprint="", source="random")
 
 
 def batches_percent(resolution: int, *, batch: int, steps: int) -> float:
@@ -216,7 +217,7 @@ def scaling(*, batch: int, steps: int) -> dict[str, float]:
 def start(processes: int) -> int:
     """This script again, under torchrun, with one thread for each process."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.run([*command, *sys.argv], env=environment, check=False).returncode
 
 
@@ -228,6 +229,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12, help="steps of each method at each resolution")
     parser.add_argument("--processes", type=int, default=1, help="how well as many train together")
     options = parser.parse_args()
+    for name, value in ENVIRONMENT.items():  # as for a user's training
+        os.environ.setdefault(name, value)
     if options.processes > 1 and not are_several():
         sys.exit(start(options.processes))
     if are_several():

@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from small_training import small_data, small_recipe, small_space
+from small_training import KillAfter, Killed, small_data, small_recipe, small_space
 
 from edgewidth.progress import SILENT
 from edgewidth.records.folder import RunFolder
 from edgewidth.search.problem import Factor, Problem
+from edgewidth.training import loop
 from edgewidth.training.focus import Focus
 from edgewidth.training.narrowing import NarrowingSampler, Schedule
 from edgewidth.training.train import train_supernet
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from edgewidth.progress import Progress
 
 SPACE = small_space()
 DATA = small_data()
@@ -36,8 +39,8 @@ PROBLEM = Problem(
 FOCUS = Focus(PROBLEM, (BUDGET_MS,), "latency")
 
 
-def make_sampler(folder: Path, *, seed: int = 0, key: str = "") -> NarrowingSampler:
-    return NarrowingSampler(SPACE, DATA, FOCUS, folder=folder, schedule=SCHEDULE, seed=seed, key=key, progress=SILENT)
+def make_sampler(folder: Path, *, seed: int = 0, key: str = "", progress: Progress = SILENT) -> NarrowingSampler:
+    return NarrowingSampler(SPACE, DATA, FOCUS, folder=folder, schedule=SCHEDULE, seed=seed, key=key, progress=progress)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +86,22 @@ def test_a_training_that_is_taken_up_draws_the_same(narrowed: tuple[RunFolder, N
     assert make_sampler(folder.checkpoints, seed=1).steps == ()
     kept = json.loads((folder.checkpoints / "narrowing.json").read_text())
     assert set(kept["updates"]) == {"0", "1", "2"}
+
+
+def test_a_killed_narrowing_ends_as_the_unbroken_one(
+    narrowed: tuple[RunFolder, NarrowingSampler], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while it evaluates for a field, and between two fields, it comes to the same bits."""
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    folder = RunFolder(tmp_path)
+    for progress in (KillAfter(14), KillAfter(21)):
+        sampler = make_sampler(folder.checkpoints, progress=progress)
+        with pytest.raises(Killed):
+            train_supernet(SPACE, DATA, small_recipe(), folder=folder, seed=0, sampler=sampler, progress=progress)
+    sampler = make_sampler(folder.checkpoints)
+    assert 0 < len(sampler.steps) < SCHEDULE.updates
+    train_supernet(SPACE, DATA, small_recipe(), folder=folder, seed=0, sampler=sampler)
+    assert folder.supernet.read_bytes() == narrowed[0].supernet.read_bytes()
 
 
 def test_narrowing_repeats_with_its_seed(narrowed: tuple[RunFolder, NarrowingSampler], tmp_path: Path) -> None:

@@ -23,8 +23,9 @@ from edgewidth.training.batches import Batches, draw_pixels, vary
 from edgewidth.training.evaluator import Evaluator
 from edgewidth.training.finetune import finetune
 from edgewidth.training.inference import logits, top1_percent
+from edgewidth.training.optimise import Optimiser
 from edgewidth.training.plain import PlainNetwork
-from edgewidth.training.recipes import RECIPES, Augmentation, load_recipe
+from edgewidth.training.recipes import RECIPES, Augmentation, Recipe, load_recipe
 from edgewidth.training.train import train_supernet
 from edgewidth.training.unary import evaluate_losses
 from edgewidth.training.weights import load_plain, load_supernet, save_plain
@@ -45,12 +46,26 @@ def _train(path: Path, progress: Progress = SILENT) -> RunFolder:
     return folder
 
 
-def _finetune(folder: RunFolder, name: str, *, supernet: Path | None, progress: Progress = SILENT) -> PlainNetwork:
+EVERYTHING = replace(
+    small_recipe(),
+    finetune=replace(small_recipe().finetune, distillation=0.5, augmentation=Augmentation(mixup=0.2)),
+)
+"""Mixup and distillation from the maximum network, beside averaging."""
+
+
+def _finetune(
+    folder: RunFolder,
+    name: str,
+    *,
+    supernet: Path | None,
+    recipe: Recipe = small_recipe(),  # noqa: B008  frozen
+    progress: Progress = SILENT,
+) -> PlainNetwork:
     return finetune(
         SPACE,
         ChannelConfig((8, 12)),
         DATA,
-        small_recipe(),
+        recipe,
         supernet=supernet,
         weights_out=folder.path / name,
         log=folder.finetune_log,
@@ -96,12 +111,13 @@ def test_a_killed_training_ends_as_the_unbroken_one(
 def test_a_damaged_checkpoint_is_passed_over(
     trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The one before it is used."""
+    """And so is one that is none of this training's: the one before them is used."""
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(Killed):
         _train(tmp_path, progress=KillAfter(7))
     last = max((tmp_path / "checkpoints").glob("*.safetensors"))
     last.write_bytes(last.read_bytes()[:1000])
+    (last.parent / "supernet-999999999.safetensors").write_bytes(trained.supernet.read_bytes())
     assert _train(tmp_path).supernet.read_bytes() == trained.supernet.read_bytes()
 
 
@@ -112,6 +128,20 @@ def test_a_diverging_training_stops(tmp_path: Path) -> None:
         train_supernet(SPACE, DATA, recipe, folder=RunFolder(tmp_path), seed=0)
     assert "learning rate" in error.value.message
     assert error.value.remedy is not None
+
+
+def test_numbers_without_end_stop_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loss that is not finite is noticed in its epoch, with where and what to change."""
+    whole = Optimiser.step
+
+    def spoiled(self: Optimiser, step: int) -> None:
+        self.gradients[0] = float("nan")
+        whole(self, step)
+
+    monkeypatch.setattr(Optimiser, "step", spoiled)
+    with pytest.raises(TrainingError, match="no longer finite, in epoch 1 ") as error:
+        train_supernet(SPACE, DATA, small_recipe(), folder=RunFolder(tmp_path), seed=0)
+    assert "lower learning rate" in str(error.value.remedy)
 
 
 def test_evaluation_repeats_and_keeps_what_it_has(trained: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,13 +196,14 @@ def test_finetuning_learns_and_its_file_is_the_network(trained: RunFolder, tmp_p
 def test_a_killed_finetuning_ends_as_the_unbroken_one(
     trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With its averaged weights, too."""
+    """With averaged weights, mixed images and a teacher, too."""
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     folder = RunFolder(tmp_path)
-    _finetune(folder, "unbroken.safetensors", supernet=trained.supernet)
+    _finetune(folder, "unbroken.safetensors", supernet=trained.supernet, recipe=EVERYTHING)
     with pytest.raises(Killed):
-        _finetune(folder, "broken.safetensors", supernet=trained.supernet, progress=KillAfter(9))
-    _finetune(folder, "broken.safetensors", supernet=trained.supernet)
+        _finetune(folder, "broken.safetensors", supernet=trained.supernet, recipe=EVERYTHING, progress=KillAfter(9))
+    assert list(folder.checkpoints.glob("finetune-*.safetensors"))
+    _finetune(folder, "broken.safetensors", supernet=trained.supernet, recipe=EVERYTHING)
     assert (tmp_path / "broken.safetensors").read_bytes() == (tmp_path / "unbroken.safetensors").read_bytes()
 
 
@@ -230,20 +261,7 @@ def test_recipes() -> None:
 
 def test_finetuning_with_everything_on_learns(trained: RunFolder, tmp_path: Path) -> None:
     """Mixup and distillation from the maximum network, too."""
-    recipe = small_recipe()
-    phase = replace(recipe.finetune, distillation=0.5, augmentation=Augmentation(mixup=0.2))
-    folder = RunFolder(tmp_path)
-    network = finetune(
-        SPACE,
-        ChannelConfig((8, 12)),
-        DATA,
-        replace(recipe, finetune=phase),
-        supernet=trained.supernet,
-        weights_out=folder.weights,
-        log=folder.finetune_log,
-        checkpoints=folder.checkpoints,
-        seed=0,
-    )
+    network = _finetune(RunFolder(tmp_path), "w.safetensors", supernet=trained.supernet, recipe=EVERYTHING)
     assert top1_percent(network, DATA.x_val, DATA.y_val) > 90
 
 
