@@ -198,12 +198,13 @@ def scaling(*, batch: int, steps: int) -> dict[str, float]:
     processes = join()
     together, alone = Trainer(32, batch=batch, processes=processes), Trainer(32, batch=batch)
     seconds: list[tuple[float, float]] = []
-    for index in range(steps + 2):
+    # Once to compile the convolutions of these widths, which a long training has done after a few hundred steps.
+    for index in (*range(steps), *range(steps)):
         processes.wait()
         both = together.step(index)[1]
         processes.wait()
         seconds.append((both, alone.step(index)[1] if processes.is_first else 0.0))
-    several, one = np.array(seconds[2:]).T
+    several, one = np.array(seconds[steps:]).T
     return {
         "processes": processes.count,
         "threads_each": torch.get_num_threads(),
