@@ -60,8 +60,8 @@ class BudgetDoubt(Record):
     budget: float
     regret: float
     """How much worse the choice is than the best one, expected over the losses that the evaluations allow."""
-    worth: float
-    """What one percent of the budget buys: a regret below it does not matter."""
+    gain: float
+    """How much better the choice is than configurations of its cost are on average."""
 
 
 class EvaluationRound(Record):
@@ -76,6 +76,7 @@ class EvaluationPhase(Record):
 
     cost: Cost
     stopped: Literal["settled", "as many as allowed"]
+    """Settled: the regret is a twentieth of the gain at most."""
     rounds: tuple[EvaluationRound, ...]
 
 

@@ -108,12 +108,12 @@ def _stopped(evaluation: EvaluationPhase) -> str:
     if not evaluation.rounds:
         return ""
     last = evaluation.rounds[-1]
-    doubt = max(last.doubts, key=lambda doubt: doubt.regret - doubt.worth)
+    doubt = max(last.doubts, key=lambda doubt: doubt.regret / max(doubt.gain, 1e-12))
     why = "the choice was settled" if evaluation.stopped == "settled" else "no more were allowed"
     return (
         f"Evaluation stopped after {last.fitted} fitted configurations because {why}: better losses would be worth "
-        f"{significant(doubt.regret, 2)} nats near the budget, and 1 % of {evaluation.cost} is worth "
-        f"{significant(doubt.worth, 2)}."
+        f"{significant(doubt.regret, 2)} nats near the budget, where choosing gains {significant(doubt.gain, 2)} over "
+        f"the average."
     )
 
 

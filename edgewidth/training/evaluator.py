@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from edgewidth.training.data import ImageData
     from edgewidth.training.supernet import Supernet
 
-SEARCH_IMAGES = 1000
-"""How many of the search images every configuration meets, at most."""
 MOMENT_IMAGES = 256
 """On how many training images each configuration's statistics are computed."""
 
@@ -29,9 +27,9 @@ class Evaluator:
     Args:
         supernet: Trained.
         data: Where the images are from.
-        images: ``search``, by which configurations are compared and chosen, or ``judge``, all of them, which
-            neither training nor search has seen.
-        seed: Of which images.
+        images: ``search``, by which configurations are compared and chosen, or ``judge``, which neither training
+            nor search has seen.
+        seed: Of the training images that statistics are computed on.
     """
 
     def __init__(
@@ -40,8 +38,7 @@ class Evaluator:
         device = next(supernet.parameters()).device
         rng = np.random.default_rng([seed, 3])
         training = rng.permutation(len(data.y_train))[:MOMENT_IMAGES]
-        search = rng.permutation(len(data.y_search))[:SEARCH_IMAGES]
-        x, y = (data.x_search[search], data.y_search[search]) if images == "search" else (data.x_judge, data.y_judge)
+        x, y = (data.x_search, data.y_search) if images == "search" else (data.x_judge, data.y_judge)
         self._supernet = supernet
         self._moment_images = torch.from_numpy(data.x_train[training]).to(device)
         self._images, self._labels = torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)

@@ -15,8 +15,6 @@ from edgewidth.search.problem import Factor, Problem, total
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from edgewidth.records.losses import Cost
     from edgewidth.records.network import ChannelConfig, SearchSpace
     from edgewidth.search.field import RandomField
@@ -28,14 +26,12 @@ TEMPERATURE = 0.5
 """Of configurations drawn near a budget, in standard deviations of the loss of uniformly drawn ones."""
 POOL = 8
 """Of so many draws the one nearest to the budget is taken."""
-DRAWS = 32
+DRAWS = 16
 """Losses drawn from what the evaluations leave possible, to see whether they would all choose alike."""
 GRID_STEPS = 2000
 """Of the exact search on these; branch and bound makes up for the coarse grid."""
-WORTH_PERCENT = 1.0
-"""The choice is settled when doubt costs less loss than so much of the budget would buy."""
-_SLOPE = 0.05
-"""The share of the budget over which the frontier's slope is taken."""
+SETTLED_SHARE = 0.05
+"""The choice is settled when doubt costs less than this share of what choosing gains."""
 _SCALE_DRAWS = 2000
 
 
@@ -44,8 +40,8 @@ class Doubt(NamedTuple):
 
     regret: float
     """How much worse the choice is than the best one, expected over the losses that are possible."""
-    worth: float
-    """What ``WORTH_PERCENT`` of the budget buys on the frontier."""
+    gain: float
+    """How much better the choice is than configurations of its cost are on average."""
 
 
 @dataclass(frozen=True)
@@ -77,26 +73,29 @@ class Focus:
         return field_at_budget(self.with_losses(losses), budget, scale * temperature)
 
     def near(
-        self, space: SearchSpace, fit: LossFit, budget: float, count: int, rng: np.random.Generator
+        self, space: SearchSpace, losses: Sequence[Factor], budget: float, count: int, rng: np.random.Generator
     ) -> list[ChannelConfig]:
-        """About ``count`` configurations that cost about ``budget``, good ones more often than bad ones."""
-        drawn = self.field(space, fit.factors(fit.posterior.mean), budget, TEMPERATURE).sample(POOL * count, rng)
+        """``count`` configurations that cost about ``budget``, good ones by ``losses`` more often than bad ones.
+
+        Without losses all are alike.
+        """
+        drawn = self.field(space, losses, budget, TEMPERATURE).sample(POOL * count, rng)
         pools = drawn.reshape(count, POOL, -1)
         off = np.abs(self.problem.latency_ms(drawn) - budget).reshape(count, POOL)
         return [space.config(pool[nearest]) for pool, nearest in zip(pools, off.argmin(1), strict=True)]
 
     def doubt(self, fit: LossFit, budget: float, rng: np.random.Generator) -> Doubt:
         """Whether better losses could change the choice, by the losses that the evaluations leave possible."""
-        solution = solve(self.with_losses(fit.factors(fit.posterior.mean)), budget, steps=GRID_STEPS)
+        solution = solve(self.with_losses(fit.mean_factors), budget, steps=GRID_STEPS)
         chosen = np.array([solution.best.assignment])
         regrets = []
         for coefficients in fit.draws(DRAWS, rng):
             problem = self.with_losses(fit.factors(coefficients))
             best = solve(problem, budget, steps=GRID_STEPS).best.loss
             regrets.append(float(problem.loss(chosen)[0]) - best)
-        costs, losses = solution.frontier.latencies_ms, solution.frontier.losses
-        below, at = np.interp([budget * (1 - _SLOPE), budget], costs, losses)
-        return Doubt(float(np.mean(regrets)), float(below - at) * WORTH_PERCENT / 100 / _SLOPE)
+        alike = field_at_budget(self.with_losses(()), budget, 1.0).sample(_SCALE_DRAWS, rng)
+        average = float(total(fit.mean_factors, alike).mean())
+        return Doubt(float(np.mean(regrets)), average - solution.best.loss)
 
 
 def macs_focus(space: SearchSpace) -> Focus:
@@ -104,11 +103,8 @@ def macs_focus(space: SearchSpace) -> Focus:
     factors = tuple(Factor(layer.scope, layer.macs) for layer in layer_factors(space))
     sizes = tuple(len(variable.choices) for variable in space.variables)
     problem = Problem(sizes, (), factors)
-    smallest, full = problem.latency_ms(_indices(space, [space.smallest, space.uniform(1.0)]))
+    ends = np.array([space.indices(config) for config in (space.smallest, space.uniform(1.0))])
+    smallest, full = problem.latency_ms(ends)
     # Narrow ranges begin above the lowest share.
     budgets = dict.fromkeys(max(share * full, 1.1 * smallest) for share in MACS_SHARES)
     return Focus(problem, tuple(map(float, budgets)), "multiply-accumulates")
-
-
-def _indices(space: SearchSpace, configs: Sequence[ChannelConfig]) -> NDArray[np.intp]:
-    return np.array([space.indices(config) for config in configs], dtype=np.intp)

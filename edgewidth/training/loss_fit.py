@@ -7,10 +7,13 @@ neighbouring variables where the data ask for them, so the searched field stays 
 
 With x = width / widest, every f_v is a combination of two curves, each falling with the width: ``1/x − 1 + log x``,
 steep at the narrow end and flat at the wide one, and ``−log x − narrowest (1/x − 1)``, the other way round. They
-span the same functions as ``{1/w, log w}``. The products are those of the centred curves of two neighbours.
+span the same functions as ``{1/w, log w}``. Of two neighbours the product is that of their centred second curves:
+all four products predict no better.
 The coefficients have zero-mean normal priors, one variance for each kind of term, which are found with the noise
 by maximising the marginal likelihood (MacKay 1992, "Bayesian interpolation"): how much structure to trust is
-learned from the data, and every estimate comes with a standard error.
+learned from the data, and every estimate comes with a standard error. The fits with and without products are averaged
+with the weight that predicts left-out evaluations best (stacking: Yao et al. 2018, arXiv 1704.02030): the marginal
+likelihood alone chooses products that do not predict.
 """
 
 from __future__ import annotations
@@ -35,8 +38,6 @@ ROUNDS = 100
 """At most so many steps of the fixed-point iteration for the variances."""
 SURE = 2.0
 """A coefficient that makes a loss rise with the width is believed from so many standard errors on."""
-CURVES = 2
-"""Coefficients per variable."""
 
 
 class Evaluations(NamedTuple):
@@ -53,7 +54,8 @@ class Posterior:
     mean: Array
     covariance: Array
     sigma: float
-    log_evidence: float
+    left_out: Array
+    """What the fit to all other evaluations predicts of each (n,)."""
 
 
 def curves(variable: WidthVariable) -> Array:
@@ -76,16 +78,16 @@ class Design:
     def groups(self) -> NDArray[np.int64]:
         """Which prior variance each column has: 0 offset, 1 and 2 the two curves, 3 products."""
         unary = [1, 2] * len(self.space.variables)
-        return np.array([0, *unary, *[3] * (CURVES**2 * len(self.pairs))])
+        return np.array([0, *unary, *[3] * len(self.pairs)])
 
     @property
     def terms(self) -> list[tuple[tuple[int, ...], slice, Array]]:
         """Every term: its variables, its columns, and its functions, an axis for each variable and one for them."""
         tables = [curves(variable) for variable in self.space.variables]
-        centred = [table - table.mean(0) for table in tables]
+        centred = [table[:, 1] - table[:, 1].mean() for table in tables]
         terms: list[tuple[tuple[int, ...], Array]] = [((), np.ones(1))]
         terms += [((v,), table) for v, table in enumerate(tables)]
-        terms += [((u, v), _products(centred[u], centred[v])) for u, v in self.pairs]
+        terms += [((u, v), np.multiply.outer(centred[u], centred[v])[..., np.newaxis]) for u, v in self.pairs]
         ends = np.cumsum([functions.shape[-1] for _, functions in terms]).tolist()
         return [
             (scope, slice(end - functions.shape[-1], end), functions)
@@ -97,11 +99,6 @@ class Design:
         chosen = np.array([self.space.indices(config) for config in configs])
         parts = [functions[tuple(chosen[:, v] for v in scope)] for scope, _, functions in self.terms]
         return np.concatenate([np.broadcast_to(part, (len(configs), part.shape[-1])) for part in parts], axis=1)
-
-
-def _products(a: Array, b: Array) -> Array:
-    """All products of two variables' curves: (choices, choices, 4)."""
-    return (a[:, None, :, None] * b[None, :, None, :]).reshape(len(a), len(b), -1)
 
 
 def neighbours(space: SearchSpace) -> tuple[tuple[int, int], ...]:
@@ -133,6 +130,11 @@ class LossFit:
             for scope, columns, functions in self.design.terms
         )
 
+    @property
+    def mean_factors(self) -> tuple[Factor, ...]:
+        """The losses as they are best known."""
+        return self.factors(self.posterior.mean)
+
     def standard_errors(self) -> list[Array]:
         """How surely every choice of every variable is known: (choices,) each."""
         covariance = self.posterior.covariance
@@ -146,7 +148,7 @@ class LossFit:
     def draws(self, count: int, rng: np.random.Generator) -> Array:
         """Coefficients that the evaluations leave possible: (count, columns)."""
         # Scaled to unit variances: coefficients of the kinds differ by orders of magnitude.
-        scale = np.sqrt(np.diag(self.posterior.covariance))
+        scale = np.sqrt(np.maximum(np.diag(self.posterior.covariance), 1e-300))
         values, vectors = np.linalg.eigh(self.posterior.covariance / np.outer(scale, scale))
         normal = rng.standard_normal((count, len(scale)))
         deviations = (normal * np.sqrt(np.maximum(values, 0))) @ vectors.T * scale
@@ -154,10 +156,25 @@ class LossFit:
 
 
 def fit_losses(space: SearchSpace, evaluations: Evaluations) -> LossFit:
-    """The losses of a space from evaluated configurations; products of neighbours if the evidence is for them."""
-    designs = [Design(space, ()), Design(space, neighbours(space))]
-    fits = [LossFit(design, fit_posterior(design, evaluations)) for design in designs]
-    return max(fits, key=lambda fit: fit.posterior.log_evidence)
+    """The losses of a space from evaluated configurations, with products of neighbours as far as they predict."""
+    design = Design(space, neighbours(space))
+    plain = fit_posterior(Design(space, ()), evaluations)
+    return LossFit(design, _stacked(plain, fit_posterior(design, evaluations), evaluations.excess))
+
+
+def _stacked(plain: Posterior, paired: Posterior, values: Array) -> Posterior:
+    """The mixture of two fits whose mean predicts left-out values best; the columns of the first come first."""
+    apart = paired.left_out - plain.left_out
+    weight = float(np.clip(apart @ (values - plain.left_out) / max(float(apart @ apart), 1e-300), 0, 1))
+    extra = len(paired.mean) - len(plain.mean)
+    mean, covariance = np.pad(plain.mean, (0, extra)), np.pad(plain.covariance, (0, extra))
+    between = paired.mean - mean
+    return Posterior(
+        mean + weight * between,
+        (1 - weight) * covariance + weight * paired.covariance + weight * (1 - weight) * np.outer(between, between),
+        (1 - weight) * plain.sigma + weight * paired.sigma,
+        plain.left_out + weight * apart,
+    )
 
 
 def fit_posterior(design: Design, evaluations: Evaluations) -> Posterior:
@@ -180,7 +197,7 @@ def fit_posterior(design: Design, evaluations: Evaluations) -> Posterior:
     mean = np.zeros(len(groups))
     mean[free] = posterior.mean
     # The covariance is that without removal, so that no error is understated.
-    return Posterior(mean, full.covariance, posterior.sigma, posterior.log_evidence)
+    return Posterior(mean, full.covariance, posterior.sigma, posterior.left_out)
 
 
 def solve_posterior(rows: Array, values: Array, groups: NDArray[np.int64]) -> Posterior:
@@ -206,16 +223,11 @@ def solve_posterior(rows: Array, values: Array, groups: NDArray[np.int64]) -> Po
         if np.allclose(before, np.append(precisions, noise), rtol=1e-4):
             break
     mean, covariance = _conditional(gram, moment, precisions[groups], noise)
-    return Posterior(mean, covariance, float(np.sqrt(noise)), _log_evidence(rows, values, precisions[groups], noise))
+    leverage = np.einsum("ia,ab,ib->i", rows, covariance, rows) / noise
+    left_out = values - (values - rows @ mean) / np.maximum(1 - leverage, 1e-6)
+    return Posterior(mean, covariance, float(np.sqrt(noise)), left_out)
 
 
 def _conditional(gram: Array, moment: Array, precisions: Array, noise: float) -> tuple[Array, Array]:
     covariance = np.asarray(np.linalg.inv(gram / noise + np.diag(precisions)), np.float64)
     return np.asarray(covariance @ moment / noise, np.float64), covariance
-
-
-def _log_evidence(rows: Array, values: Array, precisions: Array, noise: float) -> float:
-    marginal = (rows / precisions) @ rows.T + noise * np.eye(len(values))
-    _, log_determinant = np.linalg.slogdet(marginal)
-    fit = float(values @ np.linalg.solve(marginal, values))
-    return -0.5 * (fit + float(log_determinant) + len(values) * float(np.log(2 * np.pi)))

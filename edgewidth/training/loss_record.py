@@ -18,28 +18,18 @@ from edgewidth.records.losses import (
 from edgewidth.search.problem import Factor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from edgewidth.records.losses import EvaluationPhase, HeldOutKind
     from edgewidth.training.data import ImageData
-    from edgewidth.training.loss_fit import Array, Evaluations, LossFit
+    from edgewidth.training.loss_fit import Array, Evaluations
+    from edgewidth.training.rounds import Rounds
 
 
-def record_losses(
-    fit: LossFit,
-    fitted: Evaluations,
-    held_out: Mapping[HeldOutKind, Evaluations],
-    *,
-    data: ImageData,
-    images: int,
-    max_loss: float,
-    evaluation: EvaluationPhase,
-) -> UnaryLosses:
+def record_losses(rounds: Rounds, *, data: ImageData, images: int, max_loss: float) -> UnaryLosses:
     """Every (variable, width) with its loss and standard error, and how well they predict what was held out."""
+    fit = rounds.fit
     space = fit.design.space
     names = [variable.name for variable in space.variables]
-    offset, *factors = fit.factors(fit.posterior.mean)
-    unaries = [factor for factor in factors if len(factor.scope) == 1]
+    offset, *factors = fit.mean_factors
+    unaries, pairs = factors[: len(names)], factors[len(names) :]
     return UnaryLosses(
         space=space,
         data_fingerprint=data.fingerprint,
@@ -52,17 +42,17 @@ def record_losses(
         ),
         pairs=tuple(
             PairLosses(variables=(names[u], names[v]), values=tuple(map(tuple, values.tolist())))
-            for (u, v), values in factors[len(names) :]
+            for (u, v), values in pairs
         ),
-        fitted=_records(fitted),
+        fitted=_records(rounds.fitted),
         held_out=tuple(
             HeldOutLosses(
                 kind=kind, evaluated=_records(some), quality=judge_losses(fit.predict(some.configs), some.excess)
             )
-            for kind, some in held_out.items()
+            for kind, some in rounds.held_out.items()
         ),
         sigma=fit.posterior.sigma,
-        evaluation=evaluation,
+        evaluation=rounds.outcome,
         max_loss=max_loss,
     )
 

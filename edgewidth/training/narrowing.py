@@ -19,7 +19,7 @@ from edgewidth.records.network import ChannelConfig
 from edgewidth.training.evaluator import Evaluator
 from edgewidth.training.loss_fit import Evaluations, fit_losses
 from edgewidth.training.processes import join
-from edgewidth.training.unary import distinct, spread
+from edgewidth.training.rounds import distinct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,14 +125,15 @@ class NarrowingSampler:
     def _field(self, update: int) -> RandomField:
         if update not in self._fields:
             fit = fit_losses(self._space, self._evaluated[update])
-            losses, [budget] = fit.factors(fit.posterior.mean), self._focus.budgets
-            self._fields[update] = self._focus.field(self._space, losses, budget, self._schedule.temperature(update))
+            temperature, [budget] = self._schedule.temperature(update), self._focus.budgets
+            self._fields[update] = self._focus.field(self._space, fit.mean_factors, budget, temperature)
         return self._fields[update]
 
     def _evaluate(self, update: int, supernet: Supernet) -> Evaluations:
-        """Half of the configurations are drawn as at first, half from the field before."""
+        """Half of the configurations are drawn as at first, half near the budget."""
         rng = np.random.default_rng([self._seed, 4, update])
-        configs = distinct(self._configs(update, rng), self._schedule.evaluations, known=[self._space.largest])
+        count = self._schedule.evaluations
+        configs = distinct(self._configs(update, count, rng), count, known=[self._space.largest])
         evaluator = Evaluator(supernet, self._data, seed=self._seed)
         with self._progress.task("Evaluating for narrower widths", len(configs) + 1) as task:
 
@@ -143,12 +144,13 @@ class NarrowingSampler:
             losses = self._processes.map(loss, [self._space.largest, *configs])
         return Evaluations(configs, np.array(losses[1:]) - losses[0])
 
-    def _configs(self, update: int, rng: np.random.Generator) -> Iterator[ChannelConfig]:
-        before = self._field(update - 1) if update - 1 in self._evaluated else None
-        for config in spread(self._space, rng):
-            yield config
-            if before:
-                yield self._space.config(before.sample(1, rng)[0])
+    def _configs(self, update: int, count: int, rng: np.random.Generator) -> Iterator[ChannelConfig]:
+        before, [budget] = self._evaluated.get(update - 1), self._focus.budgets
+        losses = fit_losses(self._space, before).mean_factors if before else ()
+        while True:
+            for config in self._focus.near(self._space, losses, budget, count, rng):
+                yield config
+                yield self._space.sample(rng)
 
     def _kept(self) -> dict[int, Evaluations]:
         try:

@@ -60,7 +60,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a supernet is trained, how many configurations are evaluated, and how the chosen network is trained.
+    """How a supernet is trained, how many configurations are evaluated at most, and how the chosen network is trained.
 
     ``minimum_every``: in how many steps the minimum configuration is trained once. Trained at every step it is
     overtrained, and ties networks several times its size.
@@ -97,13 +97,13 @@ RECIPES = {
             name="quick",
             supernet=Phase(images=6_000, passes=1),
             finetune=Phase(images=8_000, passes=3, label_smoothing=0.1, averaging=0.05),
-            evaluations=60,
+            evaluations=72,
         ),
         Recipe(
             name="standard",
             supernet=Phase(images=8_000, passes=2, batch=64),
             finetune=Phase(images=16_000, passes=6, batch=64, label_smoothing=0.1, averaging=0.05),
-            evaluations=80,
+            evaluations=120,
         ),
         Recipe(
             name="paper",

@@ -81,7 +81,7 @@ def unary_losses() -> UnaryLosses:
         evaluation=EvaluationPhase(
             cost="latency",
             stopped="settled",
-            rounds=(EvaluationRound(fitted=1, doubts=(BudgetDoubt(budget=2.0, regret=0.1, worth=1 / 3),)),),
+            rounds=(EvaluationRound(fitted=1, doubts=(BudgetDoubt(budget=2.0, regret=0.1, gain=1 / 3),)),),
         ),
         max_loss=0.4,
     )

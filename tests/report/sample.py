@@ -251,8 +251,8 @@ def losses(truth: Truth) -> UnaryLosses:
             cost="latency",
             stopped="settled",
             rounds=tuple(
-                EvaluationRound(fitted=fitted, doubts=(BudgetDoubt(budget=BUDGET_MS, regret=regret, worth=0.0029),))
-                for fitted, regret in ((40, 0.0062), (56, 0.0023))
+                EvaluationRound(fitted=fitted, doubts=(BudgetDoubt(budget=BUDGET_MS, regret=regret, gain=0.031),))
+                for fitted, regret in ((32, 0.0062), (48, 0.0023))
             ),
         ),
         max_loss=0.482,
