@@ -186,10 +186,10 @@ def _held_out(experiment: Experiment, losses: UnaryLosses, evaluator: Evaluator)
     )
     drawn = {
         "random": [space.sample(rng) for _ in range(HELD_OUT)],
-        "near the budget": focus.near(space, fit, focus.budgets[0], HELD_OUT, rng),
+        "near the budget": focus.near(space, fit.mean_factors, focus.budgets[0], HELD_OUT, rng),
     }
     problem, known, found = (
-        focus.with_losses(fit.factors(fit.posterior.mean)),
+        focus.with_losses(fit.mean_factors),
         {one.config for one in losses.fitted},
         {},
     )
