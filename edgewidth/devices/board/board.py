@@ -51,7 +51,7 @@ class Board:
                 command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
             )
         try:
-            self._monitor = _Monitor(self._wait_for(folder / "monitor"))
+            self._monitor = _Monitor(self._connect(folder / "monitor"))
             self.port = _forwarded_port(self._monitor.ask("human-monitor-command", **{"command-line": "info usernet"}))
         except BaseException:
             self.close()
@@ -108,13 +108,21 @@ class Board:
             raise DeviceError("The emulated board is switched off.")
         return self._monitor
 
-    def _wait_for(self, path: Path) -> Path:
+    def _connect(self, path: Path) -> socket.socket:
+        """A connection to QEMU's monitor. Its file is there a moment before anybody listens at it."""
         deadline = time.monotonic() + _START_S
-        while not path.exists():
+        while True:
+            connection = socket.socket(socket.AF_UNIX)
+            connection.settimeout(_START_S)
+            try:
+                connection.connect(str(path))
+            except (FileNotFoundError, ConnectionRefusedError):
+                connection.close()
+            else:
+                return connection
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise DeviceError(f"QEMU did not start: {self._last_words()}")
             time.sleep(_POLL_S / 5)
-        return path
 
     def _last_words(self) -> str:
         """The end of what QEMU, or else the board's console, said, as one line."""
@@ -157,16 +165,14 @@ class _Monitor:
 
     _MAX_EVENTS = 1000
 
-    def __init__(self, path: Path) -> None:
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(_START_S)
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._lines: IO[bytes] = connection.makefile("rb")
         try:
-            self._socket.connect(str(path))
-            self._lines: IO[bytes] = self._socket.makefile("rb")
             self._lines.readline()  # the greeting
             self.ask("qmp_capabilities")
         except OSError as error:
-            self._socket.close()
+            self.close()
             raise DeviceError(f"QEMU's monitor does not answer: {error.strerror or error}.") from error
 
     def ask(self, command: str, **arguments: object) -> Any:
