@@ -86,6 +86,7 @@ def _protocol(options: argparse.Namespace) -> Protocol:
         resolution=data.resolution,
         min_width=options.min_width,
         max_width=options.max_width,
+        levels=options.levels,
         budgets=tuple(options.budgets),
         twice=tuple(options.twice),
         seeds=tuple(range(options.seeds)),
@@ -120,6 +121,7 @@ def main() -> int:
     verb.add_argument("--resolution", type=int)
     verb.add_argument("--min-width", type=float, default=0.1)
     verb.add_argument("--max-width", type=float, default=0.75)
+    verb.add_argument("--levels", type=int, default=14, help="width multipliers in that range")
     verb.add_argument("--budgets", type=float, nargs="+", default=[0.3], help="width multipliers of uniform networks")
     verb.add_argument("--twice", type=float, nargs="*", default=[], help="those for which a second supernet chooses")
     verb.add_argument("--seeds", type=int, default=3, help="final trainings of each choice")

@@ -51,6 +51,7 @@ class Protocol(Document):
     resolution: int
     min_width: float
     max_width: float
+    levels: int
     budgets: tuple[float, ...]
     """Width multipliers: the budgets are the latencies that their uniform networks are measured at."""
     twice: tuple[float, ...]
@@ -111,7 +112,7 @@ class Experiment:
     @cached_property
     def space(self) -> SearchSpace:
         """The search space."""
-        return search_space_of(self.data, self.protocol.min_width, self.protocol.max_width)
+        return search_space_of(self.data, self.protocol)
 
     @cached_property
     def data(self) -> ImageData:
@@ -179,15 +180,16 @@ class Experiment:
         ]
 
 
-def search_space_of(data: ImageData, min_width: float, max_width: float) -> SearchSpace:
-    """MobileNet-v1 for these images, between these width multipliers."""
+def search_space_of(data: ImageData, protocol: Protocol) -> SearchSpace:
+    """MobileNet-v1 for these images, at the protocol's width multipliers."""
     return search_space(
         "mobilenet_v1",
         resolution=data.resolution,
         in_channels=data.in_channels,
         num_classes=len(data.class_names),
-        min_width=min_width,
-        max_width=max_width,
+        min_width=protocol.min_width,
+        max_width=protocol.max_width,
+        levels=protocol.levels,
     )
 
 
