@@ -14,6 +14,7 @@ from edgewidth.stages.profile import ProfilePlan, profile
 from edgewidth.stages.target import make_target
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     import pytest
@@ -27,7 +28,12 @@ def test_every_other_step_measures_near_the_budget(tmp_path: Path, monkeypatch: 
     steps: list[list[ChannelConfig]] = []
     with open_bench(make_target("fake"), space, RunFolder(tmp_path)) as bench:
         measure = bench.measure
-        monkeypatch.setattr(bench, "measure", lambda configs: (steps.append(list(configs)), measure(steps[-1])))
+
+        def noted(configs: Iterable[ChannelConfig]) -> None:
+            steps.append(list(configs))
+            measure(steps[-1])
+
+        monkeypatch.setattr(bench, "measure", noted)
         profile(bench, RunFolder(tmp_path), plan=plan, budget=BudgetRequest.parse("70%"))
         full_ms = bench.estimate(space.uniform(1.0)).value_ms
         overall, near = (
