@@ -174,8 +174,8 @@ def fewer_errors(rows: Sequence[Row], method: str, other: str) -> list[float]:
 
 def _comparisons(rows: Sequence[Row]) -> list[str]:
     lines = [
-        "How many fewer errors the int8 files make: mean over budgets, supernets and seeds, with the 95 % interval that it",
-        "would have if all pairs were independent (pairs of one choice, or with the same rival network, are not quite).",
+        "How many fewer errors the int8 files make: mean over budgets, supernets and seeds, with its 95 % interval if",
+        "all pairs were independent (those of one choice, or with the same rival network, are not quite).",
         "",
         "| | fewer errors (%) | pairs |",
         "|---|---|---|",
