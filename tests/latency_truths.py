@@ -27,13 +27,17 @@ SETTING = Setting(
 
 
 class Disturbance(NamedTuple):
-    """Noise of visits: relative standard deviations, the drift's time constant, and the share of outliers."""
+    """Noise of visits: relative standard deviations, the drift's time constant, and the share of outliers.
+
+    Both deviations grow with the square of latencies above ``grows_ms``.
+    """
 
     visits: int
     visit: float
     drift: float
     drift_s: float = 40.0
     outliers: float = 0.0
+    grows_ms: float = np.inf
 
 
 QUIET = Disturbance(visits=1, visit=0.0003, drift=1e-6)
@@ -127,8 +131,10 @@ def measure(
     # A latency is that in the device's average state.
     drift -= drift.mean()
     errors = disturbance.drift * drift + disturbance.visit * rng.standard_normal(len(order))
+    latency = np.array([latency_ms(configs[c]) for c in order])
+    errors *= np.hypot(1, (latency / disturbance.grows_ms) ** 2)
     errors += np.where(rng.random(len(order)) < disturbance.outliers, rng.exponential(0.5, len(order)), 0)
-    values = np.array([latency_ms(configs[c]) for c in order]) * np.exp(errors)
+    values = latency * np.exp(errors)
     return [
         Visits(config=config, values_ms=tuple(values[order == c].tolist()), started_s=tuple(times[order == c].tolist()))
         for c, config in enumerate(configs)

@@ -58,8 +58,7 @@ def agreement(table: LatencyTable, visits: Sequence[Visits]) -> Agreement:
     allowed = np.hypot(deviations(model, indices), now.errors)
     precision = 1 / allowed**2
     shift = float(np.sum(precision * errors) / np.sum(precision))
-    noise = model.hyper.noise
-    drift = noise.drift * float(np.mean(noise.growth(np.log(now.values_ms))))
+    drift = float(np.mean(model.hyper.noise.of_drift(np.log(now.values_ms))))
     doubt = float(np.hypot(1 / np.sqrt(np.sum(precision)), drift))
     spare = max(len(errors) - 1, 1)
     surprise = float(np.sqrt(np.sum(((errors - shift) / allowed) ** 2) / spare))

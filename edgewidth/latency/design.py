@@ -85,7 +85,7 @@ def next_configs(
         return model.relative(indices) * deviations
 
     noise = model.hyper.noise
-    error = np.hypot(model.hyper.discrepancy, noise.visit * noise.growth(np.log(model.predict(pool))))
+    error = np.hypot(model.hyper.discrepancy, noise.of_visit(np.log(model.predict(pool))))
     gain = _Gain(relative(pool), relative(targets), error)
     gain.know(model.posterior.rows * deviations, model.posterior.root)
     excluded = set(exclude)

@@ -32,9 +32,9 @@ _HYPER_SD = 2.0
 """Of the logarithms of strengths: a factor of 7 either way is one standard deviation."""
 _NOISE_SD = 1.0
 _DRIFT_S, _DRIFT_S_SD = 30.0, 1.0
-_GROWTH_SD = 1.5
+_GROWTH_SD = 0.75
 _STEP = 1e-3
-_NOT_NOISE = -4
+_NOT_NOISE = -len(Noise._fields)
 """Where the noise's part of a vector of hyperparameters begins."""
 
 
@@ -46,7 +46,7 @@ class Hyperparameters(NamedTuple):
     noise: Noise
 
     def as_vector(self) -> Floats:
-        """Logarithms in one vector: (groups + 5,), the noise's last."""
+        """Logarithms in one vector: (groups + 6,), the noise's last."""
         logarithms: Floats = np.log(np.append(self.strengths, self.discrepancy))
         return np.concatenate([logarithms, self.noise.as_vector()])
 
@@ -96,7 +96,7 @@ def learn(basis: Basis, observations: Observations, start: Hyperparameters) -> H
 
 
 def _learn_noise(observations: Observations, kernels: Floats, start: Hyperparameters, hyperprior: _Hyperprior) -> Noise:
-    """The noise given the strengths, by finite differences: it is four numbers."""
+    """The noise given the strengths, by finite differences: it is five numbers."""
     prior = _prior_covariance(start.strengths**2, start.discrepancy, kernels, len(observations.about_ms))
 
     def value(vector: Floats) -> float:
@@ -107,7 +107,7 @@ def _learn_noise(observations: Observations, kernels: Floats, start: Hyperparame
 
     def objective(vector: Floats) -> tuple[float, Floats]:
         here = value(vector)
-        return here, np.array([(value(vector + _STEP * unit) - here) / _STEP for unit in np.eye(4)])
+        return here, np.array([(value(vector + _STEP * unit) - here) / _STEP for unit in np.eye(len(vector))])
 
     return Noise.from_vector(_improve(objective, start.noise.as_vector(), hyperprior.bounds[_NOT_NOISE:]))
 
@@ -130,12 +130,13 @@ def _improve(
 def initial(basis: Basis, data: VisitData) -> Hyperparameters:
     """Where to start: typical strengths, and the noise that second visits show."""
     visit = min(max(data.scatter(), 1e-4), 0.3) if data.repeated else 0.01
-    noise = Noise(visit, visit / 2, _DRIFT_S, 0.3 / float(np.exp(np.mean(data.medians))))
+    typical_ms = float(np.exp(np.mean(data.medians)))
+    noise = Noise(visit, visit / 2, _DRIFT_S, 2 * typical_ms, typical_ms)
     return Hyperparameters(basis.typical.copy(), 0.003, noise)
 
 
 class _Hyperprior(NamedTuple):
-    """Centre, standard deviation and bounds of the logarithms of all hyperparameters: (groups + 5,)."""
+    """Centre, standard deviation and bounds of the logarithms of all hyperparameters: (groups + 6,)."""
 
     centre: Floats
     spread: Floats
@@ -146,15 +147,15 @@ class _Hyperprior(NamedTuple):
         """Broad, but for the noise where second visits show it."""
         centre = Hyperparameters(basis.typical, 0.002, initial(basis, data).noise).as_vector()
         spread = np.full(len(centre), _HYPER_SD)
-        spread[-2:] = _DRIFT_S_SD, _GROWTH_SD
+        spread[-3:] = _DRIFT_S_SD, _GROWTH_SD, _GROWTH_SD
         bounds = [(float(np.log(1e-5)), float(np.log(3.0)))] * len(centre)
         # Drift as quick as single visits would pass for their noise, and the other way round; far beyond these
         # ratios the noise's equations lose their digits.
-        bounds[-3:-1] = [(float(np.log(1e-3)), float(np.log(50.0))), (float(np.log(5.0)), float(np.log(600.0)))]
-        bounds[-1] = (float(centre[-1]) - 3, float(centre[-1]) + 4)
+        bounds[-4:-2] = [(float(np.log(1e-3)), float(np.log(50.0))), (float(np.log(5.0)), float(np.log(600.0)))]
+        bounds[-2:] = [(float(middle) - 2, float(middle) + 1.5) for middle in centre[-2:]]
         if data.repeated:
-            spread[-4] = _NOISE_SD
-            bounds[-4] = (float(centre[-4]) - 2, float(centre[-4]) + 2)
+            spread[_NOT_NOISE] = _NOISE_SD
+            bounds[_NOT_NOISE] = (float(centre[_NOT_NOISE]) - 2, float(centre[_NOT_NOISE]) + 2)
         return cls(centre, spread, bounds)
 
 

@@ -10,7 +10,7 @@ from edgewidth.errors import InputError, MismatchError
 from edgewidth.latency.basis import nominal_work
 from edgewidth.latency.model import PriorMean, estimate, sums
 from edgewidth.latency.noise import VisitData
-from edgewidth.latency.quality import hold_out, measured, quality_of
+from edgewidth.latency.quality import Measured, hold_out, measured, quality_of
 from edgewidth.latency.stored import cached_basis, entry_values, table_entries, table_hyperparameters
 from edgewidth.latency.terms import choice_indices
 from edgewidth.records.table import LatencyTable
@@ -62,8 +62,8 @@ def fit_table(
     data = VisitData.of(fitted)
     mean = _scaled(prior, indices, data) if prior else None
     model = estimate(basis, indices, data, nominal_work(basis.terms, indices), mean)
-    judged = hold_out(model, space, held_out)
-    errors = measured(held_out, model.hyper.noise).errors if held_out else np.zeros(0)
+    found = measured(held_out, model.hyper.noise, fitted) if held_out else Measured(np.zeros(0), np.zeros(0))
+    judged = hold_out(model, space, held_out, found) if held_out else ()
     return LatencyTable(
         space=space,
         setting=setting,
@@ -73,7 +73,7 @@ def fit_table(
         curve=model.curve.points(),
         fitted=tuple(fitted),
         held_out=judged,
-        quality=quality_of(judged, errors, len(fitted)),
+        quality=quality_of(judged, found.errors, len(fitted)),
         hyperparameters=table_hyperparameters(model),
     )
 

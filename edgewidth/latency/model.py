@@ -141,7 +141,7 @@ def restore(
 
 def first_weights(data: VisitData, noise: Noise) -> Floats:
     """Weights from how far visits are from their configuration's median."""
-    surprise = (data.log_ms - data.medians[data.config]) / (noise.visit * noise.growth(data.medians)[data.config])
+    surprise = (data.log_ms - data.medians[data.config]) / noise.of_visit(data.medians)[data.config]
     return (DEGREES + 1) / (DEGREES + 1 + np.maximum(surprise**2 - 1, 0))
 
 
@@ -154,9 +154,9 @@ def _outlier_weights(observations: Observations, hyper: Hyperparameters, fitted:
     # table that does not fit yet errs by more: else all visits to a configuration would pass for outliers.
     discrepancy = max(hyper.discrepancy, 1.4826 * float(np.median(np.abs(left)))) ** 2
     latency = fitted + discrepancy / (discrepancy + np.diag(condensed.covariance)) * left
-    growth = noise.growth(data.medians)[data.config]
     drift, spread = drift_at_visits(data, observations.weights, noise, latency)
-    surprise = ((data.log_ms - latency[data.config] - drift) ** 2 + spread) / (noise.visit * growth) ** 2
+    errors = noise.of_visit(data.medians)[data.config]
+    surprise = ((data.log_ms - latency[data.config] - drift) ** 2 + spread) / errors**2
     return (DEGREES + 1) / (DEGREES + surprise)
 
 

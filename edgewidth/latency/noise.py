@@ -1,9 +1,10 @@
 """The noise of visits: independent errors, and drift of the device in stretches of time.
 
-With log latency, visit ``v`` to configuration ``c`` reads ``y_v = m_c + s_c (d(t_v) + e_v)``: ``s`` grows with the
-size of the configuration, ``e`` is independent with variance ``visit² / weight_v``, ``d`` an Ornstein-Uhlenbeck
-process of standard deviation ``drift`` and time constant ``drift_s``, conditioned on a mean of zero over all visits:
-a latency is that in the device's average state, else a common factor of all latencies could not be told from drift.
+With log latency, visit ``v`` to configuration ``c`` reads ``y_v = m_c + s_c d(t_v) + u_c e_v``: ``s`` and ``u`` grow
+with the size of the configuration, ``e`` is independent with variance ``visit² / weight_v``, ``d`` an
+Ornstein-Uhlenbeck process of standard deviation ``drift`` and time constant ``drift_s``, conditioned on a mean of zero
+over the fitted visits: a latency is that in the device's average state while these were made, else a common factor
+of all latencies could not be told from drift.
 
 All visits to a configuration amount to one estimate of ``m_c``; ``condense`` gives these with their joint
 covariance, and the evidence of what the configurations do not explain. The process is Markov, so its precision
@@ -38,23 +39,30 @@ class Noise(NamedTuple):
     visit: float
     drift: float
     drift_s: float
-    per_ms: float
-    """How both grow with a configuration's latency: a large network shares more memory with its neighbours."""
+    visit_ms: float = np.inf
+    """The latency from which on a visit's error grows with its square …"""
+    drift_ms: float = np.inf
+    """… and that from which drift does: what outgrows the caches shares the memory with its neighbours."""
 
     def as_vector(self) -> Floats:
-        """Logarithms of the visit's error, of the drift in such units, and of the others: (4,)."""
-        return np.log([self.visit, self.drift / self.visit, self.drift_s, self.per_ms])
+        """Logarithms of the visit's error, of the drift in such units, and of the others: (5,)."""
+        return np.log([self.visit, self.drift / self.visit, self.drift_s, self.visit_ms, self.drift_ms])
 
     @classmethod
     def from_vector(cls, vector: Floats) -> Noise:
         """The inverse of ``as_vector``."""
-        visit, ratio, drift_s, per_ms = np.exp(vector).tolist()
-        return cls(visit, visit * ratio, drift_s, per_ms)
+        visit, ratio, *others = np.exp(vector).tolist()
+        return cls(visit, visit * ratio, *others)
 
-    def growth(self, log_ms: Floats) -> Floats:
-        """``s`` of configurations of these log latencies: the same shape."""
-        growth: Floats = np.hypot(1.0, self.per_ms * np.exp(log_ms))
-        return growth
+    def of_visit(self, log_ms: Floats) -> Floats:
+        """Standard deviations of a visit's error for configurations of these log latencies: the same shape."""
+        errors: Floats = self.visit * np.hypot(1.0, (np.exp(log_ms) / self.visit_ms) ** 2)
+        return errors
+
+    def of_drift(self, log_ms: Floats) -> Floats:
+        """Standard deviations of what drift makes of configurations of these log latencies: the same shape."""
+        drifts: Floats = self.drift * np.hypot(1.0, (np.exp(log_ms) / self.drift_ms) ** 2)
+        return drifts
 
 
 @dataclass(frozen=True)
@@ -65,17 +73,25 @@ class VisitData:
     """Which configuration."""
     log_ms: Floats
     started_s: Floats
+    shares: Floats
+    """Of each visit in the average state of the device, whose drift is zero."""
     configs: int
     """How many configurations."""
 
     @classmethod
-    def of(cls, visits: Sequence[Visits]) -> VisitData:
-        """The visits of several configurations, each with at least one visit of positive latency."""
+    def of(cls, fitted: Sequence[Visits], held_out: Sequence[Visits] = ()) -> VisitData:
+        """The visits of several configurations, each with at least one visit of positive latency.
+
+        The average state is that of the visits to ``fitted``; ``held_out`` follow them in the order of
+        configurations.
+        """
+        visits = [*fitted, *held_out]
         config = np.repeat(np.arange(len(visits)), [len(v.values_ms) for v in visits])
         log_ms = np.log(np.concatenate([v.values_ms for v in visits]))
         started_s = np.concatenate([v.started_s for v in visits])
+        shares = (config < len(fitted)) / np.sum(config < len(fitted))
         order = np.argsort(started_s, kind="stable")
-        return cls(config[order], log_ms[order], started_s[order], len(visits))
+        return cls(config[order], log_ms[order], started_s[order], shares[order], len(visits))
 
     @property
     def repeated(self) -> bool:
@@ -153,13 +169,15 @@ def drift_at_visits(data: VisitData, weights: Floats, noise: Noise, log_ms: Floa
 class _Drift:
     """The covariance of visits, ``S V S``, ``V = W⁻¹ + D``, through the tridiagonal ``D⁻¹`` and ``A = D⁻¹ + W``.
 
-    ``S`` is the growth with size. Conditioning on ``aᵀd = 0`` takes ``D a aᵀ D / (aᵀ D a)`` from ``D``; since
-    ``V⁻¹ D a = W A⁻¹ a``, it adds ``h hᵀ / p`` to ``V⁻¹`` with ``h = W A⁻¹ a`` and ``p = aᵀ A⁻¹ a``.
+    ``S`` is how drift grows with size, and ``W`` relative to it. Conditioning on ``aᵀd = 0`` takes
+    ``D a aᵀ D / (aᵀ D a)`` from ``D``; since ``V⁻¹ D a = W A⁻¹ a``, it adds ``h hᵀ / p`` to ``V⁻¹`` with
+    ``h = W A⁻¹ a`` and ``p = aᵀ A⁻¹ a``.
     """
 
     def __init__(self, data: VisitData, weights: Floats, noise: Noise) -> None:
-        self.growth = noise.growth(data.medians)[data.config]
-        self.weights = weights / noise.visit**2
+        self.growth = noise.of_drift(data.medians)[data.config] / noise.drift
+        self.weights = weights * (self.growth / noise.of_visit(data.medians)[data.config]) ** 2
+        self.shares = data.shares
         gaps = np.maximum(np.diff(data.started_s) / noise.drift_s, _LEAST_GAP)
         # Precision of the process at the times: for neighbours with correlation r, 1 / (1 - r²) and -r / (1 - r²).
         gained = -1.0 / np.expm1(-2 * gaps)
@@ -171,10 +189,9 @@ class _Drift:
         prior_root = cholesky_banded(banded, lower=True)
         banded[0] += self.weights
         self.root = cholesky_banded(banded, lower=True)
-        mean = np.full(len(data.config), 1 / len(data.config))
-        self.mean_drift = cho_solve_banded((self.root, True), mean)
-        self.mean_variance = float(mean @ self.mean_drift)
-        prior_variance = float(mean @ cho_solve_banded((prior_root, True), mean))
+        self.mean_drift = cho_solve_banded((self.root, True), self.shares)
+        self.mean_variance = float(self.shares @ self.mean_drift)
+        prior_variance = float(self.shares @ cho_solve_banded((prior_root, True), self.shares))
         log_det = 2 * np.sum(np.log(self.root[0])) - 2 * np.sum(np.log(prior_root[0])) - np.sum(np.log(self.weights))
         log_det += 2 * np.sum(np.log(self.growth))
         self.log_det = float(log_det + np.log(self.mean_variance / prior_variance))
@@ -186,7 +203,7 @@ class _Drift:
     def drift_given(self, residuals: Floats) -> Floats:
         """The mean of ``S d`` given (visits, m) readings without the configurations' latencies."""
         drift: Floats = cho_solve_banded((self.root, True), (self.weights / self.growth)[:, None] * residuals)
-        drift -= np.outer(self.mean_drift, drift.mean(axis=0)) / self.mean_variance
+        drift -= np.outer(self.mean_drift, self.shares @ drift) / self.mean_variance
         return self.growth[:, None] * drift
 
     def drift_variance(self) -> Floats:

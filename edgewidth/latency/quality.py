@@ -45,18 +45,20 @@ class Residual(NamedTuple):
     mape_percent: float
 
 
-def measured(visits: Sequence[Visits], noise: Noise) -> Measured:
-    """What visits to configurations amount to, outliers and drift allowed for; no table takes part."""
-    data = VisitData.of(visits)
+def measured(visits: Sequence[Visits], noise: Noise, fitted: Sequence[Visits] = ()) -> Measured:
+    """What visits to configurations amount to, outliers and drift allowed for; no table takes part.
+
+    With the visits to the ``fitted`` configurations these latencies are those in the device's average state while
+    the fitted ones were measured: the state that a table predicts.
+    """
+    data = VisitData.of(fitted, visits) if fitted else VisitData.of(visits)
     condensed = robust(condense(data, first_weights(data, noise), noise))
-    return Measured(np.exp(condensed.log_ms), np.sqrt(np.diag(condensed.covariance)))
+    asked = slice(len(fitted), None)
+    return Measured(np.exp(condensed.log_ms[asked]), np.sqrt(np.diag(condensed.covariance)[asked]))
 
 
-def hold_out(model: Model, space: SearchSpace, visits: Sequence[Visits]) -> tuple[HeldOut, ...]:
-    """Each held-out configuration, predicted and measured. The intervals include the measurement's noise."""
-    if not visits:
-        return ()
-    found = measured(visits, model.hyper.noise)
+def hold_out(model: Model, space: SearchSpace, visits: Sequence[Visits], found: Measured) -> tuple[HeldOut, ...]:
+    """Each held-out configuration, predicted and as ``measured``. The intervals include the measurement's noise."""
     indices = choice_indices(space, [v.config for v in visits])
     mean = model.predict(indices)
     spread = np.hypot(deviations(model, indices), found.errors)

@@ -66,7 +66,8 @@ def model_of(table: LatencyTable) -> Model:
     basis = cached_basis(table.space)
     learned = table.hyperparameters
     strengths = np.array([learned.get(_STRENGTH + name, 0.0) for name in basis.groups])
-    noise = Noise(*(learned.get(f"noise_{name}", 0.0) for name in Noise._fields))
+    known = {name: learned[f"noise_{name}"] for name in Noise._fields if f"noise_{name}" in learned}
+    noise = Noise(visit=0.0, drift=0.0, drift_s=0.0)._replace(**known)
     return restore(
         basis,
         choice_indices(table.space, [visits.config for visits in table.fitted]),

@@ -7,12 +7,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from latency_truths import BUSY, QUIET, SETTING, cached_device, chain, measure, residual_space, tiled_device
+from latency_truths import (
+    BUSY,
+    QUIET,
+    SETTING,
+    Disturbance,
+    cached_device,
+    chain,
+    measure,
+    residual_space,
+    tiled_device,
+)
 
 from edgewidth.errors import InputError, MismatchError
 from edgewidth.latency.design import first_configs, held_out_configs
 from edgewidth.latency.factors import latency_factors
 from edgewidth.latency.fit import fit_table
+from edgewidth.latency.noise import Noise
 from edgewidth.latency.predict import Predictor
 from edgewidth.latency.quality import residuals
 from edgewidth.records.measurement import Statistic
@@ -77,6 +88,21 @@ def test_noise_and_drift_are_learned() -> None:
     learned = _busy()[0].hyperparameters
     assert learned["noise_visit"] == pytest.approx(BUSY.visit, rel=0.35)
     assert learned["noise_drift"] == pytest.approx(BUSY.drift, rel=0.7)
+
+
+def test_noise_that_large_networks_have_is_learned_as_theirs() -> None:
+    space, rng = chain(), np.random.default_rng(16)
+    latency_ms = cached_device(space)
+    fitted = first_configs(space, 80, rng)
+    middle_ms = float(np.median([latency_ms(config) for config in fitted]))
+    disturbance = Disturbance(visits=8, visit=0.01, drift=0.01, grows_ms=middle_ms)
+    learned = _fit(space, measure(latency_ms, fitted, disturbance, rng), []).hyperparameters
+    noise = Noise(*(learned[f"noise_{name}"] for name in Noise._fields))
+    small, large = np.log(middle_ms) + np.array([-1.0, 0.5])
+    grown = np.hypot(1, np.exp(1.0))
+    for deviations in (noise.of_visit, noise.of_drift):
+        assert deviations(small) == pytest.approx(0.01, rel=0.4)
+        assert deviations(large) / deviations(small) == pytest.approx(grown, rel=0.3)
 
 
 def test_intervals_hold_for_truth_and_for_noisy_held_out() -> None:

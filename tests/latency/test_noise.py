@@ -10,34 +10,37 @@ from edgewidth.latency.noise import Noise, VisitData, condense, drift_at_visits
 from edgewidth.records.network import ChannelConfig
 from edgewidth.records.table import Visits
 
-NOISE = Noise(visit=0.05, drift=0.04, drift_s=30.0, per_ms=0.2)
+NOISE = Noise(visit=0.05, drift=0.04, drift_s=30.0, visit_ms=5.0, drift_ms=3.5)
+HELD_OUT = 2
+"""Configurations, the last ones, whose visits are not of the device's average state."""
 
 
 @pytest.fixture
 def data() -> VisitData:
     rng = np.random.default_rng(1)
-    return VisitData.of(
-        [
-            Visits(
-                config=ChannelConfig((8 * (c + 1),)),
-                values_ms=tuple((3 + c + rng.random(count)).tolist()),
-                started_s=tuple((1e9 + 100 * rng.random(count)).tolist()),
-            )
-            for c, count in enumerate([3, 1, 4, 2, 5])
-        ]
-    )
+    visits = [
+        Visits(
+            config=ChannelConfig((8 * (c + 1),)),
+            values_ms=tuple((3 + c + rng.random(count)).tolist()),
+            started_s=tuple((1e9 + 100 * rng.random(count)).tolist()),
+        )
+        for c, count in enumerate([3, 1, 4, 2, 5])
+    ]
+    return VisitData.of(visits[:-HELD_OUT], visits[-HELD_OUT:])
 
 
 def _dense(data: VisitData, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Covariance of the visits and of the drift, written out."""
     gaps = np.abs(data.started_s[:, None] - data.started_s) / NOISE.drift_s
     drift = NOISE.drift**2 * np.exp(-gaps)
-    sums = drift.sum(axis=1)
-    drift -= np.outer(sums, sums) / sums.sum()
+    fitted = data.config < data.configs - HELD_OUT
+    sums = drift[:, fitted].mean(axis=1)
+    drift -= np.outer(sums, sums) / sums[fitted].mean()
     medians = np.array([np.median(data.log_ms[data.config == c]) for c in range(data.configs)])
-    growth = np.sqrt(1 + (NOISE.per_ms * np.exp(medians)) ** 2)[data.config]
+    latency = np.exp(medians)[data.config]
+    growth = np.sqrt(1 + (latency / NOISE.drift_ms) ** 4)
     drift *= np.outer(growth, growth)
-    return drift + np.diag((NOISE.visit * growth) ** 2 / weights), drift
+    return drift + np.diag(NOISE.visit**2 * (1 + (latency / NOISE.visit_ms) ** 4) / weights), drift
 
 
 def test_condensing_is_generalised_least_squares(data: VisitData) -> None:
@@ -72,8 +75,8 @@ def test_drift_is_the_conditional_gaussian(data: VisitData) -> None:
     gain = drift @ np.linalg.inv(covariance)
     np.testing.assert_allclose(mean, gain @ (data.log_ms - latency[data.config]), rtol=1e-7, atol=1e-10)
     np.testing.assert_allclose(variance, np.diag(drift - gain @ drift), rtol=1e-6)
-    growth = NOISE.growth(data.medians)[data.config]
-    assert np.mean(mean / growth) == pytest.approx(0, abs=1e-9)
+    fitted = data.config < data.configs - HELD_OUT
+    assert np.mean((mean / NOISE.of_drift(data.medians)[data.config])[fitted]) == pytest.approx(0, abs=1e-9)
 
 
 def test_scatter_ignores_outliers() -> None:
