@@ -243,7 +243,7 @@ def monotone_steps(shapes: Sequence[tuple[int, ...]], starts: np.ndarray) -> csr
 def run(bench: Bench, options: argparse.Namespace) -> dict[str, object]:
     """Measure, fit, compare."""
     exact = bench.setting.clock is Clock.ICOUNT
-    defaults = Plan(36, 60, 1, 1) if exact else Plan(100, 60, 12, 18)
+    defaults = Plan(36, 60, 1, 1) if exact else Plan(100, 60, 15, 15)
     plan = defaults._replace(networks=options.networks or defaults.networks)
     plan = plan._replace(held_out=options.held_out or plan.held_out)
     rng = np.random.default_rng(options.seed)
