@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from choosing import Slimmed, settled
 from choosing import greedy as greedy_method
+from comparing import Mean, Row, fewer_errors
 from jpeg_npz import converted
 from latency_truths import QUIET, SETTING, measure, residual_space, tiled_device
-from page import BEGIN, END, Mean, Row, fewer_errors, write_page
+from page import BEGIN, END, write_page
 from PIL import Image
 from protocol import Final
 from scipy.stats import ttest_1samp
@@ -124,11 +125,11 @@ def test_errors_are_compared_within_budget_supernet_and_seed() -> None:
         return Row(Final(method, 0.3, supernet, seed), "8", 1.0, 100.0, int8, int8)
 
     rows = [row("greedy", 0, 90), row("exact", 0, 92), row("greedy", 1, 90), row("exact", 2, 99), row("uniform", 1, 80)]
-    assert fewer_errors(rows, "exact", "greedy") == pytest.approx([20.0])
-    assert fewer_errors(rows, "greedy", "uniform") == pytest.approx([50.0])
-    # A second supernet's choice has the uniform network of the first as its rival.
-    rows += [row("exact", 1, 90, supernet=1)]
-    assert fewer_errors(rows, "exact", "uniform") == pytest.approx([50.0])
+    assert fewer_errors(rows, "exact", "greedy").choices == {(0.3, 0): pytest.approx([20.0])}
+    assert fewer_errors(rows, "greedy", "uniform").choices == {(0.3, 0): pytest.approx([50.0])}
+    # Two supernets' choices have the same uniform network as their rival, and count as one.
+    rows += [row("exact", 1, 90, supernet=1), row("exact", 1, 88)]
+    assert fewer_errors(rows, "exact", "uniform").choices == {(0.3, 0): pytest.approx([45.0])}
 
 
 def test_intervals_are_students() -> None:
@@ -138,6 +139,18 @@ def test_intervals_are_students() -> None:
     mean = Mean.of(values)
     assert (mean.value - mean.half, mean.value + mean.half) == pytest.approx((expected.low, expected.high))
     assert str(Mean.of([2.0])) == "2.00"
+
+
+def test_intervals_over_groups_hold() -> None:
+    """Of many sets of groups whose means differ and whose values vary alike, 95 % hold the groups' true mean."""
+    rng = np.random.default_rng(8)
+    held = 0
+    for _ in range(2000):
+        means = rng.normal(0, 5, 3)
+        groups = [rng.normal(means[k], 1, 2 + k).tolist() for k in range(3)]
+        mean = Mean.of_groups(groups)
+        held += abs(mean.value - means.mean()) <= mean.half
+    assert held / 2000 == pytest.approx(0.95, abs=0.015)
 
 
 def test_words_around_the_numbers_stay(tmp_path: Path) -> None:

@@ -167,8 +167,9 @@ class Slimmed:
             entry = json.loads(line)
             config = ChannelConfig.parse(entry["config"])
             space.check(config)
+            # Two processes at once may both have computed it.
+            self.seconds += entry["seconds"] if config not in self._known else 0.0
             self._known[config] = entry["loss"]
-            self.seconds += entry["seconds"]
 
     def __len__(self) -> int:
         return len(self._known)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from choosing import Choice
+from comparing import COMPARISONS, Mean, Row, fewer_errors
 from protocol import METHODS
-from scipy.stats import t
+from supernets import supernet_lines
 
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.files import write_atomic
@@ -21,10 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from protocol import Experiment, Final
+    from protocol import Experiment
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-COMPARISONS = (("exact", "greedy"), ("narrowed", "exact"), ("exact", "uniform"), ("greedy", "uniform"))
 STYLE = """<style>
 svg { background: #fff; font: 13px sans-serif; } .grid { stroke: #ddd; } .axis { stroke: #666; }
 .tick, .axis-label { fill: #444; } .bar { stroke: #555; } .chosen { fill: #c0392b; } .uniform { fill: #7f8c8d; }
@@ -32,41 +32,6 @@ svg { background: #fff; font: 13px sans-serif; } .grid { stroke: #ddd; } .axis {
 </style>"""
 KINDS = {"uniform": "uniform", "greedy": "greedy", "exact": "chosen", "narrowed": "lagrangian"}
 """As which method of the report each is drawn."""
-
-
-class Row(NamedTuple):
-    """One final network."""
-
-    final: Final
-    config: str
-    latency_ms: float
-    used: float
-    int8: float
-    float32: float
-    """Top-1 in percent."""
-
-    @property
-    def errors(self) -> float:
-        """Test images in percent that the int8 file gets wrong."""
-        return 100 - self.int8
-
-
-class Mean(NamedTuple):
-    """A mean with the half-width of its 95 % interval (Student's t); infinite for a single value."""
-
-    value: float
-    half: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Mean:
-        """Of independent values."""
-        if len(values) < 2:
-            return cls(float(np.mean(values)), float("inf"))
-        error = float(np.std(values, ddof=1) / np.sqrt(len(values)))
-        return cls(float(np.mean(values)), float(t.ppf(0.975, len(values) - 1)) * error)
-
-    def __str__(self) -> str:
-        return f"{self.value:.2f}" + (f" ± {self.half:.2f}" if np.isfinite(self.half) else "")
 
 
 def finished(experiment: Experiment) -> list[Row]:
@@ -135,6 +100,7 @@ def _section(experiment: Experiment, rows: Sequence[Row]) -> str:
         "",
         *_comparisons(rows),
         "",
+        *supernet_lines(experiment),
     ]
     return "\n".join(lines) + "\n"
 
@@ -160,32 +126,24 @@ def _place(row: Row) -> tuple[float, int, int]:
     return row.final.budget, row.final.supernet, METHODS.index(row.final.method)
 
 
-def fewer_errors(rows: Sequence[Row], method: str, other: str) -> list[float]:
-    """By how many percent fewer errors one method has than another, for every budget, supernet and seed of both."""
-    errors = {tuple(row.final): row.errors for row in rows}
-    found = []
-    for row in rows:
-        final = row.final
-        rival = tuple(final._replace(method=other, supernet=0 if other == "uniform" else final.supernet))
-        if final.method == method and rival in errors:
-            found.append(100 * (1 - row.errors / errors[rival]))
-    return found
-
-
 def _comparisons(rows: Sequence[Row]) -> list[str]:
     lines = [
-        "How many fewer errors the int8 files make: mean over budgets, supernets and seeds, with its 95 % interval if",
-        "all pairs were independent (those of one choice, or with the same rival network, are not quite).",
+        "How many fewer errors the int8 files make, the mean of all choices, with two 95 % intervals: the one that",
+        "more final trainings of these same choices would narrow, and the one that more budgets and supernets would (a",
+        "choice is one budget and supernet; against uniform networks, one budget).",
         "",
-        "| | fewer errors (%) | pairs |",
-        "|---|---|---|",
+        "| | fewer errors (%) | interval over choices | choices | pairs |",
+        "|---|---|---|---|---|",
     ]
     for method, other in COMPARISONS:
         found = fewer_errors(rows, method, other)
-        if found:
-            lines.append(f"| {method} over {other} | {Mean.of(found)} | {len(found)} |")
+        if found.pairs:
+            wide = found.over_choices.half
+            over = f"± {wide:.2f}" if np.isfinite(wide) else ""
+            lines.append(f"| {method} over {other} | {found.mean} | {over} | {len(found.choices)} | {found.pairs} |")
     worst = max(row.float32 - row.int8 for row in rows)
-    return [*lines, "", f"The int8 file of the worst network is {worst:.2f} points below its float32 file."]
+    below = f"The int8 file of the worst network is {worst:.2f} points below its float32 file."
+    return [*lines, "", below]
 
 
 def _picture(rows: Sequence[Row]) -> str:

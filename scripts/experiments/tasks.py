@@ -134,6 +134,10 @@ def _choice_task(experiment: Experiment, final: Final) -> Task:
             settled(bench, final, experiment.budget_ms(final.budget), method).write(path)
 
     needs = [experiment.budgets] if final.method == "uniform" else [experiment.budgets, folder.losses]
+    larger = [budget for seed, budget in experiment.supernets if seed == final.supernet and budget > final.budget]
+    if final.method == "greedy" and larger:
+        # Slimming passes by the larger budgets: what they evaluated is read from their file.
+        needs.append(experiment.choice(final._replace(budget=min(larger))))
     return Task(f"choice-{final.choice}", tuple(needs), path, work)
 
 

@@ -1,0 +1,90 @@
+"""What the results say of a supernet: how well its losses predict, and what finding them took."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+from choosing import Slimmed
+
+from edgewidth.records.losses import UnaryLosses
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from protocol import Experiment
+
+    from edgewidth.records.network import ChannelConfig
+
+
+class Supernet(NamedTuple):
+    """One supernet, once every method has chosen with it."""
+
+    seed: int
+    evaluated: int
+    """Configurations whose losses made the unary losses."""
+    held_out: Mapping[str, Mapping[str, float]]
+    """How well these predict, by kind of configuration."""
+    seconds: float
+    """Of one processor for the evaluation, all budgets together …"""
+    slimmed: int
+    slimming_seconds: float
+    """… and for the configurations that greedy slimming asked for, all budgets together."""
+    judged: Mapping[str, float]
+    """The losses of what was chosen, on images that no method has seen."""
+
+
+def judged_supernets(experiment: Experiment) -> list[Supernet]:
+    """Those whose losses have been judged."""
+    found = []
+    for seed in dict.fromkeys(seed for seed, _ in experiment.supernets):
+        folder = experiment.supernet(seed)
+        quality = folder.path / "quality.json"
+        if not quality.exists():
+            continue
+        known = json.loads(quality.read_text(encoding="utf-8"))
+        losses = UnaryLosses.read(folder.losses)
+        seconds = json.loads((folder.path / "evaluation.json").read_text(encoding="utf-8"))["seconds"]
+        slimmed = Slimmed(folder.path / "slimming.jsonl", experiment.space, _unknown)
+        evaluated = len(losses.fitted) + sum(len(one.evaluated) for one in losses.held_out)
+        found.append(
+            Supernet(seed, evaluated, known["held_out"], seconds, len(slimmed), slimmed.seconds, known["judged"])
+        )
+    return found
+
+
+def supernet_lines(experiment: Experiment) -> list[str]:
+    """The tables of them; nothing where none is judged."""
+    supernets = judged_supernets(experiment)
+    if not supernets:
+        return []
+    lines = [
+        "How well the unary losses predict what configurations that were never fitted lose on the supernet (rank",
+        "correlation), and what they cost beside greedy slimming, in seconds of one processor for all budgets:",
+        "",
+        "| supernet | evaluated | kind | held out | Spearman | evaluation (s) | slimming (s) | share |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for one in supernets:
+        cost = f"{one.seconds:.0f} | {one.slimming_seconds:.0f} for {one.slimmed} | "
+        cost += f"{one.seconds / one.slimming_seconds:.3f}"
+        lines += [
+            f"| {one.seed} | {one.evaluated} | {kind} | {found['configs']} | {found['spearman']:.3f} | {cost} |"
+            for kind, found in one.held_out.items()
+        ]
+    lines += ["", "What the choices lose on the supernet, on images that no method has seen (nats):", ""]
+    lines += ["| supernet | budget | uniform | greedy | exact |", "|---|---|---|---|---|"]
+    for one in supernets:
+        for seed, budget in experiment.supernets:
+            judged = [one.judged.get(f"{m}-{budget:g}-{s}") for m, s in _columns(one.seed)]
+            if seed == one.seed:
+                lines.append(f"| {seed} | {budget:g} | {' | '.join(f'{loss:.4f}' for loss in judged if loss)} |")
+    return [*lines, ""]
+
+
+def _columns(seed: int) -> tuple[tuple[str, int], ...]:
+    return ("uniform", 0), ("greedy", seed), ("exact", seed)
+
+
+def _unknown(config: ChannelConfig) -> float:
+    raise KeyError(str(config))
