@@ -58,6 +58,7 @@ class BudgetDoubt(Record):
     """What not knowing the losses better costs near one budget (nats)."""
 
     budget: float
+    """A bound on the sum of a latency table's entries (ms), or on multiply-accumulates."""
     regret: float
     """How much worse the choice is than the best one, expected over the losses that the evaluations allow."""
     gain: float

@@ -50,6 +50,7 @@ def record_losses(rounds: Rounds, *, data: ImageData, images: int, max_loss: flo
                 kind=kind, evaluated=_records(some), quality=judge_losses(fit.predict(some.configs), some.excess)
             )
             for kind, some in rounds.held_out.items()
+            if some.configs
         ),
         sigma=fit.posterior.sigma,
         evaluation=rounds.outcome,

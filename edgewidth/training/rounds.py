@@ -24,6 +24,8 @@ ROUND = 16
 """Configurations fitted in every round, half of them near the budgets; the first has twice as many."""
 HELD_OUT_SHARE, HELD_OUT_MOST = 1 / 6, 50
 """The share of the most evaluations that is held out, and its most, of either kind."""
+HELD_OUT_OF_ALL = 5
+"""One in so many configurations of a small space, at most, is held out of either kind: most are left to fit."""
 TRIES = 20
 """Draws for every new configuration, at most."""
 
@@ -52,7 +54,7 @@ class Rounds:
         seed: int,
     ) -> None:
         self._space, self._focus, self._evaluate, self._seed = space, focus, evaluate, seed
-        held_out = max(1, min(HELD_OUT_MOST, round(most * HELD_OUT_SHARE)))
+        held_out = min(HELD_OUT_MOST, max(1, round(most * HELD_OUT_SHARE)), space.size // HELD_OUT_OF_ALL)
         self._most = max(1, most - 2 * held_out)
         self._fitted: list[ChannelConfig] = []
         self._rounds: list[EvaluationRound] = []

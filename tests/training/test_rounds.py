@@ -84,6 +84,21 @@ def test_a_small_space_is_exhausted() -> None:
     assert rounds.outcome.rounds
 
 
+@pytest.mark.parametrize("most", [1, 2, 11, 60])
+@pytest.mark.parametrize("choices", [(8, 16), (8, 16, 24)])
+def test_something_is_left_to_fit_in_the_smallest_spaces(most: int, choices: tuple[int, ...]) -> None:
+    """However few are allowed; what is held out is not more than what is fitted."""
+    space = small_space()
+    space = space.model_copy(
+        update={"variables": tuple(v.model_copy(update={"choices": choices}) for v in space.variables)}
+    )
+    rounds = Rounds(space, macs_focus(space), truth(space, noise=1.0), most=most, seed=0)
+    held_out = sum(len(some.configs) for some in rounds.held_out.values())
+    assert rounds.fitted.configs
+    assert held_out <= len(rounds.fitted.configs) + 1
+    assert len(rounds.fitted.configs) + held_out < space.size
+
+
 def test_without_a_device_multiply_accumulates_are_the_cost() -> None:
     """At shares of the uniform 1.0 network's."""
     full = costs(SPACE, SPACE.uniform(1.0)).macs
