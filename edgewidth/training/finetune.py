@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -106,12 +106,8 @@ def finetune(
         "start": begun,
     }
     kept = Checkpoints(checkpoints, "finetune", identity)
-    step = _step(network, phase, seed, len(data.class_names), teacher)
-    training = _training(network, phase, batches, phase.epochs(len(data.y_train)), step)
-    title = "Training the chosen network"
-    train(training, checkpoints=kept, log=log, title=title, num_classes=len(data.class_names), progress=progress)
-    if training.averager is not None:
-        training.averager.apply()
+    task = _Task(data, phase, seed, "Training the chosen network")
+    task.train(network, batches, teacher, checkpoints=kept, log=log, progress=progress)
     finish(network, data)
     processes.on_first(lambda: save_plain(network, weights_out))
     processes.on_first(kept.clear)
@@ -166,23 +162,41 @@ def finetune_int8(
         "calibration": str(len(calibration)),
     }
     kept = Checkpoints(checkpoints, INT8, identity)
-    step = _step(quantised, phase, seed, len(data.class_names), _folded(before))
-    training = _training(quantised, phase, batches, phase.epochs(len(data.y_train)), step)
-    title = "Training it for int8"
-    train(training, checkpoints=kept, log=log, title=title, num_classes=len(data.class_names), progress=progress)
-    if training.averager is not None:
-        training.averager.apply()
+    task = _Task(data, phase, seed, "Training it for int8")
+    task.train(quantised, batches, _folded(before), checkpoints=kept, log=log, progress=progress)
     save_plain(after, weights_out)
     return after
 
 
-def _training(
-    network: nn.Module, phase: Phase, batches: Batches, epochs: int, step: Callable[[int, Batch], dict[str, Tensor]]
-) -> Training:
-    steps = epochs * batches.per_epoch
-    averager = Averager(network, phase.averaging * steps) if phase.averaging else None
-    optimiser = Optimiser(network, phase, batch=batches.size, steps=steps)
-    return Training(network, optimiser, batches, epochs, step, averager)
+class _Task(NamedTuple):
+    """What a network is to learn, and how long."""
+
+    data: ImageData
+    phase: Phase
+    seed: int
+    title: str
+
+    def train(
+        self,
+        network: nn.Module,
+        batches: Batches,
+        teacher: Teacher | None,
+        *,
+        checkpoints: Checkpoints,
+        log: Path,
+        progress: Progress,
+    ) -> None:
+        """Train a network, from a checkpoint if there is one; it ends with averaged weights where the phase says so."""
+        phase, classes = self.phase, len(self.data.class_names)
+        epochs = phase.epochs(len(self.data.y_train))
+        steps = epochs * batches.per_epoch
+        averager = Averager(network, phase.averaging * steps) if phase.averaging else None
+        optimiser = Optimiser(network, phase, batch=batches.size, steps=steps)
+        step = _step(network, phase, self.seed, classes, teacher)
+        training = Training(network, optimiser, batches, epochs, step, averager)
+        train(training, checkpoints=checkpoints, log=log, title=self.title, num_classes=classes, progress=progress)
+        if averager is not None:
+            averager.apply()
 
 
 def _folded(network: PlainNetwork) -> Teacher:
