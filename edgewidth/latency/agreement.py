@@ -39,7 +39,7 @@ class Agreement(NamedTuple):
 def agreement(table: LatencyTable, visits: Sequence[Visits]) -> Agreement:
     """Hold a table against configurations measured now.
 
-    Drift between then and now is allowed for: it shifts all latencies alike by its standard deviation.
+    Drift between then and now is allowed for: it shifts latencies together by its standard deviation at their size.
 
     Args:
         table: As it was fitted.

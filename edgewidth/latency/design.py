@@ -60,7 +60,7 @@ def first_configs(
     for position in ends:
         gain.choose(position)
     sizes = np.log(nominal_work(basis.terms, pool))
-    chosen = ends + gain.best(count - len(ends), forbidden=set(ends), sizes=sizes, known=sizes[ends])
+    chosen = ends + gain.best(count - len(ends), forbidden=set(ends), bands=_bands(sizes, sizes[ends]))
     covered = _covered(space, pool[chosen], fixed=len(ends))
     return _filled([space.config(row) for row in covered], count, space, rng, exclude)
 
@@ -99,7 +99,11 @@ def next_configs(
     excluded = set(exclude)
     forbidden = {position for position, row in enumerate(pool) if space.config(row) in excluded}
     known = np.log(model.predict(choice_indices(space, [visits.config for visits in table.fitted])))
-    chosen = gain.best(count, forbidden=forbidden, sizes=sizes, known=known)
+    # Near a budget all are of one size.
+    bands = np.zeros(len(pool), dtype=np.int64), np.zeros(1, dtype=np.int64)
+    if near_ms is None:
+        bands = _bands(sizes, known)
+    chosen = gain.best(count, forbidden=forbidden, bands=bands)
     return _filled([space.config(row) for row in pool[chosen]], count, space, rng, excluded)
 
 
@@ -142,19 +146,17 @@ class _Gain:
         covariance = self._rows @ self._rows[position] - self._columns.T @ self._columns[:, position]
         self._explain(covariance[None, :] / np.sqrt(max(covariance[position], 0.0) + self._noise[position]))
 
-    def best(self, count: int, *, forbidden: Collection[int], sizes: Floats, known: Floats) -> list[int]:
+    def best(self, count: int, *, forbidden: Collection[int], bands: tuple[Ints, Ints]) -> list[int]:
         """Choose candidates one after the other; as many as there are.
 
         Args:
             count: How many.
             forbidden: Candidates that are not to be chosen.
-            sizes: (candidates,) logarithms of latencies, or of what is proportional to them.
-            known: (measured,) those of what is measured.
+            bands: (candidates,) of which band of sizes each is, and (bands,) how many of each are measured.
         """
         allowed = np.ones(self._count, dtype=bool)
         allowed[list(forbidden)] = False
-        edges = np.linspace(sizes.min(), sizes.max(), _BANDS + 1)[1:-1]
-        band, measured = np.digitize(sizes, edges), np.bincount(np.digitize(known, edges), minlength=_BANDS)
+        band, measured = bands[0], bands[1].copy()
         chosen = []
         for turn in range(min(count, int(allowed.sum()))):
             gains = np.sum(self._cross**2, axis=1) / (self._variance + self._noise)
@@ -174,6 +176,12 @@ class _Gain:
         self._columns = np.vstack([self._columns, columns])
         self._variance = np.maximum(self._variance - np.sum(ours**2, axis=0), 0.0)
         self._cross -= ours.T @ theirs
+
+
+def _bands(sizes: Floats, known: Floats) -> tuple[Ints, Ints]:
+    """Of which band each size is, and how many of each are known; sizes are logarithms: (n,), (m,) → (n,), (bands,)."""
+    edges = np.linspace(sizes.min(), sizes.max(), _BANDS + 1)[1:-1]
+    return np.digitize(sizes, edges), np.bincount(np.digitize(known, edges), minlength=_BANDS)
 
 
 def _pool(space: SearchSpace, count: int, rng: np.random.Generator) -> Ints:

@@ -130,9 +130,15 @@ def _improve(
 def initial(basis: Basis, data: VisitData) -> Hyperparameters:
     """Where to start: typical strengths, and the noise that second visits show."""
     visit = min(max(data.scatter(), 1e-4), 0.3) if data.repeated else 0.01
-    typical_ms = float(np.exp(np.mean(data.medians)))
-    noise = Noise(visit, visit / 2, _DRIFT_S, 2 * typical_ms, typical_ms)
+    typical_ms, never_ms = float(np.exp(np.mean(data.medians))), _never_ms(data)
+    grows = (2 * typical_ms, typical_ms) if data.repeated else (never_ms, never_ms)
+    noise = Noise(visit, visit / 2, _DRIFT_S, *grows)
     return Hyperparameters(basis.typical.copy(), 0.003, noise)
+
+
+def _never_ms(data: VisitData) -> float:
+    """So far above all latencies that noise does not grow with them."""
+    return 10 * float(np.exp(np.max(data.medians)))
 
 
 class _Hyperprior(NamedTuple):
@@ -144,7 +150,7 @@ class _Hyperprior(NamedTuple):
 
     @classmethod
     def of(cls, basis: Basis, data: VisitData) -> _Hyperprior:
-        """Broad, but for the noise where second visits show it."""
+        """Broad, but for the noise where second visits show it; without them it does not grow with size."""
         centre = Hyperparameters(basis.typical, 0.002, initial(basis, data).noise).as_vector()
         spread = np.full(len(centre), _HYPER_SD)
         spread[-3:] = _DRIFT_S_SD, _GROWTH_SD, _GROWTH_SD
@@ -152,7 +158,7 @@ class _Hyperprior(NamedTuple):
         # Drift as quick as single visits would pass for their noise, and the other way round; far beyond these
         # ratios the noise's equations lose their digits.
         bounds[-4:-2] = [(float(np.log(1e-3)), float(np.log(50.0))), (float(np.log(5.0)), float(np.log(600.0)))]
-        bounds[-2:] = [(float(middle) - 2, float(middle) + 1.5) for middle in centre[-2:]]
+        bounds[-2:] = [(float(middle) - 2 * data.repeated, float(np.log(_never_ms(data)))) for middle in centre[-2:]]
         if data.repeated:
             spread[_NOT_NOISE] = _NOISE_SD
             bounds[_NOT_NOISE] = (float(centre[_NOT_NOISE]) - 2, float(centre[_NOT_NOISE]) + 2)

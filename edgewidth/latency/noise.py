@@ -74,7 +74,7 @@ class VisitData:
     log_ms: Floats
     started_s: Floats
     shares: Floats
-    """Of each visit in the average state of the device, whose drift is zero."""
+    """The weights of the visits in the mean drift that is held at zero."""
     configs: int
     """How many configurations."""
 

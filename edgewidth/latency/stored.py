@@ -61,18 +61,22 @@ def table_hyperparameters(model: Model) -> dict[str, float]:
     )
 
 
+def noise_of(table: LatencyTable) -> Noise:
+    """The noise of visits that a table was fitted with."""
+    learned = table.hyperparameters
+    return Noise(**{name: learned[f"noise_{name}"] for name in Noise._fields if f"noise_{name}" in learned})
+
+
 def model_of(table: LatencyTable) -> Model:
     """The model that a table was written from, with its covariance."""
     basis = cached_basis(table.space)
     learned = table.hyperparameters
     strengths = np.array([learned.get(_STRENGTH + name, 0.0) for name in basis.groups])
-    known = {name: learned[f"noise_{name}"] for name in Noise._fields if f"noise_{name}" in learned}
-    noise = Noise(visit=0.0, drift=0.0, drift_s=0.0)._replace(**known)
     return restore(
         basis,
         choice_indices(table.space, [visits.config for visits in table.fitted]),
         VisitData.of(table.fitted),
-        Hyperparameters(strengths, learned["discrepancy"], noise),
+        Hyperparameters(strengths, learned["discrepancy"], noise_of(table)),
         learned["scale_ms"],
         PriorMean(table.offset_ms, entry_values(table)),
         Curve.of(table),

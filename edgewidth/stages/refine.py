@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgewidth.errors import InfeasibleBudgetError
+from edgewidth.latency.stored import noise_of
 from edgewidth.records.search import RefineStep
 from edgewidth.search.exact import solve
 from edgewidth.search.problem import InfeasibleError
@@ -151,8 +152,8 @@ class _Loop:
         """How far above its value a measurement's interval will reach; of the logarithm."""
         if self.measured:
             return float(np.median([math.log(one.high_ms / one.value_ms) for one in self.measured.values()]))
-        noise = self.table.hyperparameters.get("noise_visit", 0.0)
-        return _NORMAL_95 * noise / math.sqrt(self.plan.visits)
+        error = float(noise_of(self.table).of_visit(np.log(self.budget.latency_ms)))
+        return _NORMAL_95 * error / math.sqrt(self.plan.visits)
 
     def settled(self, result: SearchResult, candidates: Sequence[_Candidate]) -> bool:
         """Whether nothing unmeasured is expected to be better by what the table's error is worth."""

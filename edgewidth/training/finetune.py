@@ -106,8 +106,8 @@ def finetune(
         "start": begun,
     }
     kept = Checkpoints(checkpoints, "finetune", identity)
-    task = _Task(data, phase, seed, "Training the chosen network")
-    task.train(network, batches, teacher, checkpoints=kept, log=log, progress=progress)
+    lesson = _Lesson(network, data, phase, seed, teacher)
+    lesson.train(batches, "Training the chosen network", checkpoints=kept, log=log, progress=progress)
     finish(network, data)
     processes.on_first(lambda: save_plain(network, weights_out))
     processes.on_first(kept.clear)
@@ -162,39 +162,31 @@ def finetune_int8(
         "calibration": str(len(calibration)),
     }
     kept = Checkpoints(checkpoints, INT8, identity)
-    task = _Task(data, phase, seed, "Training it for int8")
-    task.train(quantised, batches, _folded(before), checkpoints=kept, log=log, progress=progress)
+    lesson = _Lesson(quantised, data, phase, seed, _folded(before))
+    lesson.train(batches, "Training it for int8", checkpoints=kept, log=log, progress=progress)
     save_plain(after, weights_out)
     return after
 
 
-class _Task(NamedTuple):
-    """What a network is to learn, and how long."""
+class _Lesson(NamedTuple):
+    """Which network learns what, how long, and from whom."""
 
+    network: nn.Module
     data: ImageData
     phase: Phase
     seed: int
-    title: str
+    teacher: Teacher | None
 
-    def train(
-        self,
-        network: nn.Module,
-        batches: Batches,
-        teacher: Teacher | None,
-        *,
-        checkpoints: Checkpoints,
-        log: Path,
-        progress: Progress,
-    ) -> None:
-        """Train a network, from a checkpoint if there is one; it ends with averaged weights where the phase says so."""
+    def train(self, batches: Batches, title: str, *, checkpoints: Checkpoints, log: Path, progress: Progress) -> None:
+        """Train, from a checkpoint if there is one; the network ends with averaged weights if the phase says so."""
         phase, classes = self.phase, len(self.data.class_names)
         epochs = phase.epochs(len(self.data.y_train))
         steps = epochs * batches.per_epoch
-        averager = Averager(network, phase.averaging * steps) if phase.averaging else None
-        optimiser = Optimiser(network, phase, batch=batches.size, steps=steps)
-        step = _step(network, phase, self.seed, classes, teacher)
-        training = Training(network, optimiser, batches, epochs, step, averager)
-        train(training, checkpoints=checkpoints, log=log, title=self.title, num_classes=classes, progress=progress)
+        averager = Averager(self.network, phase.averaging * steps) if phase.averaging else None
+        optimiser = Optimiser(self.network, phase, batch=batches.size, steps=steps)
+        step = _step(self.network, phase, self.seed, classes, self.teacher)
+        training = Training(self.network, optimiser, batches, epochs, step, averager)
+        train(training, checkpoints=checkpoints, log=log, title=title, num_classes=classes, progress=progress)
         if averager is not None:
             averager.apply()
 

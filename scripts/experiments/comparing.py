@@ -69,7 +69,7 @@ class Fewer(NamedTuple):
 
     @property
     def pairs(self) -> int:
-        """Of final networks."""
+        """Of final networks, those of several supernets against one uniform network as one."""
         return sum(len(values) for values in self.choices.values())
 
     @property
@@ -79,7 +79,7 @@ class Fewer(NamedTuple):
 
     @property
     def over_choices(self) -> Mean:
-        """With the interval that more budgets and supernets would narrow."""
+        """With the interval of choices that were independent; those of one supernet are not quite."""
         return Mean.of([float(np.mean(values)) for values in self.choices.values()])
 
 

@@ -129,8 +129,8 @@ def _place(row: Row) -> tuple[float, int, int]:
 def _comparisons(rows: Sequence[Row]) -> list[str]:
     lines = [
         "How many fewer errors the int8 files make, the mean of all choices, with two 95 % intervals: the one that",
-        "more final trainings of these same choices would narrow, and the one that more budgets and supernets would (a",
-        "choice is one budget and supernet; against uniform networks, one budget).",
+        "more final trainings of these same choices would narrow, and that over choices, as if these were independent",
+        "(a choice is one budget and supernet; against uniform networks, one budget).",
         "",
         "| | fewer errors (%) | interval over choices | choices | pairs |",
         "|---|---|---|---|---|",

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from choosing import Slimmed
+from protocol import Final
 
 from edgewidth.records.losses import UnaryLosses
 
@@ -22,7 +23,7 @@ class Supernet(NamedTuple):
 
     seed: int
     evaluated: int
-    """Configurations whose losses made the unary losses."""
+    """Configurations: those fitted, and those held out to see when that was enough."""
     held_out: Mapping[str, Mapping[str, float]]
     """How well these predict, by kind of configuration."""
     seconds: float
@@ -75,15 +76,11 @@ def supernet_lines(experiment: Experiment) -> list[str]:
     lines += ["", "What the choices lose on the supernet, on images that no method has seen (nats):", ""]
     lines += ["| supernet | budget | uniform | greedy | exact |", "|---|---|---|---|---|"]
     for one in supernets:
-        for seed, budget in experiment.supernets:
-            judged = [one.judged.get(f"{m}-{budget:g}-{s}") for m, s in _columns(one.seed)]
-            if seed == one.seed:
-                lines.append(f"| {seed} | {budget:g} | {' | '.join(f'{loss:.4f}' for loss in judged if loss)} |")
+        for budget in (budget for seed, budget in experiment.supernets if seed == one.seed):
+            of_method = {"uniform": 0, "greedy": one.seed, "exact": one.seed}
+            judged = [one.judged[Final(method, budget, seed, 0).choice] for method, seed in of_method.items()]
+            lines.append(f"| {one.seed} | {budget:g} | {' | '.join(f'{loss:.4f}' for loss in judged)} |")
     return [*lines, ""]
-
-
-def _columns(seed: int) -> tuple[tuple[str, int], ...]:
-    return ("uniform", 0), ("greedy", seed), ("exact", seed)
 
 
 def _unknown(config: ChannelConfig) -> float:
