@@ -60,7 +60,7 @@ def first_configs(
     for position in ends:
         gain.choose(position)
     sizes = np.log(nominal_work(basis.terms, pool))
-    chosen = ends + gain.best(count - len(ends), forbidden=set(ends), bands=_bands(sizes, sizes[ends]))
+    chosen = ends + gain.best(count - len(ends), forbidden=set(ends), bands=_bands(sizes, sizes[ends], _BANDS))
     covered = _covered(space, pool[chosen], fixed=len(ends))
     return _filled([space.config(row) for row in covered], count, space, rng, exclude)
 
@@ -100,9 +100,7 @@ def next_configs(
     forbidden = {position for position, row in enumerate(pool) if space.config(row) in excluded}
     known = np.log(model.predict(choice_indices(space, [visits.config for visits in table.fitted])))
     # Near a budget all are of one size.
-    bands = np.zeros(len(pool), dtype=np.int64), np.zeros(1, dtype=np.int64)
-    if near_ms is None:
-        bands = _bands(sizes, known)
+    bands = _bands(sizes, known, _BANDS if near_ms is None else 1)
     chosen = gain.best(count, forbidden=forbidden, bands=bands)
     return _filled([space.config(row) for row in pool[chosen]], count, space, rng, excluded)
 
@@ -178,10 +176,10 @@ class _Gain:
         self._cross -= ours.T @ theirs
 
 
-def _bands(sizes: Floats, known: Floats) -> tuple[Ints, Ints]:
+def _bands(sizes: Floats, known: Floats, bands: int) -> tuple[Ints, Ints]:
     """Of which band each size is, and how many of each are known; sizes are logarithms: (n,), (m,) → (n,), (bands,)."""
-    edges = np.linspace(sizes.min(), sizes.max(), _BANDS + 1)[1:-1]
-    return np.digitize(sizes, edges), np.bincount(np.digitize(known, edges), minlength=_BANDS)
+    edges = np.linspace(sizes.min(), sizes.max(), bands + 1)[1:-1]
+    return np.digitize(sizes, edges), np.bincount(np.digitize(known, edges), minlength=bands)
 
 
 def _pool(space: SearchSpace, count: int, rng: np.random.Generator) -> Ints:

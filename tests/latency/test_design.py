@@ -22,6 +22,19 @@ def test_first_configurations_cover_every_width(seed: int) -> None:
         assert {config[position] for config in configs} == set(variable.choices)
 
 
+def test_every_size_is_measured() -> None:
+    """Small networks tell most if the model is right; that it is right for large ones is not taken on trust."""
+    space, rng = chain(), np.random.default_rng(6)
+    truth = tiled_device(space)
+    configs = first_configs(space, 24, rng)
+    for _ in range(3):
+        table = fit_table(space, SETTING, Statistic.MEDIAN, measure(truth, configs, QUIET, rng), [])
+        configs += next_configs(table, 12, rng, exclude=configs)
+    sizes = np.log([truth(config) for config in configs])
+    counts, _ = np.histogram(sizes, bins=6)
+    assert counts.min() >= 4
+
+
 def test_a_seed_repeats_the_design() -> None:
     space = residual_space()
     first, second = (first_configs(space, 12, np.random.default_rng(3)) for _ in range(2))
