@@ -219,7 +219,7 @@ def start(processes: int) -> int:
     """This script again, under torchrun, with one thread for each process."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run([*command, *sys.argv], env=environment, check=False).returncode
+    return subprocess.run([*command, *sys.argv], env=environment, check=False, timeout=3600).returncode
 
 
 def main() -> None:
