@@ -17,6 +17,7 @@ from edgewidth.records.base import Document, Record
 from edgewidth.records.measurement import LatencyEstimate
 from edgewidth.records.network import ChannelConfig
 from edgewidth.search.baselines.greedy import slimming
+from edgewidth.search.baselines.lagrangian import lagrangian as hull_vertex
 from edgewidth.search.exact import solve
 from edgewidth.stages.search import Question
 
@@ -107,6 +108,17 @@ def exact(table: LatencyTable, losses: UnaryLosses) -> Propose:
     def propose(latency_ms: float) -> ChannelConfig:
         solution = solve(question.problem, question.curve.sum_ms(latency_ms))
         return table.space.config(solution.best.assignment)
+
+    return propose
+
+
+def lagrangian(table: LatencyTable, losses: UnaryLosses) -> Propose:
+    """The published method's search of the same losses and table: some multiplier of the latency."""
+    question = Question(table, losses)
+
+    def propose(latency_ms: float) -> ChannelConfig:
+        point = hull_vertex(question.problem, question.curve.sum_ms(latency_ms))
+        return table.space.smallest if point is None else table.space.config(point.assignment)
 
     return propose
 

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
     from protocol import Final
 
-COMPARISONS = (("exact", "greedy"), ("narrowed", "exact"), ("exact", "uniform"), ("greedy", "uniform"))
+COMPARISONS = (
+    ("exact", "greedy"),
+    ("exact", "lagrangian"),
+    ("narrowed", "exact"),
+    ("exact", "uniform"),
+    ("greedy", "uniform"),
+)
 
 
 class Row(NamedTuple):

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from page import write_page
-from protocol import Experiment, Protocol, recipe_text
+from protocol import COMPARED, METHODS, Experiment, Protocol, recipe_text
 from tasks import Task, all_tasks
 
 from edgewidth.errors import EdgewidthError
@@ -91,6 +91,7 @@ def _protocol(options: argparse.Namespace) -> Protocol:
         twice=tuple(options.twice),
         seeds=tuple(range(options.seeds)),
         recipe=recipe_text(),
+        methods=tuple(options.methods),
     )
 
 
@@ -124,6 +125,7 @@ def main() -> int:
     verb.add_argument("--levels", type=int, default=14, help="width multipliers in that range")
     verb.add_argument("--budgets", type=float, nargs="+", default=[0.3], help="width multipliers of uniform networks")
     verb.add_argument("--twice", type=float, nargs="*", default=[], help="those for which a second supernet chooses")
+    verb.add_argument("--methods", nargs="+", choices=METHODS, default=COMPARED)
     verb.add_argument("--seeds", type=int, default=3, help="final trainings of each choice")
     verb.add_argument("--workers", type=int, default=2)
     verb.add_argument("--hours", type=float, default=24.0)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from choosing import Choice
 from comparing import COMPARISONS, Mean, Row, fewer_errors
-from protocol import METHODS
+from protocol import COMPARED, METHODS
 from supernets import supernet_lines
 
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.files import write_atomic
 from edgewidth.records.measurement import Precision
-from edgewidth.report.figure import style_of
+from edgewidth.report.figure import Style, style_of
 from edgewidth.report.svg import Picture, axes, covering
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 STYLE = """<style>
 svg { background: #fff; font: 13px sans-serif; } .grid { stroke: #ddd; } .axis { stroke: #666; }
 .tick, .axis-label { fill: #444; } .bar { stroke: #555; } .chosen { fill: #c0392b; } .uniform { fill: #7f8c8d; }
-.green { fill: #2e8b57; } .violet { fill: #6c3fa0; }
+.green { fill: #2e8b57; } .violet { fill: #6c3fa0; } .sky { fill: none; stroke: #3a8fb7; stroke-width: 2.4; }
 </style>"""
-KINDS = {"uniform": "uniform", "greedy": "greedy", "exact": "chosen", "narrowed": "lagrangian"}
-"""As which method of the report each is drawn."""
+KINDS = {"exact": "chosen", "narrowed": "evolutionary"}
+"""As which method of the report each is drawn, where it is not one of them."""
 
 
 def finished(experiment: Experiment) -> list[Row]:
@@ -81,7 +81,8 @@ def _section(experiment: Experiment, rows: Sequence[Row]) -> str:
     twice = f" --twice {' '.join(f'{budget:g}' for budget in protocol.twice)}" if protocol.twice else ""
     train, search, judge, test = protocol.images
     what = f"--data {protocol.data.rsplit('/', 1)[-1]} --name {protocol.name} --device {protocol.device}"
-    how = f"--folder FOLDER --budgets {budgets}{twice} --seeds {len(protocol.seeds)}"
+    methods = f" --methods {' '.join(protocol.methods)}" if protocol.methods != COMPARED else ""
+    how = f"--folder FOLDER --budgets {budgets}{twice}{methods} --seeds {len(protocol.seeds)}"
     lines = [
         f"## {protocol.name}",
         "",
@@ -146,6 +147,10 @@ def _comparisons(rows: Sequence[Row]) -> list[str]:
     return [*lines, "", below]
 
 
+def _style(method: str) -> Style:
+    return style_of(KINDS.get(method, method))
+
+
 def _picture(rows: Sequence[Row]) -> str:
     """Accuracy against measured latency: the mean of every choice's networks with its 95 % interval."""
     picture = Picture("Accuracy of final networks against their measured latency", 760, 380)
@@ -156,12 +161,12 @@ def _picture(rows: Sequence[Row]) -> str:
     plot.draw(picture, x_label="measured latency (ms)", y_label="int8 top-1 (%)")
     for group, mean in points:
         x = group[0].latency_ms
-        kind, shape = style_of(KINDS[group[0].final.method])
+        kind, shape = _style(group[0].final.method)
         if np.isfinite(mean.half):
             picture.line(plot.at(x, mean.value - mean.half), plot.at(x, mean.value + mean.half), "bar")
         picture.mark(plot.at(x, mean.value), kind, shape=shape, hint=f"{group[0].final.choice}: {mean}")
-    for place, method in enumerate(METHODS):
-        kind, shape = style_of(KINDS[method])
+    for place, method in enumerate(sorted({row.final.method for row in rows}, key=METHODS.index)):
+        kind, shape = _style(method)
         picture.mark((620, 250 + 20 * place), kind, shape=shape)
         picture.text((634, 254 + 20 * place), method)
     head, _, body = str(picture.markup()).removeprefix("<svg").partition(">")

@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from edgewidth.stages.target import Target
     from edgewidth.training.data import ImageData
 
-METHODS = ("uniform", "greedy", "exact", "narrowed")
-"""One width multiplier; greedy slimming on the supernet; the exact search; the exact search in a supernet that was
-trained for the budget."""
+METHODS = ("uniform", "greedy", "lagrangian", "exact", "narrowed")
+"""One width multiplier; greedy slimming on the supernet; the published method's search; the exact search; the exact
+search in a supernet that was trained for the budget."""
+COMPARED = ("uniform", "greedy", "exact", "narrowed")
+"""Those that are compared unless told otherwise: with a fine table the Lagrangian's choice is the exact one or next
+to it."""
 
 RECIPE = Recipe(
     name="experiment",
@@ -59,6 +62,7 @@ class Protocol(Document):
     seeds: tuple[int, ...]
     """Of the final trainings."""
     recipe: str
+    methods: tuple[str, ...] = COMPARED
 
 
 class Final(NamedTuple):
@@ -175,7 +179,7 @@ class Experiment:
             Final(method, budget, supernet, seed)
             for seed in self.protocol.seeds
             for supernet, budget in self.supernets
-            for method in METHODS
+            for method in self.protocol.methods
             if supernet == 0 or method != "uniform"
         ]
 

@@ -67,18 +67,23 @@ def supernet_lines(experiment: Experiment) -> list[str]:
         "|---|---|---|---|---|---|---|---|",
     ]
     for one in supernets:
-        cost = f"{one.seconds:.0f} | {one.slimming_seconds:.0f} for {one.slimmed} | "
-        cost += f"{one.seconds / one.slimming_seconds:.3f}"
+        cost = f"{one.seconds:.0f} | "
+        if one.slimmed:
+            cost += f"{one.slimming_seconds:.0f} for {one.slimmed} | {one.seconds / one.slimming_seconds:.3f}"
+        else:
+            cost += "not done | "
         lines += [
             f"| {one.seed} | {one.evaluated} | {kind} | {found['configs']} | {found['spearman']:.3f} | {cost} |"
             for kind, found in one.held_out.items()
         ]
     lines += ["", "What the choices lose on the supernet, on images that no method has seen (nats):", ""]
-    lines += ["| supernet | budget | uniform | greedy | exact |", "|---|---|---|---|---|"]
+    # Narrowing has a supernet of its own, in which losses are others.
+    methods = [method for method in experiment.protocol.methods if method != "narrowed"]
+    lines += [f"| supernet | budget | {' | '.join(methods)} |", f"|---|---{'|---' * len(methods)}|"]
     for one in supernets:
         for budget in (budget for seed, budget in experiment.supernets if seed == one.seed):
-            of_method = {"uniform": 0, "greedy": one.seed, "exact": one.seed}
-            judged = [one.judged[Final(method, budget, seed, 0).choice] for method, seed in of_method.items()]
+            finals = [Final(method, budget, 0 if method == "uniform" else one.seed, 0) for method in methods]
+            judged = [one.judged[final.choice] for final in finals]
             lines.append(f"| {one.seed} | {budget:g} | {' | '.join(f'{loss:.4f}' for loss in judged)} |")
     return [*lines, ""]
 

@@ -8,7 +8,7 @@ from pathlib import Path  # noqa: TC003
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from choosing import Choice, Slimmed, exact, greedy, settled
+from choosing import Choice, Slimmed, exact, greedy, lagrangian, settled
 from protocol import RECIPE, Experiment, Final
 from scipy.stats import spearmanr
 
@@ -64,7 +64,7 @@ def all_tasks(experiment: Experiment) -> list[Task]:
         tasks += [_choice_task(experiment, final) for final in _choosing(finals)]
         tasks += [_quality_task(experiment, seed), *(_final_task(experiment, final) for final in finals)]
     narrowed = [final for final in experiment.finals if final.method == "narrowed"]
-    tasks += [_narrowing_task(experiment, seed, budget) for seed, budget in experiment.supernets]
+    tasks += [_narrowing_task(experiment, final.supernet, final.budget) for final in _choosing(narrowed)]
     tasks += [_choice_task(experiment, final) for final in _choosing(narrowed)]
     tasks += [_final_task(experiment, final) for final in narrowed]
     latencies = experiment.folder / "latencies.json"
@@ -154,7 +154,8 @@ def _method(experiment: Experiment, final: Final) -> Propose:
     if final.method == "greedy":
         evaluator = Evaluator(load_supernet(folder.supernet, experiment.space), experiment.data)
         return greedy(table, Slimmed(folder.path / "slimming.jsonl", experiment.space, evaluator.loss))
-    return exact(table, UnaryLosses.read(folder.losses))
+    losses = UnaryLosses.read(folder.losses)
+    return lagrangian(table, losses) if final.method == "lagrangian" else exact(table, losses)
 
 
 def _quality_task(experiment: Experiment, seed: int) -> Task:
