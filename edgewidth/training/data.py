@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgewidth.errors import DataError
+from edgewidth.progress import SILENT
 from edgewidth.records.run import DataFacts
 from edgewidth.training.sources import RawData, read_arrays, read_digits, read_folder, read_npz
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from edgewidth.progress import Progress
-
-from edgewidth.progress import SILENT
 
 HELD_SHARE = 0.1
 """How much of the training images is kept out for the search, and as much again to judge what it found …"""
