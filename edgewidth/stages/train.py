@@ -55,7 +55,7 @@ def train(
 ) -> UnaryLosses:
     """Train the supernet and evaluate configurations; writes ``supernet.safetensors`` and ``losses.json``.
 
-    Goes on from a checkpoint if the folder holds one. With an aim half of the configurations are evaluated near its
+    Goes on from a checkpoint if the folder holds one. With an aim most of the configurations are evaluated near its
     budget; if it asks for narrowing, the supernet is trained for it, and otherwise serves any device and budget.
     ``weights`` is a file to begin with, see ``edgewidth.training.pretrained``.
 

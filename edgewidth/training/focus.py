@@ -42,6 +42,8 @@ class Doubt(NamedTuple):
     """How much worse the choice is than the best one, expected over the losses that are possible."""
     gain: float
     """How much better the choice is than configurations of its cost are on average."""
+    rivals: tuple[tuple[int, ...], ...]
+    """The best assignments by the losses that are possible, each once: what was evaluated allows them to be it."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +90,15 @@ class Focus:
         """Whether better losses could change the choice, by the losses that the evaluations leave possible."""
         solution = solve(self.with_losses(fit.mean_factors), budget, steps=GRID_STEPS)
         chosen = np.array([solution.best.assignment])
-        regrets = []
+        regrets, rivals = [], []
         for coefficients in fit.draws(DRAWS, rng):
             problem = self.with_losses(fit.factors(coefficients))
-            best = solve(problem, budget, steps=GRID_STEPS).best.loss
-            regrets.append(float(problem.loss(chosen)[0]) - best)
+            best = solve(problem, budget, steps=GRID_STEPS).best
+            regrets.append(float(problem.loss(chosen)[0]) - best.loss)
+            rivals.append(best.assignment)
         alike = field_at_budget(self.with_losses(()), budget, 1.0).sample(_SCALE_DRAWS, rng)
         average = float(total(fit.mean_factors, alike).mean())
-        return Doubt(float(np.mean(regrets)), average - solution.best.loss)
+        return Doubt(float(np.mean(regrets)), average - solution.best.loss, tuple(dict.fromkeys(rivals)))
 
 
 def macs_focus(space: SearchSpace) -> Focus:

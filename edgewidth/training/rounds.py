@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain, count, cycle, islice
+from itertools import chain, count, cycle, islice, zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edgewidth.training.loss_fit import LossFit
 
 ROUND = 16
-"""Configurations fitted in every round, half of them near the budgets; the first has twice as many."""
+"""Configurations fitted in every round; the first has twice as many."""
 HELD_OUT_SHARE, HELD_OUT_MOST = 1 / 6, 50
 """The share of the most evaluations that is held out, and its most, of either kind."""
 HELD_OUT_OF_ALL = 5
@@ -63,29 +63,38 @@ class Rounds:
         middle = focus.budgets[len(focus.budgets) // 2]
         self._held_out["random"] = self._new((space.sample(rng) for _ in count()), held_out)
         self._held_out["near the budget"] = self._new(self._near((), middle, rng), held_out)
-        self.fit = self._round(2 * ROUND, ())
+        self.fit, rivals = self._round(2 * ROUND, (), ())
         while not self.settled and len(self._fitted) < self._most:
             before = len(self._fitted)
-            self.fit = self._round(ROUND, self.fit.mean_factors)
+            self.fit, rivals = self._round(ROUND, self.fit.mean_factors, rivals)
             if len(self._fitted) == before:
                 break  # a small space is exhausted
 
-    def _round(self, size: int, losses: Sequence[Factor]) -> LossFit:
-        """Evaluate some more, by turns near the budgets, good ones by ``losses`` most, and uniformly drawn.
+    def _round(
+        self, size: int, losses: Sequence[Factor], rivals: Sequence[ChannelConfig]
+    ) -> tuple[LossFit, list[ChannelConfig]]:
+        """Evaluate some more, and see which might be the best by what is known then.
 
-        None are drawn far out on purpose: losses there are no sums, and made the fit worse everywhere else.
+        Half are ``rivals``, which might be it by what was known before; so each is drawn about as often as it is the
+        best (Thompson 1933; Russo et al. 2018, arXiv 1707.02038), and what decides the choice is learned first. The
+        others are by turns near the budgets, good ones by ``losses`` most, and uniformly drawn. None are drawn far
+        out on purpose: losses there are no sums, and made the fit worse everywhere else.
         """
         rng = np.random.default_rng([self._seed, 2, len(self._fitted)])
+        end = min(len(self._fitted) + size, self._most)
+        self._fitted += self._new(rivals, (end - len(self._fitted)) // 2)
         near = cycle([self._near(losses, budget, rng) for budget in self._focus.budgets])
         configs = (config for close in near for config in (next(close), self._space.sample(rng)))
-        self._fitted += self._new(configs, min(size, self._most - len(self._fitted)))
+        self._fitted += self._new(configs, end - len(self._fitted))
         fit = fit_losses(self._space, self.fitted)
+        found = [self._focus.doubt(fit, budget, rng) for budget in self._focus.budgets]
         doubts = tuple(
-            BudgetDoubt(budget=budget, **self._focus.doubt(fit, budget, rng)._asdict())
-            for budget in self._focus.budgets
+            BudgetDoubt(budget=budget, regret=doubt.regret, gain=doubt.gain)
+            for budget, doubt in zip(self._focus.budgets, found, strict=True)
         )
         self._rounds.append(EvaluationRound(fitted=len(self._fitted), doubts=doubts))
-        return fit
+        by_turns = chain.from_iterable(zip_longest(*(doubt.rivals for doubt in found)))
+        return fit, [self._space.config(rival) for rival in by_turns if rival is not None]
 
     def _near(self, losses: Sequence[Factor], budget: float, rng: np.random.Generator) -> Iterator[ChannelConfig]:
         while True:
