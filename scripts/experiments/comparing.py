@@ -56,16 +56,26 @@ class Mean(NamedTuple):
 
         The groups are what they are: how these vary among each other is not in the interval.
         """
-        means = [float(np.mean(values)) for values in groups]
-        spare = sum(len(values) - 1 for values in groups)
-        if not spare:
-            return cls(float(np.mean(means)), float("inf"))
-        squares = sum(float(np.sum((np.asarray(v) - np.mean(v)) ** 2)) for v in groups)
-        error = np.sqrt(squares / spare * sum(1 / len(values) for values in groups)) / len(groups)
-        return cls(float(np.mean(means)), float(t.ppf(0.975, spare) * error))
+        half = _half_width(groups) * np.sqrt(sum(1 / len(values) for values in groups)) / len(groups)
+        return cls(float(np.mean([np.mean(values) for values in groups])), float(half))
+
+    @classmethod
+    def each(cls, groups: Collection[Sequence[float]]) -> list[Mean]:
+        """The mean of every group, where values vary alike within each: a few of each tell little of their own."""
+        half = _half_width(groups)
+        return [cls(float(np.mean(values)), half / np.sqrt(len(values))) for values in groups]
 
     def __str__(self) -> str:
         return f"{self.value:.2f}" + (f" ± {self.half:.2f}" if np.isfinite(self.half) else "")
+
+
+def _half_width(groups: Collection[Sequence[float]]) -> float:
+    """Of the 95 % interval of one value, by how values vary within all groups; infinite where none has two."""
+    spare = sum(len(values) - 1 for values in groups)
+    if not spare:
+        return float("inf")
+    squares = sum(float(np.sum((np.asarray(values) - np.mean(values)) ** 2)) for values in groups)
+    return float(t.ppf(0.975, spare) * np.sqrt(squares / spare))
 
 
 class Fewer(NamedTuple):

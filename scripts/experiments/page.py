@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from protocol import Experiment
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+GAP = 14.0
+"""Between points of one budget, in pixels."""
 STYLE = """<style>
 svg { background: #fff; font: 13px sans-serif; } .grid { stroke: #ddd; } .axis { stroke: #666; }
 .tick, .axis-label { fill: #444; } .bar { stroke: #555; } .chosen { fill: #c0392b; } .uniform { fill: #7f8c8d; }
@@ -97,6 +99,9 @@ def _section(experiment: Experiment, rows: Sequence[Row]) -> str:
         "",
         f"![Accuracy against measured latency](results/{protocol.name.lower()}.svg)",
         "",
+        "Points of one budget have one latency and are drawn side by side. Intervals are 95 %, by how the trainings of",
+        "all choices scatter.",
+        "",
         *_table(rows),
         "",
         *_comparisons(rows),
@@ -111,20 +116,28 @@ def _table(rows: Sequence[Row]) -> list[str]:
         "| budget | method | supernet | networks | latency (ms) | of the budget | int8 top-1 (%) | float32 top-1 (%) |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for _, group in groupby(sorted(rows, key=_place), key=_place):
-        some = list(group)
+    groups = _by_choice(rows)
+    int8, float32 = (
+        Mean.each([[row.int8 for row in some] for some in groups]),
+        Mean.each([[row.float32 for row in some] for some in groups]),
+    )
+    for some, *accuracy in zip(groups, int8, float32, strict=True):
         final = some[0].final
         supernet = "" if final.method == "uniform" else str(final.supernet)
         lines.append(
             f"| uniform {final.budget:g} | {final.method} | {supernet} | {len(some)} | {some[0].latency_ms:.4f} "
-            f"| {min(row.used for row in some):.2f} % | {Mean.of([row.int8 for row in some])} "
-            f"| {Mean.of([row.float32 for row in some])} |"
+            f"| {min(row.used for row in some):.2f} % | {accuracy[0]} | {accuracy[1]} |"
         )
     return lines
 
 
-def _place(row: Row) -> tuple[float, int, int]:
-    return row.final.budget, row.final.supernet, METHODS.index(row.final.method)
+def _by_choice(rows: Sequence[Row]) -> list[list[Row]]:
+    """The networks of every choice, by budget, supernet and method."""
+
+    def place(row: Row) -> tuple[float, int, int]:
+        return row.final.budget, row.final.supernet, METHODS.index(row.final.method)
+
+    return [list(group) for _, group in groupby(sorted(rows, key=place), key=place)]
 
 
 def _comparisons(rows: Sequence[Row]) -> list[str]:
@@ -152,19 +165,26 @@ def _style(method: str) -> Style:
 
 
 def _picture(rows: Sequence[Row]) -> str:
-    """Accuracy against measured latency: the mean of every choice's networks with its 95 % interval."""
+    """Accuracy against measured latency: the mean of every choice's networks with its 95 % interval.
+
+    Latencies of one budget are equal, so its points are drawn side by side.
+    """
     picture = Picture("Accuracy of final networks against their measured latency", 760, 380)
-    groups = [list(group) for _, group in groupby(sorted(rows, key=_place), key=_place)]
-    points = [(group, Mean.of([row.int8 for row in group])) for group in groups]
+    groups = _by_choice(rows)
+    points = list(zip(groups, Mean.each([[row.int8 for row in group] for group in groups]), strict=True))
     spread = [m.value + sign * (m.half if np.isfinite(m.half) else 0) for _, m in points for sign in (-1, 1)]
     plot = axes(picture, covering([row.latency_ms for row in rows]), covering(spread))
     plot.draw(picture, x_label="measured latency (ms)", y_label="int8 top-1 (%)")
-    for group, mean in points:
-        x = group[0].latency_ms
-        kind, shape = _style(group[0].final.method)
-        if np.isfinite(mean.half):
-            picture.line(plot.at(x, mean.value - mean.half), plot.at(x, mean.value + mean.half), "bar")
-        picture.mark(plot.at(x, mean.value), kind, shape=shape, hint=f"{group[0].final.choice}: {mean}")
+    for _, beside in groupby(points, key=lambda point: point[0][0].final.budget):
+        side_by_side = list(beside)
+        for place, (group, mean) in enumerate(side_by_side):
+            x, y = plot.at(group[0].latency_ms, mean.value)
+            x += GAP * (place - (len(side_by_side) - 1) / 2)
+            kind, shape = _style(group[0].final.method)
+            if np.isfinite(mean.half):
+                low, high = (plot.at(0, mean.value + sign * mean.half)[1] for sign in (-1, 1))
+                picture.line((x, low), (x, high), "bar")
+            picture.mark((x, y), kind, shape=shape, hint=f"{group[0].final.choice}: {mean}")
     for place, method in enumerate(sorted({row.final.method for row in rows}, key=METHODS.index)):
         kind, shape = _style(method)
         picture.mark((620, 250 + 20 * place), kind, shape=shape)
