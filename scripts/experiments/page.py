@@ -117,10 +117,8 @@ def _table(rows: Sequence[Row]) -> list[str]:
         "|---|---|---|---|---|---|---|---|",
     ]
     groups = _by_choice(rows)
-    int8, float32 = (
-        Mean.each([[row.int8 for row in some] for some in groups]),
-        Mean.each([[row.float32 for row in some] for some in groups]),
-    )
+    int8 = Mean.each([[row.int8 for row in some] for some in groups])
+    float32 = Mean.each([[row.float32 for row in some] for some in groups])
     for some, *accuracy in zip(groups, int8, float32, strict=True):
         final = some[0].final
         supernet = "" if final.method == "uniform" else str(final.supernet)
