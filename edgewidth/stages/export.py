@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.artifact import MAX_INT8_DROP_POINTS
 from edgewidth.stages.folder import remove
+from edgewidth.training.streams import Purpose, stream
 
 if TYPE_CHECKING:
     from edgewidth.export.artifacts import Int8Network
@@ -51,7 +50,7 @@ def export(
     from edgewidth.training.finetune import INT8, finetune_int8  # noqa: PLC0415
     from edgewidth.training.inference import fold, logits  # noqa: PLC0415
 
-    rng = np.random.default_rng([seed, 2])
+    rng = stream(seed, Purpose.CALIBRATION)
     calibration = data.x_train[rng.permutation(len(data.x_train))[:CALIBRATION_IMAGES]]
 
     def train_int8() -> Int8Network:

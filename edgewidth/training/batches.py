@@ -1,8 +1,4 @@
-"""Training batches: which images, in which order, varied how.
-
-Everything random is drawn from generators made of (seed, purpose, position), so nothing random has a state: a
-training that is taken up at step n draws what the unbroken one would have drawn.
-"""
+"""Training batches: which images, in which order, varied how."""
 
 from __future__ import annotations
 
@@ -15,6 +11,7 @@ from torch import Tensor
 from edgewidth.errors import DataError
 from edgewidth.training.layers import normalise, training_dtype
 from edgewidth.training.processes import ALONE
+from edgewidth.training.streams import Purpose, stream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,15 +20,8 @@ if TYPE_CHECKING:
     from edgewidth.training.processes import Processes
     from edgewidth.training.recipes import Augmentation
 
-ORDER, VARIATION, WIDTHS, MIXING = 11, 12, 13, 14
-"""Purposes of random streams."""
 FEWEST_IMAGES = 4
 """Of one process in a step: batch normalisation has nothing to normalise with below, half of them per configuration."""
-
-
-def stream(seed: int, purpose: int, position: int) -> np.random.Generator:
-    """The random generator for one purpose at one epoch or step."""
-    return np.random.default_rng([seed, purpose, position])
 
 
 class Batch(NamedTuple):
@@ -85,10 +75,10 @@ class Batches:
         """This process's share of the batch of one step, counted from the first step of the first epoch."""
         epoch, index = divmod(step, self.per_epoch)
         if self._order[0] != epoch:
-            order = stream(self._seed, ORDER, epoch).permutation(len(self._labels))
+            order = stream(self._seed, Purpose.ORDER, epoch).permutation(len(self._labels))
             self._order = (epoch, torch.from_numpy(order).to(self._labels.device))
         # Drawn for the whole batch, so that an image varies alike whichever process computes it.
-        rng = stream(self._seed, VARIATION, step)
+        rng = stream(self._seed, Purpose.VARIATION, step)
         pixels = draw_pixels(self.size, self._images.shape[1], self._augmentation.shift, rng, flips=self._flips)
         share = self.processes.share(self.size)
         chosen = self._order[1][index * self.size : (index + 1) * self.size][share]

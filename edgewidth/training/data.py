@@ -13,6 +13,7 @@ from edgewidth.errors import DataError
 from edgewidth.progress import SILENT
 from edgewidth.records.run import DataFacts
 from edgewidth.training.sources import RawData, read_arrays, read_digits, read_folder, read_npz
+from edgewidth.training.streams import Purpose, stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,7 +94,7 @@ def load_images(
         source = "arrays"
         raw = read_arrays(arrays, source, resolution, progress)
     _check(raw, source)
-    rng = np.random.default_rng([seed, 1])
+    rng = stream(seed, Purpose.SPLIT)
     train = np.ones(len(raw.y_train), bool)
     search = _held_out(raw.y_train, train, SEARCH_MOST, rng)
     judge = _held_out(raw.y_train, train & ~search, JUDGE_MOST, rng)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import torch
 from torch.nn import functional
 
 from edgewidth.training.inference import batch_size, fold_tensors, folded_logits, measure_moments
+from edgewidth.training.streams import Purpose, stream
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from edgewidth.records.network import ChannelConfig
@@ -36,7 +37,7 @@ class Evaluator:
         self, supernet: Supernet, data: ImageData, *, images: Literal["search", "judge"] = "search", seed: int = 0
     ) -> None:
         device = next(supernet.parameters()).device
-        rng = np.random.default_rng([seed, 3])
+        rng = stream(seed, Purpose.STATISTICS)
         training = rng.permutation(len(data.y_train))[:MOMENT_IMAGES]
         x, y = (data.x_search, data.y_search) if images == "search" else (data.x_judge, data.y_judge)
         self._supernet = supernet

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgewidth.progress import SILENT
-from edgewidth.training.batches import MIXING, Batch, Batches, stream
+from edgewidth.training.batches import Batch, Batches
 from edgewidth.training.checkpoint import Checkpoints
 from edgewidth.training.inference import apply_folded, batch_size, fold_tensors, measure_moments
 from edgewidth.training.layers import compute_device, run_graph
@@ -20,6 +20,7 @@ from edgewidth.training.plain import PlainNetwork
 from edgewidth.training.pretrained import begin_with
 from edgewidth.training.processes import join
 from edgewidth.training.quantised import QuantisedNetwork
+from edgewidth.training.streams import Purpose, stream
 from edgewidth.training.weights import digest, fingerprint, load_supernet, save_plain
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ def _step(
     network: nn.Module, phase: Phase, seed: int, num_classes: int, teacher: Teacher | None
 ) -> Callable[[int, Batch], dict[str, Tensor]]:
     def step(index: int, batch: Batch) -> dict[str, Tensor]:
-        rng = stream(seed, MIXING, index)
+        rng = stream(seed, Purpose.MIXING, index)
         share = float(rng.beta(phase.augmentation.mixup, phase.augmentation.mixup)) if phase.augmentation.mixup else 1.0
         images, target = _mixed(batch, share, num_classes, phase.label_smoothing)
         if teacher is not None and phase.distillation:

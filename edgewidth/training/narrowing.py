@@ -20,6 +20,7 @@ from edgewidth.training.evaluator import Evaluator
 from edgewidth.training.loss_fit import Evaluations, fit_losses
 from edgewidth.training.processes import join
 from edgewidth.training.rounds import distinct
+from edgewidth.training.streams import Purpose, stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,7 +132,7 @@ class NarrowingSampler:
 
     def _evaluate(self, update: int, supernet: Supernet) -> Evaluations:
         """Half of the configurations are drawn as at first, half near the budget."""
-        rng = np.random.default_rng([self._seed, 4, update])
+        rng = stream(self._seed, Purpose.NARROWING, update)
         count = self._schedule.evaluations
         configs = distinct(self._configs(update, count, rng), count, known=[self._space.largest])
         evaluator = Evaluator(supernet, self._data, seed=self._seed)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from itertools import chain, count, cycle, islice, zip_longest
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from edgewidth.records.losses import BudgetDoubt, EvaluationPhase, EvaluationRound
 from edgewidth.training.focus import SETTLED_SHARE
 from edgewidth.training.loss_fit import Evaluations, fit_losses
+from edgewidth.training.streams import Purpose, stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    import numpy as np
 
     from edgewidth.records.losses import HeldOutKind
     from edgewidth.records.network import ChannelConfig, SearchSpace
@@ -59,7 +60,7 @@ class Rounds:
         self._fitted: list[ChannelConfig] = []
         self._rounds: list[EvaluationRound] = []
         self._held_out: dict[HeldOutKind, list[ChannelConfig]] = {}
-        rng = np.random.default_rng([seed, 2])
+        rng = stream(seed, Purpose.HELD_OUT)
         middle = focus.budgets[len(focus.budgets) // 2]
         self._held_out["random"] = self._new((space.sample(rng) for _ in count()), held_out)
         self._held_out["near the budget"] = self._new(self._near((), middle, rng), held_out)
@@ -80,7 +81,7 @@ class Rounds:
         others are by turns near the budgets, good ones by ``losses`` most, and uniformly drawn. None are drawn far
         out on purpose: losses there are no sums, and made the fit worse everywhere else.
         """
-        rng = np.random.default_rng([self._seed, 2, len(self._fitted)])
+        rng = stream(self._seed, Purpose.EVALUATED, len(self._fitted))
         end = min(len(self._fitted) + size, self._most)
         self._fitted += self._new(rivals, (end - len(self._fitted)) // 2)
         near = cycle([self._near(losses, budget, rng) for budget in self._focus.budgets])

@@ -10,13 +10,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from edgewidth.progress import SILENT
-from edgewidth.training.batches import WIDTHS, Batch, Batches, stream
+from edgewidth.training.batches import Batch, Batches
 from edgewidth.training.checkpoint import Checkpoints
 from edgewidth.training.layers import compute_device
 from edgewidth.training.loop import LOSS, Training, train
 from edgewidth.training.optimise import Optimiser
 from edgewidth.training.pretrained import begin_with
 from edgewidth.training.processes import ALONE, join, part
+from edgewidth.training.streams import Purpose, stream
 from edgewidth.training.supernet import Supernet
 from edgewidth.training.weights import save_supernet
 
@@ -177,7 +178,7 @@ def _parts(
 def _draw(
     supernet: Supernet, recipe: Recipe, seed: int, step: int, steps: int, sampler: ConfigSampler | None
 ) -> Sandwich:
-    space, rng = supernet.space, stream(seed, WIDTHS, step)
+    space, rng = supernet.space, stream(seed, Purpose.WIDTHS, step)
     drawn = [sampler(rng, step / steps, supernet) if sampler else space.sample(rng) for _ in range(RANDOM_CONFIGS)]
     minimum = space.smallest if step % recipe.minimum_every == 0 else None
     return Sandwich(space.largest, tuple(drawn), minimum)

@@ -11,12 +11,13 @@ import torch
 from small_training import small_data, small_recipe, small_space
 from torch.nn import functional
 
-from edgewidth.training.batches import MIXING, Batches, stream
+from edgewidth.training.batches import Batches
 from edgewidth.training.finetune import _mixed, _step
 from edgewidth.training.loop import LOSS, Averager
 from edgewidth.training.optimise import Optimiser
 from edgewidth.training.plain import PlainNetwork
 from edgewidth.training.recipes import Augmentation
+from edgewidth.training.streams import Purpose, stream
 from edgewidth.training.supernet import Supernet
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def test_distillation_is_a_mean_of_two_losses(mixup: float) -> None:
     batch = _batch(phase)
     step = _step(network, phase, 5, 3, lambda images: supernet(images, SPACE.largest))
     loss = float(step(2, batch)[LOSS].detach())
-    share = float(stream(5, MIXING, 2).beta(mixup, mixup)) if mixup else 1.0
+    share = float(stream(5, Purpose.MIXING, 2).beta(mixup, mixup)) if mixup else 1.0
     images = share * batch.images + (1 - share) * batch.images.flip(0)
     with torch.no_grad():
         answer = network(images)
