@@ -50,8 +50,7 @@ def export(
     from edgewidth.training.finetune import INT8, finetune_int8  # noqa: PLC0415
     from edgewidth.training.inference import fold, logits  # noqa: PLC0415
 
-    rng = stream(seed, Purpose.CALIBRATION)
-    calibration = data.x_train[rng.permutation(len(data.x_train))[:CALIBRATION_IMAGES]]
+    calibration = data.sample(CALIBRATION_IMAGES, stream(seed, Purpose.CALIBRATION))
 
     def train_int8() -> Int8Network:
         trained = finetune_int8(

@@ -59,6 +59,10 @@ class ImageData:
     fingerprint: str
     source: str
 
+    def sample(self, most: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """At most so many training images, in random order: sources may be sorted by class."""
+        return self.x_train[rng.permutation(len(self.x_train))[:most]]
+
     @property
     def in_channels(self) -> int:
         """1 for grey, 3 for colour."""

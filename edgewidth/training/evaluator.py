@@ -37,11 +37,10 @@ class Evaluator:
         self, supernet: Supernet, data: ImageData, *, images: Literal["search", "judge"] = "search", seed: int = 0
     ) -> None:
         device = next(supernet.parameters()).device
-        rng = stream(seed, Purpose.STATISTICS)
-        training = rng.permutation(len(data.y_train))[:MOMENT_IMAGES]
+        statistics_from = data.sample(MOMENT_IMAGES, stream(seed, Purpose.STATISTICS))
         x, y = (data.x_search, data.y_search) if images == "search" else (data.x_judge, data.y_judge)
         self._supernet = supernet
-        self._moment_images = torch.from_numpy(data.x_train[training]).to(device)
+        self._moment_images = torch.from_numpy(statistics_from).to(device)
         self._images, self._labels = torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
 
     @property

@@ -109,7 +109,7 @@ def finetune(
     kept = Checkpoints(checkpoints, "finetune", identity)
     lesson = _Lesson(network, data, phase, seed, teacher)
     lesson.train(batches, "Training the chosen network", checkpoints=kept, log=log, progress=progress)
-    finish(network, data)
+    finish(network, data, seed=seed)
     processes.on_first(lambda: save_plain(network, weights_out))
     processes.on_first(kept.clear)
     return network
@@ -202,10 +202,10 @@ def _folded(network: PlainNetwork) -> Teacher:
     return lambda images: run_graph(network.space.network, images, weighted)
 
 
-def finish(network: PlainNetwork, data: ImageData) -> None:
-    """Fix the statistics that inference uses, on training images as they are."""
+def finish(network: PlainNetwork, data: ImageData, *, seed: int) -> None:
+    """Fix the statistics that inference uses, on training images as they are; ``seed`` decides which."""
     device = next(network.parameters()).device
-    images = torch.from_numpy(data.x_train[:MOMENT_IMAGES]).to(device)
+    images = torch.from_numpy(data.sample(MOMENT_IMAGES, stream(seed, Purpose.STATISTICS))).to(device)
     size = batch_size(network.space.network, network.widths)
     network.set_moments(measure_moments(network.forward, images, batch=size))
 

@@ -46,19 +46,25 @@ def batch_size(spec: NetworkSpec, widths: dict[str, int], *, most: int = 512) ->
 def measure_moments(
     forward: Callable[[Tensor, dict[str, Moments]], Tensor], images: Tensor, *, batch: int
 ) -> NetworkMoments:
-    """The statistics of every normalised layer on ``images`` (n, height, width, channels; uint8).
+    """The statistics of every normalised layer on ``images`` (n, height, width, channels; uint8) in mixed order.
 
-    Batches are averaged; with all images in one batch the statistics are exact.
+    With all images in one batch they are exact. Otherwise every batch is normalised by its own on its way to later
+    layers, and what is returned are mean and variance of all batches together, which are as large as one another.
     """
-    sums: dict[str, Moments] = {}
-    chunks = [chunk for chunk in torch.split(images, batch) if len(chunk) > 1 or len(images) == 1]
-    for chunk in chunks:
-        found: dict[str, Moments] = {}
-        forward(normalise(chunk), found)
-        for name, (mean, variance) in found.items():
-            total = sums.get(name, Moments(torch.zeros_like(mean), torch.zeros_like(variance)))
-            sums[name] = Moments(total.mean + mean, total.variance + variance)
-    return {name: Moments(mean / len(chunks), variance / len(chunks)) for name, (mean, variance) in sums.items()}
+    count = max(1, min(-(-len(images) // batch), len(images) // 2))  # one image alone has no variance
+    chunks = torch.tensor_split(images, count)
+    found: list[dict[str, Moments]] = [{} for _ in chunks]
+    for chunk, moments in zip(chunks, found, strict=True):
+        forward(normalise(chunk), moments)
+    weights = images.new_tensor([len(chunk) / len(images) for chunk in chunks], dtype=torch.float32)
+    return {name: _together([moments[name] for moments in found], weights) for name in found[0]}
+
+
+def _together(parts: list[Moments], weights: Tensor) -> Moments:
+    """Of parts that make up these shares of all, by the law of total variance."""
+    means, variances = (torch.stack(of_parts) for of_parts in zip(*parts, strict=True))
+    mean = weights @ means
+    return Moments(mean, weights @ (variances + (means - mean) ** 2))
 
 
 def fold_tensors(layers: nn.ModuleDict, moments: NetworkMoments) -> dict[str, FoldedTensors]:

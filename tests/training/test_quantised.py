@@ -47,7 +47,7 @@ def _network(space: SearchSpace) -> PlainNetwork:
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
-    finish(network, DATA)
+    finish(network, DATA, seed=0)
     return network
 
 
@@ -121,7 +121,7 @@ def test_a_checkpoint_of_other_weights_is_not_taken_up(tmp_path: Path) -> None:
     space = small_space()
     _train(_network(space), tmp_path, "first")
     other = PlainNetwork(space, ChannelConfig((12, 16)), seed=5)
-    finish(other, DATA)
+    finish(other, DATA, seed=0)
     _train(other, tmp_path, "first")
     fresh = tmp_path / "fresh"
     assert digest(load_plain(tmp_path / "first")) == digest(_train(other, fresh, "fresh"))
