@@ -58,7 +58,8 @@ def main(out: Path) -> None:
         train_supernet(SPACE, DATA, small_recipe(), folder=broken, seed=0, progress=KillAfter(9))
     except Killed:
         processes.wait()
-    train_supernet(SPACE, DATA, small_recipe(), folder=broken, seed=0)
+    resumed = KillAfter()
+    train_supernet(SPACE, DATA, small_recipe(), folder=broken, seed=0, progress=resumed)
     losses = evaluate_losses(SPACE, DATA, folder=whole, seed=0, most=8)
     network = finetune(
         SPACE,
@@ -73,6 +74,7 @@ def main(out: Path) -> None:
     )
     seen = {
         "processes": processes.count,
+        "goes_on_from": resumed.goes_on_from,
         "gradients": gradients.tolist(),
         "losses": losses.model_dump(mode="json"),
         "weights": sum(float(parameter.double().sum()) for parameter in network.parameters()),

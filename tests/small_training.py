@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -91,10 +93,17 @@ class Killed(BaseException):
 
 
 class KillAfter:
-    """A ``Progress`` that kills the work after so many steps."""
+    """A ``Progress`` that kills the work after so many steps, and knows what was said."""
 
-    def __init__(self, steps: int) -> None:
-        self._left: float = steps
+    def __init__(self, steps: float = math.inf) -> None:
+        self._left = steps
+        self.said: list[str] = []
+
+    @property
+    def goes_on_from(self) -> int:
+        """The step from which a checkpoint was taken up; 0: none was."""
+        found = [re.search(r"goes on from step (\d+) of", text) for text in self.said]
+        return max((int(match[1]) for match in found if match), default=0)
 
     @contextmanager
     def task(self, title: str, total: float | None = None) -> Iterator[KillAfter]:
@@ -113,4 +122,4 @@ class KillAfter:
         pass
 
     def say(self, text: str) -> None:
-        pass
+        self.said.append(text)

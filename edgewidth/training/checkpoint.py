@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,13 +33,16 @@ class Checkpoint(NamedTuple):
 class Checkpoints:
     """The checkpoints of one training in ``folder``.
 
-    ``identity`` says which training it is (space, data, recipe, seed): those of another are not taken up.
+    ``identity`` says which training it is (space, data, recipe, seed). Those of another that was given up lie beside
+    its own: they are not taken up, and stay until one of them is done.
     """
 
     def __init__(self, folder: Path, name: str, identity: Mapping[str, str]) -> None:
         self._folder = folder
         self._name = name
         self._identity = dict(identity)
+        key = hashlib.sha256(json.dumps(self._identity, sort_keys=True).encode()).hexdigest()[:8]
+        self._own = f"{name}-{key}"
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint and remove the ones before the last two.
@@ -48,7 +52,7 @@ class Checkpoints:
         """
         header = {HEADER: json.dumps({"identity": self._identity, "step": checkpoint.step, "facts": checkpoint.facts})}
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
-        write_atomic(self._folder / f"{self._name}-{checkpoint.step:09d}.safetensors", save(tensors, header))
+        write_atomic(self._folder / f"{self._own}-{checkpoint.step:09d}.safetensors", save(tensors, header))
         for old in self._files()[KEPT:]:
             old.unlink(missing_ok=True)
 
@@ -61,12 +65,12 @@ class Checkpoints:
         return None
 
     def clear(self) -> None:
-        """Remove all checkpoints of this training: it is done."""
-        for file in self._files():
+        """Remove the checkpoints of this training, and those of others of its name: it is done."""
+        for file in self._folder.glob(f"{self._name}-*.safetensors"):
             file.unlink(missing_ok=True)
 
     def _files(self) -> list[Path]:
-        return sorted(self._folder.glob(f"{self._name}-*.safetensors"), reverse=True)
+        return sorted(self._folder.glob(f"{self._own}-*.safetensors"), reverse=True)
 
     def _read(self, file: Path) -> Checkpoint | None:
         try:

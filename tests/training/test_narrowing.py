@@ -98,9 +98,10 @@ def test_a_killed_narrowing_ends_as_the_unbroken_one(
         sampler = make_sampler(folder.checkpoints, progress=progress)
         with pytest.raises(Killed):
             train_supernet(SPACE, DATA, small_recipe(), folder=folder, seed=0, sampler=sampler, progress=progress)
-    sampler = make_sampler(folder.checkpoints)
+    sampler, progress = make_sampler(folder.checkpoints), KillAfter()
     assert 0 < len(sampler.steps) < SCHEDULE.updates
-    train_supernet(SPACE, DATA, small_recipe(), folder=folder, seed=0, sampler=sampler)
+    train_supernet(SPACE, DATA, small_recipe(), folder=folder, seed=0, sampler=sampler, progress=progress)
+    assert progress.goes_on_from > 0
     assert folder.supernet.read_bytes() == narrowed[0].supernet.read_bytes()
 
 

@@ -107,6 +107,7 @@ def test_two_killed_processes_end_as_two_unbroken_ones(together: tuple[RunFolder
     """From the checkpoint that the first wrote and both read."""
     folder = together[0]
     assert RunFolder(folder.path / "broken").supernet.read_bytes() == folder.supernet.read_bytes()
+    assert [seen["goes_on_from"] for seen in together[1]] == [10, 10]
     assert not list(folder.checkpoints.glob("*.safetensors"))
 
 

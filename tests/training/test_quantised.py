@@ -110,7 +110,9 @@ def test_a_killed_training_ends_as_the_unbroken_one(tmp_path: Path, monkeypatch:
     trained = _train(network, tmp_path, "unbroken")
     with pytest.raises(Killed):
         _train(network, tmp_path, "broken", progress=KillAfter(9))
-    _train(network, tmp_path, "broken")
+    progress = KillAfter()
+    _train(network, tmp_path, "broken", progress=progress)
+    assert progress.goes_on_from == 10
     assert (tmp_path / "broken").read_bytes() == (tmp_path / "unbroken").read_bytes()
     assert digest(network) == before != digest(trained)
     assert np.array_equal(logits(load_plain(tmp_path / "broken"), DATA.x_val), logits(trained, DATA.x_val))

@@ -40,9 +40,9 @@ SPACE = small_space()
 DATA = small_data()
 
 
-def _train(path: Path, progress: Progress = SILENT) -> RunFolder:
+def _train(path: Path, progress: Progress = SILENT, *, seed: int = 0) -> RunFolder:
     folder = RunFolder(path)
-    train_supernet(SPACE, DATA, small_recipe(), folder=folder, seed=0, progress=progress)
+    train_supernet(SPACE, DATA, small_recipe(), folder=folder, seed=seed, progress=progress)
     return folder
 
 
@@ -104,21 +104,42 @@ def test_a_killed_training_ends_as_the_unbroken_one(
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(Killed):
         _train(tmp_path, progress=KillAfter(steps))
-    assert len(list((tmp_path / "checkpoints").glob("*.safetensors"))) <= 2
-    assert _train(tmp_path).supernet.read_bytes() == trained.supernet.read_bytes()
+    assert len(list((tmp_path / "checkpoints").glob("*.safetensors"))) == 2
+    progress = KillAfter()
+    assert _train(tmp_path, progress).supernet.read_bytes() == trained.supernet.read_bytes()
+    assert progress.goes_on_from == steps + 1
 
 
 def test_a_damaged_checkpoint_is_passed_over(
     trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And so is one that is none of this training's: the one before them is used."""
+    monkeypatch.setattr(loop, "SHORTEST_SECONDS", 0.0)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(Killed):
         _train(tmp_path, progress=KillAfter(7))
     last = max((tmp_path / "checkpoints").glob("*.safetensors"))
     last.write_bytes(last.read_bytes()[:1000])
-    (last.parent / "supernet-999999999.safetensors").write_bytes(trained.supernet.read_bytes())
-    assert _train(tmp_path).supernet.read_bytes() == trained.supernet.read_bytes()
+    last.with_name(last.name.replace("000000008", "999999999")).write_bytes(trained.supernet.read_bytes())
+    progress = KillAfter()
+    assert _train(tmp_path, progress).supernet.read_bytes() == trained.supernet.read_bytes()
+    assert progress.goes_on_from == 7
+
+
+def test_trainings_that_were_given_up_do_not_disturb_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed with one seed, then earlier with another: each goes on from its own last step."""
+    monkeypatch.setattr(loop, "SHORTEST_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    for seed, steps in ((0, 12), (1, 7)):
+        with pytest.raises(Killed):
+            _train(tmp_path, KillAfter(steps), seed=seed)
+    for seed, first in ((0, 13), (1, 8)):
+        progress = KillAfter(16 - first)
+        with pytest.raises(Killed):
+            _train(tmp_path, progress, seed=seed)
+        assert progress.goes_on_from == first
+    _train(tmp_path)
+    assert not list((tmp_path / "checkpoints").glob("*.safetensors"))
 
 
 def test_a_diverging_training_stops(tmp_path: Path) -> None:
@@ -202,8 +223,9 @@ def test_a_killed_finetuning_ends_as_the_unbroken_one(
     _finetune(folder, "unbroken.safetensors", supernet=trained.supernet, recipe=EVERYTHING)
     with pytest.raises(Killed):
         _finetune(folder, "broken.safetensors", supernet=trained.supernet, recipe=EVERYTHING, progress=KillAfter(9))
-    assert list(folder.checkpoints.glob("finetune-*.safetensors"))
-    _finetune(folder, "broken.safetensors", supernet=trained.supernet, recipe=EVERYTHING)
+    progress = KillAfter()
+    _finetune(folder, "broken.safetensors", supernet=trained.supernet, recipe=EVERYTHING, progress=progress)
+    assert progress.goes_on_from == 10
     assert (tmp_path / "broken.safetensors").read_bytes() == (tmp_path / "unbroken.safetensors").read_bytes()
 
 
