@@ -38,7 +38,7 @@ RANDOM_CONFIGS = 2
 """Random configurations a step; each sees its part of the batch, so that more of them are met at equal cost.
 
 Several processes draw the same ones, and each trains those whose part of the batch it has: of two processes one each.
-So a step is that of one process, however many share it out, and what a recipe reaches does not depend on them.
+So a step is that of one process, however many share it out, but for the images that batch normalisation sees at once.
 """
 
 
