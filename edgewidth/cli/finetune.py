@@ -67,7 +67,7 @@ def command(
     with locked_by_first(out, processes) as folder:
         if folder.weights.exists() and not force:
             raise InputError(f"{folder.weights} exists.", remedy="Choose another --out, or --force to train again.")
-        data = images_from(options, progress)
+        data = images_from(options, progress, searched=False)
         space = space_from(options, data)
         chosen = read_config(config, space)
         if force:

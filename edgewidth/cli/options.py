@@ -331,14 +331,25 @@ def target_from(options: dict[str, Any]) -> Target:
     )
 
 
-def images_from(options: dict[str, Any], progress: Progress) -> ImageData:
-    """The images of ``--data`` at ``--resolution``."""
+def images_from(options: dict[str, Any], progress: Progress, *, searched: bool = True) -> ImageData:
+    """The images of ``--data`` at ``--resolution``.
+
+    Raises:
+        DataError: They cannot be used as they are.
+        InputError: ``network_options`` make no sense, or leave nothing to choose where widths are ``searched``.
+    """
     from edgewidth.network.families import search_space  # noqa: PLC0415  help stays instant
     from edgewidth.training.data import load_images  # noqa: PLC0415
 
     if "network" in options:
         # Reading images can take minutes; an option that makes no sense is told before.
-        search_space(resolution=options["resolution"] or 32, in_channels=3, num_classes=2, **_widths(options))
+        space = search_space(resolution=options["resolution"] or 32, in_channels=3, num_classes=2, **_widths(options))
+        if searched and space.size == 1:
+            raise InputError(
+                f"These widths leave one configuration, {space.smallest}: there is nothing to search.",
+                remedy="Widen --min-width and --max-width or raise --levels; "
+                f"edgewidth finetune --config {space.smallest} trains that one network.",
+            )
 
     return load_images(
         options["data"], resolution=options["resolution"], seed=options.get("seed", 0), progress=progress

@@ -60,6 +60,21 @@ def test_an_option_that_makes_no_sense_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("widths", ["--levels 1", "--min-width 1 --max-width 1", "--min-width 0.2 --max-width 0.25"])
+@pytest.mark.parametrize("verb", ["run --device fake", "profile --device fake", "train"])
+def test_one_configuration_leaves_nothing_to_search(
+    verb: str, widths: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It is refused before anything is measured or trained, and finetune, which trains one, takes it."""
+    out = ["--out", str(tmp_path / "out")]
+    assert exit_code([*verb.split(), *widths.split(), *out]) == 2
+    assert "one configuration" in (told := said(capsys))
+    assert "edgewidth finetune --config" in told
+    assert not (tmp_path / "out").exists()
+    assert exit_code(["finetune", "--config", "8", *widths.split(), *out]) == 2
+    assert "has 1 widths" in said(capsys)
+
+
 @pytest.mark.parametrize("verb", ["run", "profile"])
 def test_a_table_and_a_prior_at_once_are_refused(verb: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "table.json").write_text("{}")
