@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -52,22 +53,41 @@ def _budget_in_ms(_context: click.Context, _parameter: click.Parameter, text: st
     return budget
 
 
+class _FiniteRange(click.FloatRange):
+    """A range that has no nan in it, which compares with nothing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+def _amount(text: str, unit: float = 1.0) -> float | None:
+    """So many units, from a decimal number above zero; None: it is none, or too large."""
+    if not text.replace(".", "", 1).isdecimal():
+        return None
+    amount = float(text) * unit
+    return amount if 0 < amount < math.inf else None
+
+
 def _duration(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
     """Seconds from ``90s``, ``10m`` or ``1h``."""
     if text is None:
         return None
     unit = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(text[-1:])
-    if unit is None or not text[:-1].replace(".", "", 1).isdecimal() or float(text[:-1]) <= 0:
+    seconds = unit and _amount(text[:-1], unit)
+    if seconds is None:
         raise InputError(f"{text!r} is not a duration.", remedy="Write 90s, 10m or 1h.")
-    return float(text[:-1]) * unit
+    return seconds
 
 
 def _percent(_context: click.Context, _parameter: click.Parameter, text: str) -> float:
     """A number from ``3%``."""
-    number = text.removesuffix("%").strip()
-    if not text.endswith("%") or not number.replace(".", "", 1).isdecimal() or float(number) <= 0:
+    number = _amount(text.removesuffix("%").strip()) if text.endswith("%") else None
+    if number is None:
         raise InputError(f"{text!r} is not a percentage above zero.", remedy="Write 3%.")
-    return float(number)
+    return number
 
 
 def _overrides(_context: click.Context, _parameter: click.Parameter, pairs: tuple[str, ...]) -> dict[str, str]:
@@ -284,7 +304,7 @@ def narrowing_options(function: F) -> F:
     for option in (
         click.option(
             "--final-temperature",
-            type=click.FloatRange(min=0, min_open=True, max=10),
+            type=_FiniteRange(min=0, min_open=True, max=10),
             default=0.1,
             show_default=True,
             help="How narrow: of the field that widths are drawn from, in standard deviations of the loss.",

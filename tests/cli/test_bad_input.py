@@ -50,6 +50,17 @@ def test_a_budget_that_is_none_is_refused(budget: str, capsys: pytest.CaptureFix
         (["--set", "threads"], "--set key=value"),
         (["--set", "colour=red"], "colour"),
         (["--data", "no/such/folder"], "does not exist"),
+        (["--min-width", "nan"], "are no range"),
+        (["--max-width", "inf"], "are no range"),
+        (["--narrow", "--final-temperature", "nan"], "not a finite number"),
+        (["--narrow", "--final-temperature", "inf"], "not in the range"),
+        (["--narrow", "--narrow-after", "nan%"], "not a percentage"),
+        (["--target-error", "9" * 400 + "%"], "not a percentage"),
+        (["--max-int8-drop", "inf%"], "not a percentage"),
+        (["--time-budget", "nans"], "not a duration"),
+        (["--time-budget", "9" * 400 + "h"], "not a duration"),
+        (["--max-size", "nanMB"], "not an amount"),
+        (["--set", "cool_down_c=nan"], "cool_down_c"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused(
