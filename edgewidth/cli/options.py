@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from edgewidth.errors import InputError
 from edgewidth.records.budget import BudgetRequest, Limits, parse_count
@@ -297,6 +298,25 @@ def reuse_from(options: dict[str, Any]) -> tuple[Path | None, Path | None]:
             remedy="Give --table for a table of this very device, --prior for one of another or of another precision.",
         )
     return table, prior
+
+
+def refuse_without(lacking: str, *names: str) -> None:
+    """Refuse parameters of the verb at hand that count only with an option which was not given.
+
+    Raises:
+        InputError: One of them was given.
+    """
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        if parameter.name in names and context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT:
+            option = parameter.opts[0]
+            raise InputError(
+                f"{option} counts only with {lacking}.", remedy=f"Give {lacking} as well, or leave {option} out."
+            )
+
+
+NARROWING = ("narrow_after", "final_temperature")
+"""The parameters of ``narrowing_options``."""
 
 
 def narrowing_options(function: F) -> F:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from edgewidth.cli.options import (
+    NARROWING,
     budget_from,
     budget_option,
     compare_option,
@@ -25,6 +26,7 @@ from edgewidth.cli.options import (
     precision_option,
     profile_plan,
     recipe_option,
+    refuse_without,
     reuse_from,
     reuse_options,
     seed_option,
@@ -76,6 +78,8 @@ def command(arguments: list[str], /, out: Path, force: bool, as_json: bool, **op
     from edgewidth.training.recipes import load_recipe  # noqa: PLC0415
 
     progress = TerminalProgress()
+    if not options["narrow"]:
+        refuse_without("--narrow", *NARROWING)
     table, prior = reuse_from(options)
     target = target_from(options)
     with locked(out) as folder:

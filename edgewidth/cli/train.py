@@ -8,6 +8,7 @@ import click
 
 from edgewidth.cli.options import (
     FILE,
+    NARROWING,
     budget_option,
     data_option,
     force_option,
@@ -18,6 +19,7 @@ from edgewidth.cli.options import (
     network_options,
     out_option,
     recipe_option,
+    refuse_without,
     seed_option,
     space_from,
     weights_option,
@@ -66,6 +68,9 @@ def command(table_path: Path | None, out: Path, force: bool, as_json: bool, **op
         table = LatencyTable.read(table_path)
         budget = table_budget(options["budget"], table)
         aim = Aim(table, budget, narrowing_from(options))
+        progress.say(f"The supernet is trained for a budget of {budget}.")
+    else:
+        refuse_without("--table", "budget", *NARROWING)
     with locked_by_first(out, processes) as folder:
         data = images_from(options, progress)
         space = space_from(options, data)

@@ -86,6 +86,27 @@ def test_one_configuration_leaves_nothing_to_search(
     assert "has 1 widths" in said(capsys)
 
 
+@pytest.mark.parametrize(
+    ("verb", "option", "value", "lacking"),
+    [
+        ("train", "--budget", "60%", "--table"),
+        ("train", "--narrow-after", "40%", "--table"),
+        ("train", "--final-temperature", "0.1", "--table"),
+        ("run", "--narrow-after", "40%", "--narrow"),
+        ("run", "--final-temperature", "0.1", "--narrow"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(
+    verb: str, option: str, value: str, lacking: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Its default alone is none that was given."""
+    assert exit_code([verb, option, value, "--out", str(tmp_path / "out")]) == 2
+    assert f"{option} counts only with {lacking}." in said(capsys)
+    assert not (tmp_path / "out").exists()
+    assert exit_code([verb, "--data", "nowhere", "--out", str(tmp_path / "out")]) == 2
+    assert "counts only" not in said(capsys)
+
+
 @pytest.mark.parametrize("verb", ["run", "profile"])
 def test_a_table_and_a_prior_at_once_are_refused(verb: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "table.json").write_text("{}")
