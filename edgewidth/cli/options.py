@@ -13,6 +13,7 @@ from edgewidth.errors import InputError
 from edgewidth.records.budget import BudgetRequest, Limits, parse_count
 from edgewidth.records.measurement import Precision, Runtime, Statistic
 from edgewidth.stages.target import Target, make_target
+from edgewidth.training.recipes import RECIPES, Phase, Recipe, load_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,14 +159,6 @@ weights_option = click.option(
     default=None,
     help="Begin with these weights, a .safetensors of this network at any widths.  [default: random weights]",
 )
-recipe_option = click.option(
-    "--recipe",
-    type=click.Choice(["quick", "standard", "paper"]),
-    default="standard",
-    show_default=True,
-    help="How long to train.",
-)
-
 max_int8_drop_option = click.option(
     "--max-int8-drop",
     "max_int8_drop_points",
@@ -222,6 +215,34 @@ def network_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def recipe_options(function: F) -> F:
+    """How to train."""
+    for option in (
+        click.option(
+            "--learning-rate",
+            type=_FiniteRange(min=0, min_open=True),
+            default=None,
+            help="At its peak, for batches of 256; it scales with the batch.  "
+            f"[default: the recipe's, {Phase.learning_rate}]",
+        ),
+        click.option(
+            "--recipe",
+            type=click.Choice(list(RECIPES)),
+            default="standard",
+            show_default=True,
+            help="How long to train.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def recipe_from(options: dict[str, Any]) -> Recipe:
+    """What ``recipe_options`` describe."""
+    recipe, learning_rate = load_recipe(options["recipe"]), options["learning_rate"]
+    return recipe if learning_rate is None else recipe.at(learning_rate)
 
 
 def limit_options(function: F) -> F:

@@ -18,7 +18,8 @@ from edgewidth.cli.options import (
     narrowing_options,
     network_options,
     out_option,
-    recipe_option,
+    recipe_from,
+    recipe_options,
     refuse_without,
     seed_option,
     space_from,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 @click.command("train")
 @data_option
 @network_options
-@recipe_option
+@recipe_options
 @click.option(
     "--table",
     "table_path",
@@ -59,10 +60,9 @@ def command(table_path: Path | None, out: Path, force: bool, as_json: bool, **op
     from edgewidth.stages.folder import locked_by_first, remove  # noqa: PLC0415
     from edgewidth.stages.search import table_budget  # noqa: PLC0415
     from edgewidth.stages.train import Aim, train  # noqa: PLC0415
-    from edgewidth.training.recipes import load_recipe  # noqa: PLC0415
 
     processes, progress = meet()
-    recipe = load_recipe(options["recipe"])
+    recipe = recipe_from(options)
     aim = None
     if table_path:
         table = LatencyTable.read(table_path)
