@@ -244,6 +244,25 @@ def test_what_was_trained_is_not_overwritten(sampled: RunFolder, capsys: pytest.
     assert "--force" in said(capsys)
 
 
+def test_a_full_gpu_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Surroundings that failed, with what to change; other errors that nobody foresaw stay defects."""
+    import torch
+
+    def full(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("edgewidth.training.train.compute_device", full)
+    error: Exception = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    assert exit_code(["train", "--out", str(tmp_path)]) == 3
+    assert "--resolution" in (told := said(capsys))
+    assert "defect" not in told
+    error = RuntimeError("of another kind")
+    assert exit_code(["train", "--out", str(tmp_path)]) == 70
+    assert "defect" in said(capsys)
+
+
 def test_help_of_every_verb_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     from edgewidth.cli.main import VERBS
 
