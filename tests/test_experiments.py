@@ -106,7 +106,7 @@ def test_slimming_stops_at_the_budget_and_fills_it(tmp_path: Path) -> None:
 
 
 def test_a_line_cut_off_by_a_kill_is_computed_again(tmp_path: Path) -> None:
-    """The others are kept."""
+    """The others are kept, and what is written after it can be read again."""
     space = residual_space()
     path = tmp_path / "slimming.jsonl"
     first = Slimmed(path, space, lambda config: float(sum(config)))
@@ -116,6 +116,9 @@ def test_a_line_cut_off_by_a_kill_is_computed_again(tmp_path: Path) -> None:
     kept = Slimmed(path, space, lambda config: float(sum(config)))
     assert len(kept) == 1
     assert kept.loss(space.largest) == sum(space.largest)
+    again = Slimmed(path, space, lambda _: pytest.fail("it is known"))
+    assert len(again) == 2
+    assert again.loss(space.largest) == sum(space.largest)
 
 
 def test_errors_are_compared_within_budget_supernet_and_seed() -> None:
