@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +18,8 @@ from page import BEGIN, END, write_page
 from PIL import Image
 from protocol import Final
 from scipy.stats import ttest_1samp
+from small_training import KillAfter, Killed
+from spent import Spent
 from tasks import Task
 
 from edgewidth.latency.fit import fit_table
@@ -119,6 +123,26 @@ def test_a_line_cut_off_by_a_kill_is_computed_again(tmp_path: Path) -> None:
     again = Slimmed(path, space, lambda _: pytest.fail("it is known"))
     assert len(again) == 2
     assert again.loss(space.largest) == sum(space.largest)
+
+
+def test_what_a_killed_evaluation_took_counts(tmp_path: Path) -> None:
+    """The second start adds to what the first had spent when it was killed, and what both knew is there."""
+    path, spent = tmp_path / "evaluation.json", []
+
+    def work() -> None:
+        with Spent(path, KillAfter(2)).task("work", 3) as task:
+            for _ in range(3):
+                sum(range(200_000))
+                task.advance()
+
+    for _ in range(2):
+        began = time.process_time()
+        with pytest.raises(Killed):
+            work()
+        spent.append((json.loads(path.read_text())["seconds"], time.process_time() - began))
+    (first, all_of_first), (both, all_of_second) = spent
+    assert 0 < first <= all_of_first
+    assert first < both <= first + all_of_second
 
 
 def test_errors_are_compared_within_budget_supernet_and_seed() -> None:
