@@ -409,7 +409,7 @@ def images_from(options: dict[str, Any], progress: Progress, *, searched: bool =
             raise InputError(
                 f"These widths leave one configuration, {space.smallest}: there is nothing to search.",
                 remedy="Widen --min-width and --max-width or raise --levels; "
-                f"edgewidth finetune --config {space.smallest} trains that one network.",
+                f"with the same widths edgewidth finetune --config {space.smallest} trains that one network.",
             )
 
     return load_images(
