@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import equal_latency
 import numpy as np
 import pytest
 from choosing import Slimmed, settled
@@ -16,6 +24,8 @@ from page import BEGIN, END, write_page
 from PIL import Image
 from protocol import Final
 from scipy.stats import ttest_1samp
+from small_training import KillAfter, Killed
+from spent import Spent
 from tasks import Task
 
 from edgewidth.latency.fit import fit_table
@@ -24,8 +34,6 @@ from edgewidth.records.measurement import LatencyEstimate, Statistic
 from edgewidth.records.network import ChannelConfig
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edgewidth.records.table import LatencyTable
 
 BUDGET = Final("exact", 0.3, 0, 0)
@@ -106,7 +114,7 @@ def test_slimming_stops_at_the_budget_and_fills_it(tmp_path: Path) -> None:
 
 
 def test_a_line_cut_off_by_a_kill_is_computed_again(tmp_path: Path) -> None:
-    """The others are kept."""
+    """The others are kept, and what is written after it can be read again."""
     space = residual_space()
     path = tmp_path / "slimming.jsonl"
     first = Slimmed(path, space, lambda config: float(sum(config)))
@@ -116,6 +124,29 @@ def test_a_line_cut_off_by_a_kill_is_computed_again(tmp_path: Path) -> None:
     kept = Slimmed(path, space, lambda config: float(sum(config)))
     assert len(kept) == 1
     assert kept.loss(space.largest) == sum(space.largest)
+    again = Slimmed(path, space, lambda _: pytest.fail("it is known"))
+    assert len(again) == 2
+    assert again.loss(space.largest) == sum(space.largest)
+
+
+def test_what_a_killed_evaluation_took_counts(tmp_path: Path) -> None:
+    """The second start adds to what the first had spent when it was killed, and what both knew is there."""
+    path, spent = tmp_path / "evaluation.json", []
+
+    def work() -> None:
+        with Spent(path, KillAfter(2)).task("work", 3) as task:
+            for _ in range(3):
+                sum(range(200_000))
+                task.advance()
+
+    for _ in range(2):
+        began = time.process_time()
+        with pytest.raises(Killed):
+            work()
+        spent.append((json.loads(path.read_text())["seconds"], time.process_time() - began))
+    (first, all_of_first), (both, all_of_second) = spent
+    assert 0 < first <= all_of_first
+    assert first < both <= first + all_of_second
 
 
 def test_errors_are_compared_within_budget_supernet_and_seed() -> None:
@@ -181,15 +212,81 @@ def test_jpeg_files_end_to_end_become_images() -> None:
     assert [int(image[0, 0, 0]) for image in found["x_test"]] == pytest.approx([10, 200], abs=1)
 
 
+SLOW = """
+import time
+from pathlib import Path
+
+import equal_latency
+from protocol import Protocol
+from tasks import Task
+
+def slow(folder):
+    (folder / "began").touch()
+    try:
+        time.sleep(120)
+    finally:
+        (folder / "ended").touch()
+
+def protocol(options):
+    return Protocol(
+        name="slow", data="none", data_fingerprint="", images=(0, 0, 0, 0), device="fake", resolution=32,
+        min_width=0.1, max_width=0.2, levels=2, budgets=(), twice=(), seeds=(), recipe="",
+    )
+
+equal_latency.__file__ = __file__
+equal_latency._protocol = protocol
+equal_latency.all_tasks = lambda one: [Task("slow", (), one.folder / "made", lambda: slow(one.folder))]
+raise SystemExit(equal_latency.main())
+"""
+"""The experiment with one piece of work, which takes longer than anybody waits."""
+
+
+def test_an_experiment_that_is_told_to_end_leaves_nothing_at_work(tmp_path: Path) -> None:
+    """Neither a task nor a lock; as long as either is at work, no second one is."""
+    folder, script = tmp_path / "slow", tmp_path / "slow.py"
+    script.write_text(SLOW)
+    scripts = Path(equal_latency.__file__).parent
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(scripts), *filter(None, sys.path)])}
+
+    def command(*words: str) -> list[str]:
+        return [sys.executable, str(script), *words, "--folder", str(folder)]
+
+    run = command("run", "--data", "none")
+    with subprocess.Popen(run, env=environment, stderr=subprocess.PIPE) as process:
+        while not (folder / "began").exists():
+            assert process.poll() is None
+            time.sleep(0.1)
+        for second in (run, [*command("task"), "slow"]):
+            done = subprocess.run(second, env=environment, capture_output=True, text=True, check=False)
+            assert done.returncode == 2
+            assert "Another edgewidth is at work" in done.stderr
+        assert not (folder / "ended").exists()
+        process.terminate()
+        process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert (folder / "ended").exists()
+    assert list(folder.rglob(".lock")) == []
+
+
+def test_a_task_that_does_not_end_when_asked_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(equal_latency, "GRACE_S", 0.2)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # not of the tests' own process
+    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(120)"
+    with subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        equal_latency._end([process])
+        assert process.returncode == -signal.SIGKILL
+
+
 def test_tasks_wait_for_what_they_need(tmp_path: Path) -> None:
     """In the order of the list; what is there already is not done again."""
-    from equal_latency import _ready
 
     def task(name: str, *needs: str) -> Task:
         return Task(name, tuple(tmp_path / need for need in needs), tmp_path / name, lambda: None)
 
     tasks = [task("a"), task("b", "a"), task("c"), task("d", "b", "c")]
-    assert [one.name for one in _ready(tasks, set())] == ["a", "c"]
-    assert [one.name for one in _ready(tasks, {"a"})] == ["c"]
+    assert [one.name for one in equal_latency._ready(tasks, set())] == ["a", "c"]
+    assert [one.name for one in equal_latency._ready(tasks, {"a"})] == ["c"]
     (tmp_path / "a").touch()
-    assert [one.name for one in _ready(tasks, set())] == ["b", "c"]
+    assert [one.name for one in equal_latency._ready(tasks, set())] == ["b", "c"]

@@ -14,7 +14,8 @@ from edgewidth.cli.options import (
     json_option,
     max_int8_drop_option,
     out_option,
-    recipe_option,
+    recipe_from,
+    recipe_options,
     seed_option,
 )
 from edgewidth.cli.output import print_artifacts, print_document, say_warnings
@@ -31,7 +32,7 @@ from edgewidth.cli.progress import TerminalProgress
 @click.option("--config", default=None, help="Make sure that the weights are of this configuration (or search.json).")
 @data_option
 @max_int8_drop_option
-@recipe_option
+@recipe_options
 @seed_option
 @out_option
 @force_option
@@ -46,7 +47,6 @@ def command(weights: Path, config: str | None, out: Path, force: bool, as_json: 
     from edgewidth.stages.export import export  # noqa: PLC0415
     from edgewidth.stages.folder import locked  # noqa: PLC0415
     from edgewidth.stages.search import read_config  # noqa: PLC0415
-    from edgewidth.training.recipes import load_recipe  # noqa: PLC0415
     from edgewidth.training.weights import load_plain  # noqa: PLC0415
 
     progress = TerminalProgress()
@@ -67,7 +67,7 @@ def command(weights: Path, config: str | None, out: Path, force: bool, as_json: 
         artifacts = export(
             network,
             data,
-            load_recipe(options["recipe"]),
+            recipe_from(options),
             folder,
             max_int8_drop_points=options["max_int8_drop_points"],
             seed=options["seed"],

@@ -14,7 +14,8 @@ from edgewidth.cli.options import (
     json_option,
     network_options,
     out_option,
-    recipe_option,
+    recipe_from,
+    recipe_options,
     seed_option,
     space_from,
     weights_option,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 @weights_option
 @data_option
 @network_options
-@recipe_option
+@recipe_options
 @seed_option
 @out_option
 @force_option
@@ -57,17 +58,16 @@ def command(
     from edgewidth.stages.folder import locked_by_first, remove  # noqa: PLC0415
     from edgewidth.stages.search import read_config  # noqa: PLC0415
     from edgewidth.training.inference import top1_percent  # noqa: PLC0415
-    from edgewidth.training.recipes import load_recipe  # noqa: PLC0415
 
     processes, progress = meet()
     weights = options["weights"]
     if (supernet is not None) + from_scratch + (weights is not None) > 1:
         raise InputError("--supernet, --weights and --from-scratch are different starts.", remedy="Give one of them.")
-    recipe = load_recipe(options["recipe"])
+    recipe = recipe_from(options)
     with locked_by_first(out, processes) as folder:
         if folder.weights.exists() and not force:
             raise InputError(f"{folder.weights} exists.", remedy="Choose another --out, or --force to train again.")
-        data = images_from(options, progress)
+        data = images_from(options, progress, searched=False)
         space = space_from(options, data)
         chosen = read_config(config, space)
         if force:

@@ -11,6 +11,7 @@ import click
 
 from edgewidth import __version__
 from edgewidth.errors import EdgewidthError, InputError
+from edgewidth.training.memory import as_full_gpu
 from edgewidth.training.processes import are_several, fails_first
 
 VERBS = {
@@ -113,12 +114,21 @@ def exit_code(arguments: list[str] | None) -> int:
     except Exception as error:
         if os.environ.get("EDGEWIDTH_DEBUG"):
             raise
-        _say(
-            f"This is a defect in edgewidth: {type(error).__name__}: {error}",
-            "Run it again with EDGEWIDTH_DEBUG=1 to see where, and report it with that output.",
-        )
-        return INTERNAL
+        return _unforeseen(error)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _unforeseen(error: Exception) -> int:
+    """Tell an exception that is none of ours; its exit code."""
+    full = as_full_gpu(error)
+    if full is not None:
+        _say(full.message, full.remedy)
+        return full.exit_code
+    _say(
+        f"This is a defect in edgewidth: {type(error).__name__}: {error}",
+        "Run it again with EDGEWIDTH_DEBUG=1 to see where, and report it with that output.",
+    )
+    return INTERNAL
 
 
 def _say(message: str, remedy: str | None) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from edgewidth.errors import InputError
 from edgewidth.records.budget import BudgetRequest, Limits, parse_count
 from edgewidth.records.measurement import Precision, Runtime, Statistic
 from edgewidth.stages.target import Target, make_target
+from edgewidth.training.recipes import RECIPES, Phase, Recipe, load_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,22 +55,41 @@ def _budget_in_ms(_context: click.Context, _parameter: click.Parameter, text: st
     return budget
 
 
+class _FiniteRange(click.FloatRange):
+    """A range that has no nan in it, which compares with nothing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+def _amount(text: str, unit: float = 1.0) -> float | None:
+    """So many units, from a decimal number above zero; None: it is none, or too large."""
+    if not text.replace(".", "", 1).isdecimal():
+        return None
+    amount = float(text) * unit
+    return amount if 0 < amount < math.inf else None
+
+
 def _duration(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
     """Seconds from ``90s``, ``10m`` or ``1h``."""
     if text is None:
         return None
     unit = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(text[-1:])
-    if unit is None or not text[:-1].replace(".", "", 1).isdecimal() or float(text[:-1]) <= 0:
+    seconds = unit and _amount(text[:-1], unit)
+    if seconds is None:
         raise InputError(f"{text!r} is not a duration.", remedy="Write 90s, 10m or 1h.")
-    return float(text[:-1]) * unit
+    return seconds
 
 
 def _percent(_context: click.Context, _parameter: click.Parameter, text: str) -> float:
     """A number from ``3%``."""
-    number = text.removesuffix("%").strip()
-    if not text.endswith("%") or not number.replace(".", "", 1).isdecimal() or float(number) <= 0:
+    number = _amount(text.removesuffix("%").strip()) if text.endswith("%") else None
+    if number is None:
         raise InputError(f"{text!r} is not a percentage above zero.", remedy="Write 3%.")
-    return float(number)
+    return number
 
 
 def _overrides(_context: click.Context, _parameter: click.Parameter, pairs: tuple[str, ...]) -> dict[str, str]:
@@ -137,14 +159,6 @@ weights_option = click.option(
     default=None,
     help="Begin with these weights, a .safetensors of this network at any widths.  [default: random weights]",
 )
-recipe_option = click.option(
-    "--recipe",
-    type=click.Choice(["quick", "standard", "paper"]),
-    default="standard",
-    show_default=True,
-    help="How long to train.",
-)
-
 max_int8_drop_option = click.option(
     "--max-int8-drop",
     "max_int8_drop_points",
@@ -201,6 +215,34 @@ def network_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def recipe_options(function: F) -> F:
+    """How to train."""
+    for option in (
+        click.option(
+            "--learning-rate",
+            type=_FiniteRange(min=0, min_open=True),
+            default=None,
+            help="At its peak, for batches of 256; it scales with the batch.  "
+            f"[default: the recipe's, {Phase.learning_rate}]",
+        ),
+        click.option(
+            "--recipe",
+            type=click.Choice(list(RECIPES)),
+            default="standard",
+            show_default=True,
+            help="How long to train.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def recipe_from(options: dict[str, Any]) -> Recipe:
+    """What ``recipe_options`` describe."""
+    recipe, learning_rate = load_recipe(options["recipe"]), options["learning_rate"]
+    return recipe if learning_rate is None else recipe.at(learning_rate)
 
 
 def limit_options(function: F) -> F:
@@ -279,12 +321,31 @@ def reuse_from(options: dict[str, Any]) -> tuple[Path | None, Path | None]:
     return table, prior
 
 
+def refuse_without(lacking: str, *names: str) -> None:
+    """Refuse parameters of the verb at hand that count only with an option which was not given.
+
+    Raises:
+        InputError: One of them was given.
+    """
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        if parameter.name in names and context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT:
+            option = parameter.opts[0]
+            raise InputError(
+                f"{option} counts only with {lacking}.", remedy=f"Give {lacking} as well, or leave {option} out."
+            )
+
+
+NARROWING = ("narrow_after", "final_temperature")
+"""The parameters of ``narrowing_options``."""
+
+
 def narrowing_options(function: F) -> F:
     """How the range of widths narrows while a supernet is trained for one device and budget."""
     for option in (
         click.option(
             "--final-temperature",
-            type=click.FloatRange(min=0, min_open=True, max=10),
+            type=_FiniteRange(min=0, min_open=True, max=10),
             default=0.1,
             show_default=True,
             help="How narrow: of the field that widths are drawn from, in standard deviations of the loss.",
@@ -331,14 +392,25 @@ def target_from(options: dict[str, Any]) -> Target:
     )
 
 
-def images_from(options: dict[str, Any], progress: Progress) -> ImageData:
-    """The images of ``--data`` at ``--resolution``."""
+def images_from(options: dict[str, Any], progress: Progress, *, searched: bool = True) -> ImageData:
+    """The images of ``--data`` at ``--resolution``.
+
+    Raises:
+        DataError: They cannot be used as they are.
+        InputError: ``network_options`` make no sense, or leave nothing to choose where widths are ``searched``.
+    """
     from edgewidth.network.families import search_space  # noqa: PLC0415  help stays instant
     from edgewidth.training.data import load_images  # noqa: PLC0415
 
     if "network" in options:
         # Reading images can take minutes; an option that makes no sense is told before.
-        search_space(resolution=options["resolution"] or 32, in_channels=3, num_classes=2, **_widths(options))
+        space = search_space(resolution=options["resolution"] or 32, in_channels=3, num_classes=2, **_widths(options))
+        if searched and space.size == 1:
+            raise InputError(
+                f"These widths leave one configuration, {space.smallest}: there is nothing to search.",
+                remedy="Widen --min-width and --max-width or raise --levels; "
+                f"with the same widths edgewidth finetune --config {space.smallest} trains that one network.",
+            )
 
     return load_images(
         options["data"], resolution=options["resolution"], seed=options.get("seed", 0), progress=progress

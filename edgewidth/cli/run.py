@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from edgewidth.cli.options import (
+    NARROWING,
     budget_from,
     budget_option,
     compare_option,
@@ -24,7 +25,9 @@ from edgewidth.cli.options import (
     plan_options,
     precision_option,
     profile_plan,
-    recipe_option,
+    recipe_from,
+    recipe_options,
+    refuse_without,
     reuse_from,
     reuse_options,
     seed_option,
@@ -46,7 +49,7 @@ OVER_BUDGET = 1
 @statistic_option
 @precision_option
 @network_options
-@recipe_option
+@recipe_options
 @click.option("--narrow", is_flag=True, help="Train the supernet for this device and budget alone, ever more narrowly.")
 @narrowing_options
 @max_int8_drop_option
@@ -73,14 +76,15 @@ def command(arguments: list[str], /, out: Path, force: bool, as_json: bool, **op
     from edgewidth.stages.folder import locked  # noqa: PLC0415
     from edgewidth.stages.request import make_request  # noqa: PLC0415
     from edgewidth.stages.run import Job, run  # noqa: PLC0415
-    from edgewidth.training.recipes import load_recipe  # noqa: PLC0415
 
     progress = TerminalProgress()
+    if not options["narrow"]:
+        refuse_without("--narrow", *NARROWING)
     table, prior = reuse_from(options)
     target = target_from(options)
     with locked(out) as folder:
         data = images_from(options, progress)
-        recipe = load_recipe(options["recipe"])
+        recipe = recipe_from(options)
         request = make_request(
             target,
             space_from(options, data),

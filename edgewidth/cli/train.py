@@ -8,6 +8,7 @@ import click
 
 from edgewidth.cli.options import (
     FILE,
+    NARROWING,
     budget_option,
     data_option,
     force_option,
@@ -17,7 +18,9 @@ from edgewidth.cli.options import (
     narrowing_options,
     network_options,
     out_option,
-    recipe_option,
+    recipe_from,
+    recipe_options,
+    refuse_without,
     seed_option,
     space_from,
     weights_option,
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 @click.command("train")
 @data_option
 @network_options
-@recipe_option
+@recipe_options
 @click.option(
     "--table",
     "table_path",
@@ -57,15 +60,17 @@ def command(table_path: Path | None, out: Path, force: bool, as_json: bool, **op
     from edgewidth.stages.folder import locked_by_first, remove  # noqa: PLC0415
     from edgewidth.stages.search import table_budget  # noqa: PLC0415
     from edgewidth.stages.train import Aim, train  # noqa: PLC0415
-    from edgewidth.training.recipes import load_recipe  # noqa: PLC0415
 
     processes, progress = meet()
-    recipe = load_recipe(options["recipe"])
+    recipe = recipe_from(options)
     aim = None
     if table_path:
         table = LatencyTable.read(table_path)
         budget = table_budget(options["budget"], table)
         aim = Aim(table, budget, narrowing_from(options))
+        progress.say(f"The supernet is trained for a budget of {budget}.")
+    else:
+        refuse_without("--table", "budget", *NARROWING)
     with locked_by_first(out, processes) as folder:
         data = images_from(options, progress)
         space = space_from(options, data)

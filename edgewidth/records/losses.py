@@ -47,7 +47,7 @@ class LossQuality(Record):
 
 
 class HeldOutLosses(Record):
-    """Configurations that were evaluated and never fitted: drawn uniformly, or good ones about a budget."""
+    """Configurations that were evaluated and never fitted: drawn uniformly, or about a budget whatever their losses."""
 
     kind: HeldOutKind
     evaluated: tuple[EvaluatedConfig, ...]

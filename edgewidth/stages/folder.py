@@ -116,10 +116,16 @@ def _differences(asked: RunRequest, found: RunRequest) -> list[str]:
     # The same images by another path are the same.
     same_images = asked.data.fingerprint == found.data.fingerprint
     return [
-        f"{name} was {_brief(getattr(found, name))}, now {_brief(getattr(asked, name))}"
+        _difference(name, asked, found)
         for name in _MEANT
         if getattr(asked, name) != getattr(found, name) and not (name == "data" and same_images)
     ]
+
+
+def _difference(name: str, asked: RunRequest, found: RunRequest) -> str:
+    if name == "data" and asked.data.source == found.data.source:
+        return f"the images of {asked.data.source} have changed"
+    return f"{name} was {_brief(getattr(found, name))}, now {_brief(getattr(asked, name))}"
 
 
 def _brief(value: object) -> str:

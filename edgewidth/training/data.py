@@ -155,7 +155,10 @@ _SOURCES = "Give digits, a folder with train/<class>/ and val/<class>/, or an .n
 def _check(raw: RawData, source: str) -> None:
     if len(raw.y_train) == 0 or len(raw.y_val) == 0:
         part = "training" if len(raw.y_train) == 0 else "validation"
-        raise DataError(f"{source} has no {part} images.")
+        raise DataError(
+            f"{source} has no {part} images.",
+            remedy="Put images into train/<class>/ and val/<class>/, or into x_train and x_test.",
+        )
     if len(raw.class_names) < 2:
         raise DataError(
             f"{source} has one class only, {raw.class_names[0]!r}; there is nothing to tell apart.",

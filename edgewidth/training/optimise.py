@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from edgewidth.errors import TrainingError
+from edgewidth.training.recipes import Phase
 
-if TYPE_CHECKING:
-    from edgewidth.training.recipes import Phase
-
-REMEDY = "Use a recipe with a lower learning rate, or look for images or labels that are wrong."
+REMEDY = (
+    f"Give a lower --learning-rate (without it {Phase.learning_rate}), or look for images or labels that are wrong."
+)
 
 
 class Optimiser:

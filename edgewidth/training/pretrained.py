@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from edgewidth.training.supernet import Supernet
 
 REMEDY = "Give the names and shapes that a supernet.safetensors of edgewidth train has; the README lists them."
+CLASSES = "the classes"
+"""Stands beside the names of width variables, of which none has a space."""
 
 
 def begin_with(network: Supernet | PlainNetwork, weights: Path | None, progress: Progress) -> str:
@@ -52,16 +54,19 @@ def start_from(network: Supernet | PlainNetwork, path: Path) -> list[str]:
         The layers that keep their random weights because the file is of another number of classes.
 
     Raises:
-        FileError: It cannot be read, or a tensor is missing, unknown, of another shape, or no finite numbers.
+        FileError: It cannot be read, or a tensor is missing, unknown, of another shape, or no finite numbers; or
+            layers that share a width have others in the file.
     """
     tensors, _ = read_tensors(path)
     left = {name for name in tensors if not name.startswith("statistics.")}
-    fresh = []
+    fresh: list[str] = []
+    first: dict[str, tuple[str, int]] = {}
     for shape in filter(has_weights, network.space.network.shapes):
         name = shape.layer.name
         own = {f"layers.{name}.{key}": p for key, p in layer_weights(network.layers, name).named_parameters()}
         for key, parameter in own.items():
             _check(shape, key, parameter, tensors.get(key), path)
+            _check_agreement(shape, key, tensors[key], first, path)
         left -= own.keys()
         if shape.layer.op == "dense" and any(len(p) != len(tensors[key]) for key, p in own.items()):
             fresh.append(name)
@@ -75,20 +80,42 @@ def start_from(network: Supernet | PlainNetwork, path: Path) -> list[str]:
     return fresh
 
 
+def _along(shape: LayerShape) -> tuple[str | int, str | int]:
+    """What lies along the first two axes of a layer's tensors: a width variable or the classes, or a fixed size."""
+    out_width = CLASSES if shape.layer.op == "dense" else shape.out_width
+    return out_width, 1 if shape.layer.op == "depthwise" else shape.in_width  # there every channel has one input
+
+
+def _check_agreement(
+    shape: LayerShape, name: str, given: Tensor, first: dict[str, tuple[str, int]], path: Path
+) -> None:
+    """Along a width variable every tensor must have as many channels as the ``first`` one that it lies along."""
+    for width, size in zip(_along(shape), given.shape, strict=False):
+        if isinstance(width, str):
+            other, agreed = first.setdefault(width, (name, size))
+            if size != agreed:
+                raise FileError(
+                    f"{path} does not fit: {name} has {size} of the channels of which {other} has {agreed}.",
+                    remedy=REMEDY,
+                )
+
+
 def _check(shape: LayerShape, name: str, own: Tensor, given: Tensor | None, path: Path) -> None:
     """A tensor must be there, with the sizes of ``own`` along all axes but those of searched widths and classes."""
-    free = [isinstance(shape.out_width, str) or shape.layer.op == "dense", isinstance(shape.in_width, str)]
-    if shape.layer.op == "depthwise":
-        free[1] = False  # every channel has one input
-    sizes = zip(own.shape, [*free, False, False], strict=False)
+    free = [*(isinstance(width, str) for width in _along(shape)), False, False]
+    sizes = zip(own.shape, free, strict=False)
     expected = " × ".join(f"any (here {size})" if may else str(size) for size, may in sizes)
     if given is None:
         raise FileError(f"{path} does not fit: there is no {name}, of shape {expected}.", remedy=REMEDY)
     agree = given.ndim == own.ndim and all(
-        may or a == b for a, b, may in zip(own.shape, given.shape, [*free, False, False], strict=False)
+        may or a == b for a, b, may in zip(own.shape, given.shape, free, strict=False)
     )
     if not agree:
         found = " × ".join(map(str, given.shape))
         raise FileError(f"{path} does not fit: {name} has shape {found}, and should have {expected}.", remedy=REMEDY)
-    if not given.is_floating_point() or not given.isfinite().all():
-        raise FileError(f"{path} does not fit: {name} holds other values than finite floating-point numbers.")
+    # Of fewer than 16 bits they are parts of a quantised network, and mean nothing without their scales.
+    if not given.is_floating_point() or given.dtype.itemsize < 2 or not given.isfinite().all():
+        raise FileError(
+            f"{path} does not fit: {name} holds other values than finite floating-point numbers of 16 bits or more.",
+            remedy="Give weights of a training that did not diverge, as float32, float16 or bfloat16.",
+        )

@@ -72,6 +72,13 @@ class Recipe:
     evaluations: int
     minimum_every: int = 4
 
+    def at(self, learning_rate: float) -> Recipe:
+        """The same at another learning rate throughout, which its name then tells."""
+        supernet = replace(self.supernet, learning_rate=learning_rate)
+        changed = replace(self, supernet=supernet, finetune=replace(self.finetune, learning_rate=learning_rate))
+        # That of the recipe itself makes no other recipe of it.
+        return self if changed == self else replace(changed, name=f"{self.name} at a learning rate of {learning_rate}")
+
     @property
     def int8(self) -> Phase:
         """How the chosen network is trained on where quantisation alone costs too much accuracy.

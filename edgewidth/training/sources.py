@@ -96,15 +96,24 @@ def read_arrays(
     for name in ("train", "test"):
         images, labels = _images(where, arrays, name), _labels(where, arrays, name)
         if len(images) != len(labels):
-            raise DataError(f"{where}: x_{name} has {len(images)} images, and y_{name} has {len(labels)} labels.")
+            raise DataError(
+                f"{where}: x_{name} has {len(images)} images, and y_{name} has {len(labels)} labels.",
+                remedy="Give one label for each image, in the same order.",
+            )
         parts.append((images, labels))
     (x_train, y_train), (x_test, y_test) = parts
     if x_train.shape[3] != x_test.shape[3]:
-        raise DataError(f"{where}: x_train has {x_train.shape[3]} channels, and x_test has {x_test.shape[3]}.")
+        raise DataError(
+            f"{where}: x_train has {x_train.shape[3]} channels, and x_test has {x_test.shape[3]}.",
+            remedy="Store both as grey, with 1 channel, or both as colour, with 3.",
+        )
     known, train_labels = np.unique(y_train, return_inverse=True)
     unknown = np.setdiff1d(y_test, known)
     if len(unknown):
-        raise DataError(f"{where}: y_test has the label {unknown[0]}, which y_train lacks.")
+        raise DataError(
+            f"{where}: y_test has the label {unknown[0]}, which y_train lacks.",
+            remedy="Add images of it to x_train, or leave its images out of x_test.",
+        )
     resolution = resolution or default_resolution(min(x_train.shape[1:3]))
     with progress.task("Scaling images", None):
         return RawData(
@@ -121,7 +130,10 @@ def _load_npz(path: Path) -> dict[str, NDArray[np.generic]]:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in (*ARRAYS, "class_names") if name in archive.files}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} is not a readable .npz file: {error}.") from error
+        raise DataError(
+            f"{path} is not a readable .npz file: {error}.",
+            remedy=f"Write it with numpy.savez(path, {', '.join(f'{name}=…' for name in ARRAYS)}), no objects.",
+        ) from error
 
 
 def _images(where: str, arrays: Mapping[str, NDArray[np.generic]], name: str) -> NDArray[np.uint8]:
@@ -136,7 +148,8 @@ def _images(where: str, arrays: Mapping[str, NDArray[np.generic]], name: str) ->
     if images.ndim != 4 or images.shape[3] not in {1, 3} or 0 in images.shape[1:3]:
         shape = "×".join(map(str, arrays[f"x_{name}"].shape))
         raise DataError(
-            f"{where}: x_{name} is {shape}; images must be (n, height, width) or (n, height, width, 1 or 3)."
+            f"{where}: x_{name} is {shape}; images must be (n, height, width) or (n, height, width, 1 or 3).",
+            remedy="Where channels come first, store x.transpose(0, 2, 3, 1).",
         )
     return images.astype(np.uint8, copy=False)
 
@@ -147,14 +160,15 @@ def _labels(where: str, arrays: Mapping[str, NDArray[np.generic]], name: str) ->
         labels = labels[:, 0]
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise DataError(
-            f"{where}: y_{name} must be one whole number per image; it is {labels.dtype} of {labels.shape}."
+            f"{where}: y_{name} must be one whole number per image; it is {labels.dtype} of {labels.shape}.",
+            remedy="Where labels are one-hot, store y.argmax(1); where they are floats, y.astype('int64').",
         )
     return labels.astype(np.int64)
 
 
 def _class_names(arrays: Mapping[str, NDArray[np.generic]], known: NDArray[np.int64]) -> tuple[str, ...]:
     names = arrays.get("class_names")
-    if names is None or names.ndim != 1 or known.min() < 0 or known.max() >= len(names):
+    if names is None or names.ndim != 1 or not len(known) or known.min() < 0 or known.max() >= len(names):
         return tuple(str(label) for label in known)
     return tuple(str(names[label]) for label in known)
 
@@ -171,7 +185,10 @@ def read_folder(path: Path, resolution: int | None, progress: Progress) -> RawDa
     class_names = _class_folders(path / "train")
     unknown = sorted(set(_class_folders(path / "val")) - set(class_names))
     if unknown:
-        raise DataError(f"{path / 'val'} has the class {unknown[0]!r}, which {path / 'train'} lacks.")
+        raise DataError(
+            f"{path / 'val'} has the class {unknown[0]!r}, which {path / 'train'} lacks.",
+            remedy="Add images of it for training, or take its folder away.",
+        )
     files, labels, counts = [], [], []
     for part in ("train", "val"):
         found = _image_files(path / part, class_names)
@@ -209,7 +226,7 @@ def _image_files(path: Path, class_names: tuple[str, ...]) -> list[tuple[Path, i
                 f"{strangers[0]} is not a .jpg or .png image.", remedy="Leave nothing but images in the class folders."
             )
         if not files and path.name == "train":
-            raise DataError(f"{folder} has no images.")
+            raise DataError(f"{folder} has no images.", remedy="Put images of the class there, or remove the folder.")
         found += [(file, label) for file in files]
     return found
 
@@ -262,9 +279,11 @@ def _open(file: Path) -> Image.Image:
     try:
         return Image.open(file, formats=("JPEG", "PNG"))
     except UnidentifiedImageError as error:
-        raise DataError(f"{file} is not a JPEG or PNG image, whatever its name says.") from error
+        raise DataError(
+            f"{file} is not a JPEG or PNG image, whatever its name says.", remedy="Convert or remove the file."
+        ) from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{file} could not be read: {error}.") from error
+        raise DataError(f"{file} could not be read: {error}.", remedy="Replace or remove the file.") from error
 
 
 def _decode(file: Path, resolution: int, channels: int) -> NDArray[np.uint8]:

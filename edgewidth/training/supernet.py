@@ -43,7 +43,8 @@ class Supernet(nn.Module):
     """All configurations of ``space`` in one set of weights.
 
     Batch normalisation uses the statistics of the batch at hand: those of one configuration are useless to
-    another, so none are kept, and a chosen configuration's are computed with ``edgewidth.training.moments``.
+    another, so none are kept, and a chosen configuration's are computed with
+    ``edgewidth.training.inference.measure_moments``.
     """
 
     def __init__(self, space: SearchSpace, *, seed: int = 0) -> None:

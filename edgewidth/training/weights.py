@@ -7,11 +7,13 @@ import json
 from typing import TYPE_CHECKING
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 import edgewidth
 from edgewidth.errors import FileError, MismatchError
+from edgewidth.records.base import first_problem
 from edgewidth.records.files import write_atomic
 from edgewidth.records.network import ChannelConfig, SearchSpace
 from edgewidth.training.plain import PlainNetwork
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 HEADER = "edgewidth"
 """The key of the file's metadata; its value is JSON."""
 SUPERNET, PLAIN = "edgewidth/supernet", "edgewidth/weights"
+REMEDIES = {
+    SUPERNET: "Give a supernet.safetensors as edgewidth train wrote it.",
+    PLAIN: "Give a weights.safetensors as edgewidth finetune wrote it.",
+}
 
 
 def save_supernet(supernet: Supernet, path: Path, *, start: str = "") -> None:
@@ -54,7 +60,9 @@ def fingerprint(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     except OSError as error:
-        raise FileError(f"{path} could not be read: {error.strerror}.") from error
+        raise FileError(
+            f"{path} could not be read: {error.strerror}.", remedy="Give a file that is there and may be read."
+        ) from error
 
 
 def load_supernet(path: Path, space: SearchSpace | None = None) -> Supernet:
@@ -65,7 +73,7 @@ def load_supernet(path: Path, space: SearchSpace | None = None) -> Supernet:
         MismatchError: It is of another search space than ``space``.
     """
     tensors, header = _read(path, SUPERNET)
-    own = SearchSpace.model_validate_json(header["space"])
+    own = _space(header, path)
     if space is not None and space.fingerprint != own.fingerprint:
         raise MismatchError(
             f"{path} is a supernet of another search space; {space.differences(own)}.",
@@ -93,7 +101,7 @@ def load_plain(path: Path) -> PlainNetwork:
         FileError: Not such a file, or it cannot be read.
     """
     tensors, header = _read(path, PLAIN)
-    network = PlainNetwork(SearchSpace.model_validate_json(header["space"]), ChannelConfig.parse(header["config"]))
+    network = PlainNetwork(_space(header, path), ChannelConfig.parse(str(header.get("config"))))
     _load(network, tensors, path)
     return network
 
@@ -122,21 +130,39 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             header = json.loads((stream.metadata() or {}).get(HEADER, "{}"))
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError, ValueError) as error:
-        raise FileError(f"{path} could not be read as safetensors: {error}.") from error
-    return tensors, header
+        raise FileError(
+            f"{path} could not be read as safetensors: {error}.",
+            remedy="Give a .safetensors file; weights that torch.save wrote become one with "
+            "safetensors.torch.save_file(torch.load('weights.pt'), 'weights.safetensors').",
+        ) from error
+    return tensors, header if isinstance(header, dict) else {}
 
 
 def _read(path: Path, schema: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     tensors, header = read_tensors(path)
     if header.get("schema") != schema:
-        raise FileError(f"{path} is not an {schema} file: its schema is {header.get('schema')!r}.")
+        raise FileError(
+            f"{path} is not an {schema} file: its schema is {header.get('schema')!r}.", remedy=REMEDIES[schema]
+        )
     return tensors, header
+
+
+def _space(header: dict[str, str], path: Path) -> SearchSpace:
+    try:
+        return SearchSpace.model_validate_json(header.get("space", ""))
+    except ValidationError as error:
+        remedy = REMEDIES[header["schema"]]
+        raise FileError(f"{path} does not describe its search space: {first_problem(error)}.", remedy=remedy) from error
 
 
 def _load(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     own = network.state_dict()
     for name, tensor in own.items():
-        if name not in tensors or tensors[name].shape != tensor.shape:
-            raise FileError(f"{path}: {name} is missing or has another shape than the network's.")
+        given = tensors.get(name)
+        if given is None or (given.shape, given.dtype) != (tensor.shape, tensor.dtype):
+            raise FileError(
+                f"{path}: {name} is missing, or has another shape or type than the network's.",
+                remedy="Give the file as edgewidth wrote it; this one is damaged or was changed.",
+            )
         with torch.no_grad():
-            tensor.copy_(tensors[name])
+            tensor.copy_(given)

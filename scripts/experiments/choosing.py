@@ -174,8 +174,11 @@ class Slimmed:
         self._known: dict[ChannelConfig, float] = {}
         self.seconds = 0.0
         """Processor seconds that all of them took."""
+        content = path.read_bytes() if path.exists() else b""
         # A line that was cut off by a kill has no end, and is written again.
-        for line in path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []:
+        lines, end, cut_off = content.rpartition(b"\n")
+        self._cut_off_at = len(lines + end) if cut_off else None
+        for line in lines.splitlines():
             entry = json.loads(line)
             config = ChannelConfig.parse(entry["config"])
             space.check(config)
@@ -193,7 +196,11 @@ class Slimmed:
             self._known[config] = self._evaluate(config)
             seconds = time.process_time() - began
             self.seconds += seconds
-            with self._path.open("a", encoding="utf-8") as stream:
-                entry = {"config": str(config), "loss": self._known[config], "seconds": seconds}
-                stream.write(json.dumps(entry) + "\n")
+            entry = {"config": str(config), "loss": self._known[config], "seconds": seconds}
+            with self._path.open("ab") as stream:
+                if self._cut_off_at is not None:
+                    # Glued to what was cut off, the line could not be read.
+                    stream.truncate(self._cut_off_at)
+                    self._cut_off_at = None
+                stream.write(json.dumps(entry).encode() + b"\n")
         return self._known[config]

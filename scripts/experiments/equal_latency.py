@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -25,17 +26,25 @@ from protocol import COMPARED, METHODS, Experiment, Protocol, recipe_text
 from tasks import Task, all_tasks
 
 from edgewidth.errors import EdgewidthError
+from edgewidth.stages.folder import locked
 from edgewidth.training.data import load_images
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 POLL_S = 2.0
+GRACE_S = 20.0
+"""So long tasks may take to end when they are asked to: an emulated board shuts down."""
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what is not done yet, ``--workers`` tasks at a time."""
-    experiment = Experiment.begin(options.folder, _protocol(options))
+    """Do what is not done yet, ``--workers`` tasks at a time; the folder is this program's meanwhile."""
+    protocol = _protocol(options)
+    with locked(options.folder):
+        return _run(Experiment.begin(options.folder, protocol), options)
+
+
+def _run(experiment: Experiment, options: argparse.Namespace) -> int:
     ends = time.monotonic() + 3600 * options.hours
     running: dict[Task, subprocess.Popen[bytes]] = {}
     failed: set[str] = set()
@@ -53,9 +62,27 @@ def run(options: argparse.Namespace) -> int:
                 break
             time.sleep(POLL_S)
     finally:
-        for process in running.values():
-            process.terminate()
+        _end(running.values())
     return 1 if failed else 0
+
+
+def _end(processes: Collection[subprocess.Popen[bytes]]) -> None:
+    """End what is still at work, and wait for it: the next run would do it a second time beside it."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what it asks for is being done
+    for process in processes:
+        process.terminate()
+    until = time.monotonic() + GRACE_S
+    for process in processes:
+        try:
+            process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _stop(signum: int, _frame: object) -> None:
+    """Leave through every ``finally``, which a signal alone does not."""
+    sys.exit(128 + signum)
 
 
 def _ready(tasks: Sequence[Task], taken: set[str]) -> list[Task]:
@@ -98,8 +125,10 @@ def _protocol(options: argparse.Namespace) -> Protocol:
 def do_task(options: argparse.Namespace) -> int:
     """One piece of work, by its name."""
     [task] = [task for task in all_tasks(Experiment.open(options.folder)) if task.name == options.task]
-    task.makes.parent.mkdir(parents=True, exist_ok=True)
-    task.work()
+    # Locked on its own as well: it outlives a run that was killed without a chance to end it.
+    with locked(options.folder / "tasks" / task.name):
+        task.makes.parent.mkdir(parents=True, exist_ok=True)
+        task.work()
     return 0
 
 
@@ -138,6 +167,7 @@ def main() -> int:
     verb.add_argument("--folder", type=Path, required=True)
     verb.add_argument("task")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, _stop)
     try:
         return int(options.act(options))
     except EdgewidthError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path  # noqa: TC003
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,6 +10,7 @@ import numpy as np
 from choosing import Choice, Slimmed, exact, greedy, lagrangian, settled
 from protocol import RECIPE, Experiment, Final
 from scipy.stats import spearmanr
+from spent import Spent
 
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.devices.device import open_device
@@ -91,7 +91,7 @@ def _losses_task(experiment: Experiment, seed: int) -> Task:
     folder, budgets = experiment.supernet(seed), experiment.protocol.budgets
 
     def work() -> None:
-        space, data, began = experiment.space, experiment.data, time.process_time()
+        space, data = experiment.space, experiment.data
         losses = evaluate_losses(
             space,
             data,
@@ -99,10 +99,8 @@ def _losses_task(experiment: Experiment, seed: int) -> Task:
             seed=seed,
             most=RECIPE.evaluations,
             focus=_focus(experiment, budgets),
-            progress=TerminalProgress(),
+            progress=Spent(folder.path / "evaluation.json", TerminalProgress()),
         )
-        seconds = {"seconds": time.process_time() - began}
-        write_atomic(folder.path / "evaluation.json", json.dumps(seconds).encode())
         losses.write(folder.losses)
 
     return Task(f"losses-{seed}", (folder.supernet, experiment.budgets), folder.losses, work)

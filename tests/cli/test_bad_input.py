@@ -50,6 +50,20 @@ def test_a_budget_that_is_none_is_refused(budget: str, capsys: pytest.CaptureFix
         (["--set", "threads"], "--set key=value"),
         (["--set", "colour=red"], "colour"),
         (["--data", "no/such/folder"], "does not exist"),
+        (["--min-width", "nan"], "are no range"),
+        (["--max-width", "inf"], "are no range"),
+        (["--narrow", "--final-temperature", "nan"], "not a finite number"),
+        (["--narrow", "--final-temperature", "inf"], "not in the range"),
+        (["--narrow", "--narrow-after", "nan%"], "not a percentage"),
+        (["--learning-rate", "nan"], "not a finite number"),
+        (["--learning-rate", "inf"], "not a finite number"),
+        (["--learning-rate", "0"], "not in the range"),
+        (["--target-error", "9" * 400 + "%"], "not a percentage"),
+        (["--max-int8-drop", "inf%"], "not a percentage"),
+        (["--time-budget", "nans"], "not a duration"),
+        (["--time-budget", "9" * 400 + "h"], "not a duration"),
+        (["--max-size", "nanMB"], "not an amount"),
+        (["--set", "cool_down_c=nan"], "cool_down_c"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused(
@@ -58,6 +72,42 @@ def test_an_option_that_makes_no_sense_is_refused(
     assert exit_code(["run", "--out", str(tmp_path / "out"), *arguments]) == 2
     assert message in said(capsys)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("widths", ["--levels 1", "--min-width 1 --max-width 1", "--min-width 0.2 --max-width 0.25"])
+@pytest.mark.parametrize("verb", ["run --device fake", "profile --device fake", "train"])
+def test_one_configuration_leaves_nothing_to_search(
+    verb: str, widths: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It is refused before anything is measured or trained, and finetune, which trains one, takes it."""
+    out = ["--out", str(tmp_path / "out")]
+    assert exit_code([*verb.split(), *widths.split(), *out]) == 2
+    assert "one configuration" in (told := said(capsys))
+    assert "edgewidth finetune --config" in told
+    assert not (tmp_path / "out").exists()
+    assert exit_code(["finetune", "--config", "8", *widths.split(), *out]) == 2
+    assert "has 1 widths" in said(capsys)
+
+
+@pytest.mark.parametrize(
+    ("verb", "option", "value", "lacking"),
+    [
+        ("train", "--budget", "60%", "--table"),
+        ("train", "--narrow-after", "40%", "--table"),
+        ("train", "--final-temperature", "0.1", "--table"),
+        ("run", "--narrow-after", "40%", "--narrow"),
+        ("run", "--final-temperature", "0.1", "--narrow"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(
+    verb: str, option: str, value: str, lacking: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Its default alone is none that was given."""
+    assert exit_code([verb, option, value, "--out", str(tmp_path / "out")]) == 2
+    assert f"{option} counts only with {lacking}." in said(capsys)
+    assert not (tmp_path / "out").exists()
+    assert exit_code([verb, "--data", "nowhere", "--out", str(tmp_path / "out")]) == 2
+    assert "counts only" not in said(capsys)
 
 
 @pytest.mark.parametrize("verb", ["run", "profile"])
@@ -192,6 +242,25 @@ def test_what_was_trained_is_not_overwritten(sampled: RunFolder, capsys: pytest.
     sampled.weights.touch()
     assert exit_code(["finetune", "--config", "8", "--out", str(sampled.path)]) == 2
     assert "--force" in said(capsys)
+
+
+def test_a_full_gpu_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Surroundings that failed, with what to change; other errors that nobody foresaw stay defects."""
+    import torch
+
+    def full(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("edgewidth.training.train.compute_device", full)
+    error: Exception = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    assert exit_code(["train", "--out", str(tmp_path)]) == 3
+    assert "--resolution" in (told := said(capsys))
+    assert "defect" not in told
+    error = RuntimeError("of another kind")
+    assert exit_code(["train", "--out", str(tmp_path)]) == 70
+    assert "defect" in said(capsys)
 
 
 def test_help_of_every_verb_is_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from edgewidth.training.plain import PlainNetwork
 from edgewidth.training.pretrained import start_from
 from edgewidth.training.supernet import Supernet
 from edgewidth.training.train import train_supernet
-from edgewidth.training.weights import load_supernet, save_plain, save_supernet
+from edgewidth.training.weights import load_supernet, read_tensors, save_plain, save_supernet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,22 +110,72 @@ def test_any_safetensors_with_these_names_is_read(tmp_path: Path) -> None:
         ({"layers.inner.scale": (16, 1)}, "has shape 16 × 1, and should have any"),
         ({"layers.another.kernel": (3, 3)}, r"layers\.another\.kernel is no tensor of this network"),
         ({"layers.inner.scale": float("nan")}, "layers.inner.scale holds other values than finite"),
+        ({"layers.inner.scale": torch.float8_e4m3fn}, "layers.inner.scale holds other values than finite"),
+        ({"layers.inner.scale": torch.int32}, "layers.inner.scale holds other values than finite"),
+        ({"layers.inner.scale": (3,)}, r"inner\.scale has 3 of the channels of which layers\.inner\.kernel has 16"),
+        ({"layers.outer.kernel": (12, 7, 1, 1)}, r"outer\.kernel has 7 of the channels of which .*ner\.kernel has 16"),
+        ({"layers.logits.shift": (5,)}, r"logits\.shift has 5 of the channels of which layers\.logits\.kernel has 3"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused(
-    tmp_path: Path, change: dict[str, tuple[int, ...] | float | None], message: str
+    tmp_path: Path, change: dict[str, tuple[int, ...] | torch.dtype | float | None], message: str
 ) -> None:
     """Which tensor, what it has and what it should have."""
     tensors = {name: tensor.contiguous() for name, tensor in Supernet(SPACE).state_dict().items()}
     for name, value in change.items():
-        tensors.pop(name, None)
-        if value is not None:
+        tensor = tensors.pop(name, None)
+        if isinstance(value, torch.dtype):
+            assert tensor is not None
+            tensors[name] = tensor.to(value)
+        elif value is not None:
             tensors[name] = torch.zeros(value) if isinstance(value, tuple) else torch.full((16,), value)
     save_file(tensors, tmp_path / "own.safetensors")
-    with pytest.raises(FileError, match=message):
+    with pytest.raises(FileError, match=message) as error:
         start_from(Supernet(SPACE), tmp_path / "own.safetensors")
-    with pytest.raises(FileError):
-        start_from(Supernet(SPACE), tmp_path / "nowhere.safetensors")
+    assert error.value.remedy
+
+
+def test_weights_that_torch_saved_are_told_how_to_convert(tmp_path: Path) -> None:
+    """What is there no more is told alike."""
+    torch.save(Supernet(SPACE).state_dict(), tmp_path / "own.pt")
+    for name in ("own.pt", "nowhere.safetensors"):
+        with pytest.raises(FileError, match="could not be read as safetensors") as error:
+            start_from(Supernet(SPACE), tmp_path / name)
+        assert "safetensors.torch.save_file" in (error.value.remedy or "")
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (None, "its schema is None"),
+        ([1], "its schema is None"),
+        ({"schema": "edgewidth/weights"}, "its schema is 'edgewidth/weights'"),
+        ({"schema": "edgewidth/supernet"}, "does not describe its search space"),
+        ({"schema": "edgewidth/supernet", "space": [1]}, "does not describe its search space"),
+        ({"schema": "edgewidth/supernet", "space": "{}"}, "does not describe its search space: network"),
+    ],
+)
+def test_a_header_of_another_program_is_no_supernet(tmp_path: Path, header: object, message: str) -> None:
+    """As weights to begin with the same file does: its header says nothing of them."""
+    path = tmp_path / "own.safetensors"
+    tensors = {name: tensor.contiguous() for name, tensor in Supernet(SPACE, seed=1).state_dict().items()}
+    save_file(tensors, path, None if header is None else {"edgewidth": json.dumps(header)})
+    with pytest.raises(FileError, match=message) as error:
+        load_supernet(path, SPACE)
+    assert "edgewidth train" in (error.value.remedy or "")
+    assert start_from(Supernet(SPACE), path) == []
+
+
+@pytest.mark.parametrize("spoilt", [None, torch.zeros(3), torch.zeros(16, dtype=torch.float8_e5m2)])
+def test_a_supernet_that_was_changed_is_refused(tmp_path: Path, spoilt: torch.Tensor | None) -> None:
+    path, name = tmp_path / "own.safetensors", "layers.inner.scale"
+    save_supernet(Supernet(SPACE), path)
+    tensors, header = load_file(path) | {name: spoilt}, read_tensors(path)[1]
+    left = {key: tensor for key, tensor in tensors.items() if tensor is not None}
+    save_file(left, path, {"edgewidth": json.dumps(header)})
+    with pytest.raises(FileError, match=f"{name} is missing, or has another shape or type") as error:
+        load_supernet(path, SPACE)
+    assert error.value.remedy
 
 
 def test_training_begins_where_the_weights_left_off(trained: RunFolder, tmp_path: Path) -> None:

@@ -231,6 +231,7 @@ def test_a_folder_that_cannot_be_used(tmp_path: Path, spoil: Callable[[Path], No
     with pytest.raises(DataError) as error:
         _load(str(tmp_path))
     assert said in error.value.message
+    assert error.value.remedy
 
 
 @pytest.mark.parametrize(
@@ -248,6 +249,16 @@ def test_a_folder_that_cannot_be_used(tmp_path: Path, spoil: Callable[[Path], No
         ({"x_test": np.zeros((0, 28, 28), np.uint8), "y_test": np.zeros(0, np.int64)}, "no validation images"),
         ({"x_train": np.zeros((6, 28, 28), np.uint8), "y_train": np.arange(6) % 4}, "too few to train on"),
         ({"x_train": np.array([None] * 40)}, "not a readable .npz file"),
+        (
+            {
+                "x_train": np.zeros((0, 28, 28), np.uint8),
+                "y_train": np.zeros(0, np.int64),
+                "x_test": np.zeros((0, 28, 28), np.uint8),
+                "y_test": np.zeros(0, np.int64),
+                "class_names": np.array(["cat", "dog"]),
+            },
+            "no training images",
+        ),
     ],
 )
 def test_an_npz_that_cannot_be_used(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
@@ -255,6 +266,7 @@ def test_an_npz_that_cannot_be_used(tmp_path: Path, changes: dict[str, Any], sai
     with pytest.raises(DataError) as error:
         _load(_npz(tmp_path, **changes))
     assert said in error.value.message
+    assert error.value.remedy
 
 
 def test_a_source_that_is_none(tmp_path: Path) -> None:
@@ -271,6 +283,7 @@ def test_a_source_that_is_none(tmp_path: Path) -> None:
         with pytest.raises(DataError) as error:
             _load(str(tmp_path / name))
         assert said in error.value.message
+        assert error.value.remedy
 
 
 def test_more_images_than_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

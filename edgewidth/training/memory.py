@@ -1,0 +1,19 @@
+"""What the command line says where a GPU's memory is not enough, in training as in anything else on it."""
+
+from __future__ import annotations
+
+import sys
+
+from edgewidth.errors import TrainingError
+
+
+def as_full_gpu(error: Exception) -> TrainingError | None:
+    """What to tell of ``error`` if it is torch's of a GPU that is full; None: it is another one."""
+    torch = sys.modules.get("torch")  # where nobody has loaded it, nothing of it was raised
+    if torch is None or not isinstance(error, torch.OutOfMemoryError):
+        return None
+    return TrainingError(
+        "The GPU has too little free memory for this.",
+        remedy="End what else uses it, give --recipe quick, which has the smallest batches, or a lower --resolution, "
+        "or compute without it: CUDA_VISIBLE_DEVICES= edgewidth …",
+    )
