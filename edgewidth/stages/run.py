@@ -14,7 +14,7 @@ from edgewidth.stages.bench import Bench, open_bench
 from edgewidth.stages.compare import compare
 from edgewidth.stages.export import export
 from edgewidth.stages.finetune import finetune
-from edgewidth.stages.folder import claim
+from edgewidth.stages.folder import claimed
 from edgewidth.stages.judge import judge
 from edgewidth.stages.profile import ProfilePlan, profile
 from edgewidth.stages.refine import RefinePlan, refine
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from edgewidth.records.budget import Budget
     from edgewidth.records.folder import RunFolder
     from edgewidth.records.report import Report
-    from edgewidth.records.run import RunRequest
+    from edgewidth.records.run import Narrowing, RunRequest
     from edgewidth.stages.target import Target
     from edgewidth.training.data import ImageData
     from edgewidth.training.recipes import Recipe
@@ -60,11 +60,15 @@ def run(job: Job, folder: RunFolder, *, force: bool = False, progress: Progress 
     The device is measured before anything is trained, so that an infeasible budget is told at once.
 
     Raises:
-        MismatchError: The folder holds another run.
+        MismatchError: The folder holds another run, or what other verbs made of something else.
         InfeasibleBudgetError: No configuration is fast enough.
         EdgewidthError: As the stages raise.
     """
-    claim(folder, job.request, force=force)
+    with claimed(folder, job.request, force=force):
+        return _run(job, folder, progress)
+
+
+def _run(job: Job, folder: RunFolder, progress: Progress) -> Report:
     space, seed = job.request.space, job.request.seed
     known = _known_losses(job, folder)
     if job.compare and not folder.comparison.exists():
@@ -74,6 +78,8 @@ def run(job: Job, folder: RunFolder, *, force: bool = False, progress: Progress 
     with open_bench(job.target, space, folder, progress=progress) as bench:
         table = _table(job, bench, folder)
         budget = resolve_budget(job.request, bench)
+    if known:
+        _check_narrowed(known, table, budget, folder)
     aim = Aim(table, budget, job.request.narrowing)
     losses = known or train(space, job.data, job.recipe, folder, seed=seed, aim=aim, progress=progress)
     result = _search(job, table, losses, budget, folder, progress)
@@ -92,15 +98,48 @@ def _known_losses(job: Job, folder: RunFolder) -> UnaryLosses | None:
     if not folder.losses.exists():
         return None
     losses = UnaryLosses.read(folder.losses)
-    other = job.request.space.differences(losses.space)
-    if losses.data_fingerprint != job.data.fingerprint:
-        other = other or "images: not the same"
-    if other:
-        raise MismatchError(
-            f"{folder.losses} is not of this run; {other}.",
-            remedy="Give the same --data, --resolution and widths as to edgewidth train, or choose another --out.",
-        )
+    if of_space := job.request.space.differences(losses.space):
+        raise _not_of_this_run(folder.losses, [of_space])
+    if other := [*_trained_otherwise(job, losses), *_narrowed_otherwise(job.request.narrowing, losses)]:
+        raise _not_of_this_run(folder.losses, other)
     return losses
+
+
+def _trained_otherwise(job: Job, losses: UnaryLosses) -> list[str]:
+    """In what the supernet's training differs from this run's, as far as the losses say."""
+    from edgewidth.training.identity import identify  # noqa: PLC0415  a light module in a heavy room
+
+    found = losses.training
+    if found is None:
+        return [] if losses.data_fingerprint == job.data.fingerprint else ["images: not the same"]
+    # Weights of one's own to begin with are welcome. The table that widths were drawn by may have learned since.
+    asked = identify(job.data, job.recipe, seed=job.request.seed, start=found.start, sampler=found.sampler)
+    return asked.differences(found)
+
+
+def _narrowed_otherwise(asked: Narrowing | None, losses: UnaryLosses) -> list[str]:
+    found = losses.narrowed.schedule if losses.narrowed else None
+    if losses.narrowing and not found:  # from before losses said for what
+        return [] if asked else ["narrowing: none here, some there"]
+    return [] if asked == found else [f"narrowing: {asked or 'none'} here, {found or 'none'} there"]
+
+
+def _check_narrowed(losses: UnaryLosses, table: LatencyTable, budget: Budget, folder: RunFolder) -> None:
+    """Refuse losses of a supernet that serves another device or budget alone."""
+    if (found := losses.narrowed) is None:
+        return
+    other = table.setting.differences(found.setting)
+    if not budget.is_about(found.budget):
+        other.append(f"budget: {budget} here, {found.budget} there")
+    if other:
+        raise _not_of_this_run(folder.losses, other)
+
+
+def _not_of_this_run(path: Path, differences: list[str]) -> MismatchError:
+    return MismatchError(
+        f"{path} is not of this run; {'; '.join(differences)}.",
+        remedy="Give the same options as to the command that made it, or choose another --out.",
+    )
 
 
 def resolve_budget(request: RunRequest, bench: Bench) -> Budget:

@@ -12,7 +12,7 @@ from edgewidth.errors import InfeasibleBudgetError, MismatchError
 from edgewidth.network.families import search_space
 from edgewidth.records.budget import BudgetRequest
 from edgewidth.records.folder import RunFolder
-from edgewidth.records.losses import UnaryLosses
+from edgewidth.records.losses import NarrowedFor, UnaryLosses
 from edgewidth.records.run import Narrowing
 from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
@@ -205,11 +205,72 @@ def test_losses_of_other_images_or_widths_are_refused(job: Job, tmp_path: Path) 
     losses = UnaryLosses.read(sample.sample_folder(tmp_path / "sample").losses)
     mine = losses.model_copy(update={"space": job.request.space})
     for found, message in ((losses, "resolution: 32 here"), (mine, "images: not the same")):
-        folder = RunFolder(tmp_path / "run")
-        found.write(folder.losses)
-        with pytest.raises(MismatchError, match=message):
-            run(job, folder)
-        assert not folder.measurements.exists()
+        refuses(job, RunFolder(tmp_path / "run"), found, message)
+
+
+def refuses(job: Job, folder: RunFolder, losses: UnaryLosses, message: str) -> None:
+    """Before anything is measured, and the folder is as unclaimed as it was."""
+    losses.write(folder.losses)
+    with pytest.raises(MismatchError, match=message):
+        run(job, folder)
+    assert [file.name for file in folder.path.iterdir()] == ["losses.json"]
+
+
+def test_losses_of_another_training_are_refused(job: Job, tmp_path: Path) -> None:
+    """Another seed has trained on search and judge images; what narrowed serves one device and budget."""
+    from report import sample
+
+    from edgewidth.training.identity import identify
+
+    folder, trained = RunFolder(tmp_path / "run"), identify(job.data, job.recipe, seed=0, start="0123")
+    narrowed = UnaryLosses.read(sample.sample_folder(tmp_path / "sample").losses)
+    narrowed = narrowed.model_copy(update={"space": job.request.space, "training": trained})
+    plain = narrowed.model_copy(update={"narrowing": ()})
+    for change, message in (
+        ({"seed": 1}, "this run; seed: 0 here, 1 there"),
+        ({"recipe": "another"}, "this run; recipe: not the same"),
+    ):
+        found = plain.model_copy(update={"training": trained.model_copy(update=change)})
+        refuses(job, folder, found, message)
+    refuses(job, folder, narrowed, "narrowing: none here, some there")
+    narrow = dataclasses.replace(job, request=job.request.model_copy(update={"narrowing": Narrowing()}))
+    refuses(narrow, folder, plain, "narrowing: begin=.* here, none there")
+
+
+def test_losses_narrowed_for_another_device_or_budget_are_refused(
+    job: Job, folder: RunFolder, report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For this one they are used: a share of the uniform network, predicted or measured, is the same budget."""
+
+    class UsedError(Exception):
+        pass
+
+    def used(*_: object, **__: object) -> None:
+        raise UsedError
+
+    monkeypatch.setattr("edgewidth.stages.run.refine", used)
+    assert report.budget is not None
+    table, budget = LatencyTable.read(folder.table), report.budget
+    narrow = dataclasses.replace(job, request=job.request.model_copy(update={"narrowing": Narrowing()}))
+    mine = RunFolder(tmp_path)
+    for file in (folder.measurements, folder.table):
+        shutil.copy(file, mine.path)
+
+    def found(setting: Setting, latency_ms: float) -> None:
+        about = budget.model_copy(update={"latency_ms": latency_ms})
+        narrowed = NarrowedFor(setting=setting, budget=about, schedule=Narrowing())
+        UnaryLosses.read(folder.losses).model_copy(update={"narrowed": narrowed}).write(mine.losses)
+
+    found(table.setting, 0.5 * budget.latency_ms)
+    with pytest.raises(MismatchError, match=r"budget: .* ms .* here, .* there"):
+        run(narrow, mine)
+    found(table.setting.model_copy(update={"threads": 4}), budget.latency_ms)
+    with pytest.raises(MismatchError, match="threads: 1 here, 4 there"):
+        run(narrow, mine)
+    assert not mine.run.exists()
+    found(table.setting, 1.01 * budget.latency_ms)
+    with pytest.raises(UsedError):
+        run(narrow, mine)
 
 
 def test_another_run_in_the_same_folder_is_refused(job: Job, folder: RunFolder, report: Report) -> None:
