@@ -78,13 +78,14 @@ def locked_by_first(path: Path, processes: Processes) -> Iterator[RunFolder]:
 
 
 @contextmanager
-def claimed(folder: RunFolder, request: RunRequest, *, force: bool) -> Iterator[None]:
+def claimed(folder: RunFolder, request: RunRequest, *, force: bool, needed: Path | None = None) -> Iterator[None]:
     """The folder as this request's: written down in ``run.json``, or the same as what stands there.
 
     Where what other verbs left in it turns out to be of something else, it is as unclaimed as before.
 
     Raises:
         MismatchError: It holds another run and ``force`` is not set.
+        InputError: ``force`` would remove ``needed``, a file that the run reads.
     """
     if folder.run.exists() and not force:
         differences = _differences(request, RunRequest.read(folder.run))
@@ -97,7 +98,7 @@ def claimed(folder: RunFolder, request: RunRequest, *, force: bool) -> Iterator[
         return
     if folder.run.exists():
         # The raw measurements stay: they are keyed by what they are of.
-        remove(*folder.results)
+        remove(*folder.results, needed=needed)
     request.write(folder.run)
     try:
         yield

@@ -64,7 +64,10 @@ def run(job: Job, folder: RunFolder, *, force: bool = False, progress: Progress 
         InfeasibleBudgetError: No configuration is fast enough.
         EdgewidthError: As the stages raise.
     """
-    with claimed(folder, job.request, force=force):
+    given = job.table or job.prior
+    if given:
+        LatencyTable.read(given)  # before --force removes anything for one that is none
+    with claimed(folder, job.request, force=force, needed=given):
         return _run(job, folder, progress)
 
 

@@ -14,6 +14,7 @@ from edgewidth.records.training import UNIFORM
 from edgewidth.search.elimination import Plan
 from edgewidth.search.feasible import check_feasible
 from edgewidth.search.problem import InfeasibleError
+from edgewidth.stages.folder import remove
 from edgewidth.stages.search import answer_no, cost_problem
 
 if TYPE_CHECKING:
@@ -54,15 +55,18 @@ def train(
     seed: int = 0,
     aim: Aim | None = None,
     weights: Path | None = None,
+    force: bool = False,
     progress: Progress = SILENT,
 ) -> UnaryLosses:
     """Train the supernet and evaluate configurations; writes ``supernet.safetensors`` and ``losses.json``.
 
     Goes on from a checkpoint if the folder holds one. With an aim most of the configurations are evaluated near its
     budget; if it asks for narrowing, the supernet is trained for it, and otherwise serves any device and budget.
-    ``weights`` is a file to begin with, see ``edgewidth.training.pretrained``.
+    ``weights`` is a file to begin with, see ``edgewidth.training.pretrained``. With ``force`` all is done again, and
+    what there was is removed once it is known that everything given fits.
 
     Raises:
+        InputError: ``force`` would remove the weights to begin with.
         FileError: Weights that do not fit.
         TrainingError: The loss is not finite or diverges.
         MismatchError: The aim's table is of another space, or the folder's supernet was trained otherwise.
@@ -75,6 +79,8 @@ def train(
     from edgewidth.training.weights import fingerprint, supernet_training  # noqa: PLC0415
 
     focus = _focus(space, aim, data.class_names) if aim else None
+    if force:
+        _clear(folder, space, weights)
     found = supernet_training(folder.supernet) if folder.supernet.exists() else None
     # A supernet that began with weights of one's own is used without naming them again.
     start = fingerprint(weights) if weights else found.start if found else ""
@@ -97,6 +103,25 @@ def train(
     losses = losses.model_copy(update=told)
     join().on_first(lambda: losses.write(folder.losses))
     return losses
+
+
+def _clear(folder: RunFolder, space: SearchSpace, weights: Path | None) -> None:
+    """Remove what this stage wrote, and what was judged by it; if the weights to begin with do not fit, nothing."""
+    from edgewidth.training.checkpoint import Checkpoints  # noqa: PLC0415  torch loads when it is needed
+    from edgewidth.training.pretrained import start_from  # noqa: PLC0415
+    from edgewidth.training.processes import join  # noqa: PLC0415
+    from edgewidth.training.supernet import Supernet  # noqa: PLC0415
+    from edgewidth.training.train import SUPERNET  # noqa: PLC0415
+
+    if weights:
+        start_from(Supernet(space), weights)
+    made = (folder.supernet, folder.losses, folder.training_log, folder.narrowing, folder.evaluations)
+
+    def clear() -> None:
+        remove(*made, folder.judged, needed=weights)
+        Checkpoints(folder.checkpoints, SUPERNET, {}).clear()
+
+    join().on_first(clear)
 
 
 def _steps(sampler: NarrowingSampler, table: LatencyTable) -> tuple[NarrowingStep, ...]:
@@ -158,7 +183,7 @@ def _sampler(
         space,
         data,
         focus,
-        folder=folder.checkpoints,
+        path=folder.narrowing,
         schedule=Schedule(narrowing.begin, last_temperature=narrowing.last_temperature, evaluations=evaluations),
         seed=training.seed,
         key=f"{table.offset_ms!r} {table.curve!r} {values!r} {aim.budget!r} {training!r}",

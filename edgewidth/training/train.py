@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from edgewidth.training.processes import Processes
     from edgewidth.training.recipes import Recipe
 
+SUPERNET = "supernet"
+"""The name of the checkpoints."""
 RANDOM_CONFIGS = 2
 """Random configurations a step; each sees its part of the batch, so that more of them are met at equal cost.
 
@@ -146,7 +148,7 @@ def train_supernet(
     training = identify(data, recipe, seed=seed, start=start, sampler=sampler.identity if sampler else UNIFORM)
     identity = {"space": space.fingerprint, "batch": str(batches.size)}
     identity |= {name: str(value) for name, value in training.model_dump().items()}
-    checkpoints = Checkpoints(folder.checkpoints, "supernet", identity)
+    checkpoints = Checkpoints(folder.checkpoints, SUPERNET, identity)
     train(
         Training(supernet, optimiser, batches, epochs, step),
         checkpoints=checkpoints,
