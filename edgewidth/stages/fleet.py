@@ -64,12 +64,11 @@ def profile_devices(
     ``compare_ways`` every runtime, precision and thread count is measured first.
 
     Raises:
-        FileError: ``table`` or ``prior`` is no latency table.
         EdgewidthError: With one target, as it is; with several, a failure is in its outcome.
     """
     given = table or prior
-    if given:
-        LatencyTable.read(given)  # before --force removes anything for one that is none
+    if force and given:
+        LatencyTable.read(given)  # before anything is removed for one that is none
 
     def make(target: Target, path: Path) -> ProfileOutcome:
         with locked(path) as folder:

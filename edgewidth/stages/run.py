@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgewidth.errors import MismatchError
 from edgewidth.progress import SILENT, Progress
+from edgewidth.records.artifact import Artifacts
 from edgewidth.records.losses import UnaryLosses
 from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
@@ -14,13 +16,13 @@ from edgewidth.stages.bench import Bench, open_bench
 from edgewidth.stages.compare import compare
 from edgewidth.stages.export import export
 from edgewidth.stages.finetune import finetune
-from edgewidth.stages.folder import claimed
+from edgewidth.stages.folder import claimed, remove
 from edgewidth.stages.judge import judge
 from edgewidth.stages.profile import ProfilePlan, profile
 from edgewidth.stages.refine import RefinePlan, refine
 from edgewidth.stages.report import report
 from edgewidth.stages.reuse import reuse, take_prior
-from edgewidth.stages.search import infeasible
+from edgewidth.stages.search import Question, infeasible
 from edgewidth.stages.train import Aim, train
 from edgewidth.stages.validate import validate
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from edgewidth.records.run import Narrowing, RunRequest
     from edgewidth.stages.target import Target
     from edgewidth.training.data import ImageData
+    from edgewidth.training.plain import PlainNetwork
     from edgewidth.training.recipes import Recipe
 
 
@@ -65,8 +68,8 @@ def run(job: Job, folder: RunFolder, *, force: bool = False, progress: Progress 
         EdgewidthError: As the stages raise.
     """
     given = job.table or job.prior
-    if given:
-        LatencyTable.read(given)  # before --force removes anything for one that is none
+    if force and given:
+        LatencyTable.read(given)  # before anything is removed for one that is none
     with claimed(folder, job.request, force=force, needed=given):
         return _run(job, folder, progress)
 
@@ -83,9 +86,10 @@ def _run(job: Job, folder: RunFolder, progress: Progress) -> Report:
         budget = resolve_budget(job.request, bench)
     if known:
         _check_narrowed(known, table, budget, folder)
+    found = _found_search(job, budget, folder)
     aim = Aim(table, budget, job.request.narrowing)
     losses = known or train(space, job.data, job.recipe, folder, seed=seed, aim=aim, progress=progress)
-    result = _search(job, table, losses, budget, folder, progress)
+    result = _search(job, found, table, losses, budget, folder, progress)
     if not folder.judged.exists():
         judge(job.data, result, folder, progress=progress)
     _network(job, result, folder, progress)
@@ -141,7 +145,7 @@ def _check_narrowed(losses: UnaryLosses, table: LatencyTable, budget: Budget, fo
 def _not_of_this_run(path: Path, differences: list[str]) -> MismatchError:
     return MismatchError(
         f"{path} is not of this run; {'; '.join(differences)}.",
-        remedy="Give the same options as to the command that made it, or choose another --out.",
+        remedy="Give the same options as to what made it, choose another --out, or move it elsewhere to make it again.",
     )
 
 
@@ -170,25 +174,52 @@ def _table(job: Job, bench: Bench, folder: RunFolder) -> LatencyTable:
     return table
 
 
+def _found_search(job: Job, budget: Budget, folder: RunFolder) -> SearchResult | None:
+    """What this run, or ``edgewidth search`` in the same folder, has chosen; refused before hours of training."""
+    if not folder.search.exists():
+        return None
+    result = SearchResult.read(folder.search)
+    other = [of_space] if (of_space := job.request.space.differences(result.space)) else []
+    if not budget.is_about(result.budget):
+        other.append(f"budget: {budget} here, {result.budget} there")
+    if other:
+        raise _not_of_this_run(folder.search, other)
+    return result
+
+
 def _search(
-    job: Job, table: LatencyTable, losses: UnaryLosses, budget: Budget, folder: RunFolder, progress: Progress
+    job: Job,
+    found: SearchResult | None,
+    table: LatencyTable,
+    losses: UnaryLosses,
+    budget: Budget,
+    folder: RunFolder,
+    progress: Progress,
 ) -> SearchResult:
-    if folder.search.exists():
-        return SearchResult.read(folder.search)
+    if found and found.measured:
+        [chosen] = Question(table, losses).choices([found.chosen.config])
+        if not math.isclose(chosen.predicted_loss, found.chosen.predicted_loss, rel_tol=1e-6, abs_tol=1e-9):
+            raise _not_of_this_run(folder.search, [f"losses: {folder.losses.name} has changed since"])
+        return found
+    if found:
+        progress.say(f"{folder.search} is a prediction: candidates are measured now, and the choice is made again.")
+    remove(folder.judged)  # of another choice
     with open_bench(job.target, job.request.space, folder, progress=progress) as bench:
         return refine(bench, table, losses, budget, folder, plan=job.refine_plan)
 
 
 def _network(job: Job, result: SearchResult, folder: RunFolder, progress: Progress) -> None:
     if folder.artifacts.exists():
+        _check_network(folder.artifacts, Artifacts.read(folder.artifacts), result)
         return
     from edgewidth.training.weights import load_plain  # noqa: PLC0415  torch loads when it is needed
 
     space, seed = job.request.space, job.request.seed
-    network = (
-        load_plain(folder.weights)
-        if folder.weights.exists()
-        else finetune(
+    if folder.weights.exists():
+        network = load_plain(folder.weights)
+        _check_network(folder.weights, network, result)
+    else:
+        network = finetune(
             space,
             result.chosen.config,
             job.data,
@@ -198,7 +229,7 @@ def _network(job: Job, result: SearchResult, folder: RunFolder, progress: Progre
             seed=seed,
             progress=progress,
         )
-    )
+    remove(folder.validation)  # of another file
     export(
         network,
         job.data,
@@ -208,3 +239,12 @@ def _network(job: Job, result: SearchResult, folder: RunFolder, progress: Progre
         seed=seed,
         progress=progress,
     )
+
+
+def _check_network(path: Path, found: PlainNetwork | Artifacts, result: SearchResult) -> None:
+    """Refuse what was trained or exported of another network than the chosen one."""
+    other = [of_space] if (of_space := result.space.differences(found.space)) else []
+    if found.config != result.chosen.config:
+        other.append(f"configuration: {result.chosen.config} here, {found.config} there")
+    if other:
+        raise _not_of_this_run(path, other)

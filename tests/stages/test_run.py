@@ -10,6 +10,7 @@ import pytest
 
 from edgewidth.errors import InfeasibleBudgetError, MismatchError
 from edgewidth.network.families import search_space
+from edgewidth.records.artifact import Artifacts
 from edgewidth.records.budget import BudgetRequest
 from edgewidth.records.folder import RunFolder
 from edgewidth.records.losses import NarrowedFor, UnaryLosses
@@ -20,6 +21,7 @@ from edgewidth.stages.profile import ProfilePlan, refit
 from edgewidth.stages.refine import RefinePlan
 from edgewidth.stages.request import make_request
 from edgewidth.stages.run import Job, run
+from edgewidth.stages.search import search, table_budget
 from edgewidth.stages.target import make_target
 
 if TYPE_CHECKING:
@@ -46,6 +48,15 @@ FILES = [
     "report.html",
 ]
 """The files that the contract promises of a run."""
+
+
+class ReachedError(Exception):
+    pass
+
+
+def reached(*_: object, **__: object) -> None:
+    """So far and no further."""
+    raise ReachedError
 
 
 def make_job(budget: str = "60%") -> Job:
@@ -241,14 +252,7 @@ def test_losses_narrowed_for_another_device_or_budget_are_refused(
     job: Job, folder: RunFolder, report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For this one they are used: a share of the uniform network, predicted or measured, is the same budget."""
-
-    class UsedError(Exception):
-        pass
-
-    def used(*_: object, **__: object) -> None:
-        raise UsedError
-
-    monkeypatch.setattr("edgewidth.stages.run.refine", used)
+    monkeypatch.setattr("edgewidth.stages.run.refine", reached)
     assert report.budget is not None
     table, budget = LatencyTable.read(folder.table), report.budget
     narrow = dataclasses.replace(job, request=job.request.model_copy(update={"narrowing": Narrowing()}))
@@ -269,8 +273,73 @@ def test_losses_narrowed_for_another_device_or_budget_are_refused(
         run(narrow, mine)
     assert not mine.run.exists()
     found(table.setting, 1.01 * budget.latency_ms)
-    with pytest.raises(UsedError):
+    with pytest.raises(ReachedError):
         run(narrow, mine)
+
+
+@pytest.fixture
+def learned(folder: RunFolder, report: Report, tmp_path: Path) -> RunFolder:
+    """A folder in which everything before the search was done by other verbs."""
+    del report
+    for file in (folder.measurements, folder.table, folder.losses, folder.supernet):
+        shutil.copy(file, tmp_path)
+    return RunFolder(tmp_path)
+
+
+def test_a_search_of_predictions_is_measured_and_one_for_another_budget_is_refused(
+    job: Job, learned: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What edgewidth search has left is no answer of a run, and none that a run replaces unasked."""
+    monkeypatch.setattr("edgewidth.stages.run.refine", reached)
+    table, losses = LatencyTable.read(learned.table), UnaryLosses.read(learned.losses)
+    for budget in ("55%", "70%"):
+        search(table, losses, table_budget(BudgetRequest.parse(budget), table)).write(learned.search)
+        before = learned.search.read_bytes()
+        with pytest.raises(MismatchError, match=r"search\.json is not of this run; budget: .* here, .* there"):
+            run(job, learned)
+        assert learned.search.read_bytes() == before
+        assert not learned.run.exists()
+    search(table, losses, table_budget(BudgetRequest.parse("60%"), table)).write(learned.search)
+    with pytest.raises(ReachedError):
+        run(job, learned)
+
+
+def test_a_choice_by_other_losses_is_refused(
+    job: Job, learned: RunFolder, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after another training in the same folder; by these it is used."""
+    shutil.copy(folder.search, learned.search)
+    monkeypatch.setattr("edgewidth.stages.run.judge", reached)
+    with pytest.raises(ReachedError):
+        run(job, learned)
+    losses = UnaryLosses.read(learned.losses)
+    losses.model_copy(update={"offset": losses.offset + 0.01}).write(learned.losses)
+    with pytest.raises(MismatchError, match=r"this run; losses: losses\.json has changed since"):
+        run(job, learned)
+
+
+def test_weights_and_files_of_another_configuration_are_refused(
+    job: Job, learned: RunFolder, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They stay; those of the choice are used."""
+    from edgewidth.training.plain import PlainNetwork
+    from edgewidth.training.weights import save_plain
+
+    for file in (folder.search, folder.judged):
+        shutil.copy(file, learned.path)
+    space = job.request.space
+    save_plain(PlainNetwork(space, space.largest), learned.weights)
+    before = learned.weights.read_bytes()
+    with pytest.raises(MismatchError, match=r"weights\.safetensors is not of this run; configuration: "):
+        run(job, learned)
+    assert learned.weights.read_bytes() == before
+    shutil.copy(folder.weights, learned.weights)
+    monkeypatch.setattr("edgewidth.stages.run.export", reached)
+    with pytest.raises(ReachedError):
+        run(job, learned)
+    Artifacts.read(folder.artifacts).model_copy(update={"config": space.largest}).write(learned.artifacts)
+    with pytest.raises(MismatchError, match=r"artifacts\.json is not of this run; configuration: "):
+        run(job, learned)
 
 
 def test_another_run_in_the_same_folder_is_refused(job: Job, folder: RunFolder, report: Report) -> None:
