@@ -140,7 +140,7 @@ def _check_trained(supernet: Path, found: SupernetTraining | None, asked: Supern
     if differences := asked.differences(found):
         raise MismatchError(
             f"{supernet} was trained otherwise; {'; '.join(differences)}.",
-            remedy="Give the same options as then, choose another --out, or --force to train again.",
+            remedy="Give the same options as then, choose another --out, or train again with edgewidth train --force.",
         )
 
 
