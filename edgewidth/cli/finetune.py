@@ -55,7 +55,7 @@ def command(
     With several GPUs or machines: torchrun --nproc-per-node N -m edgewidth finetune …
     """
     from edgewidth.stages.finetune import finetune  # noqa: PLC0415  help stays instant
-    from edgewidth.stages.folder import locked_by_first, remove  # noqa: PLC0415
+    from edgewidth.stages.folder import locked_by_first  # noqa: PLC0415
     from edgewidth.stages.search import read_config  # noqa: PLC0415
     from edgewidth.training.inference import top1_percent  # noqa: PLC0415
 
@@ -70,9 +70,6 @@ def command(
         data = images_from(options, progress, searched=False)
         space = space_from(options, data)
         chosen = read_config(config, space)
-        if force:
-            stale = (folder.weights, folder.finetune_log, folder.checkpoints)
-            processes.on_first(lambda: remove(*stale, needed=weights))
         if not (supernet or weights or from_scratch) and folder.supernet.exists():
             supernet = folder.supernet
         network = finetune(
@@ -84,6 +81,7 @@ def command(
             supernet=supernet,
             weights=weights,
             seed=options["seed"],
+            force=force,
             progress=progress,
         )
         if not processes.is_first:

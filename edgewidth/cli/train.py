@@ -57,7 +57,7 @@ def command(table_path: Path | None, out: Path, force: bool, as_json: bool, **op
     With several GPUs or machines: torchrun --nproc-per-node N -m edgewidth train …
     """
     from edgewidth.records.table import LatencyTable  # noqa: PLC0415  help stays instant
-    from edgewidth.stages.folder import locked_by_first, remove  # noqa: PLC0415
+    from edgewidth.stages.folder import locked_by_first  # noqa: PLC0415
     from edgewidth.stages.search import table_budget  # noqa: PLC0415
     from edgewidth.stages.train import Aim, train  # noqa: PLC0415
 
@@ -74,11 +74,16 @@ def command(table_path: Path | None, out: Path, force: bool, as_json: bool, **op
     with locked_by_first(out, processes) as folder:
         data = images_from(options, progress)
         space = space_from(options, data)
-        if force:
-            stale = (folder.supernet, folder.losses, folder.judged, folder.training_log, folder.checkpoints)
-            processes.on_first(lambda: remove(*stale, needed=options["weights"]))
         losses = train(
-            space, data, recipe, folder, seed=options["seed"], aim=aim, weights=options["weights"], progress=progress
+            space,
+            data,
+            recipe,
+            folder,
+            seed=options["seed"],
+            aim=aim,
+            weights=options["weights"],
+            force=force,
+            progress=progress,
         )
     if not processes.is_first:
         return

@@ -18,6 +18,10 @@ _PATTERN = re.compile(r"(?P<value>\d+(\.\d*)?|\.\d+) ?(?P<unit>ms|s|%)")
 _COUNT = re.compile(r"(?P<value>\d+(\.\d*)?|\.\d+) ?(?P<scale>[kMG]?)(?P<unit>B?)")
 _SCALES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 
+SAME_WITHIN = 0.03
+"""By how much one request's budgets may differ: a share is of the uniform network's latency, which is predicted by a
+table, measured, and measured again."""
+
 Count = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -98,6 +102,11 @@ class Budget(Record):
     latency_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     statistic: Statistic = Statistic.MEDIAN
     limits: Limits = Limits()
+
+    def is_about(self, other: Budget) -> bool:
+        """Whether one request may have come to both."""
+        near = math.isclose(self.latency_ms, other.latency_ms, rel_tol=SAME_WITHIN)
+        return near and (self.statistic, self.limits) == (other.statistic, other.limits)
 
     def __str__(self) -> str:
         return ", ".join(part for part in (f"{self.latency_ms:.4g} ms ({self.statistic})", str(self.limits)) if part)

@@ -115,6 +115,16 @@ class RunFolder(NamedTuple):
         """From where an interrupted training goes on."""
         return self.path / "checkpoints"
 
+    @property
+    def narrowing(self) -> Path:
+        """What was evaluated to narrow the range of widths while the supernet is trained."""
+        return self.checkpoints / "narrowing.json"
+
+    @property
+    def evaluations(self) -> Path:
+        """The losses of configurations, from where an interrupted evaluation goes on."""
+        return self.checkpoints / "evaluations.jsonl"
+
     def model(self, precision: Precision, suffix: str) -> Path:
         """An exported artifact; ``suffix`` is ``.tflite`` or ``.onnx``."""
         return self.path / f"model_{precision}{suffix}"

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from edgewidth.records.base import Document, Record
+from edgewidth.records.budget import Budget
+from edgewidth.records.measurement import Setting
 from edgewidth.records.network import ChannelConfig, SearchSpace
+from edgewidth.records.run import Narrowing
+from edgewidth.records.training import SupernetTraining
 
 Cost = Literal["latency", "multiply-accumulates"]
 """What budgets are of: latency (ms) where the device was known, else counts."""
@@ -94,6 +98,15 @@ class NarrowingStep(Record):
     """The probability of every choice of every width variable."""
 
 
+class NarrowedFor(Record):
+    """The device and the budget that a supernet serves, and no others, and how its range of widths narrowed."""
+
+    setting: Setting
+    """Of the latency table."""
+    budget: Budget
+    schedule: Narrowing
+
+
 class UnaryLosses(Document):
     """The losses of every (variable, width), where they came from and how far they can be trusted."""
 
@@ -117,3 +130,7 @@ class UnaryLosses(Document):
     """The maximum network's own loss on those images."""
     narrowing: tuple[NarrowingStep, ...] = ()
     """How the range of widths narrowed while the supernet was trained; empty: it did not."""
+    narrowed: NarrowedFor | None = None
+    """What it narrowed for; None: nothing, or it is not known."""
+    training: SupernetTraining | None = None
+    """What the supernet was trained with; None: it is not known, as of one that was trained in one's own loop."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgewidth.progress import SILENT, Progress
+from edgewidth.stages.folder import remove
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,20 +27,24 @@ def finetune(
     supernet: Path | None,
     weights: Path | None = None,
     seed: int = 0,
+    force: bool = False,
     progress: Progress = SILENT,
 ) -> PlainNetwork:
     """Train one configuration, from the supernet's weights, from a file of other weights, or from scratch.
 
-    Writes ``weights.safetensors``.
+    Writes ``weights.safetensors``. With ``force`` it is trained again, and what there was is removed once it is known
+    that everything given fits.
 
     Raises:
-        InputError: A configuration that is not in the space.
+        InputError: A configuration that is not in the space, or ``force`` would remove what training begins with.
         FileError: Weights that do not fit.
         TrainingError: The loss is not finite or diverges.
     """
     from edgewidth.training.finetune import finetune as train_network  # noqa: PLC0415  torch loads when it is needed
 
     space.check(config)
+    if force:
+        _clear(folder, space, config, supernet, weights)
     return train_network(
         space,
         config,
@@ -53,3 +58,26 @@ def finetune(
         seed=seed,
         progress=progress,
     )
+
+
+def _clear(
+    folder: RunFolder, space: SearchSpace, config: ChannelConfig, supernet: Path | None, weights: Path | None
+) -> None:
+    """Remove what this stage wrote; if what training begins with does not fit, nothing."""
+    from edgewidth.training.checkpoint import Checkpoints  # noqa: PLC0415  torch loads when it is needed
+    from edgewidth.training.finetune import FINETUNE  # noqa: PLC0415
+    from edgewidth.training.plain import PlainNetwork  # noqa: PLC0415
+    from edgewidth.training.pretrained import start_from  # noqa: PLC0415
+    from edgewidth.training.processes import join  # noqa: PLC0415
+    from edgewidth.training.weights import load_supernet  # noqa: PLC0415
+
+    if supernet:
+        load_supernet(supernet, space)
+    if weights:
+        start_from(PlainNetwork(space, config), weights)
+
+    def clear() -> None:
+        remove(folder.weights, folder.finetune_log, needed=weights)
+        Checkpoints(folder.checkpoints, FINETUNE, {}).clear()
+
+    join().on_first(clear)

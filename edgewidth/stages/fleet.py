@@ -66,11 +66,14 @@ def profile_devices(
     Raises:
         EdgewidthError: With one target, as it is; with several, a failure is in its outcome.
     """
+    given = table or prior
+    if force and given:
+        LatencyTable.read(given)  # before anything is removed for one that is none
 
     def make(target: Target, path: Path) -> ProfileOutcome:
         with locked(path) as folder:
             if force:
-                remove(folder.table, folder.prior)
+                remove(folder.table, folder.prior, needed=given)
             comparison = compare(target, space, folder, progress=progress) if compare_ways else None
             if prior:
                 take_prior(prior, space, folder)

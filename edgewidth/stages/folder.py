@@ -77,24 +77,34 @@ def locked_by_first(path: Path, processes: Processes) -> Iterator[RunFolder]:
         yield folder
 
 
-def claim(folder: RunFolder, request: RunRequest, *, force: bool) -> None:
-    """Make the folder this request's: written down in ``run.json``, or the same as what stands there.
+@contextmanager
+def claimed(folder: RunFolder, request: RunRequest, *, force: bool, needed: Path | None = None) -> Iterator[None]:
+    """The folder as this request's: written down in ``run.json``, or the same as what stands there.
+
+    Where what other verbs left in it turns out to be of something else, it is as unclaimed as before.
 
     Raises:
         MismatchError: It holds another run and ``force`` is not set.
+        InputError: ``force`` would remove ``needed``, a file that the run reads.
     """
+    if folder.run.exists() and not force:
+        differences = _differences(request, RunRequest.read(folder.run))
+        if differences:
+            raise MismatchError(
+                f"{folder.path} holds another run: {'; '.join(differences)}.",
+                remedy="Choose another --out, or --force to start again over it.",
+            )
+        yield
+        return
     if folder.run.exists():
-        if not force:
-            differences = _differences(request, RunRequest.read(folder.run))
-            if differences:
-                raise MismatchError(
-                    f"{folder.path} holds another run: {'; '.join(differences)}.",
-                    remedy="Choose another --out, or --force to start again over it.",
-                )
-            return
         # The raw measurements stay: they are keyed by what they are of.
-        remove(*folder.results)
+        remove(*folder.results, needed=needed)
     request.write(folder.run)
+    try:
+        yield
+    except MismatchError:
+        remove(folder.run)
+        raise
 
 
 def remove(*paths: Path, needed: Path | None = None) -> None:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from edgewidth.errors import MismatchError
 from edgewidth.latency.curve import Curve
 from edgewidth.progress import SILENT, Progress
+from edgewidth.records.losses import NarrowedFor
 from edgewidth.records.run import Narrowing
+from edgewidth.records.training import UNIFORM
 from edgewidth.search.elimination import Plan
 from edgewidth.search.feasible import check_feasible
 from edgewidth.search.problem import InfeasibleError
+from edgewidth.stages.folder import remove
 from edgewidth.stages.search import answer_no, cost_problem
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from edgewidth.records.losses import NarrowingStep, UnaryLosses
     from edgewidth.records.network import SearchSpace
     from edgewidth.records.table import LatencyTable
+    from edgewidth.records.training import SupernetTraining
     from edgewidth.training.data import ImageData
     from edgewidth.training.focus import Focus
     from edgewidth.training.narrowing import NarrowingSampler
@@ -51,28 +55,40 @@ def train(
     seed: int = 0,
     aim: Aim | None = None,
     weights: Path | None = None,
+    force: bool = False,
     progress: Progress = SILENT,
 ) -> UnaryLosses:
     """Train the supernet and evaluate configurations; writes ``supernet.safetensors`` and ``losses.json``.
 
     Goes on from a checkpoint if the folder holds one. With an aim most of the configurations are evaluated near its
     budget; if it asks for narrowing, the supernet is trained for it, and otherwise serves any device and budget.
-    ``weights`` is a file to begin with, see ``edgewidth.training.pretrained``.
+    ``weights`` is a file to begin with, see ``edgewidth.training.pretrained``. With ``force`` all is done again, and
+    what there was is removed once it is known that everything given fits.
 
     Raises:
+        InputError: ``force`` would remove the weights to begin with.
         FileError: Weights that do not fit.
         TrainingError: The loss is not finite or diverges.
-        MismatchError: The aim's table is of another space, or the folder's supernet was trained for another aim.
+        MismatchError: The aim's table is of another space, or the folder's supernet was trained otherwise.
         InfeasibleBudgetError: No configuration is predicted within the aim's budget.
     """
-    from edgewidth.training.processes import join  # noqa: PLC0415  torch loads when it is needed
+    from edgewidth.training.identity import identify  # noqa: PLC0415  torch loads when it is needed
+    from edgewidth.training.processes import join  # noqa: PLC0415
     from edgewidth.training.train import train_supernet  # noqa: PLC0415
     from edgewidth.training.unary import evaluate_losses  # noqa: PLC0415
+    from edgewidth.training.weights import fingerprint, supernet_training  # noqa: PLC0415
 
     focus = _focus(space, aim, data.class_names) if aim else None
-    sampler = _sampler(space, data, recipe, folder, aim, focus, seed, progress) if aim and focus else None
+    if force:
+        _clear(folder, space, weights)
+    found = supernet_training(folder.supernet) if folder.supernet.exists() else None
+    # A supernet that began with weights of one's own is used without naming them again.
+    start = fingerprint(weights) if weights else found.start if found else ""
+    training = identify(data, recipe, seed=seed, start=start)
+    sampler = _sampler(space, data, recipe, folder, aim, focus, training, progress) if aim and focus else None
     if folder.supernet.exists():
-        _check_trained(folder.supernet, sampler, weights)
+        training = training.model_copy(update={"sampler": sampler.identity if sampler else UNIFORM})
+        _check_trained(folder.supernet, found, training)
     else:
         train_supernet(
             space, data, recipe, folder=folder, seed=seed, progress=progress, sampler=sampler, weights=weights
@@ -80,9 +96,32 @@ def train(
     losses = evaluate_losses(
         space, data, folder=folder, seed=seed, progress=progress, most=recipe.evaluations, focus=focus
     )
-    losses = losses.model_copy(update={"narrowing": _steps(sampler, aim.table) if sampler and aim else ()})
+    told: dict[str, object] = {"training": supernet_training(folder.supernet)}
+    if sampler and aim:
+        told["narrowing"] = _steps(sampler, aim.table)
+        told["narrowed"] = NarrowedFor(setting=aim.table.setting, budget=aim.budget, schedule=aim.narrowing)
+    losses = losses.model_copy(update=told)
     join().on_first(lambda: losses.write(folder.losses))
     return losses
+
+
+def _clear(folder: RunFolder, space: SearchSpace, weights: Path | None) -> None:
+    """Remove what this stage wrote, and what was judged by it; if the weights to begin with do not fit, nothing."""
+    from edgewidth.training.checkpoint import Checkpoints  # noqa: PLC0415  torch loads when it is needed
+    from edgewidth.training.pretrained import start_from  # noqa: PLC0415
+    from edgewidth.training.processes import join  # noqa: PLC0415
+    from edgewidth.training.supernet import Supernet  # noqa: PLC0415
+    from edgewidth.training.train import SUPERNET  # noqa: PLC0415
+
+    if weights:
+        start_from(Supernet(space), weights)
+    made = (folder.supernet, folder.losses, folder.training_log, folder.narrowing, folder.evaluations)
+
+    def clear() -> None:
+        remove(*made, folder.judged, needed=weights)
+        Checkpoints(folder.checkpoints, SUPERNET, {}).clear()
+
+    join().on_first(clear)
 
 
 def _steps(sampler: NarrowingSampler, table: LatencyTable) -> tuple[NarrowingStep, ...]:
@@ -91,16 +130,17 @@ def _steps(sampler: NarrowingSampler, table: LatencyTable) -> tuple[NarrowingSte
     return tuple(step.model_copy(update={"mean_ms": float(curve.latency_ms(step.mean_ms))}) for step in sampler.steps)
 
 
-def _check_trained(supernet: Path, sampler: NarrowingSampler | None, weights: Path | None) -> None:
-    """Refuse a supernet that is there already if it was trained otherwise."""
-    from edgewidth.training.weights import fingerprint, supernet_start  # noqa: PLC0415  torch loads when it is needed
+def _check_trained(supernet: Path, found: SupernetTraining | None, asked: SupernetTraining) -> None:
+    """Refuse a supernet that is there already if it was trained otherwise.
 
-    without = ["this table, budget or schedule"] if sampler and not sampler.steps else []
-    without += ["these weights"] if weights and fingerprint(weights) != supernet_start(supernet) else []
-    if without:
+    One that does not say how was trained in a loop of someone's own: on images that they know, with random weights to
+    begin with and without narrowing as far as anybody can tell.
+    """
+    found = found or asked.model_copy(update={"start": "", "sampler": UNIFORM})
+    if differences := asked.differences(found):
         raise MismatchError(
-            f"{supernet} was trained without {' and without '.join(without)}.",
-            remedy="Choose another --out, or --force to train again.",
+            f"{supernet} was trained otherwise; {'; '.join(differences)}.",
+            remedy="Give the same options as then, choose another --out, or train again with edgewidth train --force.",
         )
 
 
@@ -129,7 +169,7 @@ def _sampler(
     folder: RunFolder,
     aim: Aim,
     focus: Focus,
-    seed: int,
+    training: SupernetTraining,
     progress: Progress,
 ) -> NarrowingSampler | None:
     from edgewidth.training.narrowing import NarrowingSampler, Schedule  # noqa: PLC0415  torch loads when it is needed
@@ -138,13 +178,14 @@ def _sampler(
         return None
     evaluations = max(LEAST_EVALUATIONS, recipe.evaluations // 4)
     narrowing, table = aim.narrowing, aim.table
+    values = [entry.values_ms for entry in table.entries]
     return NarrowingSampler(
         space,
         data,
         focus,
-        folder=folder.checkpoints,
+        path=folder.narrowing,
         schedule=Schedule(narrowing.begin, last_temperature=narrowing.last_temperature, evaluations=evaluations),
-        seed=seed,
-        key=f"{table.offset_ms!r} {table.curve!r} {[entry.values_ms for entry in table.entries]!r} {aim.budget!r}",
+        seed=training.seed,
+        key=f"{table.offset_ms!r} {table.curve!r} {values!r} {aim.budget!r} {training!r}",
         progress=progress,
     )

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 MOMENT_IMAGES = 4096
 """On how many training images the final statistics of batch normalisation are computed."""
-INT8 = "int8"
-"""The name of the checkpoints of training for int8."""
+FINETUNE, INT8 = "finetune", "int8"
+"""The names of the checkpoints of final training and of training for int8."""
 
 
 def finetune(
@@ -106,7 +106,7 @@ def finetune(
         "seed": str(seed),
         "start": begun,
     }
-    kept = Checkpoints(checkpoints, "finetune", identity)
+    kept = Checkpoints(checkpoints, FINETUNE, identity)
     lesson = _Lesson(network, data, phase, seed, teacher)
     lesson.train(batches, "Training the chosen network", checkpoints=kept, log=log, progress=progress)
     finish(network, data, seed=seed)

@@ -63,13 +63,13 @@ class Schedule(NamedTuple):
 class NarrowingSampler:
     """Draws configurations for the training of a supernet; a ``ConfigSampler``.
 
-    What was evaluated is kept in ``folder``, so that a training that is taken up draws as the unbroken one.
+    What was evaluated is kept at ``path``, so that a training that is taken up draws as the unbroken one.
 
     Args:
         space: What the supernet contains.
         data: Search images judge the configurations.
         focus: Has one budget of latency, at which the field's mean latency is kept.
-        folder: Where to keep evaluations; they also tell what a finished supernet was trained for.
+        path: Where to keep evaluations.
         schedule: When and how far.
         seed: Of the configurations that are evaluated.
         key: What else makes this training another one, such as the table's identity.
@@ -82,7 +82,7 @@ class NarrowingSampler:
         data: ImageData,
         focus: Focus,
         *,
-        folder: Path,
+        path: Path,
         schedule: Schedule,
         seed: int,
         key: str,
@@ -93,7 +93,7 @@ class NarrowingSampler:
         self._processes = join()
         told = "\n".join([space.fingerprint, data.fingerprint, repr(schedule), repr(focus.budgets), str(seed), key])
         self.identity = hashlib.sha256(told.encode()).hexdigest()[:16]
-        self._path = folder / "narrowing.json"
+        self._path = path
         self._evaluated = self._kept()
         self._fields: dict[int, RandomField] = {}
 

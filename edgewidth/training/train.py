@@ -10,8 +10,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from edgewidth.progress import SILENT
+from edgewidth.records.training import UNIFORM
 from edgewidth.training.batches import Batch, Batches
 from edgewidth.training.checkpoint import Checkpoints
+from edgewidth.training.identity import identify
 from edgewidth.training.layers import compute_device
 from edgewidth.training.loop import LOSS, Training, train
 from edgewidth.training.optimise import Optimiser
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from edgewidth.training.processes import Processes
     from edgewidth.training.recipes import Recipe
 
+SUPERNET = "supernet"
+"""The name of the checkpoints."""
 RANDOM_CONFIGS = 2
 """Random configurations a step; each sees its part of the batch, so that more of them are met at equal cost.
 
@@ -141,16 +145,10 @@ def train_supernet(
     def step(index: int, batch: Batch) -> dict[str, Tensor]:
         return sandwich_step(supernet, batch, _draw(supernet, recipe, seed, index, steps, sampler), processes)
 
-    identity = {
-        "space": space.fingerprint,
-        "data": data.fingerprint,
-        "recipe": repr((phase, recipe.minimum_every)),
-        "batch": str(batches.size),
-        "seed": str(seed),
-        "sampler": sampler.identity if sampler else "uniform",
-        "start": start,
-    }
-    checkpoints = Checkpoints(folder.checkpoints, "supernet", identity)
+    training = identify(data, recipe, seed=seed, start=start, sampler=sampler.identity if sampler else UNIFORM)
+    identity = {"space": space.fingerprint, "batch": str(batches.size)}
+    identity |= {name: str(value) for name, value in training.model_dump().items()}
+    checkpoints = Checkpoints(folder.checkpoints, SUPERNET, identity)
     train(
         Training(supernet, optimiser, batches, epochs, step),
         checkpoints=checkpoints,
@@ -159,7 +157,7 @@ def train_supernet(
         num_classes=len(data.class_names),
         progress=progress,
     )
-    processes.on_first(lambda: save_supernet(supernet, folder.supernet, start=start))
+    processes.on_first(lambda: save_supernet(supernet, folder.supernet, training=training))
     processes.on_first(checkpoints.clear)
 
 

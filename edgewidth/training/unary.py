@@ -72,9 +72,9 @@ def evaluate_losses(
     evaluator = Evaluator(supernet, data)
     focus = focus or macs_focus(space)
     identity = "\n".join([_sha256(folder.supernet), data.fingerprint, str(evaluator.images), str(seed)])
-    path = folder.checkpoints / "evaluations.jsonl"
     with progress.task("Evaluating configurations", most + 1) as task:
-        kept = _Kept(path, hashlib.sha256(identity.encode()).hexdigest()[:16], space, evaluator, processes, task)
+        told = hashlib.sha256(identity.encode()).hexdigest()[:16]
+        kept = _Kept(folder.evaluations, told, space, evaluator, processes, task)
         rounds = Rounds(space, focus, kept.evaluations, most=most, seed=seed)
         losses = record_losses(rounds, data=data, images=evaluator.images, max_loss=kept.loss(space.largest))
     held_out = sum(held.quality.held_out for held in losses.held_out)

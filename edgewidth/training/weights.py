@@ -16,6 +16,7 @@ from edgewidth.errors import FileError, MismatchError
 from edgewidth.records.base import first_problem
 from edgewidth.records.files import write_atomic
 from edgewidth.records.network import ChannelConfig, SearchSpace
+from edgewidth.records.training import SupernetTraining
 from edgewidth.training.plain import PlainNetwork
 from edgewidth.training.supernet import Supernet
 
@@ -33,22 +34,27 @@ REMEDIES = {
 }
 
 
-def save_supernet(supernet: Supernet, path: Path, *, start: str = "") -> None:
-    """Write a supernet's weights with its search space, and the fingerprint of the weights that it began with.
+def save_supernet(supernet: Supernet, path: Path, *, training: SupernetTraining | None = None) -> None:
+    """Write a supernet's weights with its search space, and what it was trained with where that is known.
 
     Raises:
         StorageError: It cannot be written.
     """
-    _write(supernet, path, {"schema": SUPERNET, "space": supernet.space.model_dump_json(), "start": start})
+    header = {"schema": SUPERNET, "space": supernet.space.model_dump_json()}
+    _write(supernet, path, header | ({"training": training.model_dump_json()} if training else {}))
 
 
-def supernet_start(path: Path) -> str:
-    """The fingerprint of the weights that a stored supernet began with; empty: random ones.
+def supernet_training(path: Path) -> SupernetTraining | None:
+    """What a stored supernet was trained with; None: it does not say, as one that was trained in one's own loop.
 
     Raises:
         FileError: Not a supernet, or it cannot be read.
     """
-    return _read(path, SUPERNET)[1].get("start", "")
+    header = _read(path, SUPERNET)[1]
+    try:
+        return SupernetTraining.model_validate_json(header["training"]) if "training" in header else None
+    except ValidationError as error:
+        raise FileError(f"{path} does not say what it was trained with: {first_problem(error)}.") from error
 
 
 def fingerprint(path: Path) -> str:

@@ -10,9 +10,10 @@ import pytest
 
 from edgewidth.errors import InfeasibleBudgetError, MismatchError
 from edgewidth.network.families import search_space
+from edgewidth.records.artifact import Artifacts
 from edgewidth.records.budget import BudgetRequest
 from edgewidth.records.folder import RunFolder
-from edgewidth.records.losses import UnaryLosses
+from edgewidth.records.losses import NarrowedFor, UnaryLosses
 from edgewidth.records.run import Narrowing
 from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
@@ -20,6 +21,7 @@ from edgewidth.stages.profile import ProfilePlan, refit
 from edgewidth.stages.refine import RefinePlan
 from edgewidth.stages.request import make_request
 from edgewidth.stages.run import Job, run
+from edgewidth.stages.search import search, table_budget
 from edgewidth.stages.target import make_target
 
 if TYPE_CHECKING:
@@ -46,6 +48,15 @@ FILES = [
     "report.html",
 ]
 """The files that the contract promises of a run."""
+
+
+class ReachedError(Exception):
+    pass
+
+
+def reached(*_: object, **__: object) -> None:
+    """So far and no further."""
+    raise ReachedError
 
 
 def make_job(budget: str = "60%") -> Job:
@@ -205,11 +216,130 @@ def test_losses_of_other_images_or_widths_are_refused(job: Job, tmp_path: Path) 
     losses = UnaryLosses.read(sample.sample_folder(tmp_path / "sample").losses)
     mine = losses.model_copy(update={"space": job.request.space})
     for found, message in ((losses, "resolution: 32 here"), (mine, "images: not the same")):
-        folder = RunFolder(tmp_path / "run")
-        found.write(folder.losses)
-        with pytest.raises(MismatchError, match=message):
-            run(job, folder)
-        assert not folder.measurements.exists()
+        refuses(job, RunFolder(tmp_path / "run"), found, message)
+
+
+def refuses(job: Job, folder: RunFolder, losses: UnaryLosses, message: str) -> None:
+    """Before anything is measured, and the folder is as unclaimed as it was."""
+    losses.write(folder.losses)
+    with pytest.raises(MismatchError, match=message):
+        run(job, folder)
+    assert [file.name for file in folder.path.iterdir()] == ["losses.json"]
+
+
+def test_losses_of_another_training_are_refused(job: Job, tmp_path: Path) -> None:
+    """Another seed has trained on search and judge images; what narrowed serves one device and budget."""
+    from report import sample
+
+    from edgewidth.training.identity import identify
+
+    folder, trained = RunFolder(tmp_path / "run"), identify(job.data, job.recipe, seed=0, start="0123")
+    narrowed = UnaryLosses.read(sample.sample_folder(tmp_path / "sample").losses)
+    narrowed = narrowed.model_copy(update={"space": job.request.space, "training": trained})
+    plain = narrowed.model_copy(update={"narrowing": ()})
+    for change, message in (
+        ({"seed": 1}, "this run; seed: 0 here, 1 there"),
+        ({"recipe": "another"}, "this run; recipe: not the same"),
+    ):
+        found = plain.model_copy(update={"training": trained.model_copy(update=change)})
+        refuses(job, folder, found, message)
+    refuses(job, folder, narrowed, "narrowing: none here, some there")
+    narrow = dataclasses.replace(job, request=job.request.model_copy(update={"narrowing": Narrowing()}))
+    refuses(narrow, folder, plain, "narrowing: begin=.* here, none there")
+
+
+def test_losses_narrowed_for_another_device_or_budget_are_refused(
+    job: Job, folder: RunFolder, report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For this one they are used: a share of the uniform network, predicted or measured, is the same budget."""
+    monkeypatch.setattr("edgewidth.stages.run.refine", reached)
+    assert report.budget is not None
+    table, budget = LatencyTable.read(folder.table), report.budget
+    narrow = dataclasses.replace(job, request=job.request.model_copy(update={"narrowing": Narrowing()}))
+    mine = RunFolder(tmp_path)
+    for file in (folder.measurements, folder.table):
+        shutil.copy(file, mine.path)
+
+    def found(setting: Setting, latency_ms: float) -> None:
+        about = budget.model_copy(update={"latency_ms": latency_ms})
+        narrowed = NarrowedFor(setting=setting, budget=about, schedule=Narrowing())
+        UnaryLosses.read(folder.losses).model_copy(update={"narrowed": narrowed}).write(mine.losses)
+
+    found(table.setting, 0.5 * budget.latency_ms)
+    with pytest.raises(MismatchError, match=r"budget: .* ms .* here, .* there"):
+        run(narrow, mine)
+    found(table.setting.model_copy(update={"threads": 4}), budget.latency_ms)
+    with pytest.raises(MismatchError, match="threads: 1 here, 4 there"):
+        run(narrow, mine)
+    assert not mine.run.exists()
+    found(table.setting, 1.01 * budget.latency_ms)
+    with pytest.raises(ReachedError):
+        run(narrow, mine)
+
+
+@pytest.fixture
+def learned(folder: RunFolder, report: Report, tmp_path: Path) -> RunFolder:
+    """A folder in which everything before the search was done by other verbs."""
+    del report
+    for file in (folder.measurements, folder.table, folder.losses, folder.supernet):
+        shutil.copy(file, tmp_path)
+    return RunFolder(tmp_path)
+
+
+def test_a_search_of_predictions_is_measured_and_one_for_another_budget_is_refused(
+    job: Job, learned: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What edgewidth search has left is no answer of a run, and none that a run replaces unasked."""
+    monkeypatch.setattr("edgewidth.stages.run.refine", reached)
+    table, losses = LatencyTable.read(learned.table), UnaryLosses.read(learned.losses)
+    for budget in ("55%", "70%"):
+        search(table, losses, table_budget(BudgetRequest.parse(budget), table)).write(learned.search)
+        before = learned.search.read_bytes()
+        with pytest.raises(MismatchError, match=r"search\.json is not of this run; budget: .* here, .* there"):
+            run(job, learned)
+        assert learned.search.read_bytes() == before
+        assert not learned.run.exists()
+    search(table, losses, table_budget(BudgetRequest.parse("60%"), table)).write(learned.search)
+    with pytest.raises(ReachedError):
+        run(job, learned)
+
+
+def test_a_choice_by_other_losses_is_refused(
+    job: Job, learned: RunFolder, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after another training in the same folder; by these it is used."""
+    shutil.copy(folder.search, learned.search)
+    monkeypatch.setattr("edgewidth.stages.run.judge", reached)
+    with pytest.raises(ReachedError):
+        run(job, learned)
+    losses = UnaryLosses.read(learned.losses)
+    losses.model_copy(update={"offset": losses.offset + 0.01}).write(learned.losses)
+    with pytest.raises(MismatchError, match=r"this run; losses: losses\.json has changed since"):
+        run(job, learned)
+
+
+def test_weights_and_files_of_another_configuration_are_refused(
+    job: Job, learned: RunFolder, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They stay; those of the choice are used."""
+    from edgewidth.training.plain import PlainNetwork
+    from edgewidth.training.weights import save_plain
+
+    for file in (folder.search, folder.judged):
+        shutil.copy(file, learned.path)
+    space = job.request.space
+    save_plain(PlainNetwork(space, space.largest), learned.weights)
+    before = learned.weights.read_bytes()
+    with pytest.raises(MismatchError, match=r"weights\.safetensors is not of this run; configuration: "):
+        run(job, learned)
+    assert learned.weights.read_bytes() == before
+    shutil.copy(folder.weights, learned.weights)
+    monkeypatch.setattr("edgewidth.stages.run.export", reached)
+    with pytest.raises(ReachedError):
+        run(job, learned)
+    Artifacts.read(folder.artifacts).model_copy(update={"config": space.largest}).write(learned.artifacts)
+    with pytest.raises(MismatchError, match=r"artifacts\.json is not of this run; configuration: "):
+        run(job, learned)
 
 
 def test_another_run_in_the_same_folder_is_refused(job: Job, folder: RunFolder, report: Report) -> None:

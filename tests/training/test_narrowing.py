@@ -40,7 +40,8 @@ FOCUS = Focus(PROBLEM, (BUDGET_MS,), "latency")
 
 
 def make_sampler(folder: Path, *, seed: int = 0, key: str = "", progress: Progress = SILENT) -> NarrowingSampler:
-    return NarrowingSampler(SPACE, DATA, FOCUS, folder=folder, schedule=SCHEDULE, seed=seed, key=key, progress=progress)
+    path = folder / "narrowing.json"
+    return NarrowingSampler(SPACE, DATA, FOCUS, path=path, schedule=SCHEDULE, seed=seed, key=key, progress=progress)
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,7 @@ def test_a_supernet_that_began_otherwise_is_not_taken_for_this_one(trained: RunF
     folder, data, recipe = RunFolder(tmp_path), small_data(), small_recipe()
     losses = train(SPACE, data, recipe, folder, weights=trained.supernet)
     assert train(SPACE, data, recipe, folder, weights=trained.supernet) == losses
-    with pytest.raises(MismatchError, match="was trained without these weights"):
+    with pytest.raises(MismatchError, match="otherwise; weights to begin with: not the same"):
         train(SPACE, data, recipe, folder, weights=folder.supernet)
 
 
