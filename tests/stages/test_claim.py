@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,7 @@ from report import sample
 
 from edgewidth.errors import MismatchError
 from edgewidth.records.folder import RunFolder
-from edgewidth.stages.folder import claim
+from edgewidth.stages.folder import claimed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,10 +27,9 @@ if TYPE_CHECKING:
 def test_other_images_are_another_run(tmp_path: Path, change: dict[str, str], said: str | None) -> None:
     """By the same path too; the same images by another path are the same run."""
     folder, request = RunFolder(tmp_path), sample.run_request(sample.make_truth())
-    claim(folder, request, force=False)
+    with claimed(folder, request, force=False):
+        pass
     other = request.model_copy(update={"data": request.data.model_copy(update=change)})
-    if said is None:
-        claim(folder, other, force=False)
-    else:
-        with pytest.raises(MismatchError, match=f"another run: {said}."):
-            claim(folder, other, force=False)
+    expected = pytest.raises(MismatchError, match=f"another run: {said}.") if said else nullcontext()
+    with expected, claimed(folder, other, force=False):
+        pass
