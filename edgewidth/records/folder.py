@@ -116,11 +116,6 @@ class RunFolder(NamedTuple):
         return self.path / "checkpoints"
 
     @property
-    def narrowing(self) -> Path:
-        """What was evaluated to narrow the range of widths while the supernet is trained."""
-        return self.checkpoints / "narrowing.json"
-
-    @property
     def evaluations(self) -> Path:
         """The losses of configurations, from where an interrupted evaluation goes on."""
         return self.checkpoints / "evaluations.jsonl"

@@ -14,7 +14,7 @@ from edgewidth.stages.bench import open_bench
 from edgewidth.stages.compare import compare
 from edgewidth.stages.folder import locked, remove
 from edgewidth.stages.profile import ProfilePlan, profile
-from edgewidth.stages.reuse import reuse, take_prior
+from edgewidth.stages.reuse import read_given, reuse, take_prior
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +68,7 @@ def profile_devices(
     """
     given = table or prior
     if force and given:
-        LatencyTable.read(given)  # before anything is removed for one that is none
+        read_given(given, space)  # before anything is removed for one that does not fit
 
     def make(target: Target, path: Path) -> ProfileOutcome:
         with locked(path) as folder:

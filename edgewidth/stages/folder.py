@@ -96,7 +96,7 @@ def claimed(folder: RunFolder, request: RunRequest, *, force: bool, needed: Path
             )
         yield
         return
-    if folder.run.exists():
+    if force:
         # The raw measurements stay: they are keyed by what they are of.
         remove(*folder.results, needed=needed)
     request.write(folder.run)

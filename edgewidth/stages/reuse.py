@@ -60,13 +60,23 @@ def take_prior(path: Path, space: SearchSpace, folder: RunFolder) -> None:
         FileError: It is no latency table.
         MismatchError: It is of another search space.
     """
-    prior = LatencyTable.read(path)
-    if prior.space != space:
+    read_given(path, space).write(folder.prior)
+
+
+def read_given(path: Path, space: SearchSpace) -> LatencyTable:
+    """Another run's table for the same search space.
+
+    Raises:
+        FileError: It is no latency table.
+        MismatchError: It is of another search space.
+    """
+    table = LatencyTable.read(path)
+    if table.space != space:
         raise MismatchError(
-            f"{path} is of another search space; {space.differences(prior.space)}.",
-            remedy="A prior must have the same network, resolution, widths and classes; or do without one.",
+            f"{path} is of another search space; {space.differences(table.space)}.",
+            remedy="It must have the same network, resolution, widths and classes; or do without one.",
         )
-    prior.write(folder.prior)
+    return table
 
 
 def _update(table: LatencyTable, bench: Bench, path: Path) -> str:

@@ -21,7 +21,7 @@ from edgewidth.stages.judge import judge
 from edgewidth.stages.profile import ProfilePlan, profile
 from edgewidth.stages.refine import RefinePlan, refine
 from edgewidth.stages.report import report
-from edgewidth.stages.reuse import reuse, take_prior
+from edgewidth.stages.reuse import read_given, reuse, take_prior
 from edgewidth.stages.search import Question, infeasible
 from edgewidth.stages.train import Aim, train
 from edgewidth.stages.validate import validate
@@ -69,7 +69,7 @@ def run(job: Job, folder: RunFolder, *, force: bool = False, progress: Progress 
     """
     given = job.table or job.prior
     if force and given:
-        LatencyTable.read(given)  # before anything is removed for one that is none
+        read_given(given, job.request.space)  # before anything is removed for one that does not fit
     with claimed(folder, job.request, force=force, needed=given):
         return _run(job, folder, progress)
 
@@ -196,7 +196,8 @@ def _search(
     folder: RunFolder,
     progress: Progress,
 ) -> SearchResult:
-    if found and found.measured:
+    if found and (found.measured or folder.weights.exists() or folder.artifacts.exists()):
+        # What a network was trained of by another verb is not chosen again: validation measures that network.
         [chosen] = Question(table, losses).choices([found.chosen.config])
         if not math.isclose(chosen.predicted_loss, found.chosen.predicted_loss, rel_tol=1e-6, abs_tol=1e-9):
             raise _not_of_this_run(folder.search, [f"losses: {folder.losses.name} has changed since"])

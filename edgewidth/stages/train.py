@@ -108,6 +108,7 @@ def train(
 def _clear(folder: RunFolder, space: SearchSpace, weights: Path | None) -> None:
     """Remove what this stage wrote, and what was judged by it; if the weights to begin with do not fit, nothing."""
     from edgewidth.training.checkpoint import Checkpoints  # noqa: PLC0415  torch loads when it is needed
+    from edgewidth.training.narrowing import NARROWING  # noqa: PLC0415
     from edgewidth.training.pretrained import start_from  # noqa: PLC0415
     from edgewidth.training.processes import join  # noqa: PLC0415
     from edgewidth.training.supernet import Supernet  # noqa: PLC0415
@@ -115,10 +116,10 @@ def _clear(folder: RunFolder, space: SearchSpace, weights: Path | None) -> None:
 
     if weights:
         start_from(Supernet(space), weights)
-    made = (folder.supernet, folder.losses, folder.training_log, folder.narrowing, folder.evaluations)
+    made = (folder.supernet, folder.losses, folder.training_log, folder.evaluations)
 
     def clear() -> None:
-        remove(*made, folder.judged, needed=weights)
+        remove(*made, folder.judged, *folder.checkpoints.glob(f"{NARROWING}-*.json"), needed=weights)
         Checkpoints(folder.checkpoints, SUPERNET, {}).clear()
 
     join().on_first(clear)
@@ -140,7 +141,7 @@ def _check_trained(supernet: Path, found: SupernetTraining | None, asked: Supern
     if differences := asked.differences(found):
         raise MismatchError(
             f"{supernet} was trained otherwise; {'; '.join(differences)}.",
-            remedy="Give the same options as then, choose another --out, or train again with edgewidth train --force.",
+            remedy="Finish it by the command that began it, or choose another --out, or edgewidth train --force.",
         )
 
 
@@ -183,7 +184,7 @@ def _sampler(
         space,
         data,
         focus,
-        path=folder.narrowing,
+        folder=folder.checkpoints,
         schedule=Schedule(narrowing.begin, last_temperature=narrowing.last_temperature, evaluations=evaluations),
         seed=training.seed,
         key=f"{table.offset_ms!r} {table.curve!r} {values!r} {aim.budget!r} {training!r}",

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from edgewidth.training.focus import Focus
     from edgewidth.training.supernet import Supernet
 
+NARROWING = "narrowing"
+"""How the names of the files begin that keep what was evaluated."""
+
 
 class Schedule(NamedTuple):
     """When and how far the range of widths narrows."""
@@ -63,13 +66,14 @@ class Schedule(NamedTuple):
 class NarrowingSampler:
     """Draws configurations for the training of a supernet; a ``ConfigSampler``.
 
-    What was evaluated is kept at ``path``, so that a training that is taken up draws as the unbroken one.
+    What was evaluated is kept in ``folder``, so that a training that is taken up draws as the unbroken one. What others
+    that were given up have evaluated lies beside it, as their checkpoints do.
 
     Args:
         space: What the supernet contains.
         data: Search images judge the configurations.
         focus: Has one budget of latency, at which the field's mean latency is kept.
-        path: Where to keep evaluations.
+        folder: Where to keep evaluations.
         schedule: When and how far.
         seed: Of the configurations that are evaluated.
         key: What else makes this training another one, such as the table's identity.
@@ -82,7 +86,7 @@ class NarrowingSampler:
         data: ImageData,
         focus: Focus,
         *,
-        path: Path,
+        folder: Path,
         schedule: Schedule,
         seed: int,
         key: str,
@@ -93,7 +97,7 @@ class NarrowingSampler:
         self._processes = join()
         told = "\n".join([space.fingerprint, data.fingerprint, repr(schedule), repr(focus.budgets), str(seed), key])
         self.identity = hashlib.sha256(told.encode()).hexdigest()[:16]
-        self._path = path
+        self._path = folder / f"{NARROWING}-{self.identity}.json"
         self._evaluated = self._kept()
         self._fields: dict[int, RandomField] = {}
 

@@ -13,7 +13,7 @@ import torch
 
 from edgewidth.errors import FileError
 from edgewidth.training.layers import has_weights, layer_weights
-from edgewidth.training.weights import fingerprint, read_tensors
+from edgewidth.training.weights import fingerprint, is_number, read_tensors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,8 +113,7 @@ def _check(shape: LayerShape, name: str, own: Tensor, given: Tensor | None, path
     if not agree:
         found = " × ".join(map(str, given.shape))
         raise FileError(f"{path} does not fit: {name} has shape {found}, and should have {expected}.", remedy=REMEDY)
-    # Of fewer than 16 bits they are parts of a quantised network, and mean nothing without their scales.
-    if not given.is_floating_point() or given.dtype.itemsize < 2 or not given.isfinite().all():
+    if not is_number(given) or not given.isfinite().all():
         raise FileError(
             f"{path} does not fit: {name} holds other values than finite floating-point numbers of 16 bits or more.",
             remedy="Give weights of a training that did not diverge, as float32, float16 or bfloat16.",

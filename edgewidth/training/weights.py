@@ -161,11 +161,16 @@ def _space(header: dict[str, str], path: Path) -> SearchSpace:
         raise FileError(f"{path} does not describe its search space: {first_problem(error)}.", remedy=remedy) from error
 
 
+def is_number(tensor: Tensor) -> bool:
+    """Floating-point of 16 bits or more: with fewer, it is part of a quantised network and wants its scales."""
+    return tensor.is_floating_point() and tensor.dtype.itemsize >= 2
+
+
 def _load(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     own = network.state_dict()
     for name, tensor in own.items():
         given = tensors.get(name)
-        if given is None or (given.shape, given.dtype) != (tensor.shape, tensor.dtype):
+        if given is None or given.shape != tensor.shape or not is_number(given):
             raise FileError(
                 f"{path}: {name} is missing, or has another shape or type than the network's.",
                 remedy="Give the file as edgewidth wrote it; this one is damaged or was changed.",

@@ -26,7 +26,7 @@ TINY = Recipe("tiny", Phase(images=600, passes=0), Phase(images=600, passes=0), 
 OF_TRAIN = ["supernet.safetensors", "losses.json", "training.jsonl", "judged.json"]
 OF_TRAIN += [
     "checkpoints/supernet-000000007.safetensors",
-    "checkpoints/narrowing.json",
+    "checkpoints/narrowing-0123456789abcdef.json",
     "checkpoints/evaluations.jsonl",
 ]
 OF_FINETUNE = ["weights.safetensors", "finetune.jsonl", "checkpoints/finetune-000000007.safetensors"]

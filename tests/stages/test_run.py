@@ -304,6 +304,41 @@ def test_a_search_of_predictions_is_measured_and_one_for_another_budget_is_refus
         run(job, learned)
 
 
+def test_what_was_trained_of_a_prediction_is_not_chosen_again(
+    job: Job, learned: RunFolder, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``edgewidth search`` and ``finetune`` in the same folder: the run goes on with their network."""
+    chosen = SearchResult.read(folder.search)
+    chosen.model_copy(update={"measured": None}).write(learned.search)
+    before = learned.search.read_bytes()
+    shutil.copy(folder.weights, learned.weights)
+    monkeypatch.setattr("edgewidth.stages.run.export", reached)
+    with pytest.raises(ReachedError):
+        run(job, learned)
+    assert learned.search.read_bytes() == before
+
+
+def test_force_begins_again_over_what_no_run_has_made(
+    job: Job, learned: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was refused for what other verbs left can be forced; for a table that does not fit nothing goes."""
+    losses = UnaryLosses.read(learned.losses)
+    losses.model_copy(update={"data_fingerprint": "0" * 16, "training": None}).write(learned.losses)
+    with pytest.raises(MismatchError, match=r"losses\.json is not of this run"):
+        run(job, learned)
+    other = learned.path / "other.json"
+    table = LatencyTable.read(learned.table)
+    space = search_space("mobilenet_v1", resolution=64, in_channels=1, num_classes=10)
+    table.model_copy(update={"space": space}).write(other)
+    with pytest.raises(MismatchError, match="another search space"):
+        run(dataclasses.replace(job, prior=other), learned, force=True)
+    assert learned.losses.exists()
+    monkeypatch.setattr("edgewidth.stages.run.profile", reached)
+    with pytest.raises(ReachedError):
+        run(job, learned, force=True)
+    assert not learned.losses.exists()
+
+
 def test_a_choice_by_other_losses_is_refused(
     job: Job, learned: RunFolder, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,8 +40,7 @@ FOCUS = Focus(PROBLEM, (BUDGET_MS,), "latency")
 
 
 def make_sampler(folder: Path, *, seed: int = 0, key: str = "", progress: Progress = SILENT) -> NarrowingSampler:
-    path = folder / "narrowing.json"
-    return NarrowingSampler(SPACE, DATA, FOCUS, path=path, schedule=SCHEDULE, seed=seed, key=key, progress=progress)
+    return NarrowingSampler(SPACE, DATA, FOCUS, folder=folder, schedule=SCHEDULE, seed=seed, key=key, progress=progress)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +84,7 @@ def test_a_training_that_is_taken_up_draws_the_same(narrowed: tuple[RunFolder, N
     assert again.steps == sampler.steps
     assert make_sampler(folder.checkpoints, key="another table").steps == ()
     assert make_sampler(folder.checkpoints, seed=1).steps == ()
-    kept = json.loads((folder.checkpoints / "narrowing.json").read_text())
+    kept = json.loads((folder.checkpoints / f"narrowing-{sampler.identity}.json").read_text())
     assert set(kept["updates"]) == {"0", "1", "2"}
 
 

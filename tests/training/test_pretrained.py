@@ -178,6 +178,15 @@ def test_a_supernet_that_was_changed_is_refused(tmp_path: Path, spoilt: torch.Te
     assert error.value.remedy
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_supernet_of_other_precision_is_read(tmp_path: Path, dtype: torch.dtype) -> None:
+    """From a loop of one's own that trains in it."""
+    supernet = Supernet(SPACE, seed=1).to(dtype)
+    save_supernet(supernet, tmp_path / "own")
+    for name, tensor in load_supernet(tmp_path / "own", SPACE).state_dict().items():
+        assert torch.equal(tensor, supernet.state_dict()[name].float())
+
+
 def test_training_begins_where_the_weights_left_off(trained: RunFolder, tmp_path: Path) -> None:
     """The first epoch's loss is far below that from random weights, for a supernet and for one network."""
     scratch, warm = RunFolder(tmp_path / "scratch"), RunFolder(tmp_path / "warm")
