@@ -62,6 +62,9 @@ class Phase:
 class Recipe:
     """How a supernet is trained, how many configurations are evaluated at most, and how the chosen network is trained.
 
+    The supernet's batches are of 64 images and more: of fewer, the configurations that share a batch see too few each,
+    and have learned little when the maximum network is done. The first hundred steps teach them nothing.
+
     ``minimum_every``: in how many steps the minimum configuration is trained once. Trained at every step it is
     overtrained, and ties networks several times its size.
     """
@@ -102,13 +105,13 @@ RECIPES = {
     for recipe in (
         Recipe(
             name="quick",
-            supernet=Phase(images=6_000, passes=1),
+            supernet=Phase(images=16_000, passes=1, batch=64),
             finetune=Phase(images=8_000, passes=3, label_smoothing=0.1, averaging=0.05),
             evaluations=72,
         ),
         Recipe(
             name="standard",
-            supernet=Phase(images=8_000, passes=2, batch=64),
+            supernet=Phase(images=24_000, passes=2, batch=64),
             finetune=Phase(images=16_000, passes=6, batch=64, label_smoothing=0.1, averaging=0.05),
             evaluations=120,
         ),
