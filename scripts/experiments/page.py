@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 GAP = 14.0
 """Between points of one budget, in pixels."""
+LEGEND = 120.0
+"""How wide the margin is that says which mark is which method, in pixels."""
 STYLE = """<style>
 svg { background: #fff; font: 13px sans-serif; } .grid { stroke: #ddd; } .axis { stroke: #666; }
 .tick, .axis-label { fill: #444; } .bar { stroke: #555; } .chosen { fill: #c0392b; } .uniform { fill: #7f8c8d; }
@@ -171,7 +173,9 @@ def _picture(rows: Sequence[Row]) -> str:
     groups = _by_choice(rows)
     points = list(zip(groups, Mean.each([[row.int8 for row in group] for group in groups]), strict=True))
     spread = [m.value + sign * (m.half if np.isfinite(m.half) else 0) for _, m in points for sign in (-1, 1)]
-    plot = axes(picture, covering([row.latency_ms for row in rows]), covering(spread))
+    # With a tenth beside them, else one budget alone would be drawn as if its latencies differed.
+    latencies = covering([row.latency_ms * share for row in rows for share in (0.9, 1.1)])
+    plot = axes(picture, latencies, covering(spread), right=LEGEND)
     plot.draw(picture, x_label="measured latency (ms)", y_label="int8 top-1 (%)")
     for _, beside in groupby(points, key=lambda point: point[0][0].final.budget):
         side_by_side = list(beside)
@@ -185,7 +189,8 @@ def _picture(rows: Sequence[Row]) -> str:
             picture.mark((x, y), kind, shape=shape, hint=f"{group[0].final.choice}: {mean}")
     for place, method in enumerate(sorted({row.final.method for row in rows}, key=METHODS.index)):
         kind, shape = _style(method)
-        picture.mark((620, 250 + 20 * place), kind, shape=shape)
-        picture.text((634, 254 + 20 * place), method)
+        y = 50.0 + 20 * place
+        picture.mark((picture.width - LEGEND + 24, y), kind, shape=shape)
+        picture.text((picture.width - LEGEND + 38, y + 4), method)
     head, _, body = str(picture.markup()).removeprefix("<svg").partition(">")
     return f'<svg xmlns="http://www.w3.org/2000/svg"{head}>{STYLE}{body}\n'
