@@ -7,13 +7,17 @@ purposes have nothing in common.
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, unique
 
 import numpy as np
 
 
+@unique
 class Purpose(IntEnum):
-    """What is drawn. The values are part of every result that a seed reproduces."""
+    """What is drawn. The values are part of every result that a seed reproduces.
+
+    None is 0: zeros at the end of what a generator is made of make no other generator.
+    """
 
     SPLIT = 1
     CALIBRATION = 2

@@ -121,12 +121,12 @@ def _table(rows: Sequence[Row]) -> list[str]:
     groups = _by_choice(rows)
     int8 = Mean.each([[row.int8 for row in some] for some in groups])
     float32 = Mean.each([[row.float32 for row in some] for some in groups])
-    for some, *accuracy in zip(groups, int8, float32, strict=True):
+    for some, of_int8, of_float32 in zip(groups, int8, float32, strict=True):
         final = some[0].final
         supernet = "" if final.method == "uniform" else str(final.supernet)
         lines.append(
             f"| uniform {final.budget:g} | {final.method} | {supernet} | {len(some)} | {some[0].latency_ms:.4f} "
-            f"| {min(row.used for row in some):.2f} % | {accuracy[0]} | {accuracy[1]} |"
+            f"| {min(row.used for row in some):.2f} % | {of_int8} | {of_float32} |"
         )
     return lines
 
