@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from edgewidth.network.families import search_space
+from edgewidth.graph.families.registry import search_space
+from edgewidth.graph.space import SearchSpace, WidthVariable
+from edgewidth.graph.spec import LayerSpec, NetworkSpec
 from edgewidth.records.measurement import Precision, Runtime, Setting
-from edgewidth.records.network import LayerSpec, NetworkSpec, SearchSpace, WidthVariable
 from edgewidth.records.table import Visits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from edgewidth.records.network import ChannelConfig, LayerShape
+    from edgewidth.graph.space import ChannelConfig
+    from edgewidth.graph.spec import LayerShape
 
 SETTING = Setting(
     device="known",

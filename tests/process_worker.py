@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 import torch
 from small_training import KillAfter, Killed, small_data, small_recipe, small_space
 
+from edgewidth.graph.space import ChannelConfig
 from edgewidth.records.folder import RunFolder
-from edgewidth.records.network import ChannelConfig
-from edgewidth.training import loop
-from edgewidth.training.batches import Batches
+from edgewidth.training.evaluation import evaluate_losses
 from edgewidth.training.finetune import finetune
-from edgewidth.training.optimise import Optimiser
-from edgewidth.training.processes import join
-from edgewidth.training.supernet import Supernet
+from edgewidth.training.loop import loop
+from edgewidth.training.loop.batches import Batches
+from edgewidth.training.loop.optimise import Optimiser
+from edgewidth.training.loop.processes import join
+from edgewidth.training.networks.supernet import Supernet
 from edgewidth.training.train import Sandwich, sandwich_step, train_supernet
-from edgewidth.training.unary import evaluate_losses
 
 if TYPE_CHECKING:
-    from edgewidth.training.processes import Processes
+    from edgewidth.training.loop.processes import Processes
 
 SPACE = small_space()
 DATA = small_data()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgewidth.devices.session import Model
+from edgewidth.devices.measure.session import Model
 
 
 def small_onnx(widths: tuple[int, ...], size: int = 32) -> bytes:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgewidth.graph.costs import costs
 from edgewidth.latency.fit import fit_table
-from edgewidth.network.costs import costs
 from edgewidth.records.measurement import Precision, Runtime, Setting, Statistic
 from edgewidth.records.table import LatencyTable, Visits
 
 if TYPE_CHECKING:
-    from edgewidth.records.network import SearchSpace
+    from edgewidth.graph.space import SearchSpace
 
 SETTING = Setting(
     device="phone",

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgewidth.records.network import INPUT, LayerSpec, NetworkSpec, SearchSpace, WidthVariable
-from edgewidth.training.data import ImageData
+from edgewidth.data.split import ImageData
+from edgewidth.graph.space import SearchSpace, WidthVariable
+from edgewidth.graph.spec import INPUT, LayerSpec, NetworkSpec
 from edgewidth.training.recipes import Augmentation, Phase, Recipe
 
 if TYPE_CHECKING:

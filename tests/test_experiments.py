@@ -28,10 +28,10 @@ from small_training import KillAfter, Killed
 from spent import Spent
 from tasks import Task
 
+from edgewidth.graph.space import ChannelConfig
 from edgewidth.latency.fit import fit_table
 from edgewidth.latency.predict import Predictor
 from edgewidth.records.measurement import LatencyEstimate, Statistic
-from edgewidth.records.network import ChannelConfig
 
 if TYPE_CHECKING:
     from edgewidth.records.table import LatencyTable

@@ -12,7 +12,7 @@ import torch
 from small_table import small_table
 
 from edgewidth.cli.main import VERBS, edgewidth
-from edgewidth.network.families import search_space
+from edgewidth.graph.families.registry import search_space
 from edgewidth.records.folder import RunFolder
 from edgewidth.records.losses import UnaryLosses
 from edgewidth.records.search import SearchResult

@@ -47,7 +47,7 @@ def command(weights: Path, config: str | None, out: Path, force: bool, as_json: 
     from edgewidth.stages.export import export  # noqa: PLC0415
     from edgewidth.stages.folder import locked  # noqa: PLC0415
     from edgewidth.stages.search import read_config  # noqa: PLC0415
-    from edgewidth.training.weights import load_plain  # noqa: PLC0415
+    from edgewidth.training.networks.weights import load_plain  # noqa: PLC0415
 
     progress = TerminalProgress()
     network = load_plain(weights)

@@ -57,7 +57,7 @@ def command(
     from edgewidth.stages.finetune import finetune  # noqa: PLC0415  help stays instant
     from edgewidth.stages.folder import locked_by_first  # noqa: PLC0415
     from edgewidth.stages.search import read_config  # noqa: PLC0415
-    from edgewidth.training.inference import top1_percent  # noqa: PLC0415
+    from edgewidth.training.networks.inference import top1_percent  # noqa: PLC0415
 
     processes, progress = meet()
     weights = options["weights"]

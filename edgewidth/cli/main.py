@@ -11,8 +11,8 @@ import click
 
 from edgewidth import __version__
 from edgewidth.errors import EdgewidthError, InputError
-from edgewidth.training.memory import as_full_gpu
-from edgewidth.training.processes import are_several, fails_first
+from edgewidth.training.loop.memory import as_full_gpu
+from edgewidth.training.loop.processes import are_several, fails_first
 
 VERBS = {
     "run": "Everything: measure, train, search, export, validate, report; goes on where it stopped.",

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from enum import StrEnum
 
+    from edgewidth.data.split import ImageData
+    from edgewidth.graph.space import SearchSpace
     from edgewidth.progress import Progress
-    from edgewidth.records.network import SearchSpace
     from edgewidth.records.run import Narrowing
     from edgewidth.stages.profile import ProfilePlan
-    from edgewidth.training.data import ImageData
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -399,8 +399,8 @@ def images_from(options: dict[str, Any], progress: Progress, *, searched: bool =
         DataError: They cannot be used as they are.
         InputError: ``network_options`` make no sense, or leave nothing to choose where widths are ``searched``.
     """
-    from edgewidth.network.families import search_space  # noqa: PLC0415  help stays instant
-    from edgewidth.training.data import load_images  # noqa: PLC0415
+    from edgewidth.data.split import load_images  # noqa: PLC0415
+    from edgewidth.graph.families.registry import search_space  # noqa: PLC0415  help stays instant
 
     if "network" in options:
         # Reading images can take minutes; an option that makes no sense is told before.
@@ -419,7 +419,7 @@ def images_from(options: dict[str, Any], progress: Progress, *, searched: bool =
 
 def space_from(options: dict[str, Any], data: ImageData) -> SearchSpace:
     """The search space that ``network_options`` describe, for these images."""
-    from edgewidth.network.families import search_space  # noqa: PLC0415  help stays instant
+    from edgewidth.graph.families.registry import search_space  # noqa: PLC0415  help stays instant
 
     return search_space(
         resolution=data.resolution,

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from edgewidth.documents import Document
     from edgewidth.records.artifact import Artifact
-    from edgewidth.records.base import Document
     from edgewidth.records.comparison import Comparison
     from edgewidth.records.folder import RunFolder
     from edgewidth.records.losses import UnaryLosses

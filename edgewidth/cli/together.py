@@ -9,12 +9,12 @@ from edgewidth.progress import SILENT
 
 if TYPE_CHECKING:
     from edgewidth.progress import Progress
-    from edgewidth.training.processes import Processes
+    from edgewidth.training.loop.processes import Processes
 
 
 def meet() -> tuple[Processes, Progress]:
     """The processes, and what this one reports to: nothing, unless it is the first."""
-    from edgewidth.training.processes import cpu_threads, join  # noqa: PLC0415  help stays instant
+    from edgewidth.training.loop.processes import cpu_threads, join  # noqa: PLC0415  help stays instant
 
     processes = join()
     if not processes.is_first:

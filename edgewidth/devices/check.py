@@ -6,16 +6,16 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgewidth.devices.campaign import Model, measure
 from edgewidth.devices.device import open_device
-from edgewidth.devices.estimate import estimate
+from edgewidth.devices.measure.campaign import Model, measure
+from edgewidth.devices.measure.estimate import estimate
+from edgewidth.devices.measure.policy import Policy
+from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.on_device.vitals import THROTTLE_FLAGS
-from edgewidth.devices.policy import Policy
 from edgewidth.devices.probe import probe_model
-from edgewidth.devices.store import MeasurementStore
+from edgewidth.documents import Record
 from edgewidth.errors import DeviceError, TransientDeviceError
 from edgewidth.progress import SILENT
-from edgewidth.records.base import Record
 from edgewidth.records.measurement import (
     Clock,
     DeviceFacts,

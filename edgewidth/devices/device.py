@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgewidth.devices.facts import device_python
-from edgewidth.devices.native import programs as native
-from edgewidth.devices.native.shell_facts import shell_facts
+from edgewidth.devices.engines import programs as native
+from edgewidth.devices.reach.facts import device_python
+from edgewidth.devices.reach.shell_facts import shell_facts
 from edgewidth.errors import DeviceError, InputError
 from edgewidth.progress import SILENT
 from edgewidth.records.measurement import Clock, DeviceFacts, Precision, Runtime, Setting
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edgewidth.devices.profiles import DeviceProfile
-    from edgewidth.devices.transports.transport import Transport
+    from edgewidth.devices.reach.transport import Transport
     from edgewidth.progress import Progress
 
 _TRANSPORTS = {
-    "local": ("edgewidth.devices.transports.local", "LocalTransport"),
-    "ssh": ("edgewidth.devices.transports.ssh", "SshTransport"),
-    "adb": ("edgewidth.devices.transports.adb", "AdbTransport"),
-    "emulator": ("edgewidth.devices.transports.emulator", "EmulatorTransport"),
-    "fake": ("edgewidth.devices.transports.fake", "FakeTransport"),
+    "local": ("edgewidth.devices.reach.local", "LocalTransport"),
+    "ssh": ("edgewidth.devices.reach.ssh", "SshTransport"),
+    "adb": ("edgewidth.devices.reach.adb", "AdbTransport"),
+    "emulator": ("edgewidth.devices.emulator.transport", "EmulatorTransport"),
+    "fake": ("edgewidth.devices.fake.transport", "FakeTransport"),
 }
 """By the profile's word: the module, imported only when used, and its class."""
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args, get_o
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
 from edgewidth.devices.words import Address, Description, DevicePath, LocalPath, Name, Serial
+from edgewidth.documents import Record, first_problem
 from edgewidth.errors import ProfileError
-from edgewidth.records.base import Record, first_problem
 from edgewidth.records.measurement import Clock, Runtime
 
 if TYPE_CHECKING:

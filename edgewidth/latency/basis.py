@@ -17,8 +17,8 @@ from edgewidth.latency.features import features_of, work
 from edgewidth.latency.terms import Floats, Ints, Term, choice_indices, terms_of
 
 if TYPE_CHECKING:
+    from edgewidth.graph.space import SearchSpace
     from edgewidth.latency.features import Feature
-    from edgewidth.records.network import SearchSpace
 
 _REFERENCE_DRAWS = 64
 OFFSET = "offset"

@@ -22,9 +22,9 @@ from edgewidth.latency.terms import choice_indices
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.latency.model import Model
     from edgewidth.latency.terms import Floats, Ints
-    from edgewidth.records.network import ChannelConfig, SearchSpace
     from edgewidth.records.table import LatencyTable
 
 _CANDIDATES = 600

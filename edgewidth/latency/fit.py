@@ -18,9 +18,9 @@ from edgewidth.records.table import LatencyTable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgewidth.graph.space import SearchSpace
     from edgewidth.latency.terms import Floats, Ints
     from edgewidth.records.measurement import Setting, Statistic
-    from edgewidth.records.network import SearchSpace
     from edgewidth.records.table import Visits
 
 LEAST_CONFIGS = 3

@@ -12,9 +12,9 @@ from edgewidth.latency.terms import choice_indices
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgewidth.graph.space import ChannelConfig
     from edgewidth.latency.model import Model
     from edgewidth.latency.terms import Floats
-    from edgewidth.records.network import ChannelConfig
     from edgewidth.records.table import LatencyTable
 
 _CHUNK = 512

@@ -15,10 +15,10 @@ from edgewidth.records.table import HeldOut, TableQuality
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgewidth.graph.space import SearchSpace
     from edgewidth.latency.model import Model
     from edgewidth.latency.noise import Noise
     from edgewidth.latency.terms import Floats
-    from edgewidth.records.network import SearchSpace
     from edgewidth.records.table import LatencyTable, Visits
 
 GOOD_PERCENT = 3.0

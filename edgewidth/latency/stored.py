@@ -16,8 +16,8 @@ from edgewidth.latency.terms import choice_indices
 from edgewidth.records.table import TableEntry
 
 if TYPE_CHECKING:
+    from edgewidth.graph.space import SearchSpace
     from edgewidth.latency.terms import Floats
-    from edgewidth.records.network import SearchSpace
     from edgewidth.records.table import LatencyTable
 
 _STRENGTH = "strength "

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgewidth.records.network import ChannelConfig, LayerShape, SearchSpace
+    from edgewidth.graph.space import ChannelConfig, SearchSpace
+    from edgewidth.graph.spec import LayerShape
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from edgewidth.records.base import Document, Record
+from edgewidth.documents import Document, Record
+from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.records.measurement import MeasurementWarning, Precision
-from edgewidth.records.network import ChannelConfig, SearchSpace
 
 MAX_INT8_DROP_POINTS = 1.0
 """What quantisation may cost in top-1 accuracy, unless something else is asked for."""

@@ -8,8 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
+from edgewidth.documents import Record
 from edgewidth.errors import InputError
-from edgewidth.records.base import Record
 from edgewidth.records.measurement import Statistic
 
 _PATTERN = re.compile(r"(?P<value>\d+(\.\d*)?|\.\d+) ?(?P<unit>ms|s|%)")

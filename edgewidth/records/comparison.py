@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from edgewidth.records.base import Document, Record
+from edgewidth.documents import Document, Record
+from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.records.measurement import DeviceFacts, LatencyEstimate, MeasurementWarning, Precision, Runtime
-from edgewidth.records.network import ChannelConfig, SearchSpace
 
 
 class Way(Record):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from edgewidth.records.base import Document, Record
-from edgewidth.records.network import ChannelConfig, SearchSpace
+from edgewidth.documents import Document, Record
+from edgewidth.graph.space import ChannelConfig, SearchSpace
 
 
 class JudgedChoice(Record):

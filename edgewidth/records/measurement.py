@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from edgewidth.records.base import Record
+from edgewidth.documents import Record
 
 Suffix = Literal[".tflite", ".onnx"]
 """File name suffix of an artifact."""
@@ -134,7 +134,7 @@ class Block(Record):
     disturbed: str | None = None
     """Why this block does not count: what disturbed the device meanwhile."""
     slow_above_ns: float | None = None
-    """Stretches of runs with a higher median do not count either; see ``edgewidth.devices.stretches``."""
+    """Stretches of runs with a higher median do not count either; see ``edgewidth.devices.measure.stretches``."""
 
 
 class LatencyEstimate(Record):

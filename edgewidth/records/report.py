@@ -6,8 +6,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict
 
+from edgewidth.documents import Document, Record
+from edgewidth.graph.space import ChannelConfig
 from edgewidth.records.artifact import Artifact
-from edgewidth.records.base import Document, Record
 from edgewidth.records.budget import Budget
 from edgewidth.records.losses import EvaluationPhase, HeldOutKind, LossQuality, NarrowingStep, VariableLosses
 from edgewidth.records.measurement import (
@@ -20,7 +21,6 @@ from edgewidth.records.measurement import (
     Setting,
     Statistic,
 )
-from edgewidth.records.network import ChannelConfig
 from edgewidth.records.run import DataFacts
 from edgewidth.records.search import Certificate, Choice, FrontierPoint, RefineStep
 from edgewidth.records.table import HeldOut, TableQuality

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from edgewidth.documents import Document, Record
+from edgewidth.graph.space import SearchSpace
 from edgewidth.records.artifact import MAX_INT8_DROP_POINTS
-from edgewidth.records.base import Document, Record
 from edgewidth.records.budget import BudgetRequest
 from edgewidth.records.measurement import Precision, Runtime, Statistic
-from edgewidth.records.network import SearchSpace
 
 
 class DataFacts(Record):

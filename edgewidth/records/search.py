@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from edgewidth.records.base import Document, Record
+from edgewidth.documents import Document, Record
+from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.records.budget import Budget
 from edgewidth.records.measurement import LatencyEstimate, MeasurementWarning
-from edgewidth.records.network import ChannelConfig, SearchSpace
 
 
 class Choice(Record):

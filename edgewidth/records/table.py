@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from edgewidth.records.base import Document, Record
+from edgewidth.documents import Document, Record
+from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.records.measurement import DeviceFacts, MeasurementWarning, Setting, Statistic
-from edgewidth.records.network import ChannelConfig, SearchSpace
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgewidth.records.base import Record
+from edgewidth.documents import Record
 
 UNIFORM = "uniform"
 """The sampler of a supernet that serves any device and budget."""

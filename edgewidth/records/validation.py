@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from edgewidth.records.base import Document, Record
+from edgewidth.documents import Document, Record
 from edgewidth.records.budget import Budget
 from edgewidth.records.measurement import Block, DeviceFacts, LatencyEstimate, MeasurementWarning, Setting
 

@@ -32,10 +32,10 @@ from edgewidth.report.verdict import summarise, verdict_of
 if TYPE_CHECKING:
     from typing import Literal
 
+    from edgewidth.graph.space import SearchSpace, WidthVariable
     from edgewidth.records.budget import Budget
     from edgewidth.records.folder import RunFolder
     from edgewidth.records.losses import UnaryLosses
-    from edgewidth.records.network import SearchSpace, WidthVariable
     from edgewidth.records.validation import ValidationReport
     from edgewidth.report.inputs import Inputs
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
+from edgewidth.graph.costs import costs
 from edgewidth.latency.curve import Curve
 from edgewidth.latency.factors import latency_factors
-from edgewidth.network.costs import costs
 from edgewidth.records.report import Candidate
 
 if TYPE_CHECKING:
+    from edgewidth.graph.space import ChannelConfig
     from edgewidth.records.judged import JudgedChoice
     from edgewidth.records.losses import UnaryLosses
-    from edgewidth.records.network import ChannelConfig
     from edgewidth.records.search import Choice
     from edgewidth.records.table import LatencyTable
     from edgewidth.report.inputs import Inputs

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from edgewidth.devices.stretches import undisturbed
+from edgewidth.devices.measure.stretches import undisturbed
 from edgewidth.report.figure import HALF, NARROW, Figure, Key, Numbers, drawn
 from edgewidth.report.svg import Axes, Picture, Scale, axes, covering
 from edgewidth.report.units import MINUS, milliseconds, percent, plural, signed, significant

@@ -6,9 +6,9 @@ import json
 import math
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from edgewidth.documents import Document
 from edgewidth.errors import FileError
 from edgewidth.records.artifact import Artifacts
-from edgewidth.records.base import Document
 from edgewidth.records.judged import Judged
 from edgewidth.records.losses import UnaryLosses
 from edgewidth.records.run import RunRequest
@@ -19,8 +19,8 @@ from edgewidth.records.validation import ValidationReport
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edgewidth.graph.space import SearchSpace
     from edgewidth.records.folder import RunFolder
-    from edgewidth.records.network import SearchSpace
     from edgewidth.records.report import Stage
 
 Epochs = tuple[dict[str, float], ...]

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from edgewidth.devices.campaign import Model, measure
 from edgewidth.devices.device import open_device
-from edgewidth.devices.estimate import estimate, visit_sigma, visits
-from edgewidth.devices.policy import Policy, default_policy
-from edgewidth.devices.store import MeasurementStore
+from edgewidth.devices.measure.campaign import Model, measure
+from edgewidth.devices.measure.estimate import estimate, visit_sigma, visits
+from edgewidth.devices.measure.policy import Policy, default_policy
+from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.errors import MismatchError
-from edgewidth.export.variants import VariantFactory
+from edgewidth.formats.variants import VariantFactory
+from edgewidth.graph.space import ChannelConfig
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.measurement import Clock
-from edgewidth.records.network import ChannelConfig
 from edgewidth.records.table import LatencyTable
 from edgewidth.stages.cache import cache_folder
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from edgewidth.devices.device import Device
+    from edgewidth.graph.space import SearchSpace
     from edgewidth.records.folder import RunFolder
     from edgewidth.records.measurement import LatencyEstimate, MeasurementWarning, Setting, Statistic
-    from edgewidth.records.network import SearchSpace
     from edgewidth.records.table import Visits
     from edgewidth.stages.target import Target
 

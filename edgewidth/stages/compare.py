@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgewidth.devices.device import Device
+    from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.records.folder import RunFolder
     from edgewidth.records.measurement import MeasurementWarning
-    from edgewidth.records.network import ChannelConfig, SearchSpace
     from edgewidth.stages.target import Target
 
 MULTIPLIERS = (1.0, 0.5)

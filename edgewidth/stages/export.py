@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.artifact import MAX_INT8_DROP_POINTS
 from edgewidth.stages.folder import remove
-from edgewidth.training.streams import Purpose, stream
+from edgewidth.streams import Purpose, stream
 
 if TYPE_CHECKING:
-    from edgewidth.export.artifacts import Int8Network
+    from edgewidth.data.split import ImageData
+    from edgewidth.formats.artifacts import Int8Network
     from edgewidth.records.artifact import Artifacts
     from edgewidth.records.folder import RunFolder
-    from edgewidth.training.data import ImageData
-    from edgewidth.training.plain import PlainNetwork
+    from edgewidth.training.networks.plain import PlainNetwork
     from edgewidth.training.recipes import Recipe
 
 CALIBRATION_IMAGES = 200
@@ -41,14 +41,14 @@ def export(
         ParityError: A float32 file does not compute what the network computes.
         TrainingError: Training for int8 diverges.
     """
-    from edgewidth.export.artifacts import (  # noqa: PLC0415  converters load when they are needed
+    from edgewidth.formats.artifacts import (  # noqa: PLC0415  converters load when they are needed
         Int8Network,
         Truth,
         export_artifacts,
     )
-    from edgewidth.training.checkpoint import Checkpoints  # noqa: PLC0415
     from edgewidth.training.finetune import INT8, finetune_int8  # noqa: PLC0415
-    from edgewidth.training.inference import fold, logits  # noqa: PLC0415
+    from edgewidth.training.loop.checkpoint import Checkpoints  # noqa: PLC0415
+    from edgewidth.training.networks.inference import fold, logits  # noqa: PLC0415
 
     calibration = data.sample(CALIBRATION_IMAGES, stream(seed, Purpose.CALIBRATION))
 

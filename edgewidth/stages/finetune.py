@@ -10,10 +10,10 @@ from edgewidth.stages.folder import remove
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edgewidth.data.split import ImageData
+    from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.records.folder import RunFolder
-    from edgewidth.records.network import ChannelConfig, SearchSpace
-    from edgewidth.training.data import ImageData
-    from edgewidth.training.plain import PlainNetwork
+    from edgewidth.training.networks.plain import PlainNetwork
     from edgewidth.training.recipes import Recipe
 
 
@@ -64,12 +64,12 @@ def _clear(
     folder: RunFolder, space: SearchSpace, config: ChannelConfig, supernet: Path | None, weights: Path | None
 ) -> None:
     """Remove what this stage wrote; if what training begins with does not fit, nothing."""
-    from edgewidth.training.checkpoint import Checkpoints  # noqa: PLC0415  torch loads when it is needed
     from edgewidth.training.finetune import FINETUNE  # noqa: PLC0415
-    from edgewidth.training.plain import PlainNetwork  # noqa: PLC0415
-    from edgewidth.training.pretrained import start_from  # noqa: PLC0415
-    from edgewidth.training.processes import join  # noqa: PLC0415
-    from edgewidth.training.weights import load_supernet  # noqa: PLC0415
+    from edgewidth.training.loop.checkpoint import Checkpoints  # noqa: PLC0415  torch loads when it is needed
+    from edgewidth.training.loop.processes import join  # noqa: PLC0415
+    from edgewidth.training.networks.plain import PlainNetwork  # noqa: PLC0415
+    from edgewidth.training.networks.pretrained import start_from  # noqa: PLC0415
+    from edgewidth.training.networks.weights import load_supernet  # noqa: PLC0415
 
     if supernet:
         load_supernet(supernet, space)

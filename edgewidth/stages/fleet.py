@@ -5,8 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from edgewidth.documents import Record
 from edgewidth.errors import EdgewidthError
-from edgewidth.records.base import Record
 from edgewidth.records.comparison import Comparison
 from edgewidth.records.measurement import MeasurementWarning, Setting
 from edgewidth.records.table import LatencyTable, TableQuality
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from edgewidth.graph.space import SearchSpace
     from edgewidth.progress import Progress
     from edgewidth.records.folder import RunFolder
-    from edgewidth.records.network import SearchSpace
     from edgewidth.stages.bench import Bench
     from edgewidth.stages.target import Target
 

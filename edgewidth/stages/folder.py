@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from edgewidth.training.processes import Processes
+    from edgewidth.training.loop.processes import Processes
 
 _MEANT = (
     "space",
@@ -139,7 +139,7 @@ def _difference(name: str, asked: RunRequest, found: RunRequest) -> str:
 
 
 def _brief(value: object) -> str:
-    from edgewidth.records.network import SearchSpace  # noqa: PLC0415
+    from edgewidth.graph.space import SearchSpace  # noqa: PLC0415
     from edgewidth.records.run import DataFacts  # noqa: PLC0415
 
     if isinstance(value, SearchSpace):

@@ -8,9 +8,9 @@ from edgewidth.progress import SILENT, Progress
 from edgewidth.records.judged import Judged, JudgedChoice
 
 if TYPE_CHECKING:
+    from edgewidth.data.split import ImageData
     from edgewidth.records.folder import RunFolder
     from edgewidth.records.search import SearchResult
-    from edgewidth.training.data import ImageData
 
 
 def judge(data: ImageData, result: SearchResult, folder: RunFolder, *, progress: Progress = SILENT) -> Judged:
@@ -22,8 +22,8 @@ def judge(data: ImageData, result: SearchResult, folder: RunFolder, *, progress:
         FileError, MismatchError: The supernet is missing, or of another space.
     """
     from edgewidth.training.evaluator import Evaluator  # noqa: PLC0415  torch loads when it is needed
-    from edgewidth.training.layers import compute_device  # noqa: PLC0415
-    from edgewidth.training.weights import load_supernet  # noqa: PLC0415
+    from edgewidth.training.networks.layers import compute_device  # noqa: PLC0415
+    from edgewidth.training.networks.weights import load_supernet  # noqa: PLC0415
 
     space = result.space
     choices = {"chosen": result.chosen, **result.baselines}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgewidth.devices.store import MeasurementStore
+from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.errors import FileError
 from edgewidth.latency.design import first_configs, held_out_configs, next_configs
 from edgewidth.latency.fit import fit_table
@@ -18,10 +18,10 @@ from edgewidth.stages.bench import measured_visits
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.records.budget import BudgetRequest
     from edgewidth.records.folder import RunFolder
     from edgewidth.records.measurement import Setting, Statistic
-    from edgewidth.records.network import ChannelConfig, SearchSpace
     from edgewidth.records.table import Visits
     from edgewidth.stages.bench import Bench
 

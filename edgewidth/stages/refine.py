@@ -26,11 +26,11 @@ from edgewidth.stages.search import Question, search
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgewidth.graph.space import ChannelConfig
     from edgewidth.records.budget import Budget
     from edgewidth.records.folder import RunFolder
     from edgewidth.records.losses import UnaryLosses
     from edgewidth.records.measurement import LatencyEstimate
-    from edgewidth.records.network import ChannelConfig
     from edgewidth.records.search import Choice, SearchResult
     from edgewidth.records.table import LatencyTable
     from edgewidth.stages.bench import Bench

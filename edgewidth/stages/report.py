@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgewidth.records.files import write_atomic
+from edgewidth.files import write_atomic
 
 if TYPE_CHECKING:
     from edgewidth.records.folder import RunFolder

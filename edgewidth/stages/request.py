@@ -12,10 +12,10 @@ from edgewidth.records.run import Narrowing, RunRequest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgewidth.data.split import ImageData
+    from edgewidth.graph.space import SearchSpace
     from edgewidth.records.budget import BudgetRequest
-    from edgewidth.records.network import SearchSpace
     from edgewidth.stages.target import Target
-    from edgewidth.training.data import ImageData
     from edgewidth.training.recipes import Recipe
 
 _PACKAGES = ("edgewidth", "torch", "tensorflow", "ai-edge-litert", "onnx", "onnxruntime", "numpy")
@@ -34,7 +34,7 @@ def make_request(
     arguments: Sequence[str],
 ) -> RunRequest:
     """The contents of ``run.json``; ``arguments`` are the words after ``edgewidth`` that ask for this run."""
-    from edgewidth.training.data import data_facts  # noqa: PLC0415  a light module in a heavy room
+    from edgewidth.data.split import data_facts  # noqa: PLC0415  a light module in a heavy room
 
     return RunRequest(
         space=space,

@@ -14,8 +14,8 @@ from edgewidth.records.table import LatencyTable
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edgewidth.graph.space import SearchSpace
     from edgewidth.records.folder import RunFolder
-    from edgewidth.records.network import SearchSpace
     from edgewidth.stages.bench import Bench
 
 CHECKED = 6

@@ -29,13 +29,13 @@ from edgewidth.stages.validate import validate
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edgewidth.data.split import ImageData
     from edgewidth.records.budget import Budget
     from edgewidth.records.folder import RunFolder
     from edgewidth.records.report import Report
     from edgewidth.records.run import Narrowing, RunRequest
     from edgewidth.stages.target import Target
-    from edgewidth.training.data import ImageData
-    from edgewidth.training.plain import PlainNetwork
+    from edgewidth.training.networks.plain import PlainNetwork
     from edgewidth.training.recipes import Recipe
 
 
@@ -213,7 +213,7 @@ def _network(job: Job, result: SearchResult, folder: RunFolder, progress: Progre
     if folder.artifacts.exists():
         _check_network(folder.artifacts, Artifacts.read(folder.artifacts), result)
         return
-    from edgewidth.training.weights import load_plain  # noqa: PLC0415  torch loads when it is needed
+    from edgewidth.training.networks.weights import load_plain  # noqa: PLC0415  torch loads when it is needed
 
     space, seed = job.request.space, job.request.seed
     if folder.weights.exists():

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgewidth.errors import InfeasibleBudgetError, MismatchError
+from edgewidth.graph.costs import element_bytes, file_bytes, layer_factors, metadata_bytes
+from edgewidth.graph.space import ChannelConfig
 from edgewidth.latency.curve import Curve
 from edgewidth.latency.factors import latency_factors
 from edgewidth.latency.predict import Predictor
-from edgewidth.network.costs import element_bytes, file_bytes, layer_factors, metadata_bytes
 from edgewidth.records.budget import Limits
-from edgewidth.records.network import ChannelConfig
 from edgewidth.records.search import Certificate, Choice, FrontierPoint, SearchResult
 from edgewidth.search.baselines.greedy import greedy
 from edgewidth.search.baselines.lagrangian import lagrangian
@@ -26,9 +26,9 @@ from edgewidth.search.problem import Factor, InfeasibleError, PeakBudget, Proble
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgewidth.graph.space import SearchSpace
     from edgewidth.records.budget import Budget, BudgetRequest
     from edgewidth.records.losses import UnaryLosses
-    from edgewidth.records.network import SearchSpace
     from edgewidth.records.table import LatencyTable
     from edgewidth.search.frontier import Frontier
 
@@ -63,7 +63,7 @@ class Question:
     @cached_property
     def problem(self) -> Problem:
         """Its numbers. Its latencies are sums of the table's entries: ``curve`` translates."""
-        from edgewidth.training.loss_record import loss_factors  # noqa: PLC0415  scipy loads when it is needed
+        from edgewidth.losses.record import loss_factors  # noqa: PLC0415  scipy loads when it is needed
 
         return replace(cost_problem(self.table, self.limits, self.losses.class_names), losses=loss_factors(self.losses))
 

@@ -20,14 +20,14 @@ from edgewidth.stages.search import answer_no, cost_problem
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edgewidth.data.split import ImageData
+    from edgewidth.graph.space import SearchSpace
+    from edgewidth.losses.focus import Focus
     from edgewidth.records.budget import Budget
     from edgewidth.records.folder import RunFolder
     from edgewidth.records.losses import NarrowingStep, UnaryLosses
-    from edgewidth.records.network import SearchSpace
     from edgewidth.records.table import LatencyTable
     from edgewidth.records.training import SupernetTraining
-    from edgewidth.training.data import ImageData
-    from edgewidth.training.focus import Focus
     from edgewidth.training.narrowing import NarrowingSampler
     from edgewidth.training.recipes import Recipe
 
@@ -62,8 +62,8 @@ def train(
 
     Goes on from a checkpoint if the folder holds one. With an aim most of the configurations are evaluated near its
     budget; if it asks for narrowing, the supernet is trained for it, and otherwise serves any device and budget.
-    ``weights`` is a file to begin with, see ``edgewidth.training.pretrained``. With ``force`` all is done again, and
-    what there was is removed once it is known that everything given fits.
+    ``weights`` is a file to begin with, see ``edgewidth.training.networks.pretrained``. With ``force`` all is done
+    again, and what there was is removed once it is known that everything given fits.
 
     Raises:
         InputError: ``force`` would remove the weights to begin with.
@@ -72,11 +72,11 @@ def train(
         MismatchError: The aim's table is of another space, or the folder's supernet was trained otherwise.
         InfeasibleBudgetError: No configuration is predicted within the aim's budget.
     """
+    from edgewidth.training.evaluation import evaluate_losses  # noqa: PLC0415
     from edgewidth.training.identity import identify  # noqa: PLC0415  torch loads when it is needed
-    from edgewidth.training.processes import join  # noqa: PLC0415
+    from edgewidth.training.loop.processes import join  # noqa: PLC0415
+    from edgewidth.training.networks.weights import fingerprint, supernet_training  # noqa: PLC0415
     from edgewidth.training.train import train_supernet  # noqa: PLC0415
-    from edgewidth.training.unary import evaluate_losses  # noqa: PLC0415
-    from edgewidth.training.weights import fingerprint, supernet_training  # noqa: PLC0415
 
     focus = _focus(space, aim, data.class_names) if aim else None
     if force:
@@ -107,11 +107,11 @@ def train(
 
 def _clear(folder: RunFolder, space: SearchSpace, weights: Path | None) -> None:
     """Remove what this stage wrote, and what was judged by it; if the weights to begin with do not fit, nothing."""
-    from edgewidth.training.checkpoint import Checkpoints  # noqa: PLC0415  torch loads when it is needed
+    from edgewidth.training.loop.checkpoint import Checkpoints  # noqa: PLC0415  torch loads when it is needed
+    from edgewidth.training.loop.processes import join  # noqa: PLC0415
     from edgewidth.training.narrowing import NARROWING  # noqa: PLC0415
-    from edgewidth.training.pretrained import start_from  # noqa: PLC0415
-    from edgewidth.training.processes import join  # noqa: PLC0415
-    from edgewidth.training.supernet import Supernet  # noqa: PLC0415
+    from edgewidth.training.networks.pretrained import start_from  # noqa: PLC0415
+    from edgewidth.training.networks.supernet import Supernet  # noqa: PLC0415
     from edgewidth.training.train import SUPERNET  # noqa: PLC0415
 
     if weights:
@@ -146,7 +146,7 @@ def _check_trained(supernet: Path, found: SupernetTraining | None, asked: Supern
 
 
 def _focus(space: SearchSpace, aim: Aim, class_names: tuple[str, ...]) -> Focus:
-    from edgewidth.training.focus import Focus  # noqa: PLC0415  a light module in a heavy room
+    from edgewidth.losses.focus import Focus  # noqa: PLC0415  a light module in a heavy room
 
     table, curve = aim.table, Curve.of(aim.table)
     if table.space.fingerprint != space.fingerprint:

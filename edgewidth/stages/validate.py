@@ -8,13 +8,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from edgewidth.devices.campaign import Model, measure
 from edgewidth.devices.device import open_device
-from edgewidth.devices.estimate import estimate
-from edgewidth.devices.store import MeasurementStore
-from edgewidth.devices.sustained import measure_sustained
+from edgewidth.devices.measure.campaign import Model, measure
+from edgewidth.devices.measure.estimate import estimate
+from edgewidth.devices.measure.store import MeasurementStore
+from edgewidth.devices.measure.sustained import measure_sustained
 from edgewidth.errors import InputError
-from edgewidth.export.inspect import inspect_model
+from edgewidth.formats.inspect import inspect_model
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.validation import ValidationReport
 from edgewidth.stages.bench import visiting

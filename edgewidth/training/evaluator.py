@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch.nn import functional
 
-from edgewidth.training.inference import batch_size, fold_tensors, folded_logits, measure_moments
-from edgewidth.training.streams import Purpose, stream
+from edgewidth.streams import Purpose, stream
+from edgewidth.training.networks.inference import batch_size, fold_tensors, folded_logits, measure_moments
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgewidth.records.network import ChannelConfig
-    from edgewidth.training.data import ImageData
-    from edgewidth.training.supernet import Supernet
+    from edgewidth.data.split import ImageData
+    from edgewidth.graph.space import ChannelConfig
+    from edgewidth.training.networks.supernet import Supernet
 
 MOMENT_IMAGES = 256
 """On how many training images each configuration's statistics are computed."""

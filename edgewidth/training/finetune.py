@@ -10,18 +10,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgewidth.progress import SILENT
-from edgewidth.training.batches import Batch, Batches
-from edgewidth.training.checkpoint import Checkpoints
-from edgewidth.training.inference import apply_folded, batch_size, fold_tensors, measure_moments
-from edgewidth.training.layers import compute_device, run_graph
-from edgewidth.training.loop import LOSS, Averager, Training, train
-from edgewidth.training.optimise import Optimiser
-from edgewidth.training.plain import PlainNetwork
-from edgewidth.training.pretrained import begin_with
-from edgewidth.training.processes import join
-from edgewidth.training.quantised import QuantisedNetwork
-from edgewidth.training.streams import Purpose, stream
-from edgewidth.training.weights import digest, fingerprint, load_supernet, save_plain
+from edgewidth.streams import Purpose, stream
+from edgewidth.training.loop.batches import Batch, Batches
+from edgewidth.training.loop.checkpoint import Checkpoints
+from edgewidth.training.loop.loop import LOSS, Averager, Training, train
+from edgewidth.training.loop.optimise import Optimiser
+from edgewidth.training.loop.processes import join
+from edgewidth.training.networks.inference import apply_folded, batch_size, fold_tensors, measure_moments
+from edgewidth.training.networks.layers import compute_device, run_graph
+from edgewidth.training.networks.plain import PlainNetwork
+from edgewidth.training.networks.pretrained import begin_with
+from edgewidth.training.networks.quantised import QuantisedNetwork
+from edgewidth.training.networks.weights import digest, fingerprint, load_supernet, save_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edgewidth.data.split import ImageData
+    from edgewidth.graph.space import ChannelConfig, SearchSpace
+    from edgewidth.graph.spec import LayerShape
     from edgewidth.progress import Progress
-    from edgewidth.records.network import ChannelConfig, LayerShape, SearchSpace
-    from edgewidth.training.data import ImageData
     from edgewidth.training.recipes import Phase, Recipe
 
     Teacher = Callable[[Tensor], Tensor]
@@ -68,7 +69,7 @@ def finetune(
         data: The images.
         recipe: How long, how fast.
         supernet: The weights to start from; None: from scratch.
-        weights: A file to start from instead, see ``edgewidth.training.pretrained``.
+        weights: A file to start from instead, see ``edgewidth.training.networks.pretrained``.
         weights_out: Where the weights go.
         log: Where a JSON line per epoch goes.
         checkpoints: The folder for checkpoints, which are removed when training is done.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from edgewidth.records.training import UNIFORM, SupernetTraining
 
 if TYPE_CHECKING:
-    from edgewidth.training.data import ImageData
+    from edgewidth.data.split import ImageData
     from edgewidth.training.recipes import Recipe
 
 

@@ -13,25 +13,25 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from edgewidth.records.files import write_atomic
+from edgewidth.files import write_atomic
+from edgewidth.graph.space import ChannelConfig
+from edgewidth.losses.fit import Evaluations, fit_losses
+from edgewidth.losses.rounds import distinct
 from edgewidth.records.losses import NarrowingStep
-from edgewidth.records.network import ChannelConfig
+from edgewidth.streams import Purpose, stream
 from edgewidth.training.evaluator import Evaluator
-from edgewidth.training.loss_fit import Evaluations, fit_losses
-from edgewidth.training.processes import join
-from edgewidth.training.rounds import distinct
-from edgewidth.training.streams import Purpose, stream
+from edgewidth.training.loop.processes import join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from edgewidth.data.split import ImageData
+    from edgewidth.graph.space import SearchSpace
+    from edgewidth.losses.focus import Focus
     from edgewidth.progress import Progress
-    from edgewidth.records.network import SearchSpace
     from edgewidth.search.field import RandomField
-    from edgewidth.training.data import ImageData
-    from edgewidth.training.focus import Focus
-    from edgewidth.training.supernet import Supernet
+    from edgewidth.training.networks.supernet import Supernet
 
 NARROWING = "narrowing"
 """How the names of the files begin that keep what was evaluated."""

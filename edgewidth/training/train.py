@@ -11,17 +11,17 @@ from torch.nn import functional
 
 from edgewidth.progress import SILENT
 from edgewidth.records.training import UNIFORM
-from edgewidth.training.batches import Batch, Batches
-from edgewidth.training.checkpoint import Checkpoints
+from edgewidth.streams import Purpose, stream
 from edgewidth.training.identity import identify
-from edgewidth.training.layers import compute_device
-from edgewidth.training.loop import LOSS, Training, train
-from edgewidth.training.optimise import Optimiser
-from edgewidth.training.pretrained import begin_with
-from edgewidth.training.processes import ALONE, join, part
-from edgewidth.training.streams import Purpose, stream
-from edgewidth.training.supernet import Supernet
-from edgewidth.training.weights import save_supernet
+from edgewidth.training.loop.batches import Batch, Batches
+from edgewidth.training.loop.checkpoint import Checkpoints
+from edgewidth.training.loop.loop import LOSS, Training, train
+from edgewidth.training.loop.optimise import Optimiser
+from edgewidth.training.loop.processes import ALONE, join, part
+from edgewidth.training.networks.layers import compute_device
+from edgewidth.training.networks.pretrained import begin_with
+from edgewidth.training.networks.supernet import Supernet
+from edgewidth.training.networks.weights import save_supernet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from edgewidth.data.split import ImageData
+    from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.progress import Progress
     from edgewidth.records.folder import RunFolder
-    from edgewidth.records.network import ChannelConfig, SearchSpace
-    from edgewidth.training.data import ImageData
-    from edgewidth.training.processes import Processes
+    from edgewidth.training.loop.processes import Processes
     from edgewidth.training.recipes import Recipe
 
 SUPERNET = "supernet"
@@ -123,7 +123,7 @@ def train_supernet(
         seed: Of the weights and everything random.
         progress: Where to report to.
         sampler: Draws the random configurations; uniformly if None.
-        weights: A safetensors file to begin with, see ``edgewidth.training.pretrained``; None: random weights.
+        weights: A safetensors file to begin with, see ``edgewidth.training.networks.pretrained``; None: random weights.
 
     Raises:
         FileError: The weights do not fit.

@@ -33,11 +33,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from edgewidth.devices.campaign import Model, measure
 from edgewidth.devices.device import Device, open_device
-from edgewidth.devices.policy import Policy
+from edgewidth.devices.measure.campaign import Model, measure
+from edgewidth.devices.measure.policy import Policy
+from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.profiles import DeviceProfile
-from edgewidth.devices.store import MeasurementStore
 from edgewidth.errors import DeviceError, SurroundingsError, TransientDeviceError
 from edgewidth.records.measurement import Precision, Runtime
 

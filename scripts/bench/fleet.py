@@ -24,11 +24,11 @@ from pathlib import Path
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from edgewidth.devices.campaign import Model, measure
 from edgewidth.devices.device import Device
+from edgewidth.devices.fake.transport import FakeTransport
+from edgewidth.devices.measure.campaign import Model, measure
+from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.profiles import DeviceProfile
-from edgewidth.devices.store import MeasurementStore
-from edgewidth.devices.transports.fake import FakeTransport
 from edgewidth.records.measurement import Precision, Runtime
 
 COUNTS = (1, 2, 4, 8)

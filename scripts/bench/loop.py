@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgewidth.errors import InfeasibleBudgetError
+from edgewidth.graph.families.registry import search_space
 from edgewidth.latency.predict import Predictor
-from edgewidth.network.families import search_space
 from edgewidth.progress import Lines
 from edgewidth.records.budget import Budget
 from edgewidth.records.folder import RunFolder
@@ -41,7 +41,7 @@ from edgewidth.stages.target import make_target
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgewidth.records.network import ChannelConfig, SearchSpace
+    from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.stages.target import Target
 
 VISITS_AGAIN = 12

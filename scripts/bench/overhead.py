@@ -18,12 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from edgewidth.devices.campaign import Model, measure
 from edgewidth.devices.device import open_device
+from edgewidth.devices.measure.campaign import Model, measure
+from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.profiles import load_profile
-from edgewidth.devices.store import MeasurementStore
-from edgewidth.export.variants import VariantFactory
-from edgewidth.network.families import search_space
+from edgewidth.formats.variants import VariantFactory
+from edgewidth.graph.families.registry import search_space
 from edgewidth.records.measurement import Precision, Runtime
 from edgewidth.stages.cache import cache_folder
 

@@ -29,14 +29,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgewidth.devices.campaign import Model, measure
 from edgewidth.devices.device import open_device
-from edgewidth.devices.estimate import estimate, visit_sigma
-from edgewidth.devices.policy import Policy, default_policy
+from edgewidth.devices.measure.campaign import Model, measure
+from edgewidth.devices.measure.estimate import estimate, visit_sigma
+from edgewidth.devices.measure.policy import Policy, default_policy
+from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.profiles import load_profile
-from edgewidth.devices.store import MeasurementStore
-from edgewidth.export.variants import VariantFactory
-from edgewidth.network.families import search_space
+from edgewidth.formats.variants import VariantFactory
+from edgewidth.graph.families.registry import search_space
 from edgewidth.records.measurement import Clock, Precision, Runtime, Statistic
 from edgewidth.stages.cache import cache_folder
 

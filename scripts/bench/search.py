@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from edgewidth.network.families import search_space
-from edgewidth.records.network import LayerSpec, NetworkSpec, SearchSpace, WidthVariable
+from edgewidth.graph.families.registry import search_space
+from edgewidth.graph.space import SearchSpace, WidthVariable
+from edgewidth.graph.spec import LayerSpec, NetworkSpec
 from edgewidth.search.baselines.brute_force import brute_force
 from edgewidth.search.baselines.lagrangian import lagrangian
 from edgewidth.search.exact import Solution, solve
@@ -29,7 +30,7 @@ from edgewidth.search.feasible import fastest
 from edgewidth.search.problem import Factor, Problem
 
 if TYPE_CHECKING:
-    from edgewidth.records.network import LayerShape
+    from edgewidth.graph.spec import LayerShape
     from edgewidth.search.problem import Array
 
 TABLES = 50

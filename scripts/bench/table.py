@@ -28,17 +28,17 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 
-from edgewidth.devices.campaign import Model, measure
 from edgewidth.devices.device import open_device
-from edgewidth.devices.estimate import visits as visits_of
-from edgewidth.devices.policy import Policy
+from edgewidth.devices.measure.campaign import Model, measure
+from edgewidth.devices.measure.estimate import visits as visits_of
+from edgewidth.devices.measure.policy import Policy
+from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.profiles import load_profile
-from edgewidth.devices.store import MeasurementStore
-from edgewidth.export.variants import VariantFactory
+from edgewidth.formats.variants import VariantFactory
+from edgewidth.graph.families.registry import search_space
 from edgewidth.latency.design import first_configs, held_out_configs, next_configs
 from edgewidth.latency.factors import latency_factors
 from edgewidth.latency.fit import fit_table
-from edgewidth.network.families import search_space
 from edgewidth.progress import Lines
 from edgewidth.records.measurement import Clock, Precision, Runtime, Statistic
 
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from edgewidth.devices.device import Device
+    from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.records.measurement import Setting
-    from edgewidth.records.network import ChannelConfig, SearchSpace
     from edgewidth.records.table import LatencyTable, Visits
 
 EXACT = Policy(rounds=1, block_ms=1.0, min_runs=9, max_runs=9, warmup_min_ms=1.0, window_ms=1.0)

@@ -24,21 +24,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgewidth.cli.main import ENVIRONMENT
-from edgewidth.network.families import search_space
-from edgewidth.training.batches import Batch, Batches
-from edgewidth.training.data import ImageData
-from edgewidth.training.layers import training_dtype
-from edgewidth.training.optimise import Optimiser
-from edgewidth.training.processes import ALONE, are_several, join
+from edgewidth.data.split import ImageData
+from edgewidth.graph.families.registry import search_space
+from edgewidth.training.loop.batches import Batch, Batches
+from edgewidth.training.loop.optimise import Optimiser
+from edgewidth.training.loop.processes import ALONE, are_several, join
+from edgewidth.training.networks.layers import training_dtype
+from edgewidth.training.networks.supernet import Supernet
 from edgewidth.training.recipes import Phase
-from edgewidth.training.supernet import Supernet
 from edgewidth.training.train import RANDOM_CONFIGS, Sandwich, sandwich_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgewidth.records.network import ChannelConfig, SearchSpace
-    from edgewidth.training.processes import Processes
+    from edgewidth.graph.space import ChannelConfig, SearchSpace
+    from edgewidth.training.loop.processes import Processes
 
 CLASSES = 10
 

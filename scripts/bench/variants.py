@@ -28,11 +28,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from edgewidth.export.folded import random_weights, slice_weights
-from edgewidth.export.inspect import open_session
-from edgewidth.export.onnx_network import onnx_network, quantise_onnx
-from edgewidth.export.variants import SEED, VariantFactory
-from edgewidth.network.families import search_space
+from edgewidth.formats.folded import random_weights, slice_weights
+from edgewidth.formats.inspect import open_session
+from edgewidth.formats.onnx.network import onnx_network, quantise_onnx
+from edgewidth.formats.variants import SEED, VariantFactory
+from edgewidth.graph.families.registry import search_space
 from edgewidth.records.measurement import Precision
 
 if TYPE_CHECKING:
@@ -40,9 +40,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edgewidth.export.sessions import Session
+    from edgewidth.formats.sessions import Session
+    from edgewidth.graph.space import ChannelConfig, SearchSpace
+    from edgewidth.graph.spec import NetworkSpec
     from edgewidth.records.measurement import Suffix
-    from edgewidth.records.network import ChannelConfig, NetworkSpec, SearchSpace
     from edgewidth.records.weights import FoldedWeights
 
     Convert = Callable[[NetworkSpec, Mapping[str, int], FoldedWeights, NDArray[np.uint8]], bytes]
@@ -67,8 +68,8 @@ def convert_tflite(
     network: NetworkSpec, widths: Mapping[str, int], weights: FoldedWeights, images: NDArray[np.uint8]
 ) -> bytes:
     """As the conversion process does it, without its imports."""
-    from edgewidth.export.keras_network import keras_network  # noqa: PLC0415 - after the log level is set
-    from edgewidth.export.tflite_worker import convert_keras  # noqa: PLC0415 - the same
+    from edgewidth.formats.tflite.keras_network import keras_network  # noqa: PLC0415 - after the log level is set
+    from edgewidth.formats.tflite.worker import convert_keras  # noqa: PLC0415 - the same
 
     return convert_keras(keras_network(network, widths, weights), Precision.INT8, images)
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from edgewidth.documents import Document, Record
+from edgewidth.graph.space import ChannelConfig
 from edgewidth.latency.predict import Predictor
-from edgewidth.records.base import Document, Record
 from edgewidth.records.measurement import LatencyEstimate
-from edgewidth.records.network import ChannelConfig
 from edgewidth.search.baselines.greedy import slimming
 from edgewidth.search.baselines.lagrangian import lagrangian as hull_vertex
 from edgewidth.search.exact import solve
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from protocol import Final
 
+    from edgewidth.graph.space import SearchSpace
     from edgewidth.records.losses import UnaryLosses
-    from edgewidth.records.network import SearchSpace
     from edgewidth.records.table import LatencyTable
     from edgewidth.search.problem import Array, Indices
     from edgewidth.stages.bench import Bench

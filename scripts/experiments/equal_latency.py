@@ -25,9 +25,9 @@ from page import write_page
 from protocol import COMPARED, METHODS, Experiment, Protocol, recipe_text
 from tasks import Task, all_tasks
 
+from edgewidth.data.split import load_images
 from edgewidth.errors import EdgewidthError
 from edgewidth.stages.folder import locked
-from edgewidth.training.data import load_images
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -12,8 +12,8 @@ from comparing import COMPARISONS, Mean, Row, fewer_errors
 from protocol import COMPARED, METHODS
 from supernets import supernet_lines
 
+from edgewidth.files import write_atomic
 from edgewidth.records.artifact import Artifacts
-from edgewidth.records.files import write_atomic
 from edgewidth.records.measurement import Precision
 from edgewidth.report.figure import Style, style_of
 from edgewidth.report.svg import Picture, axes, covering

@@ -7,20 +7,20 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+from edgewidth.data.split import load_images
+from edgewidth.documents import Document
 from edgewidth.errors import MismatchError
-from edgewidth.network.families import search_space
-from edgewidth.records.base import Document
+from edgewidth.graph.families.registry import search_space
 from edgewidth.records.folder import RunFolder
 from edgewidth.stages.target import make_target
-from edgewidth.training.data import load_images
 from edgewidth.training.recipes import Phase, Recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgewidth.records.network import SearchSpace
+    from edgewidth.data.split import ImageData
+    from edgewidth.graph.space import SearchSpace
     from edgewidth.stages.target import Target
-    from edgewidth.training.data import ImageData
 
 METHODS = ("uniform", "greedy", "lagrangian", "exact", "narrowed")
 """One width multiplier; greedy slimming on the supernet; the published method's search; the exact search; the exact

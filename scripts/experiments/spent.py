@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from edgewidth.records.files import write_atomic
+from edgewidth.files import write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from protocol import Experiment
 
-    from edgewidth.records.network import ChannelConfig
+    from edgewidth.graph.space import ChannelConfig
 
 
 class Supernet(NamedTuple):

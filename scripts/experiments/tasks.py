@@ -14,9 +14,11 @@ from spent import Spent
 
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.devices.device import open_device
+from edgewidth.files import write_atomic
 from edgewidth.latency.curve import Curve
+from edgewidth.losses.fit import Evaluations, fit_losses
+from edgewidth.losses.focus import Focus
 from edgewidth.records.budget import Budget
-from edgewidth.records.files import write_atomic
 from edgewidth.records.losses import UnaryLosses
 from edgewidth.records.measurement import Precision
 from edgewidth.records.table import LatencyTable
@@ -27,12 +29,10 @@ from edgewidth.stages.profile import ProfilePlan, profile
 from edgewidth.stages.search import NO_LIMITS, cost_problem
 from edgewidth.stages.train import Aim, train
 from edgewidth.stages.validate import validate
+from edgewidth.training.evaluation import evaluate_losses
 from edgewidth.training.evaluator import Evaluator
-from edgewidth.training.focus import Focus
-from edgewidth.training.loss_fit import Evaluations, fit_losses
+from edgewidth.training.networks.weights import load_supernet
 from edgewidth.training.train import train_supernet
-from edgewidth.training.unary import evaluate_losses
-from edgewidth.training.weights import load_supernet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,7 +10,7 @@ from report import sample
 from small_table import small_table
 
 from edgewidth.cli.main import exit_code
-from edgewidth.network.families import search_space
+from edgewidth.graph.families.registry import search_space
 from edgewidth.records.losses import UnaryLosses
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ import pytest
 from small_table import small_table
 
 from edgewidth.cli.main import exit_code
-from edgewidth.network.families import search_space
-from edgewidth.records.files import write_atomic
+from edgewidth.files import write_atomic
+from edgewidth.graph.families.registry import search_space
 from edgewidth.records.folder import RunFolder
-from edgewidth.training.plain import PlainNetwork
+from edgewidth.training.networks.plain import PlainNetwork
+from edgewidth.training.networks.supernet import Supernet
+from edgewidth.training.networks.weights import save_plain, save_supernet
 from edgewidth.training.recipes import RECIPES, Phase, Recipe
-from edgewidth.training.supernet import Supernet
-from edgewidth.training.weights import save_plain, save_supernet
 
 if TYPE_CHECKING:
     from pathlib import Path

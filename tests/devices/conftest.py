@@ -13,10 +13,10 @@ from devices.adb_daemon import AdbDaemon
 from support import require
 
 from edgewidth.devices.device import Device
+from edgewidth.devices.fake.transport import SILENT_NOISE, FakeTransport
 from edgewidth.devices.profiles import DeviceProfile
-from edgewidth.devices.transports.adb_client import AdbClient
-from edgewidth.devices.transports.fake import SILENT_NOISE, FakeTransport
-from edgewidth.devices.transports.local import LocalTransport
+from edgewidth.devices.reach.adb_client import AdbClient
+from edgewidth.devices.reach.local import LocalTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 from small_onnx import onnx_model
 
-from edgewidth.devices.campaign import measure
 from edgewidth.devices.device import open_device
-from edgewidth.devices.native.shell_facts import parse_thermalservice, shell_facts, shell_state
-from edgewidth.devices.policy import Policy
+from edgewidth.devices.measure.campaign import measure
+from edgewidth.devices.measure.policy import Policy
+from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.profiles import DeviceProfile
-from edgewidth.devices.store import MeasurementStore
-from edgewidth.devices.transports import adb_client
-from edgewidth.devices.transports.adb import AdbTransport
-from edgewidth.devices.transports.adb_client import AdbClient, Phone, network_serial
+from edgewidth.devices.reach import adb_client
+from edgewidth.devices.reach.adb import AdbTransport
+from edgewidth.devices.reach.adb_client import AdbClient, Phone, network_serial
+from edgewidth.devices.reach.shell_facts import parse_thermalservice, shell_facts, shell_state
 from edgewidth.errors import DeviceError, MissingPackageError, TransientDeviceError
 from edgewidth.progress import SILENT, Silent
 from edgewidth.records.measurement import Precision, Runtime
@@ -285,7 +285,7 @@ def test_the_list_of_phones(monkeypatch: pytest.MonkeyPatch) -> None:
         "X1\tunauthorized\nX2\tno permissions (user in plugdev group; are your udev rules wrong?); see [http://x]\n\n"
     )
     client = AdbClient("adb")
-    from edgewidth.devices.transports.transport import Completed
+    from edgewidth.devices.reach.transport import Completed
 
     monkeypatch.setattr(client, "call", lambda *_, **__: Completed(0, text.encode(), b""))
     assert client.phones() == [

@@ -12,19 +12,19 @@ from devices import adb_daemon
 from small_onnx import onnx_model
 from support import require
 
-from edgewidth.devices.campaign import measure
 from edgewidth.devices.device import open_device
-from edgewidth.devices.policy import Policy
+from edgewidth.devices.emulator.transport import EmulatorTransport
+from edgewidth.devices.measure.campaign import measure
+from edgewidth.devices.measure.policy import Policy
+from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.profiles import DeviceProfile, load_profile
-from edgewidth.devices.store import MeasurementStore
-from edgewidth.devices.transports.emulator import EmulatorTransport
 from edgewidth.progress import SILENT
 from edgewidth.records.measurement import Clock, Precision, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edgewidth.devices.transports.adb_client import AdbClient
+    from edgewidth.devices.reach.adb_client import AdbClient
 
 GUEST_PORT = 5555
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 from small_onnx import onnx_model, small_onnx
 
-from edgewidth.devices.campaign import measure
-from edgewidth.devices.estimate import estimate
-from edgewidth.devices.policy import Policy
-from edgewidth.devices.store import MeasurementStore
-from edgewidth.devices.transports.fake import FakeNoise, latency_ms
-from edgewidth.devices.transports.operators import read_operators
+from edgewidth.devices.fake.operators import read_operators
+from edgewidth.devices.fake.transport import FakeNoise, latency_ms
+from edgewidth.devices.measure.campaign import measure
+from edgewidth.devices.measure.estimate import estimate
+from edgewidth.devices.measure.policy import Policy
+from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.records.measurement import Precision, Runtime, Statistic
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def test_models_never_need_more_space_than_there_is(
     make_fake: Callable[..., Device], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a device with room for a few models all are measured, and at no moment does more lie there than half of it."""
-    from edgewidth.devices.transports.fake import FakeTransport
+    from edgewidth.devices.fake.transport import FakeTransport
 
     models = [onnx_model(64, 8 * i) for i in range(1, 25)]
     largest = max(len(model.content()) for model in models)

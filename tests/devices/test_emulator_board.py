@@ -18,14 +18,14 @@ from small_onnx import small_onnx
 from small_tflite import small_tflite
 from support import require
 
-from edgewidth.devices.board.board import Board
-from edgewidth.devices.board.image import prepare, require_tools
-from edgewidth.devices.campaign import Model, measure
 from edgewidth.devices.device import Device
-from edgewidth.devices.policy import Policy
+from edgewidth.devices.emulator.board import Board
+from edgewidth.devices.emulator.image import prepare, require_tools
+from edgewidth.devices.emulator.transport import EmulatorTransport
+from edgewidth.devices.measure.campaign import Model, measure
+from edgewidth.devices.measure.policy import Policy
+from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.profiles import EmulatorSection, load_profile
-from edgewidth.devices.store import MeasurementStore
-from edgewidth.devices.transports.emulator import EmulatorTransport
 from edgewidth.errors import DeviceError, StorageError, TransientDeviceError
 from edgewidth.progress import SILENT
 from edgewidth.records.measurement import Clock, Precision, Runtime
@@ -167,8 +167,8 @@ def test_several_boards_do_not_clash(board: EmulatorTransport) -> None:
 def test_the_board_ends_with_this_program(board: EmulatorTransport) -> None:
     """Even where that is killed and has no chance to clean up."""
     code = (
-        "import time\nfrom edgewidth.devices.board.board import Board\n"
-        "from edgewidth.devices.board.image import prepare\n"
+        "import time\nfrom edgewidth.devices.emulator.board import Board\n"
+        "from edgewidth.devices.emulator.image import prepare\n"
         "from edgewidth.devices.profiles import EmulatorSection; from edgewidth.progress import SILENT\n"
         "board = Board(prepare(SILENT), EmulatorSection(cpu='cortex-a72'))\n"
         "print(board._folder.name, flush=True); time.sleep(60)\n"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgewidth.devices.estimate import estimate, visit_sigma, visits
+from edgewidth.devices.measure.estimate import estimate, visit_sigma, visits
 from edgewidth.errors import InputError
+from edgewidth.graph.space import ChannelConfig
 from edgewidth.records.measurement import Block, Statistic
-from edgewidth.records.network import ChannelConfig
 
 
 def block(runs_ms: np.ndarray | list[float], number: int = 0, disturbed: str | None = None) -> Block:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from small_onnx import onnx_model, small_onnx
 
-from edgewidth.devices.campaign import measure
-from edgewidth.devices.policy import Policy
+from edgewidth.devices.fake.operators import Operator, read_operators
+from edgewidth.devices.fake.transport import SILENT_NOISE, FakeNoise, latency_ms, operator_ms
+from edgewidth.devices.measure.campaign import measure
+from edgewidth.devices.measure.policy import Policy
+from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.probe import CHANNELS, FILTERS, SIZE, probe_model
-from edgewidth.devices.store import MeasurementStore
-from edgewidth.devices.transports.fake import SILENT_NOISE, FakeNoise, latency_ms, operator_ms
-from edgewidth.devices.transports.operators import Operator, read_operators
 from edgewidth.errors import InputError
 from edgewidth.records.measurement import Precision, Runtime
 

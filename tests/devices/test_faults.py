@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from small_onnx import onnx_model
 
-from edgewidth.devices.campaign import measure
 from edgewidth.devices.device import Device
-from edgewidth.devices.policy import Policy
-from edgewidth.devices.session import Model
-from edgewidth.devices.store import MeasurementStore
+from edgewidth.devices.measure.campaign import measure
+from edgewidth.devices.measure.policy import Policy
+from edgewidth.devices.measure.session import Model
+from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.errors import DeviceError, TransientDeviceError
 from edgewidth.records.measurement import Precision, Runtime, Setting
 
@@ -159,10 +159,10 @@ import sys
 from pathlib import Path
 sys.path[:0] = sys.argv[3:]
 from test_faults import MODELS, QUICK, onnx_setting
-from edgewidth.devices.campaign import measure
+from edgewidth.devices.measure.campaign import measure
 from edgewidth.devices.device import open_device
 from edgewidth.devices.profiles import DeviceProfile
-from edgewidth.devices.store import MeasurementStore
+from edgewidth.devices.measure.store import MeasurementStore
 with open_device(DeviceProfile(name="local", transport="local", workdir=sys.argv[1])) as device:
     measure(device, onnx_setting(device), MODELS, MeasurementStore(Path(sys.argv[2])), policy=QUICK)
 """
@@ -241,7 +241,7 @@ def test_a_device_that_prints_nonsense(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Garbage, another version, gigabytes, an endless stream: one clear error each."""
-    monkeypatch.setattr("edgewidth.devices.campaign._MAX_OUTPUT_BYTES", 1_000_000)
+    monkeypatch.setattr("edgewidth.devices.measure.campaign._MAX_OUTPUT_BYTES", 1_000_000)
     fake = make_fake()
     fake = fake._replace(transport=Liar(fake.transport, printed))
     with MeasurementStore(tmp_path / "m.sqlite") as store, pytest.raises(DeviceError, match=says):

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 import pytest
 from devices.test_adb import put_program
 
-from edgewidth.devices.campaign import Model, measure
 from edgewidth.devices.device import Device, open_device
-from edgewidth.devices.estimate import estimate
-from edgewidth.devices.native import programs as native
-from edgewidth.devices.native.programs import Statistics, parse_benchmark_model, parse_perf_test
+from edgewidth.devices.engines import programs as native
+from edgewidth.devices.engines.programs import Statistics, parse_benchmark_model, parse_perf_test
+from edgewidth.devices.measure.campaign import Model, measure
+from edgewidth.devices.measure.estimate import estimate
+from edgewidth.devices.measure.policy import Policy
+from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.on_device.runner import VisitError
-from edgewidth.devices.policy import Policy
 from edgewidth.devices.profiles import DeviceProfile
-from edgewidth.devices.store import MeasurementStore
 from edgewidth.errors import DeviceError, ProfileError, SurroundingsError
 from edgewidth.records.measurement import Precision, Runtime, Setting, Statistic
 
@@ -279,10 +279,10 @@ KILLED = """
 import sys
 from pathlib import Path
 from devices.test_native import QUICK, models
-from edgewidth.devices.campaign import measure
+from edgewidth.devices.measure.campaign import measure
 from edgewidth.devices.device import open_device
 from edgewidth.devices.profiles import DeviceProfile
-from edgewidth.devices.store import MeasurementStore
+from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.records.measurement import Precision, Runtime
 with open_device(DeviceProfile.model_validate_json(sys.argv[1])) as device:
     with MeasurementStore(Path(sys.argv[2]) / "m.sqlite") as store:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgewidth.devices import policy as rules
-from edgewidth.devices.policy import Policy
+from edgewidth.devices.measure import policy as rules
+from edgewidth.devices.measure.policy import Policy
 from edgewidth.devices.profiles import DeviceProfile
 from edgewidth.records.measurement import Block, Clock, DeviceState, Precision, Runtime, Setting
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgewidth.devices.transports.process import DETAIL_BYTES, finish, private_folder
+from edgewidth.devices.reach.process import DETAIL_BYTES, finish, private_folder
 from edgewidth.errors import DeviceError, TransientDeviceError
 
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from small_onnx import small_onnx
 
-from edgewidth.devices.facts import runner_archive
 from edgewidth.devices.on_device import runner, vitals
+from edgewidth.devices.reach.facts import runner_archive
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,9 +17,9 @@ import pytest
 from loopback_sshd import Cable, Server, free_port, make_key, sshd
 
 from edgewidth.devices.profiles import DeviceProfile
-from edgewidth.devices.transports.ssh import SshTransport
-from edgewidth.devices.transports.ssh_errors import refusal
-from edgewidth.devices.transports.ssh_link import Destination
+from edgewidth.devices.reach.ssh import SshTransport
+from edgewidth.devices.reach.ssh_errors import refusal
+from edgewidth.devices.reach.ssh_link import Destination
 from edgewidth.errors import DeviceError, FileError, ProfileError, TransientDeviceError
 from edgewidth.progress import SILENT
 
@@ -181,8 +181,8 @@ def test_the_connection_ends_with_this_program(server: Server, tmp_path: Path) -
     code = (
         "import sys, time; from pathlib import Path\n"
         "from edgewidth.devices.profiles import DeviceProfile\n"
-        "from edgewidth.devices.transports.ssh import SshTransport\n"
-        "from edgewidth.devices.transports.ssh_link import Destination\n"
+        "from edgewidth.devices.reach.ssh import SshTransport\n"
+        "from edgewidth.devices.reach.ssh_link import Destination\n"
         "p = DeviceProfile(name='pi', transport='ssh', workdir=sys.argv[2])\n"
         "t = SshTransport(Destination('board', None, ('-F', sys.argv[1])), p)\n"
         "print(t._link._master._process.pid, flush=True); time.sleep(60)\n"

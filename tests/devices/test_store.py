@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgewidth.devices.store import MeasurementStore, OpenSession
+from edgewidth.devices.measure.store import MeasurementStore, OpenSession
 from edgewidth.errors import DeviceError, FileError, StorageError
 from edgewidth.records.measurement import Block, DeviceState, MeasurementWarning, Precision, Runtime, Setting
 

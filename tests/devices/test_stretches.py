@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgewidth.devices.estimate import estimate
-from edgewidth.devices.policy import judge
-from edgewidth.devices.stretches import counting_runs, own_jitter, undisturbed
+from edgewidth.devices.measure.estimate import estimate
+from edgewidth.devices.measure.policy import judge
+from edgewidth.devices.measure.stretches import counting_runs, own_jitter, undisturbed
 from edgewidth.records.measurement import Block, Clock, DeviceState, Precision, Runtime, Setting, Statistic
 
 SETTING = Setting(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from small_onnx import onnx_model
 
-from edgewidth.devices.store import MeasurementStore
-from edgewidth.devices.sustained import measure_sustained
-from edgewidth.devices.transports.fake import SILENT_NOISE
+from edgewidth.devices.fake.transport import SILENT_NOISE
+from edgewidth.devices.measure.store import MeasurementStore
+from edgewidth.devices.measure.sustained import measure_sustained
 from edgewidth.errors import InputError
 from edgewidth.records.measurement import DeviceState, Precision, Runtime
 

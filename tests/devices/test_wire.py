@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewidth.devices import wire
+from edgewidth.devices.measure import wire
 from edgewidth.errors import DeviceError
 
 STATE = {"temperature_c": 50.5}

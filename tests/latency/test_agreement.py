@@ -16,7 +16,7 @@ from edgewidth.latency.fit import fit_table
 from edgewidth.records.measurement import Statistic
 
 if TYPE_CHECKING:
-    from edgewidth.records.network import ChannelConfig
+    from edgewidth.graph.space import ChannelConfig
     from edgewidth.records.table import LatencyTable
 
 NOISY = Disturbance(visits=4, visit=0.01, drift=0.005)

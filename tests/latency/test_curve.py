@@ -15,7 +15,7 @@ from edgewidth.latency.predict import Predictor
 from edgewidth.records.measurement import Statistic
 
 if TYPE_CHECKING:
-    from edgewidth.records.network import ChannelConfig
+    from edgewidth.graph.space import ChannelConfig
 
 
 def test_what_large_networks_lose_together_is_learned() -> None:

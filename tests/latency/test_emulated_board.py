@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from latency_truths import SETTING, chain
 
+from edgewidth.graph.space import ChannelConfig
 from edgewidth.latency.fit import fit_table
 from edgewidth.records.measurement import Statistic
-from edgewidth.records.network import ChannelConfig
 from edgewidth.records.table import Visits
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from edgewidth.records.network import ChannelConfig, SearchSpace
+    from edgewidth.graph.space import ChannelConfig, SearchSpace
 
 
 def _errors(

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
+from edgewidth.graph.space import ChannelConfig
 from edgewidth.latency.noise import Noise, VisitData, condense, drift_at_visits
-from edgewidth.records.network import ChannelConfig
 from edgewidth.records.table import Visits
 
 NOISE = Noise(visit=0.05, drift=0.04, drift_s=30.0, visit_ms=5.0, drift_ms=3.5)

@@ -12,9 +12,10 @@ import pytest
 from pydantic import ValidationError
 
 from edgewidth.errors import FileError, InputError, StorageError
-from edgewidth.network.families import search_space
+from edgewidth.files import write_atomic
+from edgewidth.graph.families.registry import search_space
+from edgewidth.graph.space import ChannelConfig
 from edgewidth.records.budget import Budget, BudgetRequest
-from edgewidth.records.files import write_atomic
 from edgewidth.records.losses import (
     BudgetDoubt,
     EvaluatedConfig,
@@ -27,7 +28,6 @@ from edgewidth.records.losses import (
     VariableLosses,
 )
 from edgewidth.records.measurement import LatencyEstimate, Runtime, Statistic
-from edgewidth.records.network import ChannelConfig
 from edgewidth.records.search import Certificate, Choice, FrontierPoint, RefineStep, SearchResult
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from edgewidth.network.costs import costs
-from edgewidth.network.families import search_space
+from edgewidth.graph.costs import costs
+from edgewidth.graph.families.registry import search_space
 from edgewidth.records.artifact import Artifact, Artifacts, Int8Accuracy, Quantisation
 from edgewidth.records.budget import Budget, BudgetRequest
 from edgewidth.records.folder import RunFolder
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from edgewidth.records.network import ChannelConfig, SearchSpace
+    from edgewidth.graph.space import ChannelConfig, SearchSpace
 
 BUDGET_MS = 10.0
 HOSTILE = '<script>alert("x")</script>&amp;'
@@ -186,7 +186,7 @@ def _entries(truth: Truth) -> tuple[TableEntry, ...]:
 
 
 def _layer_ms(shape: object, in_width: int, out_width: int) -> float:
-    from edgewidth.network.costs import layer_costs
+    from edgewidth.graph.costs import layer_costs
 
     counted = layer_costs(shape, in_width, out_width)  # type: ignore[arg-type]  # a LayerShape, named only for typing
     return counted.macs / 5.2e6 + counted.parameters / 2.2e6

@@ -10,7 +10,7 @@ import pytest
 from report import sample
 
 from edgewidth.errors import FileError
-from edgewidth.network.families import search_space
+from edgewidth.graph.families.registry import search_space
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.folder import RunFolder
 from edgewidth.records.losses import PairLosses, UnaryLosses

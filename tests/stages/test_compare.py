@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from edgewidth.devices.transports.fake import latency_ms
-from edgewidth.devices.transports.operators import read_operators
+from edgewidth.devices.fake.operators import read_operators
+from edgewidth.devices.fake.transport import latency_ms
 from edgewidth.errors import DeviceError
-from edgewidth.export.variants import VariantFactory
-from edgewidth.network.costs import file_bytes, layer_factors
-from edgewidth.network.families import search_space
+from edgewidth.formats.variants import VariantFactory
+from edgewidth.graph.costs import file_bytes, layer_factors
+from edgewidth.graph.families.registry import search_space
 from edgewidth.records.comparison import Comparison
 from edgewidth.records.folder import RunFolder
 from edgewidth.records.measurement import Precision, Runtime

@@ -10,16 +10,16 @@ import pytest
 import torch
 from small_training import small_data, small_recipe, small_space
 
-from edgewidth.export.inspect import run_logits
+from edgewidth.formats.inspect import run_logits
 from edgewidth.records.artifact import Artifact, Artifacts
 from edgewidth.records.folder import RunFolder
 from edgewidth.records.measurement import Precision
 from edgewidth.stages.export import export
 from edgewidth.training.finetune import finetune
-from edgewidth.training.inference import fold, logits, top1_percent
-from edgewidth.training.layers import layer_weights
-from edgewidth.training.plain import PlainNetwork
-from edgewidth.training.weights import load_plain
+from edgewidth.training.networks.inference import fold, logits, top1_percent
+from edgewidth.training.networks.layers import layer_weights
+from edgewidth.training.networks.plain import PlainNetwork
+from edgewidth.training.networks.weights import load_plain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,11 +90,11 @@ def test_training_regains_what_quantisation_costs(
         return fold(one)
 
     with monkeypatch.context() as patch:
-        patch.setattr("edgewidth.training.inference.fold", killed)
+        patch.setattr("edgewidth.training.networks.inference.fold", killed)
         with pytest.raises(_KilledError):
             export(spoiled, DATA, LONGER, folder)
     written = folder.weights_int8.read_bytes()
-    monkeypatch.setattr("edgewidth.training.loop._one_step", lambda *_: pytest.fail("it was trained already"))
+    monkeypatch.setattr("edgewidth.training.loop.loop._one_step", lambda *_: pytest.fail("it was trained already"))
     artifacts = export(spoiled, DATA, LONGER, folder)
     assert folder.weights_int8.read_bytes() == written
     assert Artifacts.read(folder.artifacts) == artifacts

@@ -9,10 +9,10 @@ import pytest
 from report import sample
 
 from edgewidth.errors import InfeasibleBudgetError, InputError
+from edgewidth.graph.costs import costs, element_bytes, file_bytes, layer_factors
+from edgewidth.graph.families.registry import search_space
 from edgewidth.latency.factors import latency_factors
 from edgewidth.latency.fit import fit_table
-from edgewidth.network.costs import costs, element_bytes, file_bytes, layer_factors
-from edgewidth.network.families import search_space
 from edgewidth.records.budget import Budget, BudgetRequest, Limits, parse_count
 from edgewidth.records.losses import UnaryLosses
 from edgewidth.records.measurement import Precision, Statistic
@@ -21,7 +21,7 @@ from edgewidth.search.problem import Factor, total
 from edgewidth.stages.search import Question, search
 
 if TYPE_CHECKING:
-    from edgewidth.records.network import ChannelConfig
+    from edgewidth.graph.space import ChannelConfig
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgewidth.network.families import search_space
+from edgewidth.graph.families.registry import search_space
 from edgewidth.records.budget import BudgetRequest
 from edgewidth.records.folder import RunFolder
 from edgewidth.stages.bench import open_bench
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from edgewidth.records.network import ChannelConfig
+    from edgewidth.graph.space import ChannelConfig
 
 
 def test_every_other_step_measures_near_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

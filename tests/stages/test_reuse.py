@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edgewidth.errors import MismatchError
+from edgewidth.graph.families.registry import search_space
 from edgewidth.latency.predict import Predictor
-from edgewidth.network.families import search_space
 from edgewidth.progress import SILENT
 from edgewidth.records.folder import RunFolder
 from edgewidth.records.measurement import Precision

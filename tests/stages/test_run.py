@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgewidth.errors import InfeasibleBudgetError, MismatchError
-from edgewidth.network.families import search_space
+from edgewidth.graph.families.registry import search_space
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.budget import BudgetRequest
 from edgewidth.records.folder import RunFolder
@@ -60,7 +60,7 @@ def reached(*_: object, **__: object) -> None:
 
 
 def make_job(budget: str = "60%") -> Job:
-    from edgewidth.training.data import load_images
+    from edgewidth.data.split import load_images
     from edgewidth.training.recipes import Phase, Recipe
 
     data = load_images("digits", resolution=32, seed=0)
@@ -88,8 +88,8 @@ def report(job: Job, folder: RunFolder) -> Report:
 
 
 def true_ms(path: Path) -> float:
-    from edgewidth.devices.transports.fake import latency_ms
-    from edgewidth.devices.transports.operators import read_operators
+    from edgewidth.devices.fake.operators import read_operators
+    from edgewidth.devices.fake.transport import latency_ms
 
     return latency_ms(read_operators(path.read_bytes(), path.suffix))
 
@@ -125,7 +125,7 @@ def test_the_choice_and_the_baselines_are_judged_on_images_of_their_own(
 ) -> None:
     """The supernet's own losses on the judge images stand beside what was predicted."""
     from edgewidth.training.evaluator import Evaluator
-    from edgewidth.training.weights import load_supernet
+    from edgewidth.training.networks.weights import load_supernet
 
     evaluator = Evaluator(load_supernet(folder.supernet, job.request.space), job.data, images="judge")
     assert evaluator.images == len(job.data.y_judge)
@@ -160,8 +160,8 @@ def test_a_narrowed_run_goes_on_where_it_was_killed(
     job: Job, folder: RunFolder, report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed after the range of widths began to narrow, it ends with the supernet of an unbroken one."""
-    from edgewidth.training import loop
-    from edgewidth.training.checkpoint import Checkpoint, Checkpoints
+    from edgewidth.training.loop import loop
+    from edgewidth.training.loop.checkpoint import Checkpoint, Checkpoints
 
     class KilledError(Exception):
         pass
@@ -357,8 +357,8 @@ def test_weights_and_files_of_another_configuration_are_refused(
     job: Job, learned: RunFolder, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They stay; those of the choice are used."""
-    from edgewidth.training.plain import PlainNetwork
-    from edgewidth.training.weights import save_plain
+    from edgewidth.training.networks.plain import PlainNetwork
+    from edgewidth.training.networks.weights import save_plain
 
     for file in (folder.search, folder.judged):
         shutil.copy(file, learned.path)
@@ -398,7 +398,7 @@ def test_an_infeasible_budget_is_told_before_training(tmp_path: Path) -> None:
 
 
 def test_what_was_measured_before_a_kill_is_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgewidth.devices.store import MeasurementStore
+    from edgewidth.devices.measure.store import MeasurementStore
 
     class KilledError(Exception):
         pass

@@ -18,7 +18,7 @@ from edgewidth.stages.train import Aim, train
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgewidth.training.data import ImageData
+    from edgewidth.data.split import ImageData
 
 SPACE, RECIPE = small_space(), small_recipe()
 TABLE = small_table(SPACE)
@@ -103,7 +103,7 @@ def test_a_uniform_supernet_is_not_taken_for_the_narrowed_one_that_was_killed_be
     data: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the killed one has left of its narrowing says nothing of the one that was finished."""
-    monkeypatch.setattr("edgewidth.training.loop.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("edgewidth.training.loop.loop.CHECKPOINT_SECONDS", 0.0)
     folder = RunFolder(tmp_path)
     with pytest.raises(Killed):
         train(SPACE, data, RECIPE, folder, aim=AIM, progress=KillAfter(26))
@@ -117,7 +117,7 @@ def test_what_a_narrowing_evaluated_is_of_one_recipe_and_one_start(
     uniform: RunFolder, data: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another one evaluates anew: it ends as if the other had never been."""
-    monkeypatch.setattr("edgewidth.training.loop.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("edgewidth.training.loop.loop.CHECKPOINT_SECONDS", 0.0)
     clean, after = RunFolder(tmp_path / "clean"), RunFolder(tmp_path / "after")
     with pytest.raises(Killed):
         train(SPACE, data, small_recipe(learning_rate=0.5), after, aim=AIM, progress=KillAfter(26))
@@ -128,8 +128,8 @@ def test_what_a_narrowing_evaluated_is_of_one_recipe_and_one_start(
 
 def test_a_supernet_of_ones_own_is_used(data: ImageData, tmp_path: Path) -> None:
     """It does not say what it was trained with, and so neither do its losses; for a narrowed one it does not pass."""
-    from edgewidth.training.supernet import Supernet
-    from edgewidth.training.weights import save_supernet
+    from edgewidth.training.networks.supernet import Supernet
+    from edgewidth.training.networks.weights import save_supernet
 
     folder = RunFolder(tmp_path)
     save_supernet(Supernet(SPACE, seed=5), folder.supernet)

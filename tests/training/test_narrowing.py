@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from small_training import KillAfter, Killed, small_data, small_recipe, small_space
 
+from edgewidth.losses.focus import Focus
 from edgewidth.progress import SILENT
 from edgewidth.records.folder import RunFolder
 from edgewidth.search.problem import Factor, Problem
-from edgewidth.training import loop
-from edgewidth.training.focus import Focus
+from edgewidth.training.loop import loop
 from edgewidth.training.narrowing import NarrowingSampler, Schedule
 from edgewidth.training.train import train_supernet
 

@@ -11,21 +11,21 @@ from safetensors.torch import load_file, save_file
 from small_training import small_data, small_recipe, small_space
 
 from edgewidth.errors import FileError, InputError, MismatchError
+from edgewidth.graph.space import ChannelConfig
 from edgewidth.records.folder import RunFolder
-from edgewidth.records.network import ChannelConfig
 from edgewidth.stages.folder import remove
 from edgewidth.stages.train import train
 from edgewidth.training.finetune import finetune
-from edgewidth.training.plain import PlainNetwork
-from edgewidth.training.pretrained import start_from
-from edgewidth.training.supernet import Supernet
+from edgewidth.training.networks.plain import PlainNetwork
+from edgewidth.training.networks.pretrained import start_from
+from edgewidth.training.networks.supernet import Supernet
+from edgewidth.training.networks.weights import load_supernet, read_tensors, save_plain, save_supernet
 from edgewidth.training.train import train_supernet
-from edgewidth.training.weights import load_supernet, read_tensors, save_plain, save_supernet
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgewidth.records.network import SearchSpace
+    from edgewidth.graph.space import SearchSpace
 
 SPACE = small_space()
 

@@ -18,13 +18,13 @@ from small_training import small_recipe
 from edgewidth.cli.main import exit_code
 from edgewidth.errors import DataError
 from edgewidth.records.folder import RunFolder
-from edgewidth.training.batches import Batches
-from edgewidth.training.inference import top1_percent
-from edgewidth.training.processes import ALONE, Processes, fails_first, join
+from edgewidth.training.evaluation import evaluate_losses
+from edgewidth.training.loop.batches import Batches
+from edgewidth.training.loop.processes import ALONE, Processes, fails_first, join
+from edgewidth.training.networks.inference import top1_percent
+from edgewidth.training.networks.weights import load_plain
 from edgewidth.training.recipes import Augmentation
 from edgewidth.training.train import train_supernet
-from edgewidth.training.unary import evaluate_losses
-from edgewidth.training.weights import load_plain
 
 TESTS = Path(__file__).parents[1]
 PAIR = (Processes(0, 2), Processes(1, 2))
@@ -137,8 +137,8 @@ FAILING = """
 import sys
 from edgewidth.cli.main import exit_code
 from edgewidth.errors import TrainingError
-from edgewidth.training import loop
-from edgewidth.training.processes import join
+from edgewidth.training.loop import loop
+from edgewidth.training.loop.processes import join
 
 def check(*_, **__):
     if join().index == 1:

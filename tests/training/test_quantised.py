@@ -9,18 +9,19 @@ import pytest
 import torch
 from small_training import RESOLUTION, KillAfter, Killed, small_data, small_recipe, small_space
 
-from edgewidth.export.inspect import run_logits
-from edgewidth.export.onnx_network import onnx_files
-from edgewidth.export.tflite import tflite_files
+from edgewidth.formats.inspect import run_logits
+from edgewidth.formats.onnx.network import onnx_files
+from edgewidth.formats.tflite.convert import tflite_files
+from edgewidth.graph.space import ChannelConfig, SearchSpace, WidthVariable
+from edgewidth.graph.spec import INPUT, LayerSpec, NetworkSpec
 from edgewidth.records.measurement import Precision
-from edgewidth.records.network import INPUT, ChannelConfig, LayerSpec, NetworkSpec, SearchSpace, WidthVariable
-from edgewidth.training import loop
 from edgewidth.training.finetune import finetune_int8, finish
-from edgewidth.training.inference import fold, logits
-from edgewidth.training.layers import normalise
-from edgewidth.training.plain import PlainNetwork
-from edgewidth.training.quantised import RANGE_SHARE, QuantisedNetwork
-from edgewidth.training.weights import digest, load_plain
+from edgewidth.training.loop import loop
+from edgewidth.training.networks.inference import fold, logits
+from edgewidth.training.networks.layers import normalise
+from edgewidth.training.networks.plain import PlainNetwork
+from edgewidth.training.networks.quantised import RANGE_SHARE, QuantisedNetwork
+from edgewidth.training.networks.weights import digest, load_plain
 
 if TYPE_CHECKING:
     from pathlib import Path

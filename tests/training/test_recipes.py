@@ -10,9 +10,9 @@ from small_training import KillAfter, Killed, small_data, small_recipe, small_sp
 
 from edgewidth.cli.main import exit_code
 from edgewidth.errors import InputError
-from edgewidth.network.mobilenet_v1 import WIDTHS
+from edgewidth.graph.families.mobilenet_v1 import WIDTHS
 from edgewidth.records.folder import RunFolder
-from edgewidth.training import loop
+from edgewidth.training.loop import loop
 from edgewidth.training.recipes import RECIPES, Recipe
 from edgewidth.training.train import train_supernet
 

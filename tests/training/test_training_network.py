@@ -14,13 +14,14 @@ from support import require
 from torch import nn
 from torch.nn import functional
 
-from edgewidth.network.families import search_space
-from edgewidth.records.network import INPUT, ChannelConfig, LayerShape, LayerSpec
+from edgewidth.graph.families.registry import search_space
+from edgewidth.graph.space import ChannelConfig
+from edgewidth.graph.spec import INPUT, LayerShape, LayerSpec
 from edgewidth.training.finetune import MOMENT_IMAGES, finish
-from edgewidth.training.inference import fold, fold_tensors, folded_logits, logits, measure_moments
-from edgewidth.training.layers import NORM_EPSILON, convolve, layer_weights, normalise
-from edgewidth.training.plain import PlainNetwork
-from edgewidth.training.supernet import Supernet
+from edgewidth.training.networks.inference import fold, fold_tensors, folded_logits, logits, measure_moments
+from edgewidth.training.networks.layers import NORM_EPSILON, convolve, layer_weights, normalise
+from edgewidth.training.networks.plain import PlainNetwork
+from edgewidth.training.networks.supernet import Supernet
 
 
 class _Reference(nn.Module):

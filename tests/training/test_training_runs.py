@@ -13,28 +13,28 @@ from small_training import KillAfter, Killed, small_data, small_recipe, small_sp
 from torch.nn import functional
 
 from edgewidth.errors import FileError, MismatchError, TrainingError
-from edgewidth.network.families import search_space
+from edgewidth.graph.families.registry import search_space
+from edgewidth.graph.space import ChannelConfig
 from edgewidth.progress import SILENT
 from edgewidth.records.folder import RunFolder
-from edgewidth.records.network import ChannelConfig
-from edgewidth.training import batches as batches_module
-from edgewidth.training import loop
-from edgewidth.training.batches import Batches, draw_pixels, vary
+from edgewidth.training.evaluation import evaluate_losses
 from edgewidth.training.evaluator import Evaluator
 from edgewidth.training.finetune import finetune
-from edgewidth.training.inference import logits, top1_percent
-from edgewidth.training.optimise import Optimiser
-from edgewidth.training.plain import PlainNetwork
+from edgewidth.training.loop import batches as batches_module
+from edgewidth.training.loop import loop
+from edgewidth.training.loop.batches import Batches, draw_pixels, vary
+from edgewidth.training.loop.optimise import Optimiser
+from edgewidth.training.networks.inference import logits, top1_percent
+from edgewidth.training.networks.plain import PlainNetwork
+from edgewidth.training.networks.weights import load_plain, load_supernet, save_plain
 from edgewidth.training.recipes import RECIPES, Augmentation, Recipe, load_recipe
 from edgewidth.training.train import train_supernet
-from edgewidth.training.unary import evaluate_losses
-from edgewidth.training.weights import load_plain, load_supernet, save_plain
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from edgewidth.progress import Progress
-    from edgewidth.training.supernet import Moments, Supernet
+    from edgewidth.training.networks.supernet import Moments, Supernet
 
 SPACE = small_space()
 DATA = small_data()

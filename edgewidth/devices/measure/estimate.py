@@ -1,0 +1,127 @@
+"""From raw blocks to a latency with an interval that holds.
+
+The runs of one block are not independent: they share a process, its memory and the mood of the device. So the
+interval comes from how much whole visits differ. Two to four visits hardly tell that by themselves; what is known
+beforehand joins them as a scaled inverse chi-squared prior (Gelman et al., Bayesian Data Analysis, section 3.3),
+and the interval is a Student t with as many more degrees of freedom. Where other models were measured in the same
+campaign, ``visit_sigma`` of all of them is that knowledge.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgewidth.devices.measure.policy import SLOW
+from edgewidth.devices.measure.stretches import counting_runs, undisturbed
+from edgewidth.errors import InputError
+from edgewidth.records.measurement import LatencyEstimate, Statistic
+from edgewidth.records.table import Visits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from edgewidth.graph.space import ChannelConfig
+    from edgewidth.records.measurement import Block
+
+CONFIDENCE = 0.95
+POOLED_VISITS = 6.0
+"""How many visits the spread of other models is worth: they are alike, not the same."""
+ALONE = (1.0, 0.01)
+"""Without others: worth one visit, and a sigma of this share, or that of the runs if they differ even less."""
+DISTURBED = 0.1
+"""The sigma of a model without any undisturbed visit: it may be as much slower than the device is by itself."""
+
+
+def counting(blocks: Sequence[Block], statistic: Statistic) -> list[Block]:
+    """The blocks that count for a statistic; the best there is where none does, since a number is wanted.
+
+    A tail is taken of slow visits too, not of those in which the device said that something was wrong.
+    """
+    quiet = [block for block in blocks if block.disturbed is None]
+    slow = [block for block in blocks if (block.disturbed or "").startswith(SLOW)]
+    if statistic is not Statistic.MEDIAN:
+        return quiet + slow or list(blocks)
+    least_disturbed = sorted(slow, key=lambda block: -undisturbed(block).mean())[:1]
+    return quiet or least_disturbed or list(blocks)
+
+
+def block_ms(block: Block, statistic: Statistic) -> float:
+    """The statistic of one block's runs that count, in milliseconds."""
+    return float(np.quantile(counting_runs(block, statistic), statistic.quantile)) / 1e6
+
+
+def visits(config: ChannelConfig, blocks: Sequence[Block], statistic: Statistic) -> Visits:
+    """What a latency table is fitted to: one value for each undisturbed visit."""
+    some = counting(blocks, statistic)
+    return Visits(
+        config=config,
+        values_ms=tuple(block_ms(block, statistic) for block in some),
+        started_s=tuple(block.started_s for block in some),
+    )
+
+
+def visit_sigma(models: Iterable[Sequence[Block]], statistic: Statistic) -> float | None:
+    """The standard deviation of visits to one model (of the logarithm), pooled over models; None: none has two."""
+    squares, freedom = 0.0, 0
+    for blocks in models:
+        logs = _logs(counting(blocks, statistic), statistic)
+        squares += float(np.sum((logs - logs.mean()) ** 2)) if len(logs) else 0.0
+        freedom += max(len(logs) - 1, 0)
+    return math.sqrt(squares / freedom) if freedom else None
+
+
+def estimate(blocks: Sequence[Block], statistic: Statistic, *, sigma: float | None = None) -> LatencyEstimate:
+    """A statistic of the latency over all undisturbed visits, with its 95 % confidence interval.
+
+    Args:
+        blocks: The visits of one model.
+        statistic: What is taken of each visit's runs that count; their geometric mean is the value.
+        sigma: ``visit_sigma`` of the models that were measured with it.
+
+    Raises:
+        InputError: There are no blocks.
+    """
+    some = counting(blocks, statistic)
+    if not some:
+        raise InputError("There is no measurement to estimate a latency from.")
+    logs = _logs(some, statistic)
+    if statistic is Statistic.MEDIAN and all(block.disturbed is not None for block in some):
+        sigma = max(sigma or 0.0, DISTURBED)
+    worth, sigma = (POOLED_VISITS, sigma) if sigma is not None else (ALONE[0], min(ALONE[1], _spread(some, statistic)))
+    centre, half = float(logs.mean()), _half_width(logs, worth, sigma)
+    runs = sum(len(counting_runs(block, statistic)) for block in some)
+    every = np.concatenate([block.runs_ns for block in blocks])
+    return LatencyEstimate(
+        statistic=statistic,
+        value_ms=math.exp(centre),
+        low_ms=math.exp(centre - half),
+        high_ms=math.exp(centre + half),
+        blocks=len(some),
+        runs=runs,
+        counted_percent=100 * runs / len(every),
+        all_ms=float(np.quantile(every, statistic.quantile)) / 1e6,
+    )
+
+
+def _logs(blocks: Sequence[Block], statistic: Statistic) -> NDArray[np.float64]:
+    return np.log([max(block_ms(block, statistic), 1e-6) for block in blocks])
+
+
+def _spread(blocks: Sequence[Block], statistic: Statistic) -> float:
+    """The usual spread of the runs of a block: their interquartile range as a standard deviation of logarithms."""
+    quartiles = [np.quantile(counting_runs(block, statistic), (0.25, 0.75)) for block in blocks]
+    return float(np.median([math.log(max(high, 1) / max(low, 1)) for low, high in quartiles])) / 1.349
+
+
+def _half_width(logs: NDArray[np.float64], worth: float, sigma: float) -> float:
+    """Half the interval's width on the logarithmic scale; a prior of ``worth`` visits with this ``sigma``."""
+    from scipy.special import stdtrit  # noqa: PLC0415 - 0.1 s of import that only estimates need
+
+    freedom = worth + len(logs) - 1
+    variance = (worth * sigma**2 + float(np.sum((logs - logs.mean()) ** 2))) / freedom
+    return float(stdtrit(freedom, 0.5 + CONFIDENCE / 2)) * math.sqrt(variance / len(logs))

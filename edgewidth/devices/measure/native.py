@@ -1,0 +1,181 @@
+"""Visits with a native benchmark program: the runner's session is served on this machine, the models run there.
+
+The device needs nothing but a shell and the program. Everything else (orders, records, what is skipped after a
+crash) is the same code as on devices with Python.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from edgewidth.devices.engines import programs as native
+from edgewidth.devices.measure.policy import Policy
+from edgewidth.devices.measure.session import Patience
+from edgewidth.devices.on_device import runner
+from edgewidth.devices.reach.local import LocalTransport
+from edgewidth.devices.reach.shell_facts import shell_state
+from edgewidth.errors import SurroundingsError
+from edgewidth.progress import SILENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from edgewidth.devices.device import Device
+    from edgewidth.devices.profiles import DeviceProfile
+    from edgewidth.devices.reach.transport import Transport
+    from edgewidth.records.measurement import DeviceFacts, Setting
+
+_T = TypeVar("_T")
+_BEAT_S = 0.5
+_CALL_S = 5.0
+"""Runs are asked for in calls of about this length: between them the times are looked at."""
+
+
+def as_measured(device: Device, setting: Setting) -> Device:
+    """The device as a campaign sees it: itself, or with its native program behind a session served here."""
+    if not native.is_native(device.profile, setting.runtime):
+        return device
+    # The session looks at this machine's temperature; the visits look at the device's.
+    profile = device.profile.model_copy(update={"cool_down_c": None})
+    return device._replace(profile=profile, transport=NativeTransport(device.transport, device.profile, setting))
+
+
+class NativeTransport(LocalTransport):
+    """A device whose runner works on this machine and measures on another, ``link``.
+
+    The folder outlives this program, as a device's would: what was measured before a crash is still there.
+    """
+
+    def __init__(self, link: Transport, profile: DeviceProfile, setting: Setting) -> None:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        super().__init__(cache / "edgewidth" / "native" / profile.name, profile.python)
+        self.clock = link.clock
+        self._link, self._profile, self._setting = link, profile, setting
+
+    def facts(self) -> DeviceFacts:
+        """What the device itself is."""
+        return self._link.facts()
+
+    def start(self, argv: Sequence[str], *, log: str) -> None:
+        """Serve the session whose folder and time are the last words, in a thread."""
+        visits = _Visits(self._link, self._profile, self._setting)
+        session = runner.Session(Path(argv[-2]), float(argv[-1]), lambda _: visits)
+        threading.Thread(target=session.serve, name=log, daemon=True).start()
+
+
+class _Visits:
+    """Measures one model after the other; what ``runner.Forked`` is on devices with Python."""
+
+    def __init__(self, link: Transport, profile: DeviceProfile, setting: Setting) -> None:
+        self._link, self._profile = link, profile
+        self._program = native.program(link, profile, setting.runtime, setting.threads)
+        self._patience = Patience(Policy(), SILENT)
+
+    def __call__(self, path: str, plan: dict[str, Any], beat: Callable[[], None]) -> dict[str, Any]:
+        """The times and states of one visit.
+
+        Raises:
+            VisitError: The program failed, or the link stayed broken.
+        """
+        target = f"{self._link.workdir}/models/{Path(path).name}"
+        with ThreadPoolExecutor(max_workers=1) as pool:
+
+            def call(action: Callable[[], _T]) -> _T:
+                return _wait(pool.submit(self._patience, action), beat)
+
+            try:
+                call(lambda: self._link.put({target: Path(path)}))
+                return self._visit(target, plan, call)
+            except SurroundingsError as error:
+                raise runner.VisitError(error.message) from error
+            finally:
+                with suppress(SurroundingsError):  # what went wrong before matters more
+                    call(lambda: self._link.run(["rm", "-f", target, f"{target}.csv"]))
+
+    def _visit(self, model: str, plan: dict[str, Any], call: Callable[[Callable[[], Any]], Any]) -> dict[str, Any]:
+        affinity = self._profile.affinity
+        self._cool_down(plan, call)
+        before = call(lambda: shell_state(self._link, affinity))
+        block = _Block(self._program, model, plan, call)
+        warmup = block.warm_up()
+        runs = block.run()
+        after = call(lambda: shell_state(self._link, affinity, ends=True))
+        return {
+            "warmup_ns": block.first_ns + warmup,
+            "runs_ns": runs,
+            "before": before.model_dump(),
+            "after": after.model_dump(),
+            "own_s": block.own_s,
+        }
+
+    def _cool_down(self, plan: dict[str, Any], call: Callable[[Callable[[], Any]], Any]) -> None:
+        target, deadline = self._profile.cool_down_c, time.monotonic() + plan["limit_s"] / 2
+        while target is not None and time.monotonic() < deadline:
+            if (call(lambda: shell_state(self._link)).temperature_c or 0.0) <= target:
+                break
+            time.sleep(1.0)
+
+
+class _Block:
+    """The invocations of one visit, and what they told."""
+
+    def __init__(
+        self, program: native.Program, model: str, plan: dict[str, Any], call: Callable[[Callable[[], Any]], Any]
+    ) -> None:
+        self._program, self._model, self._plan, self._call = program, model, plan, call
+        self._deadline = time.monotonic() + plan["limit_s"]
+        self._seconds_per_run = 0.0
+        self.first_ns: list[int] = []
+        self.own_s = 0.0
+
+    def warm_up(self) -> list[int]:
+        """Invoke until steady, by the same rule as the runner's ``warm_up``; the times."""
+        plan, times = self._plan, list[int]()
+        while sum(times) < plan["warmup_max_ns"] and len(times) < plan["max_runs"]:
+            times += self._invoke(times, max(plan["warmup_min_ns"], plan["window_ns"]) - sum(times))
+            window = max(2, int(plan["window_ns"] * len(times) / sum(times)))
+            if sum(times) >= plan["warmup_min_ns"] and runner.is_steady(times, window, plan["tolerance"]):
+                break
+        return times
+
+    def run(self) -> list[int]:
+        """Invoke for as long as the runner's ``run_block`` would run; the times."""
+        plan, times = self._plan, list[int]()
+        while len(times) < plan["max_runs"]:
+            times += self._invoke(times, plan["block_ns"] - sum(times))
+            if sum(times) >= (plan["block_ns"] if len(times) >= plan["min_runs"] else plan["block_max_ns"]):
+                break
+        return times
+
+    def _invoke(self, times: Sequence[int], wanted_ns: float) -> list[int]:
+        """Some more runs: enough for ``wanted_ns`` if that is known, and no more than a call of a few seconds."""
+        left_s = self._deadline - time.monotonic()
+        if left_s <= 0:
+            raise runner.VisitError(f"no result within {self._plan['limit_s']:.0f} s")
+        count = native.RUNS_AT_A_TIME
+        if times and self._seconds_per_run:
+            count = max(count, round(wanted_ns / runner.middle(times)))
+            count = max(native.RUNS_AT_A_TIME, min(count, int(_CALL_S / self._seconds_per_run)))
+        start = time.monotonic()
+        told: native.Runs = self._call(lambda: self._program.invoke(self._model, count, timeout_s=left_s))
+        self._seconds_per_run = (time.monotonic() - start) / len(told.runs_ns)
+        self.first_ns += told.first_ns
+        self.own_s += told.own_s
+        return told.runs_ns
+
+
+def _wait(future: Future[_T], beat: Callable[[], None]) -> _T:
+    """The result, with a sign of life now and then."""
+    while True:
+        try:
+            return future.result(timeout=_BEAT_S)
+        except TimeoutError:
+            if future.done():
+                raise
+            beat()

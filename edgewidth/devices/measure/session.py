@@ -1,0 +1,178 @@
+"""The host's end of a runner's folder on the device: give orders, read what was measured, clean up."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from edgewidth.devices.measure import wire
+from edgewidth.devices.reach.facts import runner_archive
+from edgewidth.errors import SurroundingsError, TransientDeviceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from edgewidth.devices.device import Device
+    from edgewidth.devices.measure.policy import Policy
+    from edgewidth.progress import Progress
+    from edgewidth.records.measurement import Setting
+
+_T = TypeVar("_T")
+_IDLE_LIMIT_S = 900.0
+"""A runner whose host is gone ends after so long; what it measured stays."""
+_NAP_S = 0.02
+
+
+class Model(NamedTuple):
+    """A file to measure. ``content`` is called when it is needed, and again if the device could not keep it."""
+
+    key: str
+    content: Callable[[], bytes]
+    suffix: str
+    """``.tflite`` or ``.onnx``."""
+
+
+class Order(NamedTuple):
+    """One visit to make."""
+
+    visit: str
+    model: Model
+
+
+class Patience:
+    """Tries again what a broken link stopped, waiting twice as long each time, within the policy's bound."""
+
+    def __init__(self, policy: Policy, progress: Progress, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._policy, self._progress, self._sleep = policy, progress, sleep
+
+    def __call__(self, call: Callable[[], _T]) -> _T:
+        """What ``call`` returns.
+
+        Raises:
+            TransientDeviceError: It failed every time.
+        """
+        for attempt in range(self._policy.retries):
+            try:
+                return call()
+            except TransientDeviceError as error:
+                wait_s = min(30.0, self._policy.retry_s * 2**attempt)
+                self._progress.say(f"{error.message} Trying again in {wait_s:g} s.")
+                self._sleep(wait_s)
+        return call()
+
+
+class RemoteSession:
+    """A session of the runner in ``folder`` on the device.
+
+    Args:
+        device: Where.
+        folder: An absolute path there.
+        patience: Every call over the link goes through it.
+        position: From where its output is still to be read.
+    """
+
+    def __init__(self, device: Device, folder: str, patience: Patience, position: int = 0) -> None:
+        self.folder = folder
+        self._device, self._link, self._patience = device, device.transport, patience
+        self._reader = wire.Reader(position)
+        self._batches = 0
+        self._files: dict[str, tuple[str, str]] = {}  # by model: its file there and the digest
+        self.held_bytes = 0
+
+    @property
+    def position(self) -> int:
+        """How far the output was read and understood."""
+        return self._reader.offset
+
+    def exists(self) -> bool:
+        """Whether the device still has it: a fresh system or an emptied temporary folder does not."""
+        return bool(self._patience(lambda: self._link.read(f"{self.folder}/job.json", 0, max_bytes=1)))
+
+    def begin(self, setting: Setting, policy: Policy) -> None:
+        """Put the runner and its job there, and start it; again: it goes on where it was."""
+        job = {
+            "runtime": setting.runtime.value,
+            "threads": setting.threads,
+            "affinity": list(self._device.profile.affinity),
+            "cool_down_c": self._device.profile.cool_down_c,
+            "cool_limit_s": policy.cool_limit_s,
+            "idle_limit_s": _IDLE_LIMIT_S,
+            "beat_s": policy.beat_s,
+            "nap_s": _NAP_S,
+        }
+        self._put({"runner.pyz": runner_archive(), "job.json": json.dumps(job).encode()})
+        self._start()
+
+    def _start(self) -> None:
+        # If it runs already this does nothing: it holds a lock. What it has done it does not do again.
+        words = [self._device.python, f"{self.folder}/runner.pyz", "serve", self.folder, f"{time.time():.6f}"]
+        self._patience(lambda: self._link.start(words, log=f"{self.folder}/log"))
+
+    def order(self, orders: Sequence[Order], plan: dict[str, Any], *, max_held_bytes: int, max_batch_bytes: int) -> int:
+        """Send visits with the models that are not there yet; how many of them, from the first on.
+
+        What is beyond ``max_held_bytes`` is deleted there after its visit. No more are sent than have new models of
+        ``max_batch_bytes`` together, but at least one.
+        """
+        files: dict[str, bytes] = {}
+        lines: list[dict[str, Any]] = []
+        self._batches += 1
+        for order in orders:
+            lines.append(self._line(order, files, max_held_bytes) | plan)
+            if sum(map(len, files.values())) >= max_batch_bytes:
+                break
+        text = "".join(json.dumps(line) + "\n" for line in [*lines, {"count": len(lines)}])
+        # Last, so that all models are there when the runner sees it.
+        self._put({**files, f"orders-{self._batches:04d}.jsonl": text.encode()})
+        return len(lines)
+
+    def _line(self, order: Order, files: dict[str, bytes], max_held_bytes: int) -> dict[str, Any]:
+        key, keep = order.model.key, True
+        if key in self._files:
+            file, digest = self._files[key]
+        else:
+            content = order.model.content()
+            digest = hashlib.sha256(content).hexdigest()
+            keep = self.held_bytes + len(content) <= max_held_bytes
+            file = f"models/{digest[:24] if keep else f'once-{self._batches}-{len(files)}'}{order.model.suffix}"
+            files[file] = content
+            if keep:
+                self.held_bytes += len(content)
+                self._files[key] = file, digest
+        return {"id": order.visit, "file": file, "sha256": digest, "keep": keep}
+
+    def _put(self, files: dict[str, bytes]) -> None:
+        there = {f"{self.folder}/{name}": content for name, content in files.items()}
+        self._patience(lambda: self._link.put(there))
+
+    def poll(self) -> list[wire.Message]:
+        """What the runner has written since the last call.
+
+        Raises:
+            DeviceError: It is nothing that our runner writes.
+            TransientDeviceError: The link stayed broken.
+        """
+        limit = wire.MAX_LINE_BYTES
+        part = self._patience(lambda: self._link.read(f"{self.folder}/out.jsonl", self._reader.offset, max_bytes=limit))
+        return self._reader.messages(part)
+
+    def stop(self) -> None:
+        """Ask for an end after the visit in progress."""
+        self._put({"stop": b""})
+
+    def insist(self) -> None:
+        """Start a runner that seems to have died, so that it writes its end; a living one is not disturbed."""
+        self._put({"runner.pyz": runner_archive()})
+        self._start()
+
+    def leave(self) -> None:
+        """Ask for an end without waiting for it or insisting: what is measured until then is fetched another time."""
+        with contextlib.suppress(SurroundingsError):
+            self._link.put({f"{self.folder}/stop": b""})
+
+    def remove(self) -> None:
+        """Delete the folder, after the end."""
+        self._patience(lambda: self._link.run(["rm", "-rf", "--", self.folder]))

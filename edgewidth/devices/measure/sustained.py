@@ -1,0 +1,87 @@
+"""How latency drifts while a device works without a pause: heat, throttling, a boost that ends."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgewidth.devices.measure.campaign import Model, measure
+from edgewidth.devices.measure.policy import Policy
+from edgewidth.errors import InputError
+from edgewidth.progress import SILENT
+from edgewidth.records.validation import Sustained, SustainedPoint
+
+if TYPE_CHECKING:
+    from edgewidth.devices.device import Device
+    from edgewidth.devices.measure.store import MeasurementStore
+    from edgewidth.progress import Progress
+    from edgewidth.records.measurement import Block, Setting
+
+BLOCK_S = 2.0
+_LONGEST_S = 24 * 3600.0
+
+
+def measure_sustained(
+    device: Device,
+    setting: Setting,
+    model: Model,
+    store: MeasurementStore,
+    *,
+    duration_s: float,
+    progress: Progress = SILENT,
+) -> Sustained:
+    """Run one model for ``duration_s`` with no more pause than loading it again takes.
+
+    Its blocks are kept in the store as those of the model ``sustained <seconds> <key>``, apart from visits that a
+    rested device made; called again after an interruption it goes on.
+
+    Raises:
+        InputError: The duration is not between one block and a day.
+        DeviceError, TransientDeviceError, StorageError: As ``measure`` raises them.
+    """
+    if not BLOCK_S <= duration_s <= _LONGEST_S:
+        raise InputError(
+            f"{duration_s:g} s of sustained load cannot be measured.", remedy="Use from 2s to 24h, such as 10m."
+        )
+    policy = Policy(
+        rounds=min(1000, math.ceil(duration_s / BLOCK_S)),
+        block_ms=1e3 * max(BLOCK_S, duration_s / 1000),
+        max_runs=100_000,
+        block_max_ms=60_000,
+        warmup_min_ms=1,
+        warmup_max_ms=1,
+        remeasure=0,
+    )
+    # Cooling down between blocks is what a sustained load must not do.
+    hot = device._replace(profile=device.profile.model_copy(update={"cool_down_c": None, "max_temperature_c": None}))
+    loaded = model._replace(key=f"sustained {duration_s:g} {model.key}")
+    measure(hot, setting, [loaded], store, policy=policy, progress=progress)
+    return summarise(store.blocks(setting)[loaded.key])
+
+
+def summarise(blocks: list[Block]) -> Sustained:
+    """Points in time, and the drift from the first tenth of them to the last."""
+    points = [_point(block, blocks[0].started_s) for block in blocks]
+    tenth = max(1, len(points) // 10)
+    first, last = (float(np.median([p.median_ms for p in some])) for some in (points[:tenth], points[-tenth:]))
+    return Sustained(
+        duration_s=points[-1].at_s + sum(blocks[-1].runs_ns) / 1e9,
+        points=tuple(points),
+        first_ms=first,
+        last_ms=last,
+        drift_percent=100 * (last / first - 1),
+    )
+
+
+def _point(block: Block, origin_s: float) -> SustainedPoint:
+    median, p95 = np.quantile(block.runs_ns, (0.5, 0.95)) / 1e6
+    return SustainedPoint(
+        at_s=block.started_s - origin_s,
+        median_ms=median,
+        p95_ms=p95,
+        temperature_c=block.after.temperature_c,
+        frequency_mhz=block.after.frequency_mhz,
+        throttled=block.after.throttled,
+    )

@@ -1,0 +1,130 @@
+"""What the runner writes, read with distrust: the device may print anything, for as long as it likes."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from edgewidth.devices.on_device.runner import PROTOCOL
+from edgewidth.documents import Record, first_problem
+from edgewidth.errors import DeviceError
+from edgewidth.records.measurement import DeviceFacts, DeviceState
+
+MAX_LINE_BYTES = 4_000_000
+"""A visit of the most runs a policy allows has a tenth of this."""
+_REMEDY = "Something else writes to the device's output, or its disk is damaged: run edgewidth devices check."
+
+Times = Annotated[tuple[Annotated[int, Field(gt=0, lt=10**15)], ...], Field(min_length=1, max_length=1_000_000)]
+Seconds = Annotated[float, Field(ge=0, lt=1e12, allow_inf_nan=False)]
+
+
+class Hello(Record):
+    """A runner began."""
+
+    t: Literal["hello"]
+    at_s: Seconds
+    version: int
+    pid: int
+    facts: DeviceFacts
+
+
+class Begin(Record):
+    """A visit began."""
+
+    t: Literal["begin"]
+    at_s: Seconds
+    id: str
+
+
+class Visit(Record):
+    """A visit ended well. ``started_s`` is Unix time on the host's clock."""
+
+    t: Literal["visit"]
+    at_s: Seconds
+    id: str
+    started_s: Seconds
+    cooled_s: Seconds
+    warmup_ns: Times
+    runs_ns: Times
+    before: DeviceState
+    after: DeviceState
+    own_s: Seconds
+
+
+class Failed(Record):
+    """A visit gave no times."""
+
+    t: Literal["failed"]
+    at_s: Seconds
+    id: str
+    reason: str
+
+
+class Beat(Record):
+    """The runner lives."""
+
+    t: Literal["beat"]
+    at_s: Seconds
+
+
+class End(Record):
+    """The runner ended. ``status``: stopped, idle, disk full, no runtime or failed; ``code`` its exit status."""
+
+    t: Literal["end"]
+    at_s: Seconds
+    status: str
+    detail: str
+    code: int
+
+
+Message = Hello | Begin | Visit | Failed | Beat | End
+_MESSAGE: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="t")])
+
+
+class Reader:
+    """Cuts a growing file into messages.
+
+    ``offset`` is behind the last whole line that was understood: read on from there, also after a restart.
+    """
+
+    def __init__(self, offset: int = 0) -> None:
+        self.offset = offset
+
+    def messages(self, part: bytes) -> list[Message]:
+        """The messages in what the file holds from ``offset`` on.
+
+        Raises:
+            DeviceError: It is not what a runner of this version writes.
+        """
+        end = part.rfind(b"\n") + 1
+        if end == 0 and len(part) >= MAX_LINE_BYTES:
+            raise DeviceError(f"The device printed {len(part)} bytes without an end of line.", remedy=_REMEDY)
+        messages = [parse(line) for line in part[:end].splitlines() if line.strip()]
+        self.offset += end
+        return messages
+
+
+def parse(line: bytes) -> Message:
+    """One line of the runner's output.
+
+    Raises:
+        DeviceError: It is not a message, or one of another version.
+    """
+    try:
+        content = json.loads(line)
+        version = content.get("version", PROTOCOL)
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise DeviceError(f"The device printed {line[:60]!r}, which no runner writes.", remedy=_REMEDY) from error
+    if version != PROTOCOL:
+        raise DeviceError(
+            f"The runner on the device speaks version {str(version)[:20]}; this edgewidth speaks {PROTOCOL}.",
+            remedy="Let the edgewidth that started it finish, or use the same version.",
+        )
+    try:
+        return _MESSAGE.validate_json(line, strict=True)
+    except ValidationError as error:
+        raise DeviceError(
+            f"The device printed what no runner writes: {first_problem(error)[:300]}.", remedy=_REMEDY
+        ) from error

@@ -1,0 +1,85 @@
+"""What a device with Python is and how it is doing, asked through any transport without leaving a file there."""
+
+from __future__ import annotations
+
+import io
+import sys
+import zipfile
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import ValidationError
+
+from edgewidth.devices.on_device import runner, vitals
+from edgewidth.documents import Record, first_problem
+from edgewidth.errors import DeviceError
+from edgewidth.records.measurement import DeviceFacts, DeviceState
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from edgewidth.devices.profiles import DeviceProfile
+    from edgewidth.devices.reach.transport import Transport
+
+_R = TypeVar("_R", bound=Record)
+_MAX_REPLY_BYTES = 100_000
+_MAIN = b"import sys\nfrom edgewidth.devices.on_device.runner import main\nsys.exit(main(sys.argv[1:]))\n"
+
+
+@cache
+def runner_archive() -> bytes:
+    """The runner as it is copied to devices: one file that Python runs (see ``zipapp``), the same bytes every time."""
+    sources = {
+        "__main__.py": _MAIN,
+        "edgewidth/__init__.py": b"",
+        "edgewidth/devices/__init__.py": b"",
+        "edgewidth/devices/on_device/__init__.py": b"",
+        "edgewidth/devices/on_device/runner.py": _source(runner),
+        "edgewidth/devices/on_device/vitals.py": _source(vitals),
+    }
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as opened:
+        for name, content in sources.items():
+            opened.writestr(zipfile.ZipInfo(name), content)
+    return archive.getvalue()
+
+
+def _source(module: ModuleType) -> bytes:
+    return Path(module.__file__ or "").read_bytes()
+
+
+def device_python(profile: DeviceProfile) -> str:
+    """The command that starts the device's Python; on this machine, unless it says otherwise, the one we run in."""
+    own = profile.transport in {"local", "fake"} and profile.python == "python3"
+    return sys.executable if own else profile.python
+
+
+def read_facts(transport: Transport, python: str) -> DeviceFacts:
+    """What the device is, as its own Python sees it.
+
+    Raises:
+        DeviceError: There is no such Python, it is too old, or it answered nonsense.
+        TransientDeviceError: The link failed.
+    """
+    return _ask(transport, python, ["facts", transport.workdir], DeviceFacts)
+
+
+def read_state(transport: Transport, python: str) -> DeviceState:
+    """Temperature, frequency, load and the like at this moment; raises as ``read_facts`` does."""
+    return _ask(transport, python, ["state"], DeviceState)
+
+
+def _ask(transport: Transport, python: str, words: list[str], record: type[_R]) -> _R:
+    # The source goes through standard input, so nothing has to be copied or cleaned up.
+    done = transport.run([python, "-", *words], stdin=_source(vitals), timeout_s=60)
+    if done.returncode != 0:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        raise DeviceError(
+            f"{python} on the device does not work: {(lines or ['it says nothing'])[-1][:300]}.",
+            remedy="Name a Python from 3.9 on that device: --set python=/path/to/python3",
+        )
+    try:
+        return record.model_validate_json(done.stdout[:_MAX_REPLY_BYTES])
+    except ValidationError as error:
+        raise DeviceError(f"{python} on the device answered nonsense: {first_problem(error)}.") from error

@@ -1,0 +1,268 @@
+"""One shared connection of the system's ``ssh``: made, checked, used for commands, and made again after a cut.
+
+The connection is a process of its own (ssh's ControlMaster) whose remote end reads from a pipe that this program
+holds: it ends when this program does, however that happens.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import selectors
+import shlex
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+from edgewidth.devices.reach.process import DETAIL_BYTES, OUTPUT_BYTES, finish, private_folder
+from edgewidth.devices.reach.ssh_errors import FOLDER_STATUS, LINK_STATUS, broken, refusal
+from edgewidth.errors import DeviceError, TransientDeviceError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgewidth.devices.reach.transport import Completed
+
+_CONNECT_S = 45.0
+_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0)
+"""Between attempts to connect again after a cut: about 40 s in all, as long as a small board takes to restart."""
+_GREETING_BYTES = 100_000
+"""A login may print this much before our own command answers."""
+_MARK = b"edgewidth-connected "
+# The folder is made here, because a device that was restarted may have lost it.
+_GREETING = (
+    'folder=${1:-"${XDG_CACHE_HOME:-$HOME/.cache}/edgewidth"}; mkdir -p "$folder" && cd "$folder" || '
+    f'exit {FOLDER_STATUS}; printf "\\nedgewidth-connected %s\\n" "$(pwd -P)"; exec cat >/dev/null'
+)
+_OPTIONS = (
+    *("BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=10", "ServerAliveCountMax=3", "LogLevel=INFO"),
+    *("ControlMaster=yes", "ControlPersist=no", "RemoteCommand=none", "RequestTTY=no", "PermitLocalCommand=no"),
+    *("ClearAllForwardings=yes", "ForwardAgent=no", "ForwardX11=no"),
+)
+"""What must hold whatever the user's own config says; all else is the config's to say."""
+
+
+class Destination(NamedTuple):
+    """Where to, and with which options besides the user's own config."""
+
+    host: str
+    port: int | None = None
+    options: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> list[str]:
+        """The words of ssh's command line that say all this, but for the host."""
+        return [*([] if self.port is None else ["-p", str(self.port)]), *self.options]
+
+
+class SshLink:
+    """A connection to one device.
+
+    Args:
+        destination: Where to.
+        folder: The working folder there; None: one in the user's cache on the device.
+
+    Raises:
+        DeviceError: ssh is missing, the host key is unknown or changed, authentication failed, no such host.
+        TransientDeviceError: The device does not answer.
+    """
+
+    def __init__(self, destination: Destination, folder: str | None) -> None:
+        self._destination, self._asked_folder = destination, folder
+        if shutil.which("ssh") is None:
+            raise DeviceError("The program ssh is missing.", remedy="sudo apt-get install openssh-client")
+        self._private = private_folder()
+        self._socket = str(Path(self._private.name) / "s")
+        self._lock = threading.RLock()
+        self._master: _Master | None = None
+        self.folder = ""
+        """The absolute path of the working folder on the device."""
+        try:
+            self._connect()
+        except BaseException:
+            self.close()
+            raise
+
+    def call(
+        self,
+        script: str,
+        words: Sequence[str],
+        *,
+        timeout_s: float,
+        stdin: bytes | IO[bytes] = b"",
+        max_bytes: int = OUTPUT_BYTES,
+    ) -> Completed:
+        """Run a constant POSIX shell script with words as its ``$1`` and so on; the caller judges its exit status.
+
+        Raises:
+            TransientDeviceError: The link broke or the time is over. The script may have run, in part or whole.
+            DeviceError: As on connecting, or the script printed more than ``max_bytes``.
+        """
+        with self._lock:
+            self._ensure()
+            what = f"A command on {self._destination.host}"
+            try:
+                done = finish(
+                    self._client([_remote(script, words)]),
+                    timeout_s=timeout_s,
+                    what=what,
+                    stdin=stdin,
+                    max_bytes=max_bytes,
+                    environment=_environment(),
+                )
+            except TransientDeviceError:
+                self._drop()  # whether the link or the command hangs cannot be told; a new link is cheap
+                raise
+            if done.returncode == LINK_STATUS:
+                self._judge(done.stderr.decode(errors="replace"))
+            return done
+
+    def close(self) -> None:
+        """Close the connection; harmless if it is closed."""
+        with self._lock:
+            self._drop()
+            self._private.cleanup()
+
+    def _client(self, words: Sequence[str]) -> list[str]:
+        # Without the shared connection this must fail instead of making another one: hence the proxy command.
+        options = ("-o", "ControlMaster=no", "-o", "ProxyCommand=false", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes")
+        return ["ssh", "-F", "none", "-S", self._socket, "-T", *options, "--", self._destination.host, *words]
+
+    def _judge(self, said: str) -> None:
+        """Tell ssh's own failure, which raises, from a remote command's with the same exit status."""
+        if not self._alive():
+            raise broken(self._destination.host, self._drop() or said)
+        if "Session open refused by peer" in said:
+            raise DeviceError(
+                f"{self._destination.host} refuses a second session on one connection.",
+                remedy="Its sshd_config should say MaxSessions 10, which is the default.",
+            )
+
+    def _alive(self) -> bool:
+        if self._master is None or not self._master.running:
+            return False
+        command = ["ssh", "-F", "none", "-S", self._socket, "-O", "check", "--", self._destination.host]
+        return finish(command, timeout_s=10, what="Asking ssh about its connection").returncode == 0
+
+    def _ensure(self) -> None:
+        """Connect again if the connection is gone, with pauses that grow; the last failure is raised."""
+        if self._master is not None and self._master.running:
+            return
+        for pause_s in (*_PAUSES_S, None):
+            try:
+                self._connect()
+            except TransientDeviceError:
+                if pause_s is None:
+                    raise
+                time.sleep(pause_s)
+            else:
+                return
+
+    def _connect(self) -> None:
+        self._drop()
+        options = [word for option in _OPTIONS for word in ("-o", option)]
+        host = self._destination.host
+        remote = _remote(_GREETING, [self._asked_folder or ""])
+        command = ["ssh", "-S", self._socket, "-T", *self._destination.words, *options, "--", host, remote]
+        self._master = _Master(command)
+        folder = self._master.folder(time.monotonic() + _CONNECT_S)
+        if folder is None:
+            status = self._master.status
+            raise refusal(host, self._destination.port, self._drop(), status)
+        self.folder = folder
+
+    def _drop(self) -> str:
+        """End the connection, if there is one; what ssh said of it."""
+        master, self._master = self._master, None
+        said = master.end() if master is not None else ""
+        Path(self._socket).unlink(missing_ok=True)
+        return said
+
+
+class _Master:
+    """The ssh process that holds the connection."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._said = bytearray()
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=_environment(),
+            start_new_session=True,  # an interrupt from the keyboard is ours to handle, not ssh's
+        )
+        assert self._process.stderr is not None  # noqa: S101  # opened as a pipe; this tells mypy
+        self._listener = threading.Thread(target=self._listen, args=(self._process.stderr,), daemon=True)
+        self._listener.start()
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def status(self) -> int | None:
+        """The exit status; None while it runs."""
+        try:
+            return self._process.wait(1)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def folder(self, deadline: float) -> str | None:
+        """Wait for the greeting; the folder that it names, None if it does not come.
+
+        Raises:
+            DeviceError: Something else comes, and does not end.
+        """
+        stdout = self._process.stdout
+        assert stdout is not None  # noqa: S101  # opened as a pipe; this tells mypy
+        greeting = b""
+        with selectors.DefaultSelector() as selector:
+            selector.register(stdout, selectors.EVENT_READ)
+            while len(greeting) < _GREETING_BYTES and selector.select(max(0.0, deadline - time.monotonic())):
+                part = os.read(stdout.fileno(), 4096)
+                greeting += part
+                found = re.search(rb"^" + _MARK + rb"(/.*)\n", greeting, re.MULTILINE)
+                if found:
+                    return os.fsdecode(found[1])
+                if not part:
+                    return None
+        if len(greeting) >= _GREETING_BYTES:
+            raise DeviceError(
+                "The device floods every login with output instead of running a command.",
+                remedy="See what its login scripts print.",
+            )
+        return None
+
+    def end(self) -> str:
+        """End the process; what it said on standard error."""
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        self._process.terminate()
+        try:
+            self._process.wait(2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._listener.join(1)
+        return self._said.decode(errors="replace")
+
+    def _listen(self, stderr: IO[bytes]) -> None:
+        """Keep the end of what ssh says; unread it would fill the pipe and stop."""
+        with stderr:
+            while part := os.read(stderr.fileno(), 4096):
+                self._said += part
+                del self._said[:-DETAIL_BYTES]
+
+
+def _remote(script: str, words: Sequence[str]) -> str:
+    """One line for whatever shell the user has there: a POSIX shell with a constant script and quoted words."""
+    return shlex.join(["sh", "-c", script, "sh", *words])
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"LC_ALL": "C"}  # ssh's messages are told apart by their English text

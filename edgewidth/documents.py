@@ -1,0 +1,93 @@
+"""Frozen records and the versioned JSON documents made of them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edgewidth.errors import FileError
+from edgewidth.files import write_atomic
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Record(BaseModel):
+    """An immutable value with named, checked fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
+
+
+class Document(Record):
+    """A record that is a file of its own: JSON that names its schema and its version."""
+
+    schema_name: ClassVar[str]
+    schema_version: ClassVar[int] = 1
+
+    def to_json(self) -> str:
+        """The document as indented JSON, ``schema`` and ``schema_version`` first."""
+        head = {"schema": self.schema_name, "schema_version": self.schema_version}
+        return json.dumps(head | self.model_dump(mode="json"), indent=1, allow_nan=False) + "\n"
+
+    def write(self, path: Path) -> None:
+        """Write the document to ``path``, atomically.
+
+        Raises:
+            StorageError: The file cannot be written.
+        """
+        write_atomic(path, self.to_json().encode())
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a document of this schema.
+
+        Raises:
+            FileError: No such file, not JSON, another schema, a newer version, or fields that are wrong.
+        """
+        content = _read_json(path)
+        name, version = content.pop("schema", None), content.pop("schema_version", None)
+        if name != cls.schema_name:
+            raise FileError(f"{path} is not an {cls.schema_name} file: its schema is {name!r}.")
+        if type(version) is not int or version < 1:
+            raise FileError(f"{path}: schema_version is {version!r}, and should be a number from 1.")
+        if version > cls.schema_version:
+            raise FileError(
+                f"{path} was written by a newer edgewidth: its schema_version is {version}, "
+                f"and this one reads up to {cls.schema_version}.",
+                remedy="pip install --upgrade edgewidth",
+            )
+        try:
+            return cls.model_validate_json(json.dumps(content))
+        except ValidationError as error:
+            raise FileError(f"{path}: {first_problem(error)}.") from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first problem of a failed validation as ``where: what``, without pydantic's own wrapping."""
+    problem = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    what = problem["msg"].removeprefix("Value error, ").rstrip(".")
+    return f"{where}: {what}" if where else what
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise FileError(f"{path} could not be read: {reason}.") from error
+    try:
+        content = json.loads(text, parse_constant=_no_number)
+    except json.JSONDecodeError as error:
+        raise FileError(f"{path} is not JSON: {error.msg} in line {error.lineno}.") from error
+    except (ValueError, RecursionError) as error:  # an endless number, NaN, or brackets in brackets without end
+        raise FileError(f"{path} is not JSON that edgewidth wrote: {error}.") from error
+    if not isinstance(content, dict):
+        raise FileError(f"{path} is not a JSON object.")
+    return content
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is not a number")

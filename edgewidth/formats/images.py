@@ -1,0 +1,40 @@
+"""The one input normalisation that every artifact expects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgewidth.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edgewidth.graph.spec import NetworkSpec
+
+PIXEL_MEAN = 127.5
+PIXEL_STD = 127.5
+"""A network's input is ``(pixel - mean) / std``: pixels 0…255 become -1…1, in every channel of every data set."""
+
+
+def normalise(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Images uint8 (n, height, width, channels) as a network takes them: float32 of the same shape."""
+    return images.astype(np.float32) / np.float32(PIXEL_STD) - np.float32(PIXEL_MEAN / PIXEL_STD)
+
+
+def check_calibration(network: NetworkSpec, calibration: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    """The calibration images, if they are what this network takes.
+
+    Raises:
+        InputError: There are none, or they have another type or shape.
+    """
+    shape = (network.resolution, network.resolution, network.in_channels)
+    if calibration is None or len(calibration) == 0:
+        raise InputError("int8 quantisation needs calibration images.", remedy="Give images of the training data.")
+    if calibration.dtype != np.uint8 or calibration.shape[1:] != shape:
+        raise InputError(
+            f"The calibration images are {calibration.dtype} of shape {calibration.shape[1:]}; "
+            f"this network takes uint8 of shape {shape}."
+        )
+    return calibration

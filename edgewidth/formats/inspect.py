@@ -1,0 +1,141 @@
+"""Any .tflite or .onnx file, also one of another maker: what it is, and what it computes on this machine."""
+
+from __future__ import annotations
+
+import os
+import queue
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgewidth.errors import FileError, MismatchError
+from edgewidth.formats.images import normalise
+from edgewidth.progress import SILENT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from edgewidth.formats.sessions import ModelFacts, Session, TensorFacts
+    from edgewidth.progress import Progress
+
+_CHUNK = 64
+"""Images that a thread takes at a time."""
+
+_TFLITE_IDENTIFIER = b"TFL3"
+
+
+def inspect_model(path: Path) -> ModelFacts:
+    """What a file is: format, precision, inputs and outputs, and edgewidth's metadata if it has some.
+
+    Raises:
+        FileError: It cannot be read, is neither a .tflite nor an .onnx file, or is damaged.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FileError(f"{path} could not be read: {error.strerror}.") from error
+    try:
+        return open_session(content).facts
+    except FileError as error:
+        raise FileError(f"{path} is no model that can be used: {error.message}", remedy=error.remedy) from error
+
+
+def open_session(content: bytes) -> Session:
+    """A model file loaded by its own runtime.
+
+    Raises:
+        FileError: It is neither a .tflite nor an .onnx file, or is damaged.
+    """
+    if content[4:8] == _TFLITE_IDENTIFIER:
+        from edgewidth.formats.tflite.session import TfliteSession  # noqa: PLC0415 - runtimes load where they are used
+
+        return TfliteSession(content)
+    # An ONNX file is a protocol buffer, which has no identifier: its first field is nearly always ir_version.
+    if content[:1] == b"\x08":
+        from edgewidth.formats.onnx.session import OnnxSession  # noqa: PLC0415 - runtimes load where they are used
+
+        return OnnxSession(content)
+    raise FileError("It is neither a .tflite nor an .onnx file.")
+
+
+def run_logits(
+    content: bytes,
+    images: NDArray[np.uint8],
+    *,
+    threads: int | None = None,
+    progress: Progress = SILENT,
+    title: str = "Evaluating",
+) -> NDArray[np.float32]:
+    """What a model file computes of images, one at a time as on a device, several threads beside each other.
+
+    Args:
+        content: A .tflite or .onnx file with one image as input and one row of logits as output.
+        images: uint8 (n, height, width, channels); they are normalised as all of edgewidth's are, and quantised and
+            laid out as the file asks.
+        threads: How many; None: as many as this process may use.
+        progress: Where to report to.
+        title: What to report.
+
+    Returns:
+        Logits, float32 (n, classes): dequantised where the file's output is quantised.
+
+    Raises:
+        FileError: The file cannot be loaded.
+        MismatchError: Its input is not one image of this shape.
+    """
+    session = open_session(content)
+    source, target = session.facts.inputs[0], session.facts.outputs[0]
+    channels_first = _channels_first(source, images.shape[1:])
+    workers = min(threads or os.cpu_count() or 1, max(1, len(images) // _CHUNK))
+    free: queue.SimpleQueue[Session] = queue.SimpleQueue()
+    for worker in range(workers):
+        free.put(session if worker == 0 else session.clone())
+
+    def run_chunk(start: int) -> NDArray[np.float32]:
+        inputs = _stored(source, normalise(images[start : start + _CHUNK]))
+        if channels_first:
+            inputs = np.ascontiguousarray(inputs.transpose(0, 3, 1, 2))
+        mine = free.get()
+        try:
+            return _real(target, np.concatenate([mine.run(image[None]) for image in inputs]))
+        finally:
+            free.put(mine)
+
+    logits = []
+    with ThreadPoolExecutor(workers) as pool, progress.task(title, len(images)) as task:
+        for chunk in pool.map(run_chunk, range(0, len(images), _CHUNK)):
+            logits.append(chunk)
+            task.advance(len(chunk))
+    return np.concatenate(logits)
+
+
+def _channels_first(source: TensorFacts, shape: tuple[int, ...]) -> bool:
+    """Whether an input takes images of this (height, width, channels) with their channels first."""
+    height, width, channels = shape
+    for first, expected in ((False, (height, width, channels)), (True, (channels, height, width))):
+        if len(source.shape) == 4 and all(a in {b, -1} for a, b in zip(source.shape[1:], expected, strict=True)):
+            return first
+    raise MismatchError(
+        f"The model's input {source.name} has the shape {list(source.shape)}; the images are {list(shape)}."
+    )
+
+
+def _stored(tensor: TensorFacts, real: NDArray[np.float32]) -> NDArray[Any]:
+    if tensor.dtype == "float32":
+        return real
+    if tensor.quantisation is None:
+        raise MismatchError(f"The model's input {tensor.name} is {tensor.dtype} without a scale; float32 was expected.")
+    limits = np.iinfo(tensor.dtype)
+    steps = np.rint(real / np.float32(tensor.quantisation.scale)) + tensor.quantisation.zero_point
+    stored: NDArray[Any] = steps.clip(limits.min, limits.max).astype(limits.dtype)
+    return stored
+
+
+def _real(tensor: TensorFacts, stored: NDArray[Any]) -> NDArray[np.float32]:
+    if tensor.quantisation is None:
+        return stored.astype(np.float32)
+    steps: NDArray[np.float32] = stored.astype(np.float32) - np.float32(tensor.quantisation.zero_point)
+    return steps * np.float32(tensor.quantisation.scale)

@@ -1,0 +1,88 @@
+"""What quantisation costs each int8 file, and which of two networks it is made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from edgewidth.formats.inspect import run_logits
+from edgewidth.records.artifact import Int8Accuracy
+from edgewidth.records.measurement import MeasurementWarning, Precision, Suffix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
+
+    from edgewidth.formats.artifacts import Truth
+    from edgewidth.progress import Progress
+    from edgewidth.records.artifact import Artifact
+
+Files = dict[tuple[Precision, Suffix], bytes]
+"""Contents of model files."""
+
+
+class Int8Choice(NamedTuple):
+    """An int8 file, and how it was chosen."""
+
+    content: bytes
+    accuracy: Int8Accuracy
+
+
+def top1_percent(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """How many of the rows of ``logits`` (n, classes) are greatest at their label (n,)."""
+    return float(np.mean(logits.argmax(1) == labels) * 100)
+
+
+def choose_int8(
+    plain: Files, truth: Truth, max_drop_points: float, retrain: Callable[[], Files], progress: Progress
+) -> dict[tuple[Precision, Suffix], Int8Choice]:
+    """Each file as it is, or after training for int8 if one of them loses too much and it is better then.
+
+    Args:
+        plain: int8 files, quantised as the network was trained.
+        truth: Images to decide on, with the trained network's logits.
+        max_drop_points: How much top-1 accuracy quantisation may cost, in percentage points.
+        retrain: Gives the same files of the network trained on for int8; called once at most.
+        progress: Where to report to.
+    """
+    reference = top1_percent(truth.logits, truth.labels)
+    before = {key: _top1(content, truth, progress) for key, content in plain.items()}
+    lost = reference - min(before.values())
+    trained: Files = {}
+    if lost > max_drop_points:
+        progress.say(f"Quantisation costs {lost:.2f} points, more than {max_drop_points:g}: training for int8.")
+        trained = retrain()
+    chosen = {}
+    for key, content in plain.items():
+        accuracy = Int8Accuracy(
+            images=len(truth.labels),
+            float32_percent=reference,
+            plain_percent=before[key],
+            trained_percent=_top1(trained[key], truth, progress) if trained else None,
+        )
+        progress.say(f"int8 {key[1]}: {accuracy}.")
+        chosen[key] = Int8Choice(trained[key] if accuracy.is_trained else content, accuracy)
+    return chosen
+
+
+def _top1(content: bytes, truth: Truth, progress: Progress) -> float:
+    return top1_percent(run_logits(content, truth.images, progress=progress, title="Comparing int8"), truth.labels)
+
+
+def int8_warnings(artifacts: Iterable[Artifact], max_drop_points: float) -> tuple[MeasurementWarning, ...]:
+    """A warning of every int8 file that is less accurate than the float32 file of its format by more than that."""
+    artifacts = tuple(artifacts)
+    float32 = {one.format: one.top1_percent for one in artifacts if one.int8 is None}
+    warnings = []
+    for one in artifacts:
+        if one.int8 is None or (lost := float32[one.format] - one.top1_percent) <= max_drop_points:
+            continue
+        if one.int8.trained_percent is None:
+            remedy = f"Export again with --max-int8-drop {max_drop_points / 2:g}%, which trains the network for int8."
+        else:
+            remedy = "Train longer with --recipe paper, use --precision float32, or more images like the device's."
+        message = f"{one.file} is {lost:.1f} points of accuracy below the float32 file: {one.int8}."
+        warnings.append(MeasurementWarning(code="quantisation-costs-accuracy", message=message, remedy=remedy))
+    return tuple(warnings)

@@ -1,0 +1,35 @@
+"""Metadata in .onnx files: edgewidth's own as JSON, and the properties that the standard names.
+
+Standard: https://github.com/onnx/onnx/blob/main/docs/MetadataProps.md
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx
+
+from edgewidth.formats.metadata import OWN_ENTRY, parse_metadata
+
+if TYPE_CHECKING:
+    from edgewidth.records.artifact import ArtifactMetadata
+
+
+def with_onnx_metadata(content: bytes, metadata: ArtifactMetadata) -> bytes:
+    """An .onnx file with both kinds of metadata; the class names are in ours."""
+    model = onnx.load_model_from_string(content)
+    properties = {
+        OWN_ENTRY: metadata.to_json(),
+        "Image.BitmapPixelFormat": "Rgb8" if metadata.channels == 3 else "Gray8",
+        "Image.NominalPixelRange": "Normalized_1_1",
+    }
+    onnx.helper.set_model_props(model, properties)
+    model.producer_version = metadata.edgewidth_version
+    model.doc_string = f"Image classifier, {metadata.precision}, channel configuration {metadata.config}."
+    return bytes(model.SerializeToString())
+
+
+def read_onnx_metadata(model: onnx.ModelProto) -> ArtifactMetadata | None:
+    """What edgewidth wrote into this .onnx file; None if another program made it."""
+    own = next((entry.value for entry in model.metadata_props if entry.key == OWN_ENTRY), None)
+    return None if own is None else parse_metadata(own)

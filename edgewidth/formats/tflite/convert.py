@@ -1,0 +1,113 @@
+"""From a network and its weights to .tflite files, through TensorFlow's converter in a process of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgewidth.documents import Record
+from edgewidth.errors import MissingPackageError, SurroundingsError
+from edgewidth.formats.folded import check_weights
+from edgewidth.formats.images import check_calibration
+from edgewidth.graph.spec import NetworkSpec
+from edgewidth.progress import SILENT
+from edgewidth.records.measurement import Precision
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from edgewidth.progress import Progress
+    from edgewidth.records.weights import FoldedWeights
+
+REQUEST_FILE = "request.json"
+WEIGHTS_FILE = "weights.npz"
+CALIBRATION_FILE = "calibration.npy"
+TIME_LIMIT_S = 1800
+
+
+class ConversionRequest(Record):
+    """What the conversion process shall make."""
+
+    network: NetworkSpec
+    widths: dict[str, int]
+    precisions: tuple[Precision, ...]
+
+
+def tflite_files(
+    network: NetworkSpec,
+    widths: Mapping[str, int],
+    weights: FoldedWeights,
+    *,
+    precisions: Sequence[Precision],
+    calibration: NDArray[np.uint8] | None = None,
+    progress: Progress = SILENT,
+) -> dict[Precision, bytes]:
+    """The network as .tflite files, one for every precision asked for.
+
+    Args:
+        network: The layers.
+        widths: The width of every width variable.
+        weights: Folded weights of these widths.
+        precisions: ``int8`` is int8 throughout, input and output included, and needs calibration images.
+        calibration: Images uint8 (n, height, width, channels), from the training data.
+        progress: Where to report to.
+
+    Raises:
+        MissingPackageError: TensorFlow is not installed.
+        MismatchError: The weights are not those of this network.
+        InputError: Calibration images are missing or have another shape.
+        SurroundingsError: The converter failed, was killed as it is when memory runs out, or took too long.
+    """
+    check_weights(network, widths, weights)
+    if Precision.INT8 in precisions:
+        check_calibration(network, calibration)
+    if importlib.util.find_spec("tensorflow") is None:
+        raise MissingPackageError("tensorflow", extra="export", purpose="Writing .tflite files")
+    title = f"Converting to TFLite {' and '.join(precisions)}"
+    with tempfile.TemporaryDirectory(prefix="edgewidth-convert-") as name, progress.task(title):
+        folder = Path(name)
+        request = ConversionRequest(network=network, widths=dict(widths), precisions=tuple(precisions))
+        (folder / REQUEST_FILE).write_text(request.model_dump_json())
+        arrays = {f"{layer}/{field}": a for layer, w in weights.items() for field, a in w._asdict().items()}
+        np.savez(folder / WEIGHTS_FILE, allow_pickle=False, **arrays)
+        if calibration is not None:
+            np.save(folder / CALIBRATION_FILE, calibration, allow_pickle=False)
+        _run_worker(folder)
+        return {precision: (folder / f"{precision}.tflite").read_bytes() for precision in precisions}
+
+
+def _run_worker(folder: Path) -> None:
+    # No GPU: conversion gains nothing from one, and TensorFlow would take all of its memory.
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
+    environment.pop("TF_USE_LEGACY_KERAS", None)
+    # -P: nothing in the user's folder may stand in for a package.
+    command = [sys.executable, "-P", "-m", "edgewidth.formats.tflite.worker", str(folder)]
+    try:
+        result = subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TIME_LIMIT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise SurroundingsError(f"The conversion to TFLite took more than {TIME_LIMIT_S} s.") from error
+    if result.returncode < 0:
+        raise SurroundingsError(
+            f"The conversion to TFLite was killed by signal {-result.returncode}.",
+            remedy="It needs about 2 GB of memory: close other programs and try again.",
+        )
+    if result.returncode:
+        last_words = (result.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise SurroundingsError(f"The conversion to TFLite failed: {last_words}")

@@ -1,0 +1,216 @@
+"""Reading and writing .tflite files as flatbuffers, fast enough to make thousands of variants.
+
+A flatbuffer's tables point to their vectors by relative offsets, and where a vector lies is free. Everything whose
+length depends on a width (weights, biases, scales) is written at the end, behind a small skeleton that stays the same;
+making a variant copies the skeleton, sets the offsets and the tensor shapes, and copies the slices: no table is built.
+Format: https://flatbuffers.dev/internals and the TFLite schema, version 3.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from flatbuffers.table import Table
+
+from edgewidth.errors import FileError
+from edgewidth.formats.folded import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from edgewidth.formats.folded import Label
+
+IDENTIFIER = b"TFL3"
+ALIGNMENT = 16
+"""The schema's ``force_align`` of buffer data, which the Python builder does not know."""
+
+# Positions in the tables' vtables: 4 + 2 × the field's place in the schema.
+_MODEL_SUBGRAPHS, _MODEL_BUFFERS = 8, 12
+_SUBGRAPH_TENSORS = 4
+_TENSOR_SHAPE, _TENSOR_QUANTIZATION = 4, 12
+_BUFFER_DATA = 4
+_QUANTIZATION_SCALE, _QUANTIZATION_ZERO_POINT = 8, 10
+
+
+class _Vector(NamedTuple):
+    """A vector at the end: where its offset is stored, all of its content, and what each axis is cut to.
+
+    ``unit_bytes`` is what its length counts: single bytes for buffers, whatever they hold.
+    """
+
+    field: int
+    content: NDArray[Any]
+    axes: tuple[Label, ...]
+    unit_bytes: int
+
+
+_DTYPES: dict[int, np.dtype[Any]] = {
+    schema.TensorType.FLOAT32: np.dtype("<f4"),
+    schema.TensorType.INT32: np.dtype("<i4"),
+    schema.TensorType.INT8: np.dtype("i1"),
+}
+
+
+class _ShapeEntry(NamedTuple):
+    """One int32 of a tensor's shape and the width variable that it is."""
+
+    position: int
+    label: str
+
+
+def read_model(content: bytes) -> Any:
+    """The file as the schema's ``ModelT``, every constant inline in a buffer of its tensor's own.
+
+    Some writers put constants behind the flatbuffer (``Buffer.offset``), and let equal ones share a buffer.
+
+    Raises:
+        FileError: It is no .tflite file, or a damaged one.
+    """
+    if content[4:8] != IDENTIFIER:
+        raise FileError("This is not a .tflite file.")
+    try:
+        model = schema.ModelT.InitFromPackedBuf(content, 0)
+    except (struct.error, IndexError, ValueError, TypeError, OverflowError) as error:
+        raise FileError("This .tflite file is damaged or cut short.") from error
+    for buffer in model.buffers:
+        if buffer.offset > 1:  # 0 and 1 both mean that the data is inline
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    _unshare_buffers(model)
+    return model
+
+
+def _unshare_buffers(model: Any) -> None:
+    taken: set[int] = set()
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            data = model.buffers[tensor.buffer].data
+            if tensor.buffer in taken and data is not None and len(data):
+                model.buffers.append(schema.BufferT(data))
+                tensor.buffer = len(model.buffers) - 1
+            taken.add(tensor.buffer)
+
+
+class Layout:
+    """A .tflite file ready to be written at any widths.
+
+    Args:
+        model: A ``ModelT`` from ``read_model``, at the maximum widths; it is used up.
+        labels: By index of a tensor in the first subgraph, what its axes are; a tensor that is not named stays whole.
+    """
+
+    def __init__(self, model: Any, labels: Mapping[int, tuple[Label, ...]]) -> None:
+        buffers = _take_buffers(model, labels)
+        scales = _take_scales(model, labels)
+        builder = flatbuffers.Builder(1 << 16)
+        builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
+        self._skeleton = bytes(builder.Output())
+        root = _root(self._skeleton)
+        buffer_tables = _children(root, _MODEL_BUFFERS)
+        tensor_tables = _children(_children(root, _MODEL_SUBGRAPHS)[0], _SUBGRAPH_TENSORS)
+        self._vectors = [_Vector(_field(buffer_tables[i], _BUFFER_DATA), data, axes, 1) for i, data, axes in buffers]
+        self._shape_entries: list[_ShapeEntry] = []
+        for index, axes in labels.items():
+            table = tensor_tables[index]
+            start = table.Vector(table.Offset(_TENSOR_SHAPE))
+            self._shape_entries += [_ShapeEntry(start + 4 * i, a) for i, a in enumerate(axes) if isinstance(a, str)]
+        for index, slot, data, axes in scales:
+            quantization = _child(tensor_tables[index], _TENSOR_QUANTIZATION)
+            self._vectors.append(_Vector(_field(quantization, slot), data, axes, data.itemsize))
+
+    def write(self, widths: Mapping[str, int]) -> bytes:
+        """The file at these widths: of every axis that a width variable labels, the leading part."""
+        shapes = [tuple(resolve(axis, widths) for axis in vector.axes) for vector in self._vectors]
+        starts, end = self._starts(shapes)
+        content = np.zeros(end, np.uint8)
+        content[: len(self._skeleton)] = np.frombuffer(self._skeleton, np.uint8)
+        raw = content.data
+        for position, label in self._shape_entries:
+            struct.pack_into("<i", raw, position, widths[label])
+        for vector, shape, start in zip(self._vectors, shapes, starts, strict=True):
+            cut = vector.content[tuple(map(slice, shape))]
+            struct.pack_into("<I", raw, vector.field, start - 4 - vector.field)
+            struct.pack_into("<I", raw, start - 4, cut.nbytes // vector.unit_bytes)
+            content[start : start + cut.nbytes].view(cut.dtype).reshape(cut.shape)[...] = cut
+        return content.tobytes()
+
+    def _starts(self, shapes: Sequence[tuple[int, ...]]) -> tuple[list[int], int]:
+        starts, cursor = [], len(self._skeleton)
+        for vector, shape in zip(self._vectors, shapes, strict=True):
+            start = -(-(cursor + 4) // ALIGNMENT) * ALIGNMENT  # the 4 bytes before it hold the length
+            cursor = start + math.prod(shape) * vector.content.itemsize
+            starts.append(start)
+        return starts, cursor
+
+
+def write_model(model: Any) -> bytes:
+    """A ``ModelT`` from ``read_model`` as a file, its buffers aligned as the schema asks; the model is used up."""
+    return Layout(model, {}).write({})
+
+
+def tensor_data(model: Any, tensor: Any) -> NDArray[Any]:
+    """A constant tensor's stored numbers, in its shape."""
+    data: NDArray[np.uint8] = np.asarray(model.buffers[tensor.buffer].data, np.uint8)
+    stored: NDArray[Any] = data.view(_DTYPES[tensor.type])
+    return stored.reshape(tensor.shape)
+
+
+def _take_buffers(
+    model: Any, labels: Mapping[int, tuple[Label, ...]]
+) -> list[tuple[int, NDArray[Any], tuple[Label, ...]]]:
+    """Every constant with its buffer's index and its axes; in the model one byte stays in its place."""
+    tensors = model.subgraphs[0].tensors
+    owners = {tensor.buffer: index for index, tensor in enumerate(tensors)}
+    taken = []
+    for index, buffer in enumerate(model.buffers):
+        if buffer.data is None or not len(buffer.data):
+            continue
+        owner = owners.get(index, -1)
+        if owner in labels:
+            taken.append((index, tensor_data(model, tensors[owner]), labels[owner]))
+        else:
+            taken.append((index, np.asarray(buffer.data, np.uint8), (len(buffer.data),)))
+        buffer.data = np.zeros(1, np.uint8)
+    return taken
+
+
+def _take_scales(
+    model: Any, labels: Mapping[int, tuple[Label, ...]]
+) -> list[tuple[int, int, NDArray[Any], tuple[Label, ...]]]:
+    """Every per-channel scale and zero point with its tensor's index and its slot; one element stays in its place."""
+    taken: list[tuple[int, int, NDArray[Any], tuple[Label, ...]]] = []
+    for index, axes in labels.items():
+        quantization = model.subgraphs[0].tensors[index].quantization
+        if quantization is None or quantization.scale is None or len(quantization.scale) <= 1:
+            continue
+        axis = (axes[quantization.quantizedDimension],)
+        taken.append((index, _QUANTIZATION_SCALE, np.asarray(quantization.scale, "<f4"), axis))
+        taken.append((index, _QUANTIZATION_ZERO_POINT, np.asarray(quantization.zeroPoint, "<i8"), axis))
+        quantization.scale, quantization.zeroPoint = np.zeros(1, np.float32), np.zeros(1, np.int64)
+        quantization.min = quantization.max = None  # what calibration saw; no runtime reads it
+    return taken
+
+
+def _root(content: bytes) -> Table:
+    return Table(content, struct.unpack_from("<I", content)[0])
+
+
+def _field(table: Table, slot: int) -> int:
+    return int(table.Pos + table.Offset(slot))
+
+
+def _child(table: Table, slot: int) -> Table:
+    return Table(table.Bytes, table.Indirect(_field(table, slot)))
+
+
+def _children(table: Table, slot: int) -> list[Table]:
+    offset = table.Offset(slot)
+    start, count = table.Vector(offset), table.VectorLen(offset)
+    return [Table(table.Bytes, table.Indirect(start + 4 * i)) for i in range(count)]

@@ -1,0 +1,1 @@
+"""Networks in torch: slimmable, plain, as int8 computes."""

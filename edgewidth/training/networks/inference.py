@@ -1,0 +1,135 @@
+"""Computing with trained weights: statistics of a configuration, folded weights, logits, losses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from edgewidth.records.weights import FoldedLayer, FoldedWeights
+from edgewidth.training.networks.layers import NORM_EPSILON, convolve, layer_weights, normalise, run_graph
+from edgewidth.training.networks.supernet import Moments, NetworkMoments
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from edgewidth.graph.spec import LayerShape, NetworkSpec
+    from edgewidth.training.networks.plain import PlainNetwork
+
+ACTIVATION_BYTES = 256 * 2**20
+"""How large the largest activations of one batch may become; it bounds the batch."""
+
+
+class FoldedTensors(NamedTuple):
+    """One layer with batch normalisation folded into it; shapes as in ``FoldedLayer``."""
+
+    kernel: Tensor
+    bias: Tensor
+
+
+def batch_size(spec: NetworkSpec, widths: dict[str, int], *, most: int = 512) -> int:
+    """How many images to compute at once, so that no activation outgrows ``ACTIVATION_BYTES``."""
+    largest = max(
+        shape.out_size**2 * (shape.out_width if isinstance(shape.out_width, int) else widths[shape.out_width])
+        for shape in spec.shapes
+    )
+    return max(2, min(most, ACTIVATION_BYTES // (4 * largest)))
+
+
+@torch.no_grad()
+def measure_moments(
+    forward: Callable[[Tensor, dict[str, Moments]], Tensor], images: Tensor, *, batch: int
+) -> NetworkMoments:
+    """The statistics of every normalised layer on ``images`` (n, height, width, channels; uint8) in mixed order.
+
+    With all images in one batch they are exact. Otherwise every batch is normalised by its own on its way to later
+    layers, and what is returned are mean and variance of all batches together, which are as large as one another.
+    """
+    count = max(1, min(-(-len(images) // batch), len(images) // 2))  # one image alone has no variance
+    chunks = torch.tensor_split(images, count)
+    found: list[dict[str, Moments]] = [{} for _ in chunks]
+    for chunk, moments in zip(chunks, found, strict=True):
+        forward(normalise(chunk), moments)
+    weights = images.new_tensor([len(chunk) / len(images) for chunk in chunks], dtype=torch.float32)
+    return {name: _together([moments[name] for moments in found], weights) for name in found[0]}
+
+
+def _together(parts: list[Moments], weights: Tensor) -> Moments:
+    """Of parts that make up these shares of all, by the law of total variance."""
+    means, variances = (torch.stack(of_parts) for of_parts in zip(*parts, strict=True))
+    mean = weights @ means
+    return Moments(mean, weights @ (variances + (means - mean) ** 2))
+
+
+def fold_tensors(layers: nn.ModuleDict, moments: NetworkMoments) -> dict[str, FoldedTensors]:
+    """Fold the first channels of every layer, as many as ``moments`` has, with these statistics.
+
+    Layers without statistics (the dense ones) keep their weights. Input widths are cut by the user of the kernel.
+    Gradients go through to the weights.
+    """
+    folded = {}
+    for name in layers:
+        layer = layer_weights(layers, name)
+        if layer.scale is None:
+            folded[name] = FoldedTensors(layer.kernel, layer.shift)
+            continue
+        mean, variance = moments[name]
+        width = len(mean)
+        factor = layer.scale[:width] * torch.rsqrt(variance + NORM_EPSILON)
+        folded[name] = FoldedTensors(
+            layer.kernel[:width] * factor[:, None, None, None], layer.shift[:width] - mean * factor
+        )
+    return folded
+
+
+def apply_folded(shape: LayerShape, weights: FoldedTensors, x: Tensor) -> Tensor:
+    """One layer with batch normalisation folded into its weights, without its activation."""
+    kernel, bias = weights
+    if shape.layer.op == "dense":
+        return functional.linear(x, kernel[:, : x.shape[1]], bias)
+    if shape.layer.op == "conv":
+        kernel = kernel[:, : x.shape[1]]
+    return convolve(x, kernel, bias, shape)
+
+
+@torch.no_grad()
+def folded_logits(spec: NetworkSpec, weights: dict[str, FoldedTensors], images: Tensor) -> Tensor:
+    """Logits (n, classes) of uint8 images (n, height, width, channels), computed as the exported network does."""
+    return run_graph(spec, normalise(images), lambda shape, x: apply_folded(shape, weights[shape.layer.name], x))
+
+
+@torch.no_grad()
+def logits(network: PlainNetwork, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The trained network's logits (n, classes) for uint8 images (n, height, width, channels)."""
+    spec = network.space.network
+    device = next(network.parameters()).device
+    weights = fold_tensors(network.layers, network.moments)
+    size = batch_size(spec, network.widths)
+    parts = [folded_logits(spec, weights, part.to(device)).cpu().numpy() for part in batches(images, size)]
+    return np.concatenate(parts) if parts else np.zeros((0, spec.num_classes), np.float32)
+
+
+def batches(images: NDArray[np.uint8], size: int) -> Iterator[Tensor]:
+    """The images as tensors of at most ``size``, in order."""
+    for start in range(0, len(images), size):
+        yield torch.from_numpy(images[start : start + size])
+
+
+def top1_percent(network: PlainNetwork, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
+    """How many of the images get their own label."""
+    return float(np.mean(logits(network, images).argmax(1) == labels) * 100)
+
+
+@torch.no_grad()
+def fold(network: PlainNetwork) -> FoldedWeights:
+    """The trained weights as every exporter takes them."""
+    return {
+        name: FoldedLayer(kernel.cpu().contiguous().numpy().copy(), bias.cpu().numpy().copy())
+        for name, (kernel, bias) in fold_tensors(network.layers, network.moments).items()
+    }

@@ -1,0 +1,96 @@
+"""A network at fixed widths, as it is trained at the end and exported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from edgewidth.training.networks.layers import LayerWeights, has_weights, layer_weights, run_graph
+from edgewidth.training.networks.supernet import Moments, NetworkMoments, Supernet, apply_weights, resolve
+
+if TYPE_CHECKING:
+    from edgewidth.graph.space import ChannelConfig, SearchSpace
+    from edgewidth.graph.spec import LayerShape
+
+
+class PlainNetwork(nn.Module):
+    """One configuration with weights of its own.
+
+    In training, batch normalisation uses the batch at hand; what inference uses are ``moments``, computed on
+    training images when the weights are final (``set_moments``).
+
+    Raises:
+        InputError: ``config`` is not in ``space``.
+    """
+
+    def __init__(self, space: SearchSpace, config: ChannelConfig, *, seed: int = 0) -> None:
+        super().__init__()
+        self.space = space
+        self.config = config
+        self.widths = space.widths(config)
+        generator = torch.Generator().manual_seed(seed)
+        self.layers = nn.ModuleDict()
+        self.statistics = nn.ModuleDict()
+        for shape in space.network.shapes:
+            if has_weights(shape):
+                out_width, in_width = resolve(shape.out_width, self.widths), resolve(shape.in_width, self.widths)
+                layer = LayerWeights(shape, out_width, in_width, generator)
+                self.layers[shape.layer.name] = layer
+                if layer.scale is not None:
+                    self.statistics[shape.layer.name] = _Statistics(out_width)
+
+    @classmethod
+    def from_supernet(cls, supernet: Supernet, config: ChannelConfig) -> PlainNetwork:
+        """A copy of the supernet's weights for one configuration; its moments are yet to be set."""
+        network = cls(supernet.space, config)
+        with torch.no_grad():
+            for name, layer in network.layers.items():
+                for key, parameter in layer.named_parameters():
+                    whole = getattr(supernet.layers[name], key)
+                    parameter.copy_(whole[tuple(slice(0, size) for size in parameter.shape)])
+        return network
+
+    def forward(self, x: Tensor, moments: dict[str, Moments] | None = None) -> Tensor:
+        """Logits (n, classes) for normalised images (n, channels, height, width), with this batch's statistics.
+
+        With ``moments`` these statistics are stored there by layer name.
+        """
+
+        def weighted(shape: LayerShape, y: Tensor) -> Tensor:
+            return apply_weights(
+                shape, layer_weights(self.layers, shape.layer.name), y, resolve(shape.out_width, self.widths), moments
+            )
+
+        return run_graph(self.space.network, x, weighted)
+
+    @property
+    def moments(self) -> NetworkMoments:
+        """The statistics that inference uses."""
+        return {name: self._statistics(name).moments() for name in self.statistics}
+
+    def set_moments(self, moments: NetworkMoments) -> None:
+        """Fix the statistics that inference uses."""
+        for name, found in moments.items():
+            own = self._statistics(name).moments()
+            own.mean.copy_(found.mean)
+            own.variance.copy_(found.variance)
+
+    def _statistics(self, name: str) -> _Statistics:
+        statistics = self.statistics[name]
+        assert isinstance(statistics, _Statistics)  # noqa: S101 - nothing else is put there; for the type checker
+        return statistics
+
+
+class _Statistics(nn.Module):
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("variance", torch.ones(width))
+
+    def moments(self) -> Moments:
+        return Moments(self.mean, self.variance)

@@ -1,0 +1,117 @@
+"""Networks small enough to convert in a test, and what makes variants of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from edgewidth.formats.artifacts import Int8Network, Truth, export_artifacts
+from edgewidth.formats.folded import random_weights, slice_weights
+from edgewidth.formats.variants import SEED, VariantFactory
+from edgewidth.graph.space import ChannelConfig, SearchSpace, WidthVariable
+from edgewidth.graph.spec import INPUT, LayerSpec, NetworkSpec
+from edgewidth.records.folder import RunFolder
+from edgewidth.records.measurement import Precision, Suffix
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from edgewidth.records.artifact import Artifacts
+    from edgewidth.records.weights import FoldedWeights
+
+CLASS_NAMES = ("T-shirt", "größer", "日本", "d", "e")
+
+MakeFactory = Callable[[SearchSpace, Precision, Suffix], VariantFactory]
+
+
+def residual_space() -> SearchSpace:
+    """Two variables, one of them shared by a skip connection, and two layers whose kernels have the same shape."""
+    conv = {"op": "conv", "kernel": 3, "activation": "relu6"}
+    layers = (
+        LayerSpec(name="stem", inputs=(INPUT,), width="a", stride=2, **conv),
+        LayerSpec(name="first", inputs=("stem",), width="b", **conv),
+        LayerSpec(name="second", inputs=("first",), width="a", op="conv", kernel=3),
+        LayerSpec(name="sum", op="add", inputs=("second", "stem"), activation="relu6"),
+        LayerSpec(name="spread", op="depthwise", inputs=("sum",), kernel=3, stride=2, activation="relu6"),
+        LayerSpec(name="mix", inputs=("spread",), width="b", op="conv", activation="relu6"),
+        LayerSpec(name="pool", op="global_average_pool", inputs=("mix",)),
+        LayerSpec(name="logits", op="dense", inputs=("pool",), width=5),
+    )
+    network = NetworkSpec(family="residual", resolution=32, in_channels=3, num_classes=5, layers=layers)
+    variables = (
+        WidthVariable(name="a", base=16, choices=(4, 8, 12, 16)),
+        WidthVariable(name="b", base=16, choices=(4, 8, 12, 16)),
+    )
+    return SearchSpace(network=network, variables=variables)
+
+
+class Case(NamedTuple):
+    """A space, the weights that its factories use, and one configuration inside it."""
+
+    space: SearchSpace
+    weights: FoldedWeights
+    config: ChannelConfig
+
+
+def make_case(space: SearchSpace, config: ChannelConfig) -> Case:
+    weights = random_weights(space.network, space.widths(space.largest), seed=SEED)
+    return Case(space, weights, config)
+
+
+class Exported(NamedTuple):
+    """Artifacts of a case's configuration, and what they were made of."""
+
+    folder: RunFolder
+    artifacts: Artifacts
+    arguments: dict[str, Any]
+
+
+def export_case(case: Case, folder: Path, **changes: Any) -> Exported:
+    """The residual network's configuration exported with the leading part of the case's weights.
+
+    The images have one colour and noise, so that the network answers with different classes.
+    """
+    rng = np.random.default_rng(3)
+    colours = rng.integers(0, 256, (150, 1, 1, 3)) + rng.integers(-60, 60, (150, 32, 32, 3))
+    images = colours.clip(0, 255).astype(np.uint8)
+    weights = slice_weights(case.space.network, case.space.widths(case.config), case.weights)
+    reference = torch_logits(weights, images)
+    arguments: dict[str, Any] = {
+        "space": case.space,
+        "config": case.config,
+        "weights": weights,
+        "calibration": images[:50],
+        "validation": Truth(images, reference.argmax(1), reference),
+        "search": Truth(images[:20], reference[:20].argmax(1), reference[:20]),
+        "max_int8_drop_points": 100.0,
+        "train_int8": _needless,
+        "class_names": CLASS_NAMES,
+        "folder": RunFolder(folder),
+    }
+    arguments |= changes
+    return Exported(RunFolder(folder), export_artifacts(**arguments), arguments)
+
+
+def _needless() -> Int8Network:
+    raise AssertionError("int8 costs nothing here that would be worth training")
+
+
+def torch_logits(weights: FoldedWeights, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The residual network above in plain torch, written out by hand with its paddings."""
+    import torch
+    from torch.nn import functional
+
+    w = {name: (torch.from_numpy(layer.kernel), torch.from_numpy(layer.bias)) for name, layer in weights.items()}
+    x = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    stem = functional.relu6(functional.conv2d(functional.pad(x, (0, 1, 0, 1)), *w["stem"], stride=2))
+    first = functional.relu6(functional.conv2d(stem, *w["first"], padding=1))
+    total = functional.relu6(functional.conv2d(first, *w["second"], padding=1) + stem)
+    padded = functional.pad(total, (0, 1, 0, 1))
+    spread = functional.relu6(functional.conv2d(padded, *w["spread"], stride=2, groups=total.shape[1]))
+    mix = functional.relu6(functional.conv2d(spread, *w["mix"]))
+    logits: NDArray[np.float32] = functional.linear(mix.mean((2, 3)), *w["logits"]).numpy()
+    return logits

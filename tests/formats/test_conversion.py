@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from edgewidth.errors import InputError, MissingPackageError, SurroundingsError
+from edgewidth.formats.tflite.convert import tflite_files
+from edgewidth.records.measurement import Precision
+
+if TYPE_CHECKING:
+    from formats.cases import Case
+
+
+def convert(case: Case, **changes: Any) -> None:
+    space = case.space
+    arguments: dict[str, Any] = {"precisions": [Precision.INT8], "calibration": np.zeros((1, 32, 32, 3), np.uint8)}
+    tflite_files(space.network, space.widths(space.largest), case.weights, **arguments | changes)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (None, "needs calibration images"),
+        (np.zeros((0, 32, 32, 3), np.uint8), "needs calibration images"),
+        (np.zeros((1, 32, 32, 3), np.float32), "float32 of shape"),
+        (np.zeros((1, 32, 32, 1), np.uint8), r"of shape \(32, 32, 1\)"),
+    ],
+)
+def test_calibration_images_must_fit(residual_case: Case, images: Any, message: str) -> None:
+    """Before a process is started."""
+    with pytest.raises(InputError, match=message):
+        convert(residual_case, calibration=images)
+
+
+def test_a_missing_tensorflow_says_how_to_install_it(residual_case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the name of the extra."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(MissingPackageError) as caught:
+        convert(residual_case)
+    assert caught.value.remedy == "pip install 'edgewidth[export]'"
+
+
+@pytest.mark.parametrize(
+    ("returncode", "stderr", "message"),
+    [
+        (-9, "", "killed by signal 9"),
+        (1, "Traceback …\nValueError: no such thing", "failed: ValueError: no such thing"),
+        (3, "", "it said nothing"),
+    ],
+)
+def test_a_converter_that_dies_leaves_its_reason(
+    residual_case: Case, monkeypatch: pytest.MonkeyPatch, returncode: int, stderr: str, message: str
+) -> None:
+    """The process is another one, so that its end is not ours."""
+    ended = subprocess.CompletedProcess([], returncode, "", stderr)
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: ended)
+    with pytest.raises(SurroundingsError, match=message):
+        convert(residual_case)
+
+
+def test_a_converter_that_hangs_is_given_up(residual_case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A time limit stands on every process."""
+
+    def hang(command: list[str], *, timeout: float, **_: Any) -> None:
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.setattr("subprocess.run", hang)
+    with pytest.raises(SurroundingsError, match="took more than"):
+        convert(residual_case)

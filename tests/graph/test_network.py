@@ -1,0 +1,319 @@
+"""Networks as data: MobileNet-v1 as published, residual networks, search spaces and what can be counted."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from edgewidth.errors import InputError
+from edgewidth.graph.costs import costs, layer_costs
+from edgewidth.graph.families.mobilenet_v1 import STRIDES, mobilenet_v1
+from edgewidth.graph.families.registry import search_space
+from edgewidth.graph.space import ChannelConfig, SearchSpace, WidthVariable
+from edgewidth.graph.spec import LayerSpec, NetworkSpec
+
+
+def mobilenet_space(**options: object) -> SearchSpace:
+    defaults: dict[str, object] = {"resolution": 224, "in_channels": 3, "num_classes": 1000}
+    return search_space("mobilenet_v1", **(defaults | options))  # type: ignore[arg-type]  # options by name
+
+
+def residual_network(**changes: object) -> NetworkSpec:
+    """Two blocks that add to a shared width, and a head."""
+    layers = (
+        LayerSpec(name="stem", op="conv", inputs=("input",), width="trunk", kernel=3, stride=2, activation="relu6"),
+        LayerSpec(name="a1", op="conv", inputs=("stem",), width="inner1", activation="relu6"),
+        LayerSpec(name="a2", op="depthwise", inputs=("a1",), kernel=3, activation="relu6"),
+        LayerSpec(name="a3", op="conv", inputs=("a2",), width="trunk"),
+        LayerSpec(name="a", op="add", inputs=("a3", "stem")),
+        LayerSpec(name="b1", op="conv", inputs=("a",), width="inner2", kernel=3, activation="relu6"),
+        LayerSpec(name="b2", op="conv", inputs=("b1",), width="trunk"),
+        LayerSpec(name="b", op="add", inputs=("b2", "a")),
+        LayerSpec(name="pool", op="global_average_pool", inputs=("b",)),
+        LayerSpec(name="logits", op="dense", inputs=("pool",), width=10),
+    )
+    fields = {"family": "residual", "resolution": 33, "in_channels": 3, "num_classes": 10, "layers": layers}
+    return NetworkSpec.model_validate(fields | changes)
+
+
+def residual_space() -> SearchSpace:
+    return SearchSpace(
+        network=residual_network(),
+        variables=(
+            WidthVariable(name="trunk", base=16, choices=(8, 16, 24)),
+            WidthVariable(name="inner1", base=32, choices=(16, 32)),
+            WidthVariable(name="inner2", base=16, choices=(8, 16)),
+        ),
+    )
+
+
+def test_mobilenet_is_the_published_one() -> None:
+    """Table 1 of arXiv 1704.04861: spatial sizes, 569 million multiply-accumulates, 4.2 million parameters."""
+    space = mobilenet_space()
+    sizes = [shape.out_size for shape in space.network.shapes if shape.layer.op == "depthwise"]
+    assert sizes == [112, 56, 56, 28, 28, 14, 14, 14, 14, 14, 14, 7, 7]
+    counted = costs(space, space.uniform(1.0))
+    assert round(counted.macs / 1e6) == 569
+    assert round(counted.parameters / 1e6, 1) == 4.2
+    assert counted.peak_activations == 112 * 112 * (32 + 64)
+
+
+@pytest.mark.parametrize(("multiplier", "million_macs"), [(0.75, 325), (0.5, 149), (0.25, 41)])
+def test_uniform_multipliers_cost_what_is_published(multiplier: float, million_macs: int) -> None:
+    """Table 6 of the same; levels of 1/8 hold all of its width multipliers."""
+    space = mobilenet_space(min_width=0.25, max_width=1.5, levels=11)
+    assert round(costs(space, space.uniform(multiplier)).macs / 1e6) == million_macs
+
+
+def test_the_default_space_has_the_levels_of_aows() -> None:
+    """6, 11, then twelve times 14 levels, all multiples of 8: 3.7 × 10^15 configurations."""
+    space = mobilenet_space()
+    assert [len(variable.choices) for variable in space.variables] == [6, 11] + [14] * 12
+    assert space.size == 6 * 11 * 14**12
+    assert all(choice % 8 == 0 for variable in space.variables for choice in variable.choices)
+    assert space.variables[0].choices == (8, 16, 24, 32, 40, 48)
+    assert space.variables[2].choices[0] == 24  # 20 % of 128 is 25.6
+    assert space.variables[-1].choices[-1] == 1536
+    assert all(variable.base in variable.choices for variable in space.variables)
+
+
+def test_range_levels_and_divisor_are_options() -> None:
+    """Two levels of multiples of 1 from 50 % to 100 %."""
+    space = mobilenet_space(min_width=0.5, max_width=1.0, levels=2, divisor=1)
+    assert [v.choices for v in space.variables][:3] == [(16, 32), (32, 64), (64, 128)]
+    assert mobilenet_space(min_width=1.0, max_width=1.0, levels=1).size == 1
+
+
+@pytest.mark.parametrize("divisor", [8, 32])
+def test_a_wider_range_has_more_levels(divisor: int) -> None:
+    """To 200 %, still every tenth, with the published widths among them."""
+    space = mobilenet_space(max_width=2.0, divisor=divisor)
+    for variable in space.variables:
+        tenths = [max(divisor, divisor * math.floor(variable.base * m / 10 / divisor + 0.5)) for m in range(2, 21)]
+        assert variable.choices == tuple(sorted(set(tenths)))
+        assert variable.choices[-1] == 2 * variable.base
+    assert space.uniform(1.0) == tuple(variable.base for variable in space.variables)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"min_width": 0}, {"max_width": 8.1}, {"min_width": 2.0}, {"levels": 0}, {"divisor": 0}, {"max_width": math.inf}],
+)
+def test_ranges_that_are_none(options: dict[str, float]) -> None:
+    """Refused with what would be one."""
+    with pytest.raises(InputError, match="are no range") as caught:
+        mobilenet_space(**options)
+    assert caught.value.remedy
+
+
+def test_unknown_families_name_the_known_ones() -> None:
+    """An unknown network."""
+    with pytest.raises(InputError, match="'resnet9000'") as caught:
+        search_space("resnet9000", resolution=224, in_channels=3, num_classes=10)
+    assert "mobilenet_v1" in str(caught.value.remedy)
+
+
+@pytest.mark.parametrize("resolution", [32, 64, 96, 128, 160, 192, 224])
+def test_the_last_map_is_at_least_two_pixels(resolution: int) -> None:
+    """Strides belong to the description: at 32 pixels one downsampling step is left out."""
+    network = mobilenet_v1(resolution=resolution, in_channels=1, num_classes=10)
+    assert network.shapes[-3].out_size == max(2, resolution // 32)
+
+
+@pytest.mark.parametrize("resolution", [0, 16, 50, 225, 256])
+def test_resolutions_that_do_not_fit(resolution: int) -> None:
+    """Not a multiple of 32 from 32 to 224."""
+    with pytest.raises(InputError, match=f"resolution {resolution} does not fit"):
+        mobilenet_v1(resolution=resolution, in_channels=3, num_classes=10)
+
+
+@pytest.mark.parametrize("strides", [(2, 1), (3, *STRIDES[1:])])
+def test_strides_are_fourteen_ones_and_twos(strides: tuple[int, ...]) -> None:
+    """Anything else is refused."""
+    with pytest.raises(InputError, match="14 strides"):
+        mobilenet_v1(resolution=224, in_channels=3, num_classes=10, strides=strides)
+
+
+def test_same_padding_rounds_sizes_up() -> None:
+    """TensorFlow's SAME: the output has ceil(input / stride) pixels, whatever the kernel."""
+    shapes = {shape.layer.name: shape for shape in residual_network().shapes}
+    assert (shapes["stem"].in_size, shapes["stem"].out_size) == (33, 17)
+    assert (shapes["b1"].in_size, shapes["b1"].out_size) == (17, 17)
+    assert (shapes["pool"].out_size, shapes["logits"].out_size) == (1, 1)
+
+
+def test_a_residual_network_needs_only_a_description() -> None:
+    """Layers share the width they add up to; widths resolve through depthwise, add and pooling."""
+    space = residual_space()
+    assert space.network.variables == ("trunk", "inner1", "inner2")
+    shapes = {shape.layer.name: shape for shape in space.network.shapes}
+    assert (shapes["a2"].in_width, shapes["a2"].out_width) == ("inner1", "inner1")
+    assert shapes["b"].out_width == shapes["logits"].in_width == "trunk"
+    assert SearchSpace.model_validate_json(space.model_dump_json()) == space
+
+
+def test_residual_costs_are_those_counted_by_hand() -> None:
+    """Every layer of the small residual network at widths 8-16-8, counted apart."""
+    pixels = 17 * 17
+    counted = costs(residual_space(), ChannelConfig((8, 16, 8)))
+    assert counted.macs == pixels * (27 * 8 + 8 * 16 + 9 * 16 + 16 * 8 + 9 * 8 * 8 + 8 * 8) + 8 * 10
+    weights = 27 * 8 + 8 * 16 + 9 * 16 + 16 * 8 + 9 * 8 * 8 + 8 * 8 + 8 * 10
+    assert counted.parameters == weights + 8 + 16 + 16 + 8 + 8 + 8 + 10
+    assert counted.peak_activations == max(33 * 33 * 3 + pixels * 8, pixels * 32, 3 * pixels * 8)
+
+
+def test_adding_costs_memory_but_no_multiplications() -> None:
+    """Both inputs and the output live at once."""
+    add = next(shape for shape in residual_network().shapes if shape.layer.op == "add")
+    assert layer_costs(add, 8, 8) == (0, 0, 3 * 17 * 17 * 8)
+
+
+def broken(**change: object) -> tuple[LayerSpec, ...]:
+    """The residual network's layers with one changed."""
+    layers = [
+        layer.model_copy(update={k: v for k, v in change.items() if k != "name"})
+        if layer.name == change["name"]
+        else layer
+        for layer in residual_network().layers
+    ]
+    return tuple(layers)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ((), "last layer must be dense"),
+        (residual_network().layers[:-1], "last layer must be dense"),
+        (broken(name="a1", inputs=("later",)), "later is not an earlier layer"),
+        (broken(name="b2", width="inner1"), "different widths"),
+        (broken(name="a2", stride=2), "different sizes"),
+        ((*residual_network().layers[:-2], LayerSpec(name="x", op="dense", inputs=("b",), width=10)), "not pooled"),
+        ((*residual_network().layers[:1], *residual_network().layers), "exists twice"),
+    ],
+)
+def test_descriptions_that_are_no_network(layers: tuple[LayerSpec, ...], message: str) -> None:
+    """Each is refused with the layer that is wrong."""
+    with pytest.raises(ValidationError, match=message):
+        residual_network(layers=layers)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"op": "conv", "inputs": ("input",)}, "state a width"),
+        ({"op": "depthwise", "inputs": ("input",), "width": 8}, "state a width"),
+        ({"op": "add", "inputs": ("input",)}, "takes 2 input"),
+        ({"op": "conv", "inputs": ("a", "b"), "width": 8}, "takes 1 input"),
+        ({"op": "conv", "inputs": ("a",), "width": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_layers_that_contradict_themselves(fields: dict[str, object], message: str) -> None:
+    """Widths and inputs as the operation has them."""
+    with pytest.raises(ValidationError, match=message):
+        LayerSpec.model_validate({"name": "layer"} | fields)
+
+
+@pytest.mark.parametrize("choices", [(), (8, 8), (16, 8)])
+def test_choices_ascend(choices: tuple[int, ...]) -> None:
+    """Without a choice, or out of order."""
+    with pytest.raises(ValidationError, match="must be distinct and ascend"):
+        WidthVariable(name="w", base=8, choices=choices)
+
+
+def test_a_space_covers_its_network() -> None:
+    """A variable too few."""
+    with pytest.raises(ValidationError, match="must be those of the network"):
+        SearchSpace(network=residual_network(), variables=residual_space().variables[:2])
+
+
+def test_configurations_round_trip_through_text_and_indices() -> None:
+    """Text, indices and names of 50 random configurations."""
+    space = mobilenet_space()
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        config = space.sample(rng)
+        assert ChannelConfig.parse(str(config)) == config
+        assert space.config(space.indices(config)) == config
+        assert list(space.widths(config).values()) == list(config)
+    assert str(space.smallest).startswith("8-16-24-24-48")
+    assert space.indices(space.smallest) == (0,) * 14
+    assert space.indices(space.largest) == (5, 10) + (13,) * 12
+
+
+@pytest.mark.parametrize("text", ["", "16", "16-32-64", " 8-8 "])
+def test_text_of_a_configuration(text: str) -> None:
+    """What is widths joined by hyphens is read; surrounding space is forgiven."""
+    if text:
+        assert str(ChannelConfig.parse(text)) == text.strip()
+        return
+    with pytest.raises(InputError):
+        ChannelConfig.parse(text)
+
+
+@pytest.mark.parametrize("text", ["16-", "-16", "16--32", "a-b", "16-0", "1.5", "16,32", "²-3", "٣-4", "9" * 5000])
+def test_text_that_is_no_configuration(text: str) -> None:
+    """Every other text is refused, digits of other scripts and endless ones among them."""
+    with pytest.raises(InputError, match="is not a channel configuration"):
+        ChannelConfig.parse(text)
+
+
+def test_a_space_refuses_configurations_that_are_not_its_own() -> None:
+    """Another length, and a width that is no choice, which it lists."""
+    space = residual_space()
+    with pytest.raises(InputError, match="has 2 widths; this search space has 3"):
+        space.check(ChannelConfig((8, 16)))
+    with pytest.raises(InputError, match=r"width 9 of trunk .* may be 8, 16, 24"):
+        space.check(ChannelConfig((9, 16, 8)))
+
+
+def test_uniform_configurations_ascend() -> None:
+    """From the smallest to the largest, without repetition, 1.0 among them; ties go to the wider choice."""
+    space = mobilenet_space(divisor=1)
+    bases = {variable.name: variable.base + i for i, variable in enumerate(space.variables)}  # no powers of two
+    variables = tuple(v.model_copy(update={"base": bases[v.name]}) for v in space.variables)
+    space = space.model_copy(update={"variables": variables})
+    uniforms = list(space.uniforms())
+    assert uniforms[0] == space.smallest
+    assert uniforms[-1] == space.largest
+    assert space.uniform(1.0) in uniforms
+    assert len(set(uniforms)) == len(uniforms)
+    assert all(all(a <= b for a, b in zip(x, y, strict=True)) for x, y in pairwise(uniforms))
+    assert {space.uniform(multiplier) for multiplier in np.arange(0.1, 1.6, 1e-3)} < set(uniforms)
+    assert WidthVariable(name="w", base=8, choices=(8, 16)).nearest(12) == 16
+
+
+def test_fingerprints_tell_descriptions_apart() -> None:
+    """Equal for equal spaces, different as soon as anything differs."""
+    spaces = [
+        mobilenet_space(),
+        mobilenet_space(resolution=192),
+        mobilenet_space(num_classes=10),
+        mobilenet_space(levels=13),
+        mobilenet_space(strides=(1, *STRIDES[1:])),
+        residual_space(),
+    ]
+    assert len({space.fingerprint for space in spaces}) == len(spaces)
+    assert mobilenet_space().fingerprint == spaces[0].fingerprint
+
+
+def test_differences_are_told_in_words() -> None:
+    """Those that options make; others at least as such."""
+    here = mobilenet_space()
+    assert here.differences(mobilenet_space()) == ""
+    assert here.differences(mobilenet_space(resolution=192, num_classes=10)) == (
+        "resolution: 224 here, 192 there; classes: 1000 here, 10 there"
+    )
+    assert here.differences(mobilenet_space(max_width=2.0), here="a", there="b") == (
+        "widths: 0.2 to 1.5 in 14 levels a, 0.2 to 2 in 19 levels b"
+    )
+    assert here.differences(mobilenet_space(strides=(1, *STRIDES[1:]))) == "layers or single widths"
+
+
+def test_choices_by_name_or_of_a_fixed_width() -> None:
+    """A fixed width is its own only choice."""
+    assert residual_space().choices_of("inner1") == (16, 32)
+    assert residual_space().choices_of(10) == (10,)
