@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgewidth.devices.device import open_device
 from edgewidth.devices.measure.campaign import Model, measure
-from edgewidth.devices.measure.estimate import estimate, visit_sigma, visits
+from edgewidth.devices.measure.estimate import block_ms, counting, estimate, visit_sigma
 from edgewidth.devices.measure.policy import Policy, default_policy
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.errors import MismatchError
@@ -17,18 +17,27 @@ from edgewidth.formats.variants import VariantFactory
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.measurement import Clock
-from edgewidth.records.table import LatencyTable
+from edgewidth.records.table import LatencyTable, Visits
 from edgewidth.stages.cache import cache_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from edgewidth.devices.device import Device
     from edgewidth.graph.space import SearchSpace
     from edgewidth.records.folder import RunFolder
-    from edgewidth.records.measurement import LatencyEstimate, MeasurementWarning, Setting, Statistic
-    from edgewidth.records.table import Visits
+    from edgewidth.records.measurement import Block, LatencyEstimate, MeasurementWarning, Setting, Statistic
     from edgewidth.stages.target import Target
+
+
+def visits(config: ChannelConfig, blocks: Sequence[Block], statistic: Statistic) -> Visits:
+    """What a latency table is fitted to: one value for each undisturbed visit."""
+    some = counting(blocks, statistic)
+    return Visits(
+        config=config,
+        values_ms=tuple(block_ms(block, statistic) for block in some),
+        started_s=tuple(block.started_s for block in some),
+    )
 
 
 def measured_visits(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgewidth.errors import InfeasibleBudgetError, MismatchError
-from edgewidth.graph.costs import element_bytes, file_bytes, layer_factors, metadata_bytes
+from edgewidth.formats.sizes import element_bytes, file_bytes, metadata_bytes
+from edgewidth.graph.costs import layer_factors
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.latency.curve import Curve
 from edgewidth.latency.factors import latency_factors

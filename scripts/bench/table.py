@@ -30,7 +30,6 @@ from scipy.sparse import csr_matrix
 
 from edgewidth.devices.device import open_device
 from edgewidth.devices.measure.campaign import Model, measure
-from edgewidth.devices.measure.estimate import visits as visits_of
 from edgewidth.devices.measure.policy import Policy
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.profiles import load_profile
@@ -41,6 +40,7 @@ from edgewidth.latency.factors import latency_factors
 from edgewidth.latency.fit import fit_table
 from edgewidth.progress import Lines
 from edgewidth.records.measurement import Clock, Precision, Runtime, Statistic
+from edgewidth.stages.bench import visits as visits_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

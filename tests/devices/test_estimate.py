@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgewidth.devices.measure.estimate import estimate, visit_sigma, visits
+from edgewidth.devices.measure.estimate import estimate, visit_sigma
 from edgewidth.errors import InputError
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.records.measurement import Block, Statistic
+from edgewidth.stages.bench import visits
 
 
 def block(runs_ms: np.ndarray | list[float], number: int = 0, disturbed: str | None = None) -> Block:

@@ -15,8 +15,8 @@ from small_tflite import small_tflite
 from edgewidth.errors import DataError, FileError, MismatchError, ParityError
 from edgewidth.formats.inspect import inspect_model, run_logits
 from edgewidth.formats.onnx.metadata import with_onnx_metadata
+from edgewidth.formats.sizes import METADATA_BYTES, metadata_bytes
 from edgewidth.formats.tflite.metadata import with_tflite_metadata
-from edgewidth.graph.costs import METADATA_BYTES, metadata_bytes
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.measurement import Precision
 

@@ -10,8 +10,9 @@ import pytest
 from edgewidth.devices.fake.operators import read_operators
 from edgewidth.devices.fake.transport import latency_ms
 from edgewidth.errors import DeviceError
+from edgewidth.formats.sizes import file_bytes
 from edgewidth.formats.variants import VariantFactory
-from edgewidth.graph.costs import file_bytes, layer_factors
+from edgewidth.graph.costs import layer_factors
 from edgewidth.graph.families.registry import search_space
 from edgewidth.records.comparison import Comparison
 from edgewidth.records.folder import RunFolder

@@ -9,7 +9,8 @@ import pytest
 from report import sample
 
 from edgewidth.errors import InfeasibleBudgetError, InputError
-from edgewidth.graph.costs import costs, element_bytes, file_bytes, layer_factors
+from edgewidth.formats.sizes import element_bytes, file_bytes
+from edgewidth.graph.costs import costs, layer_factors
 from edgewidth.graph.families.registry import search_space
 from edgewidth.latency.factors import latency_factors
 from edgewidth.latency.fit import fit_table

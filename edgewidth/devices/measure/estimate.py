@@ -18,14 +18,12 @@ from edgewidth.devices.measure.policy import SLOW
 from edgewidth.devices.measure.stretches import counting_runs, undisturbed
 from edgewidth.errors import InputError
 from edgewidth.records.measurement import LatencyEstimate, Statistic
-from edgewidth.records.table import Visits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from edgewidth.graph.space import ChannelConfig
     from edgewidth.records.measurement import Block
 
 CONFIDENCE = 0.95
@@ -53,16 +51,6 @@ def counting(blocks: Sequence[Block], statistic: Statistic) -> list[Block]:
 def block_ms(block: Block, statistic: Statistic) -> float:
     """The statistic of one block's runs that count, in milliseconds."""
     return float(np.quantile(counting_runs(block, statistic), statistic.quantile)) / 1e6
-
-
-def visits(config: ChannelConfig, blocks: Sequence[Block], statistic: Statistic) -> Visits:
-    """What a latency table is fitted to: one value for each undisturbed visit."""
-    some = counting(blocks, statistic)
-    return Visits(
-        config=config,
-        values_ms=tuple(block_ms(block, statistic) for block in some),
-        started_s=tuple(block.started_s for block in some),
-    )
 
 
 def visit_sigma(models: Iterable[Sequence[Block]], statistic: Statistic) -> float | None:
