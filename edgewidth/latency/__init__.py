@@ -1,1 +1,19 @@
-"""Which configurations to measure, and the table fitted to what was measured."""
+"""The latency table: what one device needs for any configuration, learned from a few dozen measured ones.
+
+The map of the room, in the order in which a table comes about:
+
+``terms``       One term per layer: its place in the sum, and which width variables it depends on.
+``features``    What a term may depend on (arithmetic, memory, tiles, smooth bends): the parts of the prior.
+``basis``       Terms and features as one linear map, each part with a strength.
+``curve``       How a whole network departs from the sum of its layers.
+``noise``       How visits to a configuration scatter and drift.
+``evidence``    Strengths and noise, learned by the marginal likelihood.
+``posterior``   The table given these: its mean, its covariance, entries that are not negative.
+``calibration`` How far its intervals can be trusted, by leave-one-out prediction.
+``model``       The estimator that alternates between the four above.
+``fit``         From measured visits to the document, held against configurations that it has not seen.
+``quality``     How good it is there, and where it errs.
+
+``stored`` makes a model a document and the document a model again; ``predict`` asks it, ``factors`` hands it to the
+search, ``agreement`` tells whether it still holds, and ``design`` chooses which configurations to measure next.
+"""

@@ -40,9 +40,10 @@ class Noise(NamedTuple):
     drift: float
     drift_s: float
     visit_ms: float = np.inf
-    """The latency from which on a visit's error grows with its square …"""
+    """The latency from which on a visit's error grows with its square: what outgrows the caches shares the memory with
+    its neighbours."""
     drift_ms: float = np.inf
-    """… and that from which drift does: what outgrows the caches shares the memory with its neighbours."""
+    """The latency from which on drift grows with its square."""
 
     def as_vector(self) -> Floats:
         """Logarithms of the visit's error, of the drift in such units, and of the others: (5,)."""
