@@ -59,9 +59,22 @@ class Document(Record):
                 remedy="pip install --upgrade edgewidth",
             )
         try:
-            return cls.model_validate_json(json.dumps(content))
+            current = cls._upgrade(content, version) if version < cls.schema_version else content
+            return cls.model_validate_json(json.dumps(current))
         except ValidationError as error:
             raise FileError(f"{path}: {first_problem(error)}.") from error
+        except (LookupError, TypeError, AttributeError) as error:  # of an upgrade, which trusts the old content
+            raise FileError(f"{path} is not as schema_version {version} says: {error!r}.") from error
+
+    @classmethod
+    def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
+        """The content of a file of an older ``version``, without its head, as this version has it.
+
+        A document whose fields were renamed or changed overrides this, and may change ``content`` itself. Fields
+        that were added with a default need nothing.
+        """
+        del version
+        return content
 
 
 def first_problem(error: ValidationError) -> str:

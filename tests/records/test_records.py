@@ -6,11 +6,12 @@ import json
 import os
 import resource
 import stat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from pydantic import ValidationError
 
+from edgewidth.documents import Document
 from edgewidth.errors import FileError, InputError, StorageError
 from edgewidth.files import write_atomic
 from edgewidth.graph.families.registry import search_space
@@ -150,6 +151,35 @@ def test_documents_that_are_wrong(change: dict[str, Any], message: str, tmp_path
         SearchResult.read(path)
     assert message in caught.value.message
     assert str(path) in caught.value.message
+
+
+class _Renamed(Document):
+    schema_name: ClassVar[str] = "edgewidth/renamed"
+    schema_version: ClassVar[int] = 3
+
+    new: int
+
+    @classmethod
+    def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
+        if version < 2:
+            content["middle"] = content.pop("old")
+        return {"new": content["middle"]}
+
+
+@pytest.mark.parametrize(("version", "content"), [(1, {"old": 7}), (2, {"middle": 7}), (3, {"new": 7})])
+def test_older_documents_are_upgraded(version: int, content: dict[str, int], tmp_path: Path) -> None:
+    """A field that was renamed twice is read from all three versions, and the current version is not touched."""
+    path = tmp_path / "renamed.json"
+    path.write_text(json.dumps({"schema": "edgewidth/renamed", "schema_version": version, **content}))
+    assert _Renamed.read(path) == _Renamed(new=7)
+
+
+def test_an_older_document_that_lacks_what_its_version_has_is_refused(tmp_path: Path) -> None:
+    """The message names the file, its version and the field, and it is no traceback."""
+    path = tmp_path / "renamed.json"
+    path.write_text('{"schema": "edgewidth/renamed", "schema_version": 1, "new": 7}')
+    with pytest.raises(FileError, match=r"renamed\.json is not as schema_version 1 says: KeyError\('old'\)"):
+        _Renamed.read(path)
 
 
 def test_a_newer_schema_is_refused_with_the_remedy(tmp_path: Path) -> None:
