@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from small_training import KillAfter, Killed, small_data, small_recipe, small_space
+from small_training import KillAfter, Killed, small_data, small_recipe, small_space, supernet_files
 
 from edgewidth.graph.space import ChannelConfig
-from edgewidth.records.folder import RunFolder
+from edgewidth.stages.folder import RunFolder
 from edgewidth.training.evaluation import evaluate_losses
 from edgewidth.training.finetune import finetune
 from edgewidth.training.loop import loop
@@ -52,15 +52,15 @@ def main(out: Path) -> None:
     gradients = first_gradients(processes)
     processes.average(gradients)
     whole, broken = RunFolder(out), RunFolder(out / "broken")
-    train_supernet(SPACE, DATA, small_recipe(), folder=whole, seed=0)
+    train_supernet(SPACE, DATA, small_recipe(), seed=0, **supernet_files(whole))
     loop.CHECKPOINT_SECONDS = loop.SHORTEST_SECONDS = 0.0
     try:
-        train_supernet(SPACE, DATA, small_recipe(), folder=broken, seed=0, progress=KillAfter(9))
+        train_supernet(SPACE, DATA, small_recipe(), seed=0, progress=KillAfter(9), **supernet_files(broken))
     except Killed:
         processes.wait()
     resumed = KillAfter()
-    train_supernet(SPACE, DATA, small_recipe(), folder=broken, seed=0, progress=resumed)
-    losses = evaluate_losses(SPACE, DATA, folder=whole, seed=0, most=8)
+    train_supernet(SPACE, DATA, small_recipe(), seed=0, progress=resumed, **supernet_files(broken))
+    losses = evaluate_losses(SPACE, DATA, supernet=whole.supernet, evaluations=whole.evaluations, seed=0, most=8)
     network = finetune(
         SPACE,
         ChannelConfig((8, 12)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -16,8 +16,11 @@ from edgewidth.training.recipes import Augmentation, Phase, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from edgewidth.stages.folder import RunFolder
 
 RESOLUTION = 9
 """Odd, so that SAME padding at stride 2 is tried on both kinds of sizes: 9 → 5 → 3."""
@@ -87,6 +90,19 @@ def small_recipe(**supernet: float) -> Recipe:
         finetune=Phase(**(vars(phase) | {"averaging": 0.2, "label_smoothing": 0.1})),
         evaluations=10,
     )
+
+
+class SupernetFiles(TypedDict):
+    """Where ``train_supernet`` puts things."""
+
+    supernet_out: Path
+    log: Path
+    checkpoints: Path
+
+
+def supernet_files(folder: RunFolder) -> SupernetFiles:
+    """As ``edgewidth train`` puts them into a run folder."""
+    return {"supernet_out": folder.supernet, "log": folder.training_log, "checkpoints": folder.checkpoints}
 
 
 class Killed(BaseException):

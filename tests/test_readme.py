@@ -13,11 +13,11 @@ from small_table import small_table
 
 from edgewidth.cli.main import VERBS, edgewidth
 from edgewidth.graph.families.registry import search_space
-from edgewidth.records.folder import RunFolder
 from edgewidth.records.losses import UnaryLosses
 from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
 from edgewidth.search.exact import solve
+from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.search import Question
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

@@ -44,8 +44,8 @@ def command(weights: Path, config: str | None, out: Path, force: bool, as_json: 
     --max-int8-drop, the network is trained on with the rounding in place, as long as --recipe says.
     """
     from edgewidth.errors import InputError, MismatchError  # noqa: PLC0415  help stays instant
+    from edgewidth.stages.claim import locked  # noqa: PLC0415
     from edgewidth.stages.export import export  # noqa: PLC0415
-    from edgewidth.stages.folder import locked  # noqa: PLC0415
     from edgewidth.stages.search import read_config  # noqa: PLC0415
     from edgewidth.training.networks.weights import load_plain  # noqa: PLC0415
 

@@ -54,8 +54,8 @@ def command(
 
     With several GPUs or machines: torchrun --nproc-per-node N -m edgewidth finetune …
     """
+    from edgewidth.stages.claim import locked_by_first  # noqa: PLC0415
     from edgewidth.stages.finetune import finetune  # noqa: PLC0415  help stays instant
-    from edgewidth.stages.folder import locked_by_first  # noqa: PLC0415
     from edgewidth.stages.search import read_config  # noqa: PLC0415
     from edgewidth.training.networks.inference import top1_percent  # noqa: PLC0415
 

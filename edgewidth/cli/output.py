@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from edgewidth.documents import Document
     from edgewidth.records.artifact import Artifact
     from edgewidth.records.comparison import Comparison
-    from edgewidth.records.folder import RunFolder
     from edgewidth.records.losses import UnaryLosses
     from edgewidth.records.measurement import LatencyEstimate, MeasurementWarning
     from edgewidth.records.report import Measured, Report
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from edgewidth.records.table import LatencyTable, TableQuality
     from edgewidth.records.validation import ValidationReport
     from edgewidth.stages.fleet import ProfileOutcome
+    from edgewidth.stages.folder import RunFolder
 
 MOST_RESIDUALS = 6
 

@@ -16,7 +16,7 @@ from edgewidth.cli.output import print_document, print_report
 def command(folder: Path, as_json: bool) -> None:
     """Write report.json and report.html of a run FOLDER, complete or not."""
     from edgewidth.errors import InputError  # noqa: PLC0415  help stays instant
-    from edgewidth.records.folder import RunFolder  # noqa: PLC0415
+    from edgewidth.stages.folder import RunFolder  # noqa: PLC0415
     from edgewidth.stages.report import report  # noqa: PLC0415
 
     if not folder.is_dir():

@@ -73,7 +73,7 @@ def command(arguments: list[str], /, out: Path, force: bool, as_json: bool, **op
     Without any option it does all of it on the handwritten digits that come with scikit-learn, on this machine.
     """
     from edgewidth.records.comparison import Comparison  # noqa: PLC0415  help stays instant
-    from edgewidth.stages.folder import locked  # noqa: PLC0415
+    from edgewidth.stages.claim import locked  # noqa: PLC0415
     from edgewidth.stages.request import make_request  # noqa: PLC0415
     from edgewidth.stages.run import Job, run  # noqa: PLC0415
 

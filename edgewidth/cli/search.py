@@ -29,7 +29,7 @@ def command(table_path: Path, losses_path: Path, out: Path, force: bool, as_json
     from edgewidth.errors import InputError  # noqa: PLC0415  help stays instant
     from edgewidth.records.losses import UnaryLosses  # noqa: PLC0415
     from edgewidth.records.table import LatencyTable  # noqa: PLC0415
-    from edgewidth.stages.folder import locked  # noqa: PLC0415
+    from edgewidth.stages.claim import locked  # noqa: PLC0415
     from edgewidth.stages.search import search, table_budget  # noqa: PLC0415
 
     table, losses = LatencyTable.read(table_path), UnaryLosses.read(losses_path)

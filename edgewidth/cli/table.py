@@ -34,7 +34,7 @@ def show_command(table_path: Path, as_json: bool) -> None:
 @json_option
 def fit_command(folder: Path, as_json: bool) -> None:
     """Fit the table of a run FOLDER again, to all measurements that it holds now."""
-    from edgewidth.records.folder import RunFolder  # noqa: PLC0415  help stays instant
+    from edgewidth.stages.folder import RunFolder  # noqa: PLC0415  help stays instant
     from edgewidth.stages.profile import refit  # noqa: PLC0415
 
     table = refit(RunFolder(folder))

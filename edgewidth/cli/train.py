@@ -57,7 +57,7 @@ def command(table_path: Path | None, out: Path, force: bool, as_json: bool, **op
     With several GPUs or machines: torchrun --nproc-per-node N -m edgewidth train …
     """
     from edgewidth.records.table import LatencyTable  # noqa: PLC0415  help stays instant
-    from edgewidth.stages.folder import locked_by_first  # noqa: PLC0415
+    from edgewidth.stages.claim import locked_by_first  # noqa: PLC0415
     from edgewidth.stages.search import table_budget  # noqa: PLC0415
     from edgewidth.stages.train import Aim, train  # noqa: PLC0415
 

@@ -18,11 +18,12 @@ from edgewidth.formats.onnx.network import onnx_files
 from edgewidth.formats.tflite.convert import tflite_files
 from edgewidth.formats.tflite.metadata import with_tflite_metadata
 from edgewidth.progress import SILENT
-from edgewidth.records.artifact import Artifact, ArtifactMetadata, Artifacts
+from edgewidth.records.artifact import LABELS, Artifact, ArtifactMetadata, Artifacts, model_name
 from edgewidth.records.measurement import Precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.progress import Progress
     from edgewidth.records.artifact import Int8Accuracy
-    from edgewidth.records.folder import RunFolder
     from edgewidth.records.weights import FoldedWeights
 
 PARITY_TOLERANCE = 1e-2
@@ -88,7 +88,7 @@ def export_artifacts(
     class_names: Sequence[str],
     max_int8_drop_points: float,
     train_int8: Callable[[], Int8Network],
-    folder: RunFolder,
+    folder: Path,
     progress: Progress = SILENT,
 ) -> Artifacts:
     """Write ``.tflite`` and ``.onnx``, int8 and float32, and ``labels.txt``; run each on all validation images.
@@ -126,7 +126,7 @@ def export_artifacts(
     files = target.convert(weights, Precision.INT8, Precision.FLOAT32)
     float32 = {key: content for key, content in files.items() if key[0] is Precision.FLOAT32}
     # First, since a network that is converted wrongly need not be trained.
-    artifacts = [_evaluate(folder.model(*key).name, content, validation, progress) for key, content in float32.items()]
+    artifacts = [_evaluate(model_name(*key), content, validation, progress) for key, content in float32.items()]
     retrained: list[Int8Network] = []
 
     def retrain() -> Files:
@@ -137,11 +137,11 @@ def export_artifacts(
     chosen = choose_int8(plain, search, max_int8_drop_points, retrain, progress)
     for key, choice in chosen.items():
         truth = validation._replace(logits=retrained[0].logits) if choice.accuracy.is_trained else validation
-        name = folder.model(*key).name
+        name = model_name(*key)
         artifacts.append(_evaluate(name, choice.content, truth, progress, int8=choice.accuracy))
     for key, content in (float32 | {key: choice.content for key, choice in chosen.items()}).items():
-        write_atomic(folder.model(*key), content)
-    write_atomic(folder.labels, "".join(f"{name}\n" for name in class_names).encode())
+        write_atomic(folder / model_name(*key), content)
+    write_atomic(folder / LABELS, "".join(f"{name}\n" for name in class_names).encode())
     return Artifacts(
         space=space,
         config=config,

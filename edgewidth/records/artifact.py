@@ -6,10 +6,17 @@ from typing import ClassVar, Literal
 
 from edgewidth.documents import Document, Record
 from edgewidth.graph.space import ChannelConfig, SearchSpace
-from edgewidth.records.measurement import MeasurementWarning, Precision
+from edgewidth.records.measurement import MeasurementWarning, Precision, Suffix
 
 MAX_INT8_DROP_POINTS = 1.0
 """What quantisation may cost in top-1 accuracy, unless something else is asked for."""
+LABELS = "labels.txt"
+"""The file of class names beside the exported ones: one a line, in the order of the logits."""
+
+
+def model_name(precision: Precision, suffix: Suffix) -> str:
+    """The name of an exported file."""
+    return f"model_{precision}{suffix}"
 
 
 class Quantisation(Record):

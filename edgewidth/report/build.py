@@ -26,7 +26,6 @@ from edgewidth.records.report import (
 )
 from edgewidth.report.candidates import candidates, predict_loss
 from edgewidth.report.checks import checked, warnings_of
-from edgewidth.report.inputs import read_inputs
 from edgewidth.report.verdict import summarise, verdict_of
 
 if TYPE_CHECKING:
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
     from edgewidth.graph.space import SearchSpace, WidthVariable
     from edgewidth.records.budget import Budget
-    from edgewidth.records.folder import RunFolder
     from edgewidth.records.losses import UnaryLosses
     from edgewidth.records.validation import ValidationReport
     from edgewidth.report.inputs import Inputs
@@ -42,13 +40,13 @@ if TYPE_CHECKING:
 PERCENTILES = {"min": 0, "p10": 10, "p50": 50, "p90": 90, "p95": 95, "p99": 99, "max": 100}
 
 
-def build_report(folder: RunFolder) -> Report:
-    """The report of a run folder, also of one in which stages are still missing.
+def build_report(inputs: Inputs) -> Report:
+    """The report of what a run has made, also where stages are still missing.
 
     Raises:
-        FileError: A file cannot be read as what it should be, or the folder holds nothing to report on.
+        FileError: The validation holds no measurement.
     """
-    inputs, stale = checked(read_inputs(folder))
+    inputs, stale = checked(inputs)
     budget = _budget(inputs)
     measured = _measured(inputs.validation, budget) if inputs.validation else None
     verdict = verdict_of(measured, budget)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from edgewidth.devices.device import Device
     from edgewidth.graph.space import SearchSpace
-    from edgewidth.records.folder import RunFolder
     from edgewidth.records.measurement import Block, LatencyEstimate, MeasurementWarning, Setting, Statistic
+    from edgewidth.stages.folder import RunFolder
     from edgewidth.stages.target import Target
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from edgewidth.devices.device import Device
     from edgewidth.graph.space import ChannelConfig, SearchSpace
-    from edgewidth.records.folder import RunFolder
     from edgewidth.records.measurement import MeasurementWarning
+    from edgewidth.stages.folder import RunFolder
     from edgewidth.stages.target import Target
 
 MULTIPLIERS = (1.0, 0.5)

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.artifact import MAX_INT8_DROP_POINTS
-from edgewidth.stages.folder import remove
+from edgewidth.stages.claim import remove
 from edgewidth.streams import Purpose, stream
 
 if TYPE_CHECKING:
     from edgewidth.data.split import ImageData
     from edgewidth.formats.artifacts import Int8Network
     from edgewidth.records.artifact import Artifacts
-    from edgewidth.records.folder import RunFolder
+    from edgewidth.stages.folder import RunFolder
     from edgewidth.training.networks.plain import PlainNetwork
     from edgewidth.training.recipes import Recipe
 
@@ -76,7 +76,7 @@ def export(
         class_names=data.class_names,
         max_int8_drop_points=max_int8_drop_points,
         train_int8=train_int8,
-        folder=folder,
+        folder=folder.path,
         progress=progress,
     )
     choices = [one.int8 for one in artifacts.artifacts if one.int8]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgewidth.progress import SILENT, Progress
-from edgewidth.stages.folder import remove
+from edgewidth.stages.claim import remove
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from edgewidth.data.split import ImageData
     from edgewidth.graph.space import ChannelConfig, SearchSpace
-    from edgewidth.records.folder import RunFolder
+    from edgewidth.stages.folder import RunFolder
     from edgewidth.training.networks.plain import PlainNetwork
     from edgewidth.training.recipes import Recipe
 

@@ -11,8 +11,8 @@ from edgewidth.records.comparison import Comparison
 from edgewidth.records.measurement import MeasurementWarning, Setting
 from edgewidth.records.table import LatencyTable, TableQuality
 from edgewidth.stages.bench import open_bench
+from edgewidth.stages.claim import locked, remove
 from edgewidth.stages.compare import compare
-from edgewidth.stages.folder import locked, remove
 from edgewidth.stages.profile import ProfilePlan, profile
 from edgewidth.stages.reuse import read_given, reuse, take_prior
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from edgewidth.graph.space import SearchSpace
     from edgewidth.progress import Progress
-    from edgewidth.records.folder import RunFolder
     from edgewidth.stages.bench import Bench
+    from edgewidth.stages.folder import RunFolder
     from edgewidth.stages.target import Target
 
 

@@ -1,147 +1,148 @@
-"""A run folder belongs to one request and to one program at a time."""
+"""The files of a run folder."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import shutil
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from edgewidth.errors import InputError, MismatchError
-from edgewidth.records.folder import RunFolder
-from edgewidth.records.run import RunRequest
+from edgewidth.records.artifact import LABELS, model_name
+from edgewidth.records.measurement import Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from edgewidth.training.loop.processes import Processes
-
-_MEANT = (
-    "space",
-    "data",
-    "device",
-    "runtime",
-    "precision",
-    "threads",
-    "budget",
-    "statistic",
-    "recipe",
-    "narrowing",
-    "max_int8_drop_points",
-    "seed",
-)
-"""What makes two requests the same run; the command's wording and package versions may differ."""
+    from edgewidth.records.measurement import Suffix
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[RunFolder]:
-    """The folder, made if it is missing, for this program alone.
+class RunFolder(NamedTuple):
+    """Where each stage puts its file and the next one finds it."""
 
-    Raises:
-        InputError: It cannot be made or written, or another edgewidth is at work in it.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = (path / ".lock").open("w")
-    except OSError as error:
-        raise InputError(
-            f"The run folder {path} cannot be written: {error.strerror}.", remedy="Choose another --out."
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(
-                f"Another edgewidth is at work in {path}.", remedy="Wait for it, or choose another --out."
-            ) from error
-        try:
-            yield RunFolder(path)
-        finally:
-            (path / ".lock").unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                path.rmdir()  # only what is empty goes: nothing was begun in it
+    path: Path
 
+    @property
+    def run(self) -> Path:
+        """What was asked."""
+        return self.path / "run.json"
 
-@contextmanager
-def locked_by_first(path: Path, processes: Processes) -> Iterator[RunFolder]:
-    """The folder for the processes of one training: the first locks it for all of them, and the others wait for that.
+    @property
+    def measurements(self) -> Path:
+        """Every raw measurement."""
+        return self.path / "measurements.sqlite"
 
-    Raises:
-        InputError: As ``locked``, in the first.
-        TrainingError: In the others, when the first has failed.
-    """
-    with locked(path) if processes.is_first else contextlib.nullcontext(RunFolder(path)) as folder:
-        processes.wait()
-        yield folder
+    @property
+    def table(self) -> Path:
+        """The latency table."""
+        return self.path / "table.json"
 
+    @property
+    def comparison(self) -> Path:
+        """What runtimes, precisions and thread counts came to, where that was asked for."""
+        return self.path / "comparison.json"
 
-@contextmanager
-def claimed(folder: RunFolder, request: RunRequest, *, force: bool, needed: Path | None = None) -> Iterator[None]:
-    """The folder as this request's: written down in ``run.json``, or the same as what stands there.
+    @property
+    def prior(self) -> Path:
+        """Another device's or precision's table that this one's learned from; most runs have none."""
+        return self.path / "prior.json"
 
-    Where what other verbs left in it turns out to be of something else, it is as unclaimed as before.
+    @property
+    def supernet(self) -> Path:
+        """The supernet's weights."""
+        return self.path / "supernet.safetensors"
 
-    Raises:
-        MismatchError: It holds another run and ``force`` is not set.
-        InputError: ``force`` would remove ``needed``, a file that the run reads.
-    """
-    if folder.run.exists() and not force:
-        differences = _differences(request, RunRequest.read(folder.run))
-        if differences:
-            raise MismatchError(
-                f"{folder.path} holds another run: {'; '.join(differences)}.",
-                remedy="Choose another --out, or --force to start again over it.",
-            )
-        yield
-        return
-    if force:
-        # The raw measurements stay: they are keyed by what they are of.
-        remove(*folder.results, needed=needed)
-    request.write(folder.run)
-    try:
-        yield
-    except MismatchError:
-        remove(folder.run)
-        raise
+    @property
+    def losses(self) -> Path:
+        """The unary losses."""
+        return self.path / "losses.json"
 
+    @property
+    def training_log(self) -> Path:
+        """One JSON line per epoch of the supernet's training."""
+        return self.path / "training.jsonl"
 
-def remove(*paths: Path, needed: Path | None = None) -> None:
-    """Remove what a stage wrote so that it is done again.
+    @property
+    def search(self) -> Path:
+        """The chosen configuration and the frontier."""
+        return self.path / "search.json"
 
-    Raises:
-        InputError: ``needed``, a file that the stage reads, is among them.
-    """
-    if needed is not None and needed.resolve() in {path.resolve() for path in paths}:
-        raise InputError(f"--force would remove {needed}, which is needed.", remedy="Choose another --out.")
-    for path in paths:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+    @property
+    def judged(self) -> Path:
+        """The choice and the baselines' on images that the search has not seen."""
+        return self.path / "judged.json"
 
+    @property
+    def weights(self) -> Path:
+        """The chosen network's trained weights."""
+        return self.path / "weights.safetensors"
 
-def _differences(asked: RunRequest, found: RunRequest) -> list[str]:
-    # The same images by another path are the same.
-    same_images = asked.data.fingerprint == found.data.fingerprint
-    return [
-        _difference(name, asked, found)
-        for name in _MEANT
-        if getattr(asked, name) != getattr(found, name) and not (name == "data" and same_images)
-    ]
+    @property
+    def finetune_log(self) -> Path:
+        """One JSON line per epoch of the final training."""
+        return self.path / "finetune.jsonl"
 
+    @property
+    def weights_int8(self) -> Path:
+        """The weights after training for int8; there only if that was needed and an int8 file is made of them."""
+        return self.path / "weights_int8.safetensors"
 
-def _difference(name: str, asked: RunRequest, found: RunRequest) -> str:
-    if name == "data" and asked.data.source == found.data.source:
-        return f"the images of {asked.data.source} have changed"
-    return f"{name} was {_brief(getattr(found, name))}, now {_brief(getattr(asked, name))}"
+    @property
+    def int8_log(self) -> Path:
+        """One JSON line per epoch of training for int8."""
+        return self.path / "int8.jsonl"
 
+    @property
+    def labels(self) -> Path:
+        """The class names, one a line."""
+        return self.path / LABELS
 
-def _brief(value: object) -> str:
-    from edgewidth.graph.space import SearchSpace  # noqa: PLC0415
-    from edgewidth.records.run import DataFacts  # noqa: PLC0415
+    @property
+    def artifacts(self) -> Path:
+        """What was exported and how well each file computes."""
+        return self.path / "artifacts.json"
 
-    if isinstance(value, SearchSpace):
-        return f"{value.network.family} at {value.network.resolution} px ({value.fingerprint})"
-    return value.source if isinstance(value, DataFacts) else str(value)
+    @property
+    def validation(self) -> Path:
+        """The emitted artifact's own measurement on the device."""
+        return self.path / "validation.json"
+
+    @property
+    def report_json(self) -> Path:
+        """The report for programs."""
+        return self.path / "report.json"
+
+    @property
+    def report_html(self) -> Path:
+        """The report for people."""
+        return self.path / "report.html"
+
+    @property
+    def checkpoints(self) -> Path:
+        """From where an interrupted training goes on."""
+        return self.path / "checkpoints"
+
+    @property
+    def evaluations(self) -> Path:
+        """The losses of configurations, from where an interrupted evaluation goes on."""
+        return self.checkpoints / "evaluations.jsonl"
+
+    def model(self, precision: Precision, suffix: Suffix) -> Path:
+        """An exported artifact."""
+        return self.path / model_name(precision, suffix)
+
+    @property
+    def results(self) -> tuple[Path, ...]:
+        """Everything that stages write and can write again; the raw measurements are not among it."""
+        suffixes: tuple[Suffix, ...] = (".tflite", ".onnx")
+        models = [self.model(precision, suffix) for precision in Precision for suffix in suffixes]
+        single = (
+            self.run,
+            self.prior,
+            self.table,
+            self.supernet,
+            self.losses,
+            self.training_log,
+            self.search,
+            self.judged,
+            self.weights,
+        )
+        int8 = (self.weights_int8, self.int8_log)
+        last = (self.finetune_log, self.labels, self.artifacts, self.validation, self.report_json, self.report_html)
+        return (*single, *int8, *last, *models, self.checkpoints)

@@ -9,8 +9,8 @@ from edgewidth.records.judged import Judged, JudgedChoice
 
 if TYPE_CHECKING:
     from edgewidth.data.split import ImageData
-    from edgewidth.records.folder import RunFolder
     from edgewidth.records.search import SearchResult
+    from edgewidth.stages.folder import RunFolder
 
 
 def judge(data: ImageData, result: SearchResult, folder: RunFolder, *, progress: Progress = SILENT) -> Judged:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.records.budget import BudgetRequest
-    from edgewidth.records.folder import RunFolder
     from edgewidth.records.measurement import Setting, Statistic
     from edgewidth.records.table import Visits
     from edgewidth.stages.bench import Bench
+    from edgewidth.stages.folder import RunFolder
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
     from edgewidth.graph.space import ChannelConfig
     from edgewidth.records.budget import Budget
-    from edgewidth.records.folder import RunFolder
     from edgewidth.records.losses import UnaryLosses
     from edgewidth.records.measurement import LatencyEstimate
     from edgewidth.records.search import Choice, SearchResult
     from edgewidth.records.table import LatencyTable
     from edgewidth.stages.bench import Bench
+    from edgewidth.stages.folder import RunFolder
 
 _NORMAL_95 = 1.96
 _LEVELS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0)

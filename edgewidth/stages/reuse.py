@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgewidth.graph.space import SearchSpace
-    from edgewidth.records.folder import RunFolder
     from edgewidth.stages.bench import Bench
+    from edgewidth.stages.folder import RunFolder
 
 CHECKED = 6
 """Networks measured to hold a table against, beside the uniform 1.0 one, the smallest and the largest."""

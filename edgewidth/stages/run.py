@@ -13,10 +13,10 @@ from edgewidth.records.losses import UnaryLosses
 from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
 from edgewidth.stages.bench import Bench, open_bench
+from edgewidth.stages.claim import claimed, remove
 from edgewidth.stages.compare import compare
 from edgewidth.stages.export import export
 from edgewidth.stages.finetune import finetune
-from edgewidth.stages.folder import claimed, remove
 from edgewidth.stages.judge import judge
 from edgewidth.stages.profile import ProfilePlan, profile
 from edgewidth.stages.refine import RefinePlan, refine
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from edgewidth.data.split import ImageData
     from edgewidth.records.budget import Budget
-    from edgewidth.records.folder import RunFolder
     from edgewidth.records.report import Report
     from edgewidth.records.run import Narrowing, RunRequest
+    from edgewidth.stages.folder import RunFolder
     from edgewidth.stages.target import Target
     from edgewidth.training.networks.plain import PlainNetwork
     from edgewidth.training.recipes import Recipe

@@ -14,7 +14,7 @@ from edgewidth.records.training import UNIFORM
 from edgewidth.search.elimination import Plan
 from edgewidth.search.feasible import check_feasible
 from edgewidth.search.problem import InfeasibleError
-from edgewidth.stages.folder import remove
+from edgewidth.stages.claim import remove
 from edgewidth.stages.search import answer_no, cost_problem
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from edgewidth.graph.space import SearchSpace
     from edgewidth.losses.focus import Focus
     from edgewidth.records.budget import Budget
-    from edgewidth.records.folder import RunFolder
     from edgewidth.records.losses import NarrowingStep, UnaryLosses
     from edgewidth.records.table import LatencyTable
     from edgewidth.records.training import SupernetTraining
+    from edgewidth.stages.folder import RunFolder
     from edgewidth.training.narrowing import NarrowingSampler
     from edgewidth.training.recipes import Recipe
 
@@ -91,10 +91,26 @@ def train(
         _check_trained(folder.supernet, found, training)
     else:
         train_supernet(
-            space, data, recipe, folder=folder, seed=seed, progress=progress, sampler=sampler, weights=weights
+            space,
+            data,
+            recipe,
+            supernet_out=folder.supernet,
+            log=folder.training_log,
+            checkpoints=folder.checkpoints,
+            seed=seed,
+            progress=progress,
+            sampler=sampler,
+            weights=weights,
         )
     losses = evaluate_losses(
-        space, data, folder=folder, seed=seed, progress=progress, most=recipe.evaluations, focus=focus
+        space,
+        data,
+        supernet=folder.supernet,
+        evaluations=folder.evaluations,
+        seed=seed,
+        progress=progress,
+        most=recipe.evaluations,
+        focus=focus,
     )
     told: dict[str, object] = {"training": supernet_training(folder.supernet)}
     if sampler and aim:

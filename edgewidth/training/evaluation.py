@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from edgewidth.graph.space import SearchSpace
     from edgewidth.losses.focus import Focus
     from edgewidth.progress import Progress, Task
-    from edgewidth.records.folder import RunFolder
     from edgewidth.records.losses import UnaryLosses
     from edgewidth.training.loop.processes import Processes
 
@@ -42,20 +41,22 @@ def evaluate_losses(
     space: SearchSpace,
     data: ImageData,
     *,
-    folder: RunFolder,
+    supernet: Path,
+    evaluations: Path,
     seed: int,
     progress: Progress = SILENT,
     most: int = 140,
     focus: Focus | None = None,
 ) -> UnaryLosses:
-    """Evaluate configurations of the supernet in ``folder`` until the choice is settled, and fit the unary losses.
+    """Evaluate configurations of a supernet until the choice is settled, and fit the unary losses.
 
-    Every evaluation is kept in the folder's checkpoints as it comes, and not repeated after an interruption.
+    Every evaluation is kept as it comes, and not repeated after an interruption.
 
     Args:
         space: Of the supernet.
         data: Search images judge the configurations.
-        folder: Has the supernet.
+        supernet: The file of its weights.
+        evaluations: The file in which evaluations are kept.
         seed: Of which configurations.
         progress: Where to report to.
         most: Evaluations, the held-out ones among them.
@@ -68,13 +69,12 @@ def evaluate_losses(
         InfeasibleError: No configuration keeps a budget of the focus.
     """
     processes = join()
-    supernet = load_supernet(folder.supernet, space).to(compute_device())
-    evaluator = Evaluator(supernet, data)
+    evaluator = Evaluator(load_supernet(supernet, space).to(compute_device()), data)
     focus = focus or macs_focus(space)
-    identity = "\n".join([_sha256(folder.supernet), data.fingerprint, str(evaluator.images), str(seed)])
+    identity = "\n".join([_sha256(supernet), data.fingerprint, str(evaluator.images), str(seed)])
     with progress.task("Evaluating configurations", most + 1) as task:
         told = hashlib.sha256(identity.encode()).hexdigest()[:16]
-        kept = _Kept(folder.evaluations, told, space, evaluator, processes, task)
+        kept = _Kept(evaluations, told, space, evaluator, processes, task)
         rounds = Rounds(space, focus, kept.evaluations, most=most, seed=seed)
         losses = record_losses(rounds, data=data, images=evaluator.images, max_loss=kept.loss(space.largest))
     held_out = sum(held.quality.held_out for held in losses.held_out)

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from edgewidth.data.split import ImageData
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.progress import Progress
-    from edgewidth.records.folder import RunFolder
     from edgewidth.training.loop.processes import Processes
     from edgewidth.training.recipes import Recipe
 
@@ -107,19 +106,23 @@ def train_supernet(
     data: ImageData,
     recipe: Recipe,
     *,
-    folder: RunFolder,
+    supernet_out: Path,
+    log: Path,
+    checkpoints: Path,
     seed: int,
     progress: Progress = SILENT,
     sampler: ConfigSampler | None = None,
     weights: Path | None = None,
 ) -> None:
-    """Train a supernet and write ``supernet.safetensors`` and ``training.jsonl``; goes on from a checkpoint.
+    """Train a supernet and write its weights; goes on from a checkpoint.
 
     Args:
         space: What the supernet contains; its resolution and classes are the data's.
         data: The images.
         recipe: How long, how fast.
-        folder: Where the files go; checkpoints are kept there until training is done.
+        supernet_out: Where the weights go.
+        log: Where a JSON line per epoch goes.
+        checkpoints: The folder for checkpoints, which are removed when training is done.
         seed: Of the weights and everything random.
         progress: Where to report to.
         sampler: Draws the random configurations; uniformly if None.
@@ -148,17 +151,17 @@ def train_supernet(
     training = identify(data, recipe, seed=seed, start=start, sampler=sampler.identity if sampler else UNIFORM)
     identity = {"space": space.fingerprint, "batch": str(batches.size)}
     identity |= {name: str(value) for name, value in training.model_dump().items()}
-    checkpoints = Checkpoints(folder.checkpoints, SUPERNET, identity)
+    kept = Checkpoints(checkpoints, SUPERNET, identity)
     train(
         Training(supernet, optimiser, batches, epochs, step),
-        checkpoints=checkpoints,
-        log=folder.training_log,
+        checkpoints=kept,
+        log=log,
         title="Training the supernet",
         num_classes=len(data.class_names),
         progress=progress,
     )
-    processes.on_first(lambda: save_supernet(supernet, folder.supernet, training=training))
-    processes.on_first(checkpoints.clear)
+    processes.on_first(lambda: save_supernet(supernet, supernet_out, training=training))
+    processes.on_first(kept.clear)
 
 
 def _parts(

@@ -29,11 +29,11 @@ from edgewidth.graph.families.registry import search_space
 from edgewidth.latency.predict import Predictor
 from edgewidth.progress import Lines
 from edgewidth.records.budget import Budget
-from edgewidth.records.folder import RunFolder
 from edgewidth.records.losses import EvaluationPhase, UnaryLosses, VariableLosses
 from edgewidth.records.measurement import Clock, LatencyEstimate, Precision
 from edgewidth.records.table import LatencyTable
 from edgewidth.stages.bench import open_bench
+from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.profile import profile
 from edgewidth.stages.refine import refine
 from edgewidth.stages.target import make_target

@@ -27,7 +27,7 @@ from tasks import Task, all_tasks
 
 from edgewidth.data.split import load_images
 from edgewidth.errors import EdgewidthError
-from edgewidth.stages.folder import locked
+from edgewidth.stages.claim import locked
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -11,7 +11,7 @@ from edgewidth.data.split import load_images
 from edgewidth.documents import Document
 from edgewidth.errors import MismatchError
 from edgewidth.graph.families.registry import search_space
-from edgewidth.records.folder import RunFolder
+from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.target import make_target
 from edgewidth.training.recipes import Phase, Recipe
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from choosing import Propose
 
-    from edgewidth.records.folder import RunFolder
+    from edgewidth.stages.folder import RunFolder
 
 PLAN = ProfilePlan(first=40, target_error_percent=1.0)
 HELD_OUT = 100
@@ -82,7 +82,16 @@ def _supernet_task(experiment: Experiment, seed: int) -> Task:
 
     def work() -> None:
         data = experiment.data
-        train_supernet(experiment.space, data, RECIPE, folder=folder, seed=seed, progress=TerminalProgress())
+        train_supernet(
+            experiment.space,
+            data,
+            RECIPE,
+            supernet_out=folder.supernet,
+            log=folder.training_log,
+            checkpoints=folder.checkpoints,
+            seed=seed,
+            progress=TerminalProgress(),
+        )
 
     return Task(f"supernet-{seed}", (), folder.supernet, work)
 
@@ -95,7 +104,8 @@ def _losses_task(experiment: Experiment, seed: int) -> Task:
         losses = evaluate_losses(
             space,
             data,
-            folder=folder,
+            supernet=folder.supernet,
+            evaluations=folder.evaluations,
             seed=seed,
             most=RECIPE.evaluations,
             focus=_focus(experiment, budgets),

@@ -16,7 +16,7 @@ from edgewidth.records.losses import UnaryLosses
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgewidth.records.folder import RunFolder
+    from edgewidth.stages.folder import RunFolder
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> str:

@@ -10,7 +10,7 @@ from small_table import small_table
 from edgewidth.cli.main import exit_code
 from edgewidth.files import write_atomic
 from edgewidth.graph.families.registry import search_space
-from edgewidth.records.folder import RunFolder
+from edgewidth.stages.folder import RunFolder
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.supernet import Supernet
 from edgewidth.training.networks.weights import save_plain, save_supernet

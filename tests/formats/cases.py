@@ -12,8 +12,8 @@ from edgewidth.formats.folded import random_weights, slice_weights
 from edgewidth.formats.variants import SEED, VariantFactory
 from edgewidth.graph.space import ChannelConfig, SearchSpace, WidthVariable
 from edgewidth.graph.spec import INPUT, LayerSpec, NetworkSpec
-from edgewidth.records.folder import RunFolder
 from edgewidth.records.measurement import Precision, Suffix
+from edgewidth.stages.folder import RunFolder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +90,7 @@ def export_case(case: Case, folder: Path, **changes: Any) -> Exported:
         "max_int8_drop_points": 100.0,
         "train_int8": _needless,
         "class_names": CLASS_NAMES,
-        "folder": RunFolder(folder),
+        "folder": folder,
     }
     arguments |= changes
     return Exported(RunFolder(folder), export_artifacts(**arguments), arguments)

@@ -12,7 +12,6 @@ from edgewidth.graph.costs import costs
 from edgewidth.graph.families.registry import search_space
 from edgewidth.records.artifact import Artifact, Artifacts, Int8Accuracy, Quantisation
 from edgewidth.records.budget import Budget, BudgetRequest
-from edgewidth.records.folder import RunFolder
 from edgewidth.records.judged import Judged, JudgedChoice
 from edgewidth.records.losses import (
     BudgetDoubt,
@@ -40,6 +39,7 @@ from edgewidth.records.run import DataFacts, RunRequest
 from edgewidth.records.search import Certificate, Choice, FrontierPoint, RefineStep, SearchResult
 from edgewidth.records.table import HeldOut, LatencyTable, TableEntry, TableQuality, Visits
 from edgewidth.records.validation import ValidationReport
+from edgewidth.stages.folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

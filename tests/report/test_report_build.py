@@ -12,16 +12,16 @@ from report import sample
 from edgewidth.errors import FileError
 from edgewidth.graph.families.registry import search_space
 from edgewidth.records.artifact import Artifacts
-from edgewidth.records.folder import RunFolder
 from edgewidth.records.losses import PairLosses, UnaryLosses
 from edgewidth.records.measurement import MeasurementWarning, Statistic
 from edgewidth.records.report import Report
 from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
 from edgewidth.records.validation import ValidationReport
-from edgewidth.report.build import build_report
 from edgewidth.report.candidates import predict_loss, predict_ms
 from edgewidth.report.inputs import read_epochs
+from edgewidth.stages.folder import RunFolder
+from edgewidth.stages.report import report_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ def codes(report: Report) -> set[str]:
 
 @pytest.mark.parametrize(("slower", "verdict"), [(0.985, "within budget"), (1.06, "over budget")])
 def test_the_verdict_follows_the_measurement(tmp_path: Path, slower: float, verdict: str) -> None:
-    report = build_report(sample.sample_folder(tmp_path, slower=slower))
+    report = report_of(sample.sample_folder(tmp_path, slower=slower))
     assert report.verdict == verdict
     assert report.measured is not None
     assert report.measured.clear
@@ -47,7 +47,7 @@ def test_the_verdict_follows_the_measurement(tmp_path: Path, slower: float, verd
 
 
 def test_measured_and_predicted_are_what_the_documents_say(folder: RunFolder) -> None:
-    report, found = build_report(folder), SearchResult.read(folder.search)
+    report, found = report_of(folder), SearchResult.read(folder.search)
     validation = ValidationReport.read(folder.validation)
     runs = [run / 1e6 for block in validation.blocks for run in block.runs_ns]
     counted = [run / 1e6 for block in validation.blocks if block.disturbed is None for run in block.runs_ns]
@@ -65,18 +65,18 @@ def test_measured_and_predicted_are_what_the_documents_say(folder: RunFolder) ->
 def test_what_does_not_count_is_said(folder: RunFolder) -> None:
     """As soon as more than a tenth of the runs does not count, and where counting them would change the verdict."""
     validation = ValidationReport.read(folder.validation)
-    assert "do not count" not in build_report(folder).summary
+    assert "do not count" not in report_of(folder).summary
     for all_ms, said in ((sample.BUDGET_MS * 0.99, "it would be"), (sample.BUDGET_MS * 1.02, "over the budget")):
         often = validation.estimate.model_copy(update={"counted_percent": 60.0, "all_ms": all_ms})
         validation.model_copy(update={"estimate": often}).write(folder.validation)
-        summary = build_report(folder).summary
+        summary = report_of(folder).summary
         assert "40 % of its runs do not count, since something disturbed the device" in summary
         assert f"with them it would be {all_ms:.4g} ms" in summary
         assert said in summary
 
 
 def test_another_statistic_keeps_the_median_beside_it(tmp_path: Path) -> None:
-    report = build_report(sample.sample_folder(tmp_path, slower=0.98, statistic=Statistic.P90))
+    report = report_of(sample.sample_folder(tmp_path, slower=0.98, statistic=Statistic.P90))
     assert report.measured is not None
     assert report.measured.statistic == "p90"
     assert report.measured.median_ms == report.measured.percentiles_ms["p50"] < report.measured.value_ms
@@ -86,19 +86,19 @@ def test_another_statistic_keeps_the_median_beside_it(tmp_path: Path) -> None:
 
 
 def test_an_interval_across_the_budget_is_warned_of(tmp_path: Path) -> None:
-    report = build_report(sample.sample_folder(tmp_path, slower=1.001))
+    report = report_of(sample.sample_folder(tmp_path, slower=1.001))
     assert report.measured is not None
     assert report.measured.clear is False
     assert "close-to-budget" in codes(report)
 
 
 def test_a_measurement_far_from_its_prediction_is_warned_of(folder: RunFolder, tmp_path: Path) -> None:
-    assert "prediction-off" not in codes(build_report(folder))
-    assert "prediction-off" in codes(build_report(sample.sample_folder(tmp_path / "slow", slower=1.08)))
+    assert "prediction-off" not in codes(report_of(folder))
+    assert "prediction-off" in codes(report_of(sample.sample_folder(tmp_path / "slow", slower=1.08)))
 
 
 def test_accuracies_have_wilson_intervals(folder: RunFolder) -> None:
-    first = build_report(folder).artifacts[0]
+    first = report_of(folder).artifacts[0]
     n, p, z = 5000, first.top1_percent / 100, 1.959963985
     middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     assert first.top1_low_percent == pytest.approx(100 * (middle - half) / (1 + z * z / n), abs=1e-6)
@@ -121,7 +121,7 @@ def test_table_and_losses_predict_the_truth_they_were_made_from() -> None:
 
 
 def test_candidates_are_counted_and_measured_where_they_were(folder: RunFolder) -> None:
-    by_method = {candidate.method: candidate for candidate in build_report(folder).candidates}
+    by_method = {candidate.method: candidate for candidate in report_of(folder).candidates}
     assert list(by_method) == ["chosen", "uniform 1.0", "uniform", "lagrangian", "greedy"]
     found, table = SearchResult.read(folder.search), LatencyTable.read(folder.table)
     assert found.measured is not None
@@ -134,12 +134,12 @@ def test_candidates_are_counted_and_measured_where_they_were(folder: RunFolder) 
 
 
 def test_widths_at_an_end_of_their_range_are_said(folder: RunFolder) -> None:
-    assert all(row.at_end is None for row in build_report(folder).widths)
+    assert all(row.at_end is None for row in report_of(folder).widths)
     found = SearchResult.read(folder.search)
     widest, narrowest = found.space.variables[0].choices[-1], found.space.variables[1].choices[0]
     config = type(found.chosen.config)((widest, narrowest, *found.chosen.config[2:]))
     found.model_copy(update={"chosen": found.chosen.model_copy(update={"config": config})}).write(folder.search)
-    report = build_report(folder)
+    report = report_of(folder)
     assert [row.at_end for row in report.widths[:3]] == ["highest", "lowest", None]
     [warning] = [warning for warning in report.warnings if warning.code == "range-binds"]
     assert warning.message.startswith("At the widest that the search space allows: w0; at the narrowest")
@@ -149,18 +149,18 @@ def test_widths_at_an_end_of_their_range_are_said(folder: RunFolder) -> None:
 
 def test_what_was_judged_of_another_choice_is_not_shown(folder: RunFolder) -> None:
     """A search that is made again leaves ``judged.json`` behind."""
-    chosen, full, uniform, *_ = build_report(folder).candidates
+    chosen, full, uniform, *_ = report_of(folder).candidates
     assert chosen.judged_loss == pytest.approx((chosen.predicted_loss or 0) + 0.004)
     assert full.judged_loss is None
     assert uniform.behind == pytest.approx((uniform.predicted_loss or 0) - (chosen.predicted_loss or 0))
     found = SearchResult.read(folder.search)
     found.model_copy(update={"chosen": found.alternatives[0]}).write(folder.search)
-    assert all(candidate.judged_loss is None for candidate in build_report(folder).candidates)
+    assert all(candidate.judged_loss is None for candidate in report_of(folder).candidates)
 
 
 @pytest.mark.parametrize("until", sample.STAGES)
 def test_partial_folders_say_what_is_missing(tmp_path: Path, until: str) -> None:
-    report = build_report(sample.sample_folder(tmp_path, until=until, slower=0.985))
+    report = report_of(sample.sample_folder(tmp_path, until=until, slower=0.985))
     assert report.missing == sample.STAGES[max(1, sample.STAGES.index(until) + 1) :]
     assert (report.verdict == "partial") == (until != "validate")
     assert (report.table is not None) == ("profile" not in report.missing)
@@ -172,7 +172,7 @@ def test_documents_of_an_earlier_choice_do_not_give_a_verdict(folder: RunFolder)
     found = SearchResult.read(folder.search)
     other = found.model_copy(update={"chosen": found.alternatives[0]})
     other.write(folder.search)
-    report = build_report(folder)
+    report = report_of(folder)
     assert (report.verdict, report.artifacts, report.measured) == ("partial", (), None)
     assert report.missing == ("export", "validate")
     assert "out-of-date" in codes(report)
@@ -181,7 +181,7 @@ def test_documents_of_an_earlier_choice_do_not_give_a_verdict(folder: RunFolder)
 def test_a_measurement_of_another_file_does_not_give_a_verdict(folder: RunFolder) -> None:
     validation = ValidationReport.read(folder.validation)
     validation.model_copy(update={"sha256": "f" * 64}).write(folder.validation)
-    report = build_report(folder)
+    report = report_of(folder)
     assert (report.verdict, report.missing) == ("partial", ("validate",))
     assert len(report.artifacts) == 4
 
@@ -189,17 +189,17 @@ def test_a_measurement_of_another_file_does_not_give_a_verdict(folder: RunFolder
 def test_a_document_of_another_space_is_left_out(folder: RunFolder) -> None:
     other = search_space("mobilenet_v1", resolution=64, in_channels=3, num_classes=10)
     UnaryLosses.read(folder.losses).model_copy(update={"space": other}).write(folder.losses)
-    report = build_report(folder)
+    report = report_of(folder)
     assert report.losses is None
     assert report.missing == ("train",)
     assert report.verdict == "within budget"
 
 
 def test_what_export_warned_of_is_passed_on(folder: RunFolder) -> None:
-    assert "quantisation-costs-accuracy" not in codes(build_report(folder))
+    assert "quantisation-costs-accuracy" not in codes(report_of(folder))
     warning = MeasurementWarning(code="quantisation-costs-accuracy", message="int8 loses.", remedy="Train longer.")
     Artifacts.read(folder.artifacts).model_copy(update={"warnings": (warning,)}).write(folder.artifacts)
-    assert warning in build_report(folder).warnings
+    assert warning in report_of(folder).warnings
 
 
 def test_a_log_that_was_cut_short_is_read_up_to_there(tmp_path: Path) -> None:
@@ -211,13 +211,13 @@ def test_a_log_that_was_cut_short_is_read_up_to_there(tmp_path: Path) -> None:
 
 def test_an_empty_folder_and_a_broken_file_are_said(tmp_path: Path, folder: RunFolder) -> None:
     with pytest.raises(FileError, match="nothing to report"):
-        build_report(RunFolder(tmp_path / "nowhere"))
+        report_of(RunFolder(tmp_path / "nowhere"))
     folder.table.write_text("{")
     with pytest.raises(FileError, match="not JSON"):
-        build_report(folder)
+        report_of(folder)
 
 
 def test_the_document_round_trips(folder: RunFolder) -> None:
-    report = build_report(folder)
+    report = report_of(folder)
     report.write(folder.report_json)
     assert Report.read(folder.report_json) == report

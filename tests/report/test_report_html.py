@@ -13,8 +13,8 @@ from edgewidth.records.losses import UnaryLosses
 from edgewidth.records.measurement import Clock
 from edgewidth.records.search import SearchResult
 from edgewidth.records.validation import ValidationReport
-from edgewidth.report.build import build_report
 from edgewidth.report.html import render_html
+from edgewidth.stages.report import report_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +53,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def html(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return render_html(build_report(sample.sample_folder(tmp_path_factory.mktemp("run"), slower=0.985)))
+    return render_html(report_of(sample.sample_folder(tmp_path_factory.mktemp("run"), slower=0.985)))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_the_page_needs_nothing_but_itself(html: str, page: Page) -> None:
 
 
 def test_hostile_strings_stay_text(tmp_path: Path) -> None:
-    html = render_html(build_report(sample.sample_folder(tmp_path, hostile=sample.HOSTILE, slower=0.985)))
+    html = render_html(report_of(sample.sample_folder(tmp_path, hostile=sample.HOSTILE, slower=0.985)))
     page = Page(html)
     assert not page.all("script")
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
@@ -131,7 +131,7 @@ def test_marks_lie_inside_their_pictures(page: Page) -> None:
 
 @pytest.mark.parametrize("until", sample.STAGES)
 def test_partial_folders_make_a_page(tmp_path: Path, until: str) -> None:
-    report = build_report(sample.sample_folder(tmp_path, until=until, slower=0.985))
+    report = report_of(sample.sample_folder(tmp_path, until=until, slower=0.985))
     text = "".join(Page(render_html(report)).texts)
     assert ("Not finished" in text) == (until != "validate")
     assert ("predicted, not measured" in text) == (until in {"search", "finetune", "export"})
@@ -148,7 +148,7 @@ def test_the_least_that_can_be_drawn(tmp_path: Path) -> None:
     losses = UnaryLosses.read(folder.losses)
     flat = tuple(one.model_copy(update={"values": (0.0,) * len(one.values)}) for one in losses.variables)
     losses.model_copy(update={"variables": flat, "held_out": losses.held_out[:1]}).write(folder.losses)
-    text = "".join(Page(render_html(build_report(folder))).texts)
+    text = "".join(Page(render_html(report_of(folder))).texts)
     assert "Within budget" in text
     assert "nan" not in text
 
@@ -160,7 +160,7 @@ def test_a_disturbed_device_and_an_emulated_clock_are_said(tmp_path: Path) -> No
     every = tuple(block.model_copy(update={"disturbed": "hot"}) for block in validation.blocks)
     none = validation.estimate.model_copy(update={"counted_percent": 0.0})
     validation.model_copy(update={"setting": emulated, "blocks": every, "estimate": none}).write(folder.validation)
-    text = "".join(Page(render_html(build_report(folder))).texts)
+    text = "".join(Page(render_html(report_of(folder))).texts)
     assert "1 ns is one instruction" in text
     assert "disturbed, not counted" in text
     assert "100 % of its runs do not count" in text

@@ -12,9 +12,9 @@ from report import sample
 
 from edgewidth.records.report import Report, report_schema
 from edgewidth.report import units
-from edgewidth.report.build import build_report
 from edgewidth.report.schema import schema_text
 from edgewidth.report.svg import Picture, Scale, covering, tick_texts
+from edgewidth.stages.report import report_of
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "report-schema.json"
 
@@ -25,7 +25,7 @@ def test_the_documented_schema_is_current() -> None:
 
 
 def test_the_schema_names_what_a_report_holds(tmp_path: Path) -> None:
-    content = json.loads(build_report(sample.sample_folder(tmp_path)).to_json())
+    content = json.loads(report_of(sample.sample_folder(tmp_path)).to_json())
     schema = report_schema()
     assert set(schema["properties"]) == set(schema["required"]) == set(content)
     assert content["schema"] == schema["properties"]["schema"]["const"] == Report.schema_name

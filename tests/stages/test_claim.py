@@ -9,8 +9,8 @@ import pytest
 from report import sample
 
 from edgewidth.errors import MismatchError
-from edgewidth.records.folder import RunFolder
-from edgewidth.stages.folder import claimed
+from edgewidth.stages.claim import claimed
+from edgewidth.stages.folder import RunFolder
 
 if TYPE_CHECKING:
     from pathlib import Path

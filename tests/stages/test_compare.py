@@ -15,11 +15,11 @@ from edgewidth.formats.variants import VariantFactory
 from edgewidth.graph.costs import layer_factors
 from edgewidth.graph.families.registry import search_space
 from edgewidth.records.comparison import Comparison
-from edgewidth.records.folder import RunFolder
 from edgewidth.records.measurement import Precision, Runtime
 from edgewidth.search.problem import Factor, total
 from edgewidth.stages.cache import cache_folder
 from edgewidth.stages.compare import compare
+from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.target import make_target
 
 if TYPE_CHECKING:

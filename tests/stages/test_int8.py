@@ -12,9 +12,9 @@ from small_training import small_data, small_recipe, small_space
 
 from edgewidth.formats.inspect import run_logits
 from edgewidth.records.artifact import Artifact, Artifacts
-from edgewidth.records.folder import RunFolder
 from edgewidth.records.measurement import Precision
 from edgewidth.stages.export import export
+from edgewidth.stages.folder import RunFolder
 from edgewidth.training.finetune import finetune
 from edgewidth.training.networks.inference import fold, logits, top1_percent
 from edgewidth.training.networks.layers import layer_weights

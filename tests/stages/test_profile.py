@@ -8,8 +8,8 @@ import numpy as np
 
 from edgewidth.graph.families.registry import search_space
 from edgewidth.records.budget import BudgetRequest
-from edgewidth.records.folder import RunFolder
 from edgewidth.stages.bench import open_bench
+from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.profile import ProfilePlan, profile
 from edgewidth.stages.target import make_target
 

@@ -12,11 +12,11 @@ from edgewidth.errors import MismatchError
 from edgewidth.graph.families.registry import search_space
 from edgewidth.latency.predict import Predictor
 from edgewidth.progress import SILENT
-from edgewidth.records.folder import RunFolder
 from edgewidth.records.measurement import Precision
 from edgewidth.records.table import LatencyTable, Visits
 from edgewidth.stages.bench import open_bench
 from edgewidth.stages.fleet import profile_devices
+from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.profile import ProfilePlan, fit_measured, refit
 from edgewidth.stages.target import make_target
 

@@ -12,11 +12,11 @@ from edgewidth.errors import InfeasibleBudgetError, MismatchError
 from edgewidth.graph.families.registry import search_space
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.budget import BudgetRequest
-from edgewidth.records.folder import RunFolder
 from edgewidth.records.losses import NarrowedFor, UnaryLosses
 from edgewidth.records.run import Narrowing
 from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
+from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.profile import ProfilePlan, refit
 from edgewidth.stages.refine import RefinePlan
 from edgewidth.stages.request import make_request

@@ -11,8 +11,8 @@ from small_training import KillAfter, Killed, small_data, small_recipe, small_sp
 
 from edgewidth.errors import MismatchError
 from edgewidth.records.budget import Budget
-from edgewidth.records.folder import RunFolder
 from edgewidth.records.run import Narrowing
+from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.train import Aim, train
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from small_training import KillAfter, Killed, small_data, small_recipe, small_space
+from small_training import KillAfter, Killed, small_data, small_recipe, small_space, supernet_files
 
 from edgewidth.losses.focus import Focus
 from edgewidth.progress import SILENT
-from edgewidth.records.folder import RunFolder
 from edgewidth.search.problem import Factor, Problem
+from edgewidth.stages.folder import RunFolder
 from edgewidth.training.loop import loop
 from edgewidth.training.narrowing import NarrowingSampler, Schedule
 from edgewidth.training.train import train_supernet
@@ -59,7 +59,7 @@ def test_the_schedule(done: float, update: int | None) -> None:
 def narrowed(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, NarrowingSampler]:
     folder = RunFolder(tmp_path_factory.mktemp("narrowed"))
     sampler = make_sampler(folder.checkpoints)
-    train_supernet(SPACE, DATA, small_recipe(), folder=folder, seed=0, sampler=sampler)
+    train_supernet(SPACE, DATA, small_recipe(), seed=0, sampler=sampler, **supernet_files(folder))
     return folder, sampler
 
 
@@ -97,10 +97,12 @@ def test_a_killed_narrowing_ends_as_the_unbroken_one(
     for progress in (KillAfter(14), KillAfter(21)):
         sampler = make_sampler(folder.checkpoints, progress=progress)
         with pytest.raises(Killed):
-            train_supernet(SPACE, DATA, small_recipe(), folder=folder, seed=0, sampler=sampler, progress=progress)
+            train_supernet(
+                SPACE, DATA, small_recipe(), seed=0, sampler=sampler, progress=progress, **supernet_files(folder)
+            )
     sampler, progress = make_sampler(folder.checkpoints), KillAfter()
     assert 0 < len(sampler.steps) < SCHEDULE.updates
-    train_supernet(SPACE, DATA, small_recipe(), folder=folder, seed=0, sampler=sampler, progress=progress)
+    train_supernet(SPACE, DATA, small_recipe(), seed=0, sampler=sampler, progress=progress, **supernet_files(folder))
     assert progress.goes_on_from > 0
     assert folder.supernet.read_bytes() == narrowed[0].supernet.read_bytes()
 
@@ -108,8 +110,10 @@ def test_a_killed_narrowing_ends_as_the_unbroken_one(
 def test_narrowing_repeats_with_its_seed(narrowed: tuple[RunFolder, NarrowingSampler], tmp_path: Path) -> None:
     """The same supernet, bit for bit; and another one than without narrowing."""
     folder = RunFolder(tmp_path / "again")
-    train_supernet(SPACE, DATA, small_recipe(), folder=folder, seed=0, sampler=make_sampler(folder.checkpoints))
+    train_supernet(
+        SPACE, DATA, small_recipe(), seed=0, sampler=make_sampler(folder.checkpoints), **supernet_files(folder)
+    )
     assert folder.supernet.read_bytes() == narrowed[0].supernet.read_bytes()
     plain = RunFolder(tmp_path / "plain")
-    train_supernet(SPACE, DATA, small_recipe(), folder=plain, seed=0)
+    train_supernet(SPACE, DATA, small_recipe(), seed=0, **supernet_files(plain))
     assert plain.supernet.read_bytes() != folder.supernet.read_bytes()

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_training import small_data, small_recipe, small_space
+from small_training import small_data, small_recipe, small_space, supernet_files
 
 from edgewidth.errors import FileError, InputError, MismatchError
 from edgewidth.graph.space import ChannelConfig
-from edgewidth.records.folder import RunFolder
-from edgewidth.stages.folder import remove
+from edgewidth.stages.claim import remove
+from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.train import train
 from edgewidth.training.finetune import finetune
 from edgewidth.training.networks.plain import PlainNetwork
@@ -45,7 +45,7 @@ def corner(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     folder = RunFolder(tmp_path_factory.mktemp("trained"))
-    train_supernet(SPACE, small_data(), small_recipe(), folder=folder, seed=0)
+    train_supernet(SPACE, small_data(), small_recipe(), seed=0, **supernet_files(folder))
     return folder
 
 
@@ -193,7 +193,7 @@ def test_training_begins_where_the_weights_left_off(trained: RunFolder, tmp_path
     losses = {}
     for folder, weights in ((scratch, None), (warm, trained.supernet)):
         space = wider_space() if weights else SPACE
-        train_supernet(space, small_data(), small_recipe(), folder=folder, seed=1, weights=weights)
+        train_supernet(space, small_data(), small_recipe(), seed=1, weights=weights, **supernet_files(folder))
         finetune(
             SPACE,
             ChannelConfig((8, 12)),

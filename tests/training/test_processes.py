@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 from process_worker import DATA, SPACE, first_gradients
-from small_training import small_recipe
+from small_training import small_recipe, supernet_files
 
 from edgewidth.cli.main import exit_code
 from edgewidth.errors import DataError
-from edgewidth.records.folder import RunFolder
+from edgewidth.stages.folder import RunFolder
 from edgewidth.training.evaluation import evaluate_losses
 from edgewidth.training.loop.batches import Batches
 from edgewidth.training.loop.processes import ALONE, Processes, fails_first, join
@@ -73,7 +73,7 @@ def test_an_evaluation_that_is_shared_out_is_that_of_one_process(
     """The same supernet, bit for bit the same losses, with an odd number of configurations to share out, too."""
     alone = RunFolder(tmp_path)
     alone.supernet.write_bytes(together[0].supernet.read_bytes())
-    losses = evaluate_losses(SPACE, DATA, folder=alone, seed=0, most=8)
+    losses = evaluate_losses(SPACE, DATA, supernet=alone.supernet, evaluations=alone.evaluations, seed=0, most=8)
     assert losses.model_dump(mode="json") == together[1][0]["losses"]
     kept = [folder.checkpoints / "evaluations.jsonl" for folder in (alone, together[0])]
     assert kept[0].read_bytes() == kept[1].read_bytes()
@@ -90,8 +90,8 @@ def test_loss_statistics_are_those_of_one_process(
     alone = []
     for seed in range(5):
         folder = RunFolder(tmp_path / str(seed))
-        train_supernet(SPACE, DATA, small_recipe(), folder=folder, seed=seed)
-        losses = evaluate_losses(SPACE, DATA, folder=folder, seed=0, most=8)
+        train_supernet(SPACE, DATA, small_recipe(), seed=seed, **supernet_files(folder))
+        losses = evaluate_losses(SPACE, DATA, supernet=folder.supernet, evaluations=folder.evaluations, seed=0, most=8)
         alone.append(values(losses.model_dump(mode="json")))
     scores = (values(together[1][0]["losses"]) - np.mean(alone, 0)) / np.std(alone, 0, ddof=1)
     assert np.sqrt(np.mean(scores**2)) < 2

@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from small_training import KillAfter, Killed, small_data, small_recipe, small_space
+from small_training import KillAfter, Killed, small_data, small_recipe, small_space, supernet_files
 
 from edgewidth.cli.main import exit_code
 from edgewidth.errors import InputError
 from edgewidth.graph.families.mobilenet_v1 import WIDTHS
-from edgewidth.records.folder import RunFolder
+from edgewidth.stages.folder import RunFolder
 from edgewidth.training.loop import loop
 from edgewidth.training.recipes import RECIPES, Recipe
 from edgewidth.training.train import train_supernet
@@ -69,8 +69,8 @@ def test_a_training_is_not_gone_on_with_at_another_rate(tmp_path: Path, monkeypa
     space, data, recipe = small_space(), small_data(), small_recipe()
     folder, fresh = RunFolder(tmp_path / "changed"), RunFolder(tmp_path / "fresh")
     with pytest.raises(Killed):
-        train_supernet(space, data, recipe, folder=folder, seed=0, progress=KillAfter(9))
+        train_supernet(space, data, recipe, seed=0, progress=KillAfter(9), **supernet_files(folder))
     assert list(folder.checkpoints.glob("supernet-*"))
     for other in (folder, fresh):
-        train_supernet(space, data, recipe.at(0.5), folder=other, seed=0)
+        train_supernet(space, data, recipe.at(0.5), seed=0, **supernet_files(other))
     assert folder.supernet.read_bytes() == fresh.supernet.read_bytes()

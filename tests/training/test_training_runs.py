@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pytest
 import torch
-from small_training import KillAfter, Killed, small_data, small_recipe, small_space
+from small_training import KillAfter, Killed, small_data, small_recipe, small_space, supernet_files
 from torch.nn import functional
 
 from edgewidth.errors import FileError, MismatchError, TrainingError
 from edgewidth.graph.families.registry import search_space
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.progress import SILENT
-from edgewidth.records.folder import RunFolder
+from edgewidth.stages.folder import RunFolder
 from edgewidth.training.evaluation import evaluate_losses
 from edgewidth.training.evaluator import Evaluator
 from edgewidth.training.finetune import finetune
@@ -42,7 +43,7 @@ DATA = small_data()
 
 def _train(path: Path, progress: Progress = SILENT, *, seed: int = 0) -> RunFolder:
     folder = RunFolder(path)
-    train_supernet(SPACE, DATA, small_recipe(), folder=folder, seed=seed, progress=progress)
+    train_supernet(SPACE, DATA, small_recipe(), seed=seed, progress=progress, **supernet_files(folder))
     return folder
 
 
@@ -146,7 +147,7 @@ def test_a_diverging_training_stops(tmp_path: Path) -> None:
     """A learning rate without measure ends with what to change."""
     recipe = small_recipe(learning_rate=1e6, clip_norm=1e9, warmup=0.0)
     with pytest.raises(TrainingError) as error:
-        train_supernet(SPACE, DATA, recipe, folder=RunFolder(tmp_path), seed=0)
+        train_supernet(SPACE, DATA, recipe, seed=0, **supernet_files(RunFolder(tmp_path)))
     assert "learning rate" in error.value.message
     assert error.value.remedy is not None
 
@@ -161,14 +162,17 @@ def test_numbers_without_end_stop_a_training(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(Optimiser, "step", spoiled)
     with pytest.raises(TrainingError, match="no longer finite, in epoch 1 ") as error:
-        train_supernet(SPACE, DATA, small_recipe(), folder=RunFolder(tmp_path), seed=0)
+        train_supernet(SPACE, DATA, small_recipe(), seed=0, **supernet_files(RunFolder(tmp_path)))
     assert "lower --learning-rate" in str(error.value.remedy)
 
 
 def test_evaluation_repeats_and_keeps_what_it_has(trained: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A killed evaluation goes on where it stopped, and the losses are those of an unbroken one."""
+    evaluate = partial(
+        evaluate_losses, SPACE, DATA, supernet=trained.supernet, evaluations=trained.evaluations, seed=0, most=8
+    )
     with pytest.raises(Killed):
-        evaluate_losses(SPACE, DATA, folder=trained, seed=0, most=8, progress=KillAfter(5))
+        evaluate(progress=KillAfter(5))
     kept = (trained.checkpoints / "evaluations.jsonl").read_text().splitlines()
     calls = []
     whole = Evaluator.loss
@@ -178,10 +182,10 @@ def test_evaluation_repeats_and_keeps_what_it_has(trained: RunFolder, monkeypatc
         return whole(self, config)
 
     monkeypatch.setattr(Evaluator, "loss", counted)
-    losses = evaluate_losses(SPACE, DATA, folder=trained, seed=0, most=8)
+    losses = evaluate()
     assert len(calls) == 9 - (len(kept) - 1)
     (trained.checkpoints / "evaluations.jsonl").unlink()
-    assert evaluate_losses(SPACE, DATA, folder=trained, seed=0, most=8) == losses
+    assert evaluate() == losses
     held_out = [config for held in losses.held_out for config in held.evaluated]
     assert len({one.config for one in (*losses.fitted, *held_out)}) == 8
     assert [held.kind for held in losses.held_out] == ["random", "near the budget"]
@@ -298,7 +302,7 @@ def test_configurations_come_from_the_given_sampler(tmp_path: Path) -> None:
             self.asked.append(done)
             return supernet.space.sample(rng)
 
-    train_supernet(SPACE, DATA, small_recipe(), folder=RunFolder(tmp_path), seed=0, sampler=Narrow())
+    train_supernet(SPACE, DATA, small_recipe(), seed=0, sampler=Narrow(), **supernet_files(RunFolder(tmp_path)))
     asked = Narrow.asked
     assert asked == sorted(asked)
     assert asked[0] == 0
