@@ -1,4 +1,4 @@
-"""Writing files so that a killed program never leaves half of one."""
+"""Writing files so that a killed program never leaves half of one, and where files are kept between runs."""
 
 from __future__ import annotations
 
@@ -36,3 +36,14 @@ def write_atomic(path: Path, content: bytes) -> None:
             f"{path} could not be written: {reason}.",
             remedy="Choose a folder on a disk that can be written and has space; what was done so far stays.",
         ) from error
+
+
+def cache_folder() -> Path:
+    """Where edgewidth keeps what can be made again, such as converted networks and emulated boards.
+
+    ``$EDGEWIDTH_CACHE`` if it is set, else ``edgewidth`` in the user's cache folder (``$XDG_CACHE_HOME``
+    or ``~/.cache``).
+    """
+    if own := os.environ.get("EDGEWIDTH_CACHE"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "edgewidth"

@@ -36,4 +36,4 @@ def small_onnx(widths: tuple[int, ...], size: int = 32) -> bytes:
 
 def onnx_model(*widths: int) -> Model:
     """A model whose key says its widths."""
-    return Model("-".join(map(str, widths)), lambda: small_onnx(widths), ".onnx")
+    return Model("-".join(map(str, widths)), lambda: small_onnx(widths))

@@ -103,7 +103,7 @@ def _check_open(
 def _measure(
     device: Device, setting: Setting, progress: Progress
 ) -> tuple[list[Block], tuple[MeasurementWarning, ...]]:
-    model = Model("probe", lambda: probe_model(setting.runtime.suffix), setting.runtime.suffix)
+    model = Model("probe", lambda: probe_model(setting.runtime.file_format))
     with (
         tempfile.TemporaryDirectory(prefix="edgewidth-check-") as folder,
         MeasurementStore(Path(folder) / "check.sqlite") as store,

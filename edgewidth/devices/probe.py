@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgewidth.records.measurement import FormatName
+
 SIZE, CHANNELS, FILTERS = 48, 16, 32
 """A 3×3 convolution over 48×48×16 values: 10.6 million multiply-accumulates, milliseconds on a small board."""
 _FLOAT32, _CONV_2D, _SAME, _SCHEMA_VERSION = 0, 3, 0, 3
 """Numbers of the TFLite schema."""
 
 
-def probe_model(suffix: str) -> bytes:
-    """The model as a float32 ``.tflite`` or ``.onnx`` file."""
+def probe_model(format_name: FormatName) -> bytes:
+    """The model as a float32 file."""
     kernel = np.random.default_rng(0).normal(0, 0.1, (FILTERS, 3, 3, CHANNELS)).astype(np.float32)
-    return _tflite(kernel) if suffix == ".tflite" else _onnx(kernel)
+    return _tflite(kernel) if format_name is FormatName.TFLITE else _onnx(kernel)
 
 
 def _tflite(kernel: np.ndarray) -> bytes:

@@ -19,7 +19,7 @@ from edgewidth.formats.tflite.convert import tflite_files
 from edgewidth.formats.tflite.metadata import with_tflite_metadata
 from edgewidth.progress import SILENT
 from edgewidth.records.artifact import LABELS, Artifact, ArtifactMetadata, Artifacts, model_name
-from edgewidth.records.measurement import Precision
+from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,8 +72,8 @@ class _Target(NamedTuple):
         }
         tflite = tflite_files(network, widths, weights, **options)
         onnx = onnx_files(network, widths, weights, **options)
-        files: Files = {(precision, ".tflite"): tflite[precision] for precision in precisions}
-        files |= {(precision, ".onnx"): onnx[precision] for precision in precisions}
+        files: Files = {(precision, FormatName.TFLITE): tflite[precision] for precision in precisions}
+        files |= {(precision, FormatName.ONNX): onnx[precision] for precision in precisions}
         return {key: _with_metadata(content, self) for key, content in files.items()}
 
 
@@ -147,7 +147,9 @@ def export_artifacts(
         config=config,
         reference_top1_percent=top1_percent(validation.logits, validation.labels),
         max_int8_drop_points=max_int8_drop_points,
-        artifacts=tuple(sorted(artifacts, key=lambda artifact: (artifact.format != "tflite", artifact.int8 is None))),
+        artifacts=tuple(
+            sorted(artifacts, key=lambda artifact: (artifact.format is not FormatName.TFLITE, artifact.int8 is None))
+        ),
         warnings=int8_warnings(artifacts, max_int8_drop_points),
     )
 
@@ -175,14 +177,14 @@ def _with_metadata(content: bytes, target: _Target) -> bytes:
         precision=facts.precision,
         resolution=space.network.resolution,
         channels=space.network.in_channels,
-        layout="NHWC" if facts.suffix == ".tflite" else "NCHW",
+        layout="NHWC" if facts.format is FormatName.TFLITE else "NCHW",
         pixel_mean=PIXEL_MEAN,
         pixel_std=PIXEL_STD,
         input_quantisation=facts.inputs[0].quantisation,
         output_quantisation=facts.outputs[0].quantisation,
         class_names=tuple(target.class_names),
     )
-    return (with_tflite_metadata if facts.suffix == ".tflite" else with_onnx_metadata)(content, metadata)
+    return (with_tflite_metadata if facts.format is FormatName.TFLITE else with_onnx_metadata)(content, metadata)
 
 
 def _evaluate(
@@ -205,7 +207,7 @@ def _evaluate(
         )
     return Artifact(
         file=name,
-        format="tflite" if facts.suffix == ".tflite" else "onnx",
+        format=facts.format,
         precision=facts.precision,
         size_bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgewidth.formats.inspect import run_logits
 from edgewidth.records.artifact import Int8Accuracy
-from edgewidth.records.measurement import MeasurementWarning, Precision, Suffix
+from edgewidth.records.measurement import FormatName, MeasurementWarning, Precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgewidth.progress import Progress
     from edgewidth.records.artifact import Artifact
 
-Files = dict[tuple[Precision, Suffix], bytes]
+Files = dict[tuple[Precision, FormatName], bytes]
 """Contents of model files."""
 
 
@@ -37,7 +37,7 @@ def top1_percent(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> floa
 
 def choose_int8(
     plain: Files, truth: Truth, max_drop_points: float, retrain: Callable[[], Files], progress: Progress
-) -> dict[tuple[Precision, Suffix], Int8Choice]:
+) -> dict[tuple[Precision, FormatName], Int8Choice]:
     """Each file as it is, or after training for int8 if one of them loses too much and it is better then.
 
     Args:
@@ -62,7 +62,7 @@ def choose_int8(
             plain_percent=before[key],
             trained_percent=_top1(trained[key], truth, progress) if trained else None,
         )
-        progress.say(f"int8 {key[1]}: {accuracy}.")
+        progress.say(f"int8 .{key[1]}: {accuracy}.")
         chosen[key] = Int8Choice(trained[key] if accuracy.is_trained else content, accuracy)
     return chosen
 

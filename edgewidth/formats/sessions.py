@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgewidth.records.artifact import ArtifactMetadata, Quantisation
-    from edgewidth.records.measurement import Precision, Suffix
+    from edgewidth.records.measurement import FormatName, Precision
 
 
 class TensorFacts(NamedTuple):
@@ -27,7 +27,7 @@ class ModelFacts(NamedTuple):
     file that edgewidth did not make.
     """
 
-    suffix: Suffix
+    format: FormatName
     precision: Precision
     inputs: tuple[TensorFacts, ...]
     outputs: tuple[TensorFacts, ...]

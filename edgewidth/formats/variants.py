@@ -15,6 +15,7 @@ from edgewidth.files import write_atomic
 from edgewidth.formats.folded import random_weights
 from edgewidth.formats.tflite.convert import tflite_files
 from edgewidth.progress import SILENT
+from edgewidth.records.measurement import FormatName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
 
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.progress import Progress
-    from edgewidth.records.measurement import Precision, Suffix
+    from edgewidth.records.measurement import Precision
     from edgewidth.records.weights import FoldedWeights
 
 SEED = 0
 """Of the random weights and the calibration images."""
 
-_CONVERTERS: dict[Suffix, str] = {".tflite": "tensorflow", ".onnx": "onnxruntime"}
+_CONVERTERS = {FormatName.TFLITE: "tensorflow", FormatName.ONNX: "onnxruntime"}
 
 _CALIBRATION_IMAGES = 4
 """The weights are random and only time is measured, so that the ranges of activations need not be exact."""
@@ -48,7 +49,7 @@ class VariantFactory:
     Args:
         space: The search space.
         precision: What the variants compute in.
-        suffix: The file format, ``.tflite`` or ``.onnx``.
+        format_name: The format of the files.
         cache: A folder for converted files; made if missing.
         progress: Where a conversion reports to.
 
@@ -58,15 +59,21 @@ class VariantFactory:
     """
 
     def __init__(
-        self, space: SearchSpace, precision: Precision, suffix: Suffix, cache: Path, *, progress: Progress = SILENT
+        self,
+        space: SearchSpace,
+        precision: Precision,
+        format_name: FormatName,
+        cache: Path,
+        *,
+        progress: Progress = SILENT,
     ) -> None:
         self.space = space
         self.precision = precision
-        self.suffix = suffix
+        self.format_name = format_name
         self.cache = cache
         widths = space.widths(space.largest)
         weights = random_weights(space.network, widths, seed=SEED)
-        path = cache / _cache_name(space, precision, suffix)
+        path = cache / _cache_name(space, precision, format_name)
         layout = self._cached_layout(path, widths, weights)
         if layout is None:
             content = self._convert(widths, weights, progress)
@@ -92,7 +99,7 @@ class VariantFactory:
             return None  # what is missing or damaged in a cache is made again
 
     def _layout_of(self, content: bytes, widths: Mapping[str, int], weights: FoldedWeights) -> _Layout:
-        if self.suffix == ".onnx":
+        if self.format_name is FormatName.ONNX:
             from edgewidth.formats.onnx.slices import OnnxLayout  # noqa: PLC0415 - onnx is not needed for .tflite
 
             return OnnxLayout(content, self.space.network, widths)
@@ -105,7 +112,7 @@ class VariantFactory:
         shape = (_CALIBRATION_IMAGES, network.resolution, network.resolution, network.in_channels)
         images = np.random.default_rng(SEED).integers(0, 256, shape, np.uint8)
         write: Callable[..., dict[Precision, bytes]] = tflite_files
-        if self.suffix == ".onnx":
+        if self.format_name is FormatName.ONNX:
             from edgewidth.formats.onnx.network import onnx_files  # noqa: PLC0415 - onnx is not needed for .tflite
 
             write = onnx_files
@@ -113,11 +120,11 @@ class VariantFactory:
         return files[self.precision]
 
 
-def _cache_name(space: SearchSpace, precision: Precision, suffix: Suffix) -> str:
+def _cache_name(space: SearchSpace, precision: Precision, format_name: FormatName) -> str:
     """A file name that differs when another file would come out: another space, precision, converter or edgewidth."""
     try:
-        converter = importlib.metadata.version(_CONVERTERS[suffix])
+        converter = importlib.metadata.version(_CONVERTERS[format_name])
     except importlib.metadata.PackageNotFoundError:
         converter = "none"
     versions = hashlib.sha256(f"{__version__} {converter} {SEED}".encode()).hexdigest()[:8]
-    return f"variants-{space.fingerprint}-{precision}-{versions}{suffix}"
+    return f"variants-{space.fingerprint}-{precision}-{versions}.{format_name}"

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from edgewidth.documents import Document, Record
 from edgewidth.graph.space import ChannelConfig, SearchSpace
-from edgewidth.records.measurement import MeasurementWarning, Precision, Suffix
+from edgewidth.records.measurement import FormatName, MeasurementWarning, Precision
 
 MAX_INT8_DROP_POINTS = 1.0
 """What quantisation may cost in top-1 accuracy, unless something else is asked for."""
@@ -14,9 +14,9 @@ LABELS = "labels.txt"
 """The file of class names beside the exported ones: one a line, in the order of the logits."""
 
 
-def model_name(precision: Precision, suffix: Suffix) -> str:
+def model_name(precision: Precision, format_name: FormatName) -> str:
     """The name of an exported file."""
-    return f"model_{precision}{suffix}"
+    return f"model_{precision}.{format_name}"
 
 
 class Quantisation(Record):
@@ -89,7 +89,7 @@ class Artifact(Record):
     """One exported file. ``top1_percent`` is what its own runtime computes on the whole validation set."""
 
     file: str
-    format: Literal["tflite", "onnx"]
+    format: FormatName
     precision: Precision
     size_bytes: int
     sha256: str

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from edgewidth.documents import Record
 
-Suffix = Literal[".tflite", ".onnx"]
-"""File name suffix of an artifact."""
+
+class FormatName(StrEnum):
+    """A format of model files; it is also the ending of their names."""
+
+    TFLITE = "tflite"
+    ONNX = "onnx"
 
 
 class Runtime(StrEnum):
@@ -22,9 +26,9 @@ class Runtime(StrEnum):
     BENCHMARK_MODEL = "benchmark_model"
 
     @property
-    def suffix(self) -> Suffix:
-        """The file name suffix of the artifacts it loads."""
-        return ".onnx" if self is Runtime.ONNXRUNTIME else ".tflite"
+    def file_format(self) -> FormatName:
+        """The format of the files that it executes."""
+        return FormatName.ONNX if self is Runtime.ONNXRUNTIME else FormatName.TFLITE
 
 
 class Precision(StrEnum):

@@ -13,12 +13,12 @@ from edgewidth.devices.measure.estimate import block_ms, counting, estimate, vis
 from edgewidth.devices.measure.policy import Policy, default_policy
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.errors import MismatchError
+from edgewidth.files import cache_folder
 from edgewidth.formats.variants import VariantFactory
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.measurement import Clock
 from edgewidth.records.table import LatencyTable, Visits
-from edgewidth.stages.cache import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -78,10 +78,7 @@ class Bench:
 
     def measure(self, configs: Iterable[ChannelConfig], *, visits: int | None = None) -> None:
         """Visit every configuration ``visits`` times (None: as the policy has it); visits that the store has count."""
-        models = [
-            Model(self._key(config), partial(self.factory.variant, config), self.target.suffix)
-            for config in dict.fromkeys(configs)
-        ]
+        models = [Model(self._key(config), partial(self.factory.variant, config)) for config in dict.fromkeys(configs)]
         policy = visiting(self.setting.clock, visits)
         for warning in measure(self.device, self.setting, models, self.store, policy=policy, progress=self.progress):
             self._warnings[warning.code] = warning
@@ -158,6 +155,6 @@ def make_bench(
     """
     setting = device.setting(target.runtime, target.precision, target.threads)
     with MeasurementStore(folder.measurements) as store:
-        factory = VariantFactory(space, target.precision, target.suffix, cache_folder(), progress=progress)
+        factory = VariantFactory(space, target.precision, target.runtime.file_format, cache_folder(), progress=progress)
         prior = LatencyTable.read(folder.prior) if folder.prior.exists() else None
         yield Bench(device, target, setting, space, store, factory, prior, progress)

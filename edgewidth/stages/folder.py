@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.records.artifact import LABELS, model_name
-from edgewidth.records.measurement import Precision
+from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from edgewidth.records.measurement import Suffix
 
 
 class RunFolder(NamedTuple):
@@ -123,15 +121,14 @@ class RunFolder(NamedTuple):
         """The losses of configurations, from where an interrupted evaluation goes on."""
         return self.checkpoints / "evaluations.jsonl"
 
-    def model(self, precision: Precision, suffix: Suffix) -> Path:
+    def model(self, precision: Precision, format_name: FormatName) -> Path:
         """An exported artifact."""
-        return self.path / model_name(precision, suffix)
+        return self.path / model_name(precision, format_name)
 
     @property
     def results(self) -> tuple[Path, ...]:
         """Everything that stages write and can write again; the raw measurements are not among it."""
-        suffixes: tuple[Suffix, ...] = (".tflite", ".onnx")
-        models = [self.model(precision, suffix) for precision in Precision for suffix in suffixes]
+        models = [self.model(precision, name) for precision in Precision for name in FormatName]
         single = (
             self.run,
             self.prior,

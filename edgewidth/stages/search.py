@@ -160,11 +160,11 @@ def further_budgets(
     if limits == NO_LIMITS:
         return (), ()
     layers = layer_factors(table.space)
-    precision, suffix = table.setting.precision, table.setting.runtime.suffix
+    precision, format_name = table.setting.precision, table.setting.runtime.file_format
     sums, peaks = [], []
     if limits.size_bytes is not None:
-        sizes = (Factor(layer.scope, file_bytes(layer, precision, suffix)) for layer in layers)
-        sums.append(SumBudget("size", tuple(sizes), limits.size_bytes - metadata_bytes(class_names, suffix)))
+        sizes = (Factor(layer.scope, file_bytes(layer, precision, format_name)) for layer in layers)
+        sums.append(SumBudget("size", tuple(sizes), limits.size_bytes - metadata_bytes(class_names, format_name)))
     if limits.macs is not None:
         sums.append(SumBudget("MACs", tuple(Factor(layer.scope, layer.macs) for layer in layers), limits.macs))
     if limits.activation_bytes is not None:

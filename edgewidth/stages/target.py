@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgewidth.errors import InputError
-from edgewidth.records.measurement import Precision, Runtime, Statistic, Suffix
+from edgewidth.records.measurement import Precision, Runtime, Statistic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,11 +24,6 @@ class Target:
     precision: Precision
     threads: int
     statistic: Statistic = Statistic.MEDIAN
-
-    @property
-    def suffix(self) -> Suffix:
-        """The file name suffix of what its runtime executes."""
-        return self.runtime.suffix
 
 
 def make_target(

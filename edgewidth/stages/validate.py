@@ -58,10 +58,10 @@ def validate(
         InputError: The runtime does not execute this kind of file.
         DeviceError, TransientDeviceError: The device failed.
     """
-    inspected = inspect_model(model)
-    if inspected.suffix != target.suffix:
+    inspected, executed = inspect_model(model), target.runtime.file_format
+    if inspected.format is not executed:
         raise InputError(
-            f"{model} is a {inspected.suffix} file; the runtime {target.runtime} executes {target.suffix}.",
+            f"{model} is a .{inspected.format} file; the runtime {target.runtime} executes .{executed}.",
             remedy="Choose the --runtime that executes it.",
         )
     content = model.read_bytes()
@@ -71,7 +71,7 @@ def validate(
         measurements = measurements or Path(stack.enter_context(TemporaryDirectory())) / "measurements.sqlite"
         store = stack.enter_context(MeasurementStore(measurements))
         setting = device.setting(target.runtime, inspected.precision, target.threads)
-        models = [Model(digest, lambda: content, inspected.suffix)]
+        models = [Model(digest, lambda: content)]
 
         def visit(visits: int) -> tuple[MeasurementWarning, ...]:
             return measure(device, setting, models, store, policy=visiting(setting.clock, visits), progress=progress)
@@ -107,5 +107,5 @@ def runtime_for(model: Path, profile: DeviceProfile) -> Runtime | None:
     Raises:
         FileError: Neither a ``.tflite`` nor an ``.onnx`` file.
     """
-    suffix = inspect_model(model).suffix
-    return next((runtime for runtime in (profile.runtime, *profile.runtimes) if runtime.suffix == suffix), None)
+    found = inspect_model(model).format
+    return next((runtime for runtime in (profile.runtime, *profile.runtimes) if runtime.file_format is found), None)

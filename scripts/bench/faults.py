@@ -65,7 +65,7 @@ def one_layer(width: int) -> bytes:
     return bytes(model.SerializeToString())
 
 
-MODELS = [Model(str(8 * i), partial(one_layer, 8 * i), ".onnx") for i in range(1, 6)]
+MODELS = [Model(str(8 * i), partial(one_layer, 8 * i)) for i in range(1, 6)]
 
 
 class Faulty:

@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
     contents = {f"{8 * i}": one_layer(8 * i) for i in range(1, options.models + 1)}
-    models = [Model(key, partial(bytes, content), ".onnx") for key, content in contents.items()]
+    models = [Model(key, partial(bytes, content)) for key, content in contents.items()]
     seconds = []
     for count in COUNTS:
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(count) as pool:

@@ -22,19 +22,19 @@ from edgewidth.devices.device import open_device
 from edgewidth.devices.measure.campaign import Model, measure
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.profiles import load_profile
+from edgewidth.files import cache_folder
 from edgewidth.formats.variants import VariantFactory
 from edgewidth.graph.families.registry import search_space
-from edgewidth.records.measurement import Precision, Runtime
-from edgewidth.stages.cache import cache_folder
+from edgewidth.records.measurement import FormatName, Precision, Runtime
 
 
 def make_variants(count: int) -> list[Model]:
     """Random variants of MobileNet-v1 at 96 pixels."""
     space = search_space("mobilenet_v1", resolution=96, in_channels=3, num_classes=10)
-    factory = VariantFactory(space, Precision.INT8, ".tflite", cache_folder())
+    factory = VariantFactory(space, Precision.INT8, FormatName.TFLITE, cache_folder())
     rng = np.random.default_rng(0)
     contents = {str(config): factory.variant(config) for config in (space.sample(rng) for _ in range(count))}
-    return [Model(key, partial(bytes, content), ".tflite") for key, content in contents.items()]
+    return [Model(key, partial(bytes, content)) for key, content in contents.items()]
 
 
 def main() -> None:

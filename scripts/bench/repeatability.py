@@ -35,10 +35,10 @@ from edgewidth.devices.measure.estimate import estimate, visit_sigma
 from edgewidth.devices.measure.policy import Policy, default_policy
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.profiles import load_profile
+from edgewidth.files import cache_folder
 from edgewidth.formats.variants import VariantFactory
 from edgewidth.graph.families.registry import search_space
-from edgewidth.records.measurement import Clock, Precision, Runtime, Statistic
-from edgewidth.stages.cache import cache_folder
+from edgewidth.records.measurement import Clock, FormatName, Precision, Runtime, Statistic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,10 +54,10 @@ NAIVE = Policy(rounds=1, block_ms=150, remeasure=0)
 def make_variants(count: int, resolution: int) -> list[Model]:
     """Random variants of MobileNet-v1, int8."""
     space = search_space("mobilenet_v1", resolution=resolution, in_channels=3, num_classes=10)
-    factory = VariantFactory(space, Precision.INT8, ".tflite", cache_folder())
+    factory = VariantFactory(space, Precision.INT8, FormatName.TFLITE, cache_folder())
     rng = np.random.default_rng(0)
     contents = {str(config): factory.variant(config) for config in (space.sample(rng) for _ in range(count))}
-    return [Model(key, partial(bytes, content), ".tflite") for key, content in contents.items()]
+    return [Model(key, partial(bytes, content)) for key, content in contents.items()]
 
 
 def campaign(profile: DeviceProfile, models: Sequence[Model], policy: Policy) -> Mapping[str, Sequence[Block]]:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from contextlib import contextmanager
@@ -33,6 +32,7 @@ from edgewidth.devices.measure.campaign import Model, measure
 from edgewidth.devices.measure.policy import Policy
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.profiles import load_profile
+from edgewidth.files import cache_folder
 from edgewidth.formats.variants import VariantFactory
 from edgewidth.graph.families.registry import search_space
 from edgewidth.latency.design import first_configs, held_out_configs, next_configs
@@ -75,8 +75,9 @@ class Bench:
     def __init__(self, device: Device, setting: Setting, space: SearchSpace, store: MeasurementStore) -> None:
         self._device, self.setting, self.space, self._store = device, setting, space, store
         self._policy = EXACT if setting.clock is Clock.ICOUNT else Policy()
-        folder = Path(os.environ.get("EDGEWIDTH_CACHE", "~/.cache/edgewidth")).expanduser()
-        self._factory = VariantFactory(space, setting.precision, setting.runtime.suffix, folder, progress=Lines())
+        self._factory = VariantFactory(
+            space, setting.precision, setting.runtime.file_format, cache_folder(), progress=Lines()
+        )
 
     def measure(self, rounds: Sequence[tuple[Sequence[ChannelConfig], int]]) -> None:
         """Visit some configurations so often, and others so often, both spread over the same time."""
@@ -97,7 +98,7 @@ class Bench:
         return fit_table(self.space, self.setting, Statistic.MEDIAN, self.visits(fitted), self.visits(held_out))
 
     def _model(self, config: ChannelConfig) -> Model:
-        return Model(self._key(config), lambda: self._factory.variant(config), self.setting.runtime.suffix)
+        return Model(self._key(config), lambda: self._factory.variant(config))
 
     def _key(self, config: ChannelConfig) -> str:
         return f"{self.space.fingerprint}:{config}"

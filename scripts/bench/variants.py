@@ -33,7 +33,7 @@ from edgewidth.formats.inspect import open_session
 from edgewidth.formats.onnx.network import onnx_network, quantise_onnx
 from edgewidth.formats.variants import SEED, VariantFactory
 from edgewidth.graph.families.registry import search_space
-from edgewidth.records.measurement import Precision
+from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from edgewidth.formats.sessions import Session
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.graph.spec import NetworkSpec
-    from edgewidth.records.measurement import Suffix
     from edgewidth.records.weights import FoldedWeights
 
     Convert = Callable[[NetworkSpec, Mapping[str, int], FoldedWeights, NDArray[np.uint8]], bytes]
@@ -99,9 +98,9 @@ def make(space: SearchSpace, config: ChannelConfig, factory: VariantFactory, con
     return Converted(factory.variant(config), converted, convert_s, float(np.median(times)))
 
 
-def operators(content: bytes, suffix: Suffix) -> Counter[Any]:
+def operators(content: bytes, format_name: FormatName) -> Counter[Any]:
     """What the file's runtime executes, and how often."""
-    if suffix == ".tflite":
+    if format_name == FormatName.TFLITE:
         from ai_edge_litert import schema_py_generated as schema  # noqa: PLC0415 - beside its only use
 
         model = schema.ModelT.InitFromPackedBuf(content, 0)
@@ -146,10 +145,12 @@ def block_s(session: Session, image: NDArray[Any]) -> float:
     return best
 
 
-def bench(space: SearchSpace, configs: list[ChannelConfig], suffix: Suffix, convert: Convert) -> dict[str, Any]:
+def bench(
+    space: SearchSpace, configs: list[ChannelConfig], format_name: FormatName, convert: Convert
+) -> dict[str, Any]:
     """All numbers of one format."""
     with tempfile.TemporaryDirectory() as cache:
-        factory = VariantFactory(space, Precision.INT8, suffix, Path(cache))
+        factory = VariantFactory(space, Precision.INT8, format_name, Path(cache))
         pairs = [make(space, config, factory, convert) for config in configs]
     differences = [latency_difference_percent(pair) for pair in pairs]
     convert_s, slice_s = (float(np.median([getattr(p, field) for p in pairs])) for field in ("convert_s", "slice_s"))
@@ -157,7 +158,7 @@ def bench(space: SearchSpace, configs: list[ChannelConfig], suffix: Suffix, conv
         "ratio": round(convert_s / slice_s, 1),
         "convert_s": round(convert_s, 3),
         "slice_ms": round(slice_s * 1000, 3),
-        "equal_ops": all(operators(p.sliced, suffix) == operators(p.converted, suffix) for p in pairs),
+        "equal_ops": all(operators(p.sliced, format_name) == operators(p.converted, format_name) for p in pairs),
         "worst_latency_difference_percent": round(max(map(abs, differences)), 2),
         "latency_differences_percent": [round(difference, 2) for difference in differences],
     }
@@ -182,8 +183,8 @@ def main() -> None:
     result = {
         "resolution": arguments.resolution,
         "configs": [str(config) for config in configs],
-        "tflite": bench(space, configs, ".tflite", convert_tflite),
-        "onnx": bench(space, configs, ".onnx", convert_onnx),
+        "tflite": bench(space, configs, FormatName.TFLITE, convert_tflite),
+        "onnx": bench(space, configs, FormatName.ONNX, convert_onnx),
     }
     sys.stdout.flush()
     os.dup2(output, 1)

@@ -20,7 +20,7 @@ from edgewidth.losses.fit import Evaluations, fit_losses
 from edgewidth.losses.focus import Focus
 from edgewidth.records.budget import Budget
 from edgewidth.records.losses import UnaryLosses
-from edgewidth.records.measurement import Precision
+from edgewidth.records.measurement import FormatName, Precision
 from edgewidth.records.table import LatencyTable
 from edgewidth.stages.bench import open_bench
 from edgewidth.stages.export import export
@@ -244,7 +244,7 @@ def _latencies(experiment: Experiment, path: Path) -> None:
     found = {}
     with open_device(experiment.target.profile) as device:
         for final in experiment.finals:
-            artifact = experiment.final(final).model(Precision.INT8, ".tflite")
+            artifact = experiment.final(final).model(Precision.INT8, FormatName.TFLITE)
             report = validate(artifact, experiment.target, measurements=experiment.device.measurements, device=device)
             found[str(final)] = report.estimate.model_dump(mode="json")
     write_atomic(path, json.dumps(found, indent=1).encode())

@@ -45,7 +45,7 @@ def test_fake_recovers_the_truth(make_fake: Callable[..., Device], tmp_path: Pat
         measure(fake, setting, [onnx_model(*w) for w in widths], store)
         blocks = store.blocks(setting)
     for w in widths:
-        truth = latency_ms(read_operators(small_onnx(w), ".onnx"))
+        truth = latency_ms(read_operators(small_onnx(w)))
         found = estimate(blocks["-".join(map(str, w))], Statistic.MEDIAN)
         assert found.value_ms == pytest.approx(truth, rel=0.02)
 

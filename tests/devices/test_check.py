@@ -11,7 +11,7 @@ from edgewidth.devices.check import check_device
 from edgewidth.devices.probe import CHANNELS, FILTERS, SIZE, probe_model
 from edgewidth.devices.profiles import DeviceProfile
 from edgewidth.errors import InputError
-from edgewidth.records.measurement import Runtime
+from edgewidth.records.measurement import FormatName, Runtime
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,12 +23,12 @@ def test_both_probes_compute_the_same() -> None:
     from ai_edge_litert.interpreter import Interpreter
 
     image = np.random.default_rng(1).normal(size=(1, SIZE, SIZE, CHANNELS)).astype(np.float32)
-    interpreter = Interpreter(model_content=probe_model(".tflite"))
+    interpreter = Interpreter(model_content=probe_model(FormatName.TFLITE))
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
     interpreter.invoke()
     ours = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    session = onnxruntime.InferenceSession(probe_model(".onnx"), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(probe_model(FormatName.ONNX), providers=["CPUExecutionProvider"])
     [theirs] = session.run(None, {"input": image.transpose(0, 3, 1, 2)})
     assert ours.shape == (1, SIZE, SIZE, FILTERS)
     np.testing.assert_allclose(ours, theirs.transpose(0, 2, 3, 1), atol=1e-4)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def test_shipped_profiles_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """``local`` and ``fake`` need nothing but this machine."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("EDGEWIDTH_CACHE", str(tmp_path))
     with open_device(load_profile("local")) as device:
         setting = device.setting(Runtime.LITERT, Precision.INT8, 1)
         assert setting.runtime_version == device.facts.runtimes["litert"]

@@ -65,7 +65,7 @@ def test_a_campaign_repeats(device: Device, tmp_path: Path) -> None:
     """Two visits to one model, minutes apart or not, agree within 0.3 %."""
     setting = device.setting(Runtime.LITERT, Precision.FLOAT32, 1)
     assert setting.clock is Clock.ICOUNT
-    model = Model("small", small_tflite, ".tflite")
+    model = Model("small", small_tflite)
     with MeasurementStore(tmp_path / "m.sqlite") as store:
         measure(device, setting, [model], store, policy=Policy(rounds=2, block_ms=5, warmup_min_ms=1, warmup_max_ms=5))
         first, second = store.blocks(setting)[model.key]

@@ -261,7 +261,7 @@ def test_a_runner_that_never_comes_up(make_fake: Callable[..., Device], tmp_path
 def test_a_model_that_does_not_run(local: Device, tmp_path: Path) -> None:
     """A file that is no model: the error names it and says why; the other models' blocks are kept."""
     setting = onnx_setting(local)
-    broken = Model("broken", lambda: b"not a model", ".onnx")
+    broken = Model("broken", lambda: b"not a model")
     with MeasurementStore(tmp_path / "m.sqlite") as store:
         with pytest.raises(DeviceError, match="could not run broken"):
             measure(local, setting, [*MODELS, broken], store, policy=QUICK)

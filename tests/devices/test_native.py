@@ -192,7 +192,7 @@ def phone_profile(
     make_phone: Callable[..., AdbDaemon], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> DeviceProfile:
     """A phone without Python, with a benchmark program that is pushed from here."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("EDGEWIDTH_CACHE", str(tmp_path / "cache"))
     for name, text in (("benchmark model", BENCHMARK_MODEL), ("perf_test", PERF_TEST)):
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
@@ -210,9 +210,9 @@ def phone_profile(
     )
 
 
-def models(suffix: str, *sizes: int) -> list[Model]:
+def models(*sizes: int) -> list[Model]:
     """Models that take as many microseconds as they have bytes."""
-    return [Model(str(size), lambda size=size: b"x" * size, suffix) for size in sizes]  # type: ignore[misc]  # bound now
+    return [Model(str(size), lambda size=size: b"x" * size) for size in sizes]  # type: ignore[misc]  # bound now
 
 
 def medians(device: Device, setting: Setting, chosen: list[Model], folder: Path) -> dict[str, float]:
@@ -236,17 +236,17 @@ def test_a_campaign_with_benchmark_model(phone_profile: DeviceProfile, tmp_path:
     with open_device(phone_profile) as device:
         setting = device.setting(Runtime.BENCHMARK_MODEL, Precision.INT8, 1)
         assert setting.runtime_version.startswith("sha256:")
-        found = medians(device, setting, models(".tflite", 2000, 9000), tmp_path)
+        found = medians(device, setting, models(2000, 9000), tmp_path)
     assert found == pytest.approx({"2000": 2.0, "9000": 9.0}, rel=0.02)
     assert not list((tmp_path / "it's a phone" / "models").iterdir())
-    assert not list((tmp_path / "cache" / "edgewidth" / "native" / "phone").iterdir())
+    assert not list((tmp_path / "cache" / "native" / "phone").iterdir())
 
 
 def test_a_campaign_with_perf_test(phone_profile: DeviceProfile, tmp_path: Path) -> None:
     """ONNX Runtime without Python; every run is in the result file."""
     with open_device(phone_profile) as device:
         setting = device.setting(Runtime.ONNXRUNTIME, Precision.FLOAT32, 2)
-        found = medians(device, setting, models(".onnx", 3000), tmp_path)
+        found = medians(device, setting, models(3000), tmp_path)
     assert found == pytest.approx({"3000": 3.003}, rel=1e-4)
 
 
@@ -260,7 +260,7 @@ def test_the_link_is_cut_in_a_campaign(
     with open_device(profile) as device:
         setting = device.setting(Runtime.BENCHMARK_MODEL, Precision.INT8, 1)
         assert phone.cut_after, "not before the campaign"
-        found = medians(device, setting, models(".tflite", 30_000), tmp_path)
+        found = medians(device, setting, models(30_000), tmp_path)
         assert not phone.cut_after
     assert found == pytest.approx({"30000": 30.0}, rel=0.02)
 
@@ -271,7 +271,7 @@ def test_a_board_without_python(phone_profile: DeviceProfile, tmp_path: Path) ->
     with open_device(phone_profile.model_copy(update=changes)) as device:
         assert (device.facts.python, set(device.facts.runtimes)) == (None, {"benchmark_model", "onnxruntime"})
         setting = device.setting(Runtime.BENCHMARK_MODEL, Precision.INT8, 1)
-        found = medians(device, setting, models(".tflite", 4000), tmp_path)
+        found = medians(device, setting, models(4000), tmp_path)
     assert found == pytest.approx({"4000": 4.0}, rel=0.02)
 
 
@@ -287,7 +287,7 @@ from edgewidth.records.measurement import Precision, Runtime
 with open_device(DeviceProfile.model_validate_json(sys.argv[1])) as device:
     with MeasurementStore(Path(sys.argv[2]) / "m.sqlite") as store:
         setting = device.setting(Runtime.BENCHMARK_MODEL, Precision.INT8, 1)
-        measure(device, setting, models(".tflite", 2000, 4000, 6000), store, policy=QUICK)
+        measure(device, setting, models(2000, 4000, 6000), store, policy=QUICK)
 """
 
 
@@ -306,9 +306,9 @@ def test_killed_in_a_campaign(phone_profile: DeviceProfile, tmp_path: Path) -> N
     assert 2 <= lines < 6
     with open_device(phone_profile) as device:
         setting = device.setting(Runtime.BENCHMARK_MODEL, Precision.INT8, 1)
-        found = medians(device, setting, models(".tflite", 2000, 4000, 6000), tmp_path)
+        found = medians(device, setting, models(2000, 4000, 6000), tmp_path)
     assert found == pytest.approx({"2000": 2.0, "4000": 4.0, "6000": 6.0}, rel=0.02)
-    assert not list((tmp_path / "cache" / "edgewidth" / "native" / "phone").iterdir())
+    assert not list((tmp_path / "cache" / "native" / "phone").iterdir())
 
 
 def test_affinity_and_threads_reach_the_program(phone_profile: DeviceProfile, tmp_path: Path) -> None:
@@ -329,7 +329,7 @@ def test_a_model_that_does_not_load(phone_profile: DeviceProfile, tmp_path: Path
     """The program's own words reach the user."""
     with open_device(phone_profile) as device, MeasurementStore(tmp_path / "m.sqlite") as store:
         setting = device.setting(Runtime.BENCHMARK_MODEL, Precision.INT8, 1)
-        broken = Model("broken", lambda: b"not a model", ".tflite")
+        broken = Model("broken", lambda: b"not a model")
         with pytest.raises(DeviceError, match=r"could not run broken.*Failed to load model"):
             measure(device, setting, [broken], store, policy=QUICK)
 

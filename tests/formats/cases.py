@@ -12,7 +12,7 @@ from edgewidth.formats.folded import random_weights, slice_weights
 from edgewidth.formats.variants import SEED, VariantFactory
 from edgewidth.graph.space import ChannelConfig, SearchSpace, WidthVariable
 from edgewidth.graph.spec import INPUT, LayerSpec, NetworkSpec
-from edgewidth.records.measurement import Precision, Suffix
+from edgewidth.records.measurement import FormatName, Precision
 from edgewidth.stages.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CLASS_NAMES = ("T-shirt", "größer", "日本", "d", "e")
 
-MakeFactory = Callable[[SearchSpace, Precision, Suffix], VariantFactory]
+MakeFactory = Callable[[SearchSpace, Precision, FormatName], VariantFactory]
 
 
 def residual_space() -> SearchSpace:

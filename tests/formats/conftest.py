@@ -28,7 +28,7 @@ def residual_case() -> Case:
 def factory(tmp_path_factory: pytest.TempPathFactory) -> MakeFactory:
     """Factories that share one cache, so that every conversion happens once."""
     cache: Path = tmp_path_factory.mktemp("variants")
-    return lambda space, precision, suffix: VariantFactory(space, precision, suffix, cache)
+    return lambda space, precision, format_name: VariantFactory(space, precision, format_name, cache)
 
 
 @pytest.fixture(scope="session")

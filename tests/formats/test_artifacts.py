@@ -18,14 +18,12 @@ from edgewidth.formats.onnx.metadata import with_onnx_metadata
 from edgewidth.formats.sizes import METADATA_BYTES, metadata_bytes
 from edgewidth.formats.tflite.metadata import with_tflite_metadata
 from edgewidth.records.artifact import Artifacts
-from edgewidth.records.measurement import Precision
+from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from formats.cases import Case, Exported, MakeFactory
-
-    from edgewidth.records.measurement import Suffix
 
 
 def test_every_artifact_computes_what_torch_computes(exported: Exported) -> None:
@@ -67,7 +65,7 @@ def test_the_files_say_how_to_run_them(exported: Exported) -> None:
     assert folder.labels.read_text(encoding="utf-8").splitlines() == list(CLASS_NAMES)
     for artifact in artifacts.artifacts:
         facts = inspect_model(folder.path / artifact.file)
-        assert facts.suffix == f".{artifact.format}"
+        assert facts.format is artifact.format
         assert facts.precision is artifact.precision
         found = facts.metadata
         assert found is not None
@@ -85,26 +83,26 @@ def test_the_files_say_how_to_run_them(exported: Exported) -> None:
 @pytest.mark.parametrize("class_names", [("cat", "dog"), tuple(f"{'éx'[i % 2]}" * 40 + str(i) for i in range(500))])
 def test_room_for_metadata_is_enough_and_not_much_more(exported: Exported, class_names: tuple[str, ...]) -> None:
     """Also for hundreds of long names, which a .tflite holds twice."""
-    found = inspect_model(exported.folder.model(Precision.INT8, ".tflite")).metadata
+    found = inspect_model(exported.folder.model(Precision.INT8, FormatName.TFLITE)).metadata
     assert found is not None
     metadata = found.model_copy(update={"class_names": class_names})
     tflite, onnx_file = small_tflite(), small_onnx((8,))
-    added: dict[Suffix, int] = {
-        ".tflite": len(with_tflite_metadata(tflite, metadata)) - len(tflite),
-        ".onnx": len(with_onnx_metadata(onnx_file, metadata)) - len(onnx_file),
+    added: dict[FormatName, int] = {
+        FormatName.TFLITE: len(with_tflite_metadata(tflite, metadata)) - len(tflite),
+        FormatName.ONNX: len(with_onnx_metadata(onnx_file, metadata)) - len(onnx_file),
     }
-    for suffix, size in added.items():
-        assert size <= metadata_bytes(class_names, suffix) <= size + METADATA_BYTES
+    for format_name, size in added.items():
+        assert size <= metadata_bytes(class_names, format_name) <= size + METADATA_BYTES
 
 
 def test_standard_tools_find_the_labels(exported: Exported) -> None:
     """A .tflite is also a zip archive with the label file; an .onnx has the standard image properties."""
     folder = exported.folder
-    content = folder.model(Precision.INT8, ".tflite").read_bytes()
+    content = folder.model(Precision.INT8, FormatName.TFLITE).read_bytes()
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert archive.testzip() is None
         assert archive.read("labels.txt").decode().splitlines() == list(CLASS_NAMES)
-    properties = {p.key: p.value for p in onnx.load(folder.model(Precision.INT8, ".onnx")).metadata_props}
+    properties = {p.key: p.value for p in onnx.load(folder.model(Precision.INT8, FormatName.ONNX)).metadata_props}
     assert properties["Image.NominalPixelRange"] == "Normalized_1_1"
     assert properties["Image.BitmapPixelFormat"] == "Rgb8"
 
@@ -120,7 +118,7 @@ def test_the_standard_tflite_metadata_is_a_valid_flatbuffer(exported: Exported) 
     def first(table: Table, slot: int) -> Table:
         return Table(table.Bytes, table.Indirect(table.Vector(table.Offset(slot))))
 
-    model = schema.Model.GetRootAs(exported.folder.model(Precision.INT8, ".tflite").read_bytes(), 0)
+    model = schema.Model.GetRootAs(exported.folder.model(Precision.INT8, FormatName.TFLITE).read_bytes(), 0)
     entries = {model.Metadata(i).Name(): model.Metadata(i).Buffer() for i in range(model.MetadataLength())}
     content = bytes(model.Buffers(entries[b"TFLITE_METADATA"]).DataAsNumpy())
     assert content[4:8] == b"M001"
@@ -140,7 +138,7 @@ def test_a_file_that_computes_something_else_is_not_written(
     residual_case: Case, exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Parity is a gate, and one wrong logit of one image closes it."""
-    converted = {precision: exported.folder.model(precision, ".tflite").read_bytes() for precision in Precision}
+    converted = {precision: exported.folder.model(precision, FormatName.TFLITE).read_bytes() for precision in Precision}
     monkeypatch.setattr("edgewidth.formats.artifacts.tflite_files", lambda *_, **__: converted)
     truth = exported.arguments["validation"]
     wrong = truth.logits.copy()
@@ -167,8 +165,8 @@ def test_data_that_do_not_fit_are_refused(residual_case: Case, exported: Exporte
 
 def test_images_of_another_shape_are_refused(exported: Exported) -> None:
     """For both layouts."""
-    for suffix in (".tflite", ".onnx"):
-        content = exported.folder.path.joinpath(f"model_int8{suffix}").read_bytes()
+    for format_name in FormatName:
+        content = exported.folder.path.joinpath(f"model_int8.{format_name}").read_bytes()
         with pytest.raises(MismatchError, match="input"):
             run_logits(content, np.zeros((1, 64, 64, 3), np.uint8))
 
@@ -210,7 +208,7 @@ def test_a_file_of_another_maker_is_read_and_run(tmp_path: Path) -> None:
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     facts = inspect_model(path)
-    assert (facts.suffix, facts.precision, facts.metadata) == (".onnx", Precision.FLOAT32, None)
+    assert (facts.format, facts.precision, facts.metadata) == (FormatName.ONNX, Precision.FLOAT32, None)
     assert (facts.inputs[0].shape, facts.outputs[0].shape) == ((-1, 8, 8, 3), (-1, 3))
     images = np.random.default_rng(4).integers(0, 256, (130, 8, 8, 3), np.uint8)
     expected = images.mean((1, 2)) / 127.5 - 1
@@ -219,9 +217,8 @@ def test_a_file_of_another_maker_is_read_and_run(tmp_path: Path) -> None:
 
 def test_a_variant_is_a_file_without_metadata(residual_case: Case, factory: MakeFactory, tmp_path: Path) -> None:
     """It is for measuring: nothing but its precision is to be known."""
-    suffixes: tuple[Suffix, ...] = (".tflite", ".onnx")
-    for suffix in suffixes:
-        path = tmp_path / f"variant{suffix}"
-        path.write_bytes(factory(residual_case.space, Precision.INT8, suffix).variant(residual_case.config))
+    for format_name in FormatName:
+        path = tmp_path / f"variant.{format_name}"
+        path.write_bytes(factory(residual_case.space, Precision.INT8, format_name).variant(residual_case.config))
         facts = inspect_model(path)
-        assert (facts.suffix, facts.precision, facts.metadata) == (suffix, Precision.INT8, None)
+        assert (facts.format, facts.precision, facts.metadata) == (format_name, Precision.INT8, None)

@@ -9,7 +9,7 @@ import pytest
 
 from edgewidth.formats.int8 import choose_int8, int8_warnings
 from edgewidth.progress import SILENT
-from edgewidth.records.measurement import Precision
+from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
     from formats.cases import Exported
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 def _files(exported: Exported, precision: Precision) -> Files:
     return {
-        (Precision.INT8, ".tflite"): exported.folder.model(precision, ".tflite").read_bytes(),
-        (Precision.INT8, ".onnx"): exported.folder.model(precision, ".onnx").read_bytes(),
+        (Precision.INT8, FormatName.TFLITE): exported.folder.model(precision, FormatName.TFLITE).read_bytes(),
+        (Precision.INT8, FormatName.ONNX): exported.folder.model(precision, FormatName.ONNX).read_bytes(),
     }
 
 
@@ -54,9 +54,12 @@ def test_training_is_asked_for_only_beyond_the_limit(exported: Exported) -> None
         return exact
 
     truth = truth._replace(logits=logits, labels=labels)
-    assert choose_int8(exact, truth, 0.7, retrain, SILENT)[Precision.INT8, ".onnx"].accuracy.trained_percent is None
+    assert (
+        choose_int8(exact, truth, 0.7, retrain, SILENT)[Precision.INT8, FormatName.ONNX].accuracy.trained_percent
+        is None
+    )
     assert asked == []
-    accuracy = choose_int8(exact, truth, 0.6, retrain, SILENT)[Precision.INT8, ".onnx"].accuracy
+    accuracy = choose_int8(exact, truth, 0.6, retrain, SILENT)[Precision.INT8, FormatName.ONNX].accuracy
     assert asked == [True]
     assert accuracy.lost_points == pytest.approx(100 / 150)
     assert "costs 0.67 points on 150 images" in str(accuracy)

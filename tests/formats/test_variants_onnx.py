@@ -11,7 +11,7 @@ from edgewidth.errors import FileError, MismatchError
 from edgewidth.formats.folded import slice_weights
 from edgewidth.formats.onnx.network import onnx_files, onnx_network
 from edgewidth.formats.onnx.slices import OnnxLayout
-from edgewidth.records.measurement import Precision
+from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +65,7 @@ def test_an_onnx_slice_computes_what_masking_computes(
 ) -> None:
     """Channels that are cut must not have mattered."""
     case: Case = request.getfixturevalue(name)
-    made = factory(case.space, precision, ".onnx")
+    made = factory(case.space, precision, FormatName.ONNX)
     whole, images = made.variant(case.space.largest), some_images(case)
     sliced = run(made.variant(case.config), images)
     np.testing.assert_allclose(sliced, run(masked(whole, case), images), atol=1e-5)
@@ -86,14 +86,14 @@ def test_an_onnx_slice_is_executed_as_a_fresh_file_is(
     few = slice_weights(space.network, widths, weights)
     fresh = onnx_files(space.network, widths, few, precisions=[FLOAT32, INT8], calibration=calibration)
     images, seen = some_images(case), {}
-    for source, content in (("fresh", fresh[INT8]), ("slice", factory(space, INT8, ".onnx").variant(config))):
+    for source, content in (("fresh", fresh[INT8]), ("slice", factory(space, INT8, FormatName.ONNX).variant(config))):
         run(content, images, tmp_path / f"{source}.onnx")
         seen[source] = operators(onnx.load(tmp_path / f"{source}.onnx"))
     assert seen["slice"] == seen["fresh"]
     convolutions = sum(shape.layer.op in {"conv", "depthwise"} for shape in space.network.shapes)
     assert seen["slice"]["QLinearConv"] == convolutions
     assert seen["slice"]["Conv"] == 0
-    variant = onnx.load_model_from_string(factory(space, FLOAT32, ".onnx").variant(config))
+    variant = onnx.load_model_from_string(factory(space, FLOAT32, FormatName.ONNX).variant(config))
     assert variant == onnx.load_model_from_string(fresh[FLOAT32])
 
 
@@ -102,14 +102,14 @@ def test_both_formats_compute_the_same(residual_case: Case, factory: MakeFactory
     from formats.test_variants_tflite import run as run_tflite
 
     images, config = some_images(residual_case), residual_case.config
-    ours = run(factory(residual_case.space, FLOAT32, ".onnx").variant(config), images)
-    tflite = factory(residual_case.space, FLOAT32, ".tflite").variant(config)
+    ours = run(factory(residual_case.space, FLOAT32, FormatName.ONNX).variant(config), images)
+    tflite = factory(residual_case.space, FLOAT32, FormatName.TFLITE).variant(config)
     np.testing.assert_allclose(ours, run_tflite(tflite, images.transpose(0, 2, 3, 1)), atol=1e-5)
 
 
 def test_onnx_variants_follow_each_other_without_traces(residual_case: Case, factory: MakeFactory) -> None:
     """The template is written in place: a wide variant after a narrow one must be whole again."""
-    made, space = factory(residual_case.space, INT8, ".onnx"), residual_case.space
+    made, space = factory(residual_case.space, INT8, FormatName.ONNX), residual_case.space
     first = made.variant(space.largest)
     made.variant(space.smallest)
     assert made.variant(space.largest) == first

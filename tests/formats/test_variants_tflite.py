@@ -14,7 +14,7 @@ from edgewidth.formats.tflite.file import read_model, tensor_data, write_model
 from edgewidth.formats.tflite.slices import tflite_layout
 from edgewidth.formats.variants import VariantFactory
 from edgewidth.graph.space import ChannelConfig
-from edgewidth.records.measurement import Precision
+from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +88,7 @@ def test_a_slice_computes_what_masking_the_whole_network_computes(
 ) -> None:
     """Channels that are cut must not have mattered; in int8 this holds to the last bit."""
     case: Case = request.getfixturevalue(name)
-    made = factory(case.space, precision, ".tflite")
+    made = factory(case.space, precision, FormatName.TFLITE)
     shape = (4, 32, 32, case.space.network.in_channels)
     inputs = np.random.default_rng(1).uniform(-1, 1, shape).astype(np.float32)
     if precision is INT8:
@@ -106,8 +106,8 @@ def test_a_slice_is_what_the_converter_makes_of_sliced_weights(
     residual_case: Case, exported: Exported, factory: MakeFactory, precision: Precision
 ) -> None:
     """The same operators and tensor shapes, and in float32 the same outputs; int8 has scales of its own."""
-    converted = exported.folder.model(precision, ".tflite").read_bytes()
-    variant = factory(residual_case.space, precision, ".tflite").variant(exported.artifacts.config)
+    converted = exported.folder.model(precision, FormatName.TFLITE).read_bytes()
+    variant = factory(residual_case.space, precision, FormatName.TFLITE).variant(exported.artifacts.config)
     assert operators(variant) == operators(converted)
     assert shapes(variant) == shapes(converted)
     if precision is FLOAT32:
@@ -118,14 +118,14 @@ def test_a_slice_is_what_the_converter_makes_of_sliced_weights(
 def test_mobilenet_has_the_converters_operators_and_no_padding(mobilenet_case: Case, factory: MakeFactory) -> None:
     """Batch normalisation, ReLU6 and SAME padding are all inside the convolutions."""
     code = schema.BuiltinOperator
-    found = Counter(operators(factory(mobilenet_case.space, INT8, ".tflite").variant(mobilenet_case.config)))
+    found = Counter(operators(factory(mobilenet_case.space, INT8, FormatName.TFLITE).variant(mobilenet_case.config)))
     assert found == {code.CONV_2D: 14, code.DEPTHWISE_CONV_2D: 13, code.MEAN: 1, code.FULLY_CONNECTED: 1}
 
 
 def test_every_configuration_loads_and_narrow_ones_are_small(residual_case: Case, factory: MakeFactory) -> None:
     """All sixteen: none of them leaves the interpreter's checks unhappy, and the size follows the widths."""
     space = residual_case.space
-    made = factory(space, INT8, ".tflite")
+    made = factory(space, INT8, FormatName.TFLITE)
     images = np.zeros((1, 32, 32, 3), np.int8)
     sizes = {}
     for index in np.ndindex(4, 4):
@@ -138,7 +138,7 @@ def test_every_configuration_loads_and_narrow_ones_are_small(residual_case: Case
 
 def test_constants_are_aligned_as_the_schema_asks(residual_case: Case, factory: MakeFactory) -> None:
     """16 bytes from the start of the file, for every buffer that holds something."""
-    content = factory(residual_case.space, INT8, ".tflite").variant(residual_case.config)
+    content = factory(residual_case.space, INT8, FormatName.TFLITE).variant(residual_case.config)
     model = schema.Model.GetRootAs(content, 0)
     starts = []
     for index in range(model.BuffersLength()):
@@ -152,7 +152,7 @@ def test_constants_are_aligned_as_the_schema_asks(residual_case: Case, factory: 
 def test_a_shared_buffer_is_cut_for_each_of_its_tensors(residual_case: Case, factory: MakeFactory) -> None:
     """The converter stores equal constants once: here the biases of two layers of different widths."""
     space, weights, config = residual_case
-    content = factory(space, FLOAT32, ".tflite").variant(space.largest)
+    content = factory(space, FLOAT32, FormatName.TFLITE).variant(space.largest)
     shared = {
         name: layer._replace(bias=weights["stem"].bias) if name == "mix" else layer for name, layer in weights.items()
     }
@@ -166,7 +166,7 @@ def test_a_shared_buffer_is_cut_for_each_of_its_tensors(residual_case: Case, fac
     widths = space.widths(config)
     variant = tflite_layout(both, space.network, space.widths(space.largest), shared).write(widths)
     inputs = np.random.default_rng(3).uniform(-1, 1, (2, 32, 32, 3)).astype(np.float32)
-    expected = masked_biases(factory(space, FLOAT32, ".tflite").variant(config), weights, widths)
+    expected = masked_biases(factory(space, FLOAT32, FormatName.TFLITE).variant(config), weights, widths)
     np.testing.assert_allclose(run(variant, inputs), run(expected, inputs), atol=1e-6)
 
 
@@ -182,7 +182,7 @@ def masked_biases(content: bytes, weights: Any, widths: dict[str, int]) -> bytes
 def test_another_networks_file_is_refused(residual_case: Case, factory: MakeFactory) -> None:
     """The labels come from the numbers, so other numbers are noticed."""
     space = residual_case.space
-    content = factory(space, FLOAT32, ".tflite").variant(space.largest)
+    content = factory(space, FLOAT32, FormatName.TFLITE).variant(space.largest)
     widths = space.widths(space.largest)
     other = random_weights(space.network, widths, seed=99)
     with pytest.raises(MismatchError, match="weights are not the network's"):
@@ -194,13 +194,13 @@ def test_a_damaged_cached_file_is_made_again(
 ) -> None:
     """Half a file in the cache is no reason to fail."""
     space = residual_case.space
-    made = factory(space, FLOAT32, ".tflite")
+    made = factory(space, FLOAT32, FormatName.TFLITE)
     (path,) = made.cache.glob(f"variants-{space.fingerprint}-float32-*.tflite")
     whole = path.read_bytes()
     monkeypatch.setattr("edgewidth.formats.variants.tflite_files", lambda *_, **__: {FLOAT32: whole})
     for length in (0, 7, 100, len(whole) // 4, len(whole) // 2, len(whole) - 1):
         (tmp_path / path.name).write_bytes(whole[:length])
-        again = VariantFactory(space, FLOAT32, ".tflite", tmp_path)
+        again = VariantFactory(space, FLOAT32, FormatName.TFLITE, tmp_path)
         assert again.variant(space.largest) == made.variant(space.largest)
         assert (tmp_path / path.name).read_bytes() == whole
 
@@ -210,15 +210,15 @@ def test_a_cache_that_cannot_be_written_costs_only_time(
 ) -> None:
     """Such as a home folder in a container."""
     space = residual_case.space
-    made = factory(space, FLOAT32, ".tflite")
+    made = factory(space, FLOAT32, FormatName.TFLITE)
     whole = next(made.cache.glob(f"variants-{space.fingerprint}-float32-*.tflite")).read_bytes()
     monkeypatch.setattr("edgewidth.formats.variants.tflite_files", lambda *_, **__: {FLOAT32: whole})
     (tmp_path / "file").write_text("no folder")
-    again = VariantFactory(space, FLOAT32, ".tflite", tmp_path / "file")
+    again = VariantFactory(space, FLOAT32, FormatName.TFLITE, tmp_path / "file")
     assert again.variant(space.largest) == made.variant(space.largest)
 
 
 def test_a_configuration_outside_the_space_is_refused(residual_case: Case, factory: MakeFactory) -> None:
     """A width that was never a choice gives a message, not a file."""
     with pytest.raises(InputError, match="not in the search space"):
-        factory(residual_case.space, INT8, ".tflite").variant(ChannelConfig((5, 8)))
+        factory(residual_case.space, INT8, FormatName.TFLITE).variant(ChannelConfig((5, 8)))

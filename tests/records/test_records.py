@@ -28,7 +28,7 @@ from edgewidth.records.losses import (
     UnaryLosses,
     VariableLosses,
 )
-from edgewidth.records.measurement import LatencyEstimate, Runtime, Statistic
+from edgewidth.records.measurement import FormatName, LatencyEstimate, Runtime, Statistic
 from edgewidth.records.search import Certificate, Choice, FrontierPoint, RefineStep, SearchResult
 
 if TYPE_CHECKING:
@@ -287,5 +287,5 @@ def test_a_share_is_of_the_full_network() -> None:
 def test_statistics_and_runtimes_know_what_they_mean() -> None:
     """The quantile of a name, and the file a runtime loads."""
     assert [statistic.quantile for statistic in Statistic] == [0.5, 0.9, 0.95, 0.99]
-    assert Runtime.ONNXRUNTIME.suffix == ".onnx"
-    assert Runtime.LITERT.suffix == ".tflite"
+    assert Runtime.ONNXRUNTIME.file_format is FormatName.ONNX
+    assert Runtime.LITERT.file_format is FormatName.TFLITE

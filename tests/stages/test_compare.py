@@ -10,6 +10,7 @@ import pytest
 from edgewidth.devices.fake.operators import read_operators
 from edgewidth.devices.fake.transport import latency_ms
 from edgewidth.errors import DeviceError
+from edgewidth.files import cache_folder
 from edgewidth.formats.sizes import file_bytes
 from edgewidth.formats.variants import VariantFactory
 from edgewidth.graph.costs import layer_factors
@@ -17,7 +18,6 @@ from edgewidth.graph.families.registry import search_space
 from edgewidth.records.comparison import Comparison
 from edgewidth.records.measurement import Precision, Runtime
 from edgewidth.search.problem import Factor, total
-from edgewidth.stages.cache import cache_folder
 from edgewidth.stages.compare import compare
 from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.target import make_target
@@ -41,13 +41,13 @@ def test_every_way_is_measured_and_the_fastest_comes_first(tmp_path: Path) -> No
     values = [one.latencies[0].value_ms for one in found.ways]
     assert values == sorted(values)
     for one in found.ways:
-        suffix = one.way.runtime.suffix
-        factory = VariantFactory(SPACE, one.way.precision, suffix, cache_folder())
+        format_name = one.way.runtime.file_format
+        factory = VariantFactory(SPACE, one.way.precision, format_name, cache_folder())
         for config, latency in zip(found.configs, one.latencies, strict=True):
             content = factory.variant(config)
-            truth = latency_ms(read_operators(content, suffix))
+            truth = latency_ms(read_operators(content))
             assert latency.value_ms == pytest.approx(truth, rel=0.05)
-            counted = [Factor(layer.scope, file_bytes(layer, one.way.precision, suffix)) for layer in layers]
+            counted = [Factor(layer.scope, file_bytes(layer, one.way.precision, format_name)) for layer in layers]
             assert total(counted, np.array([SPACE.indices(config)]))[0] == pytest.approx(len(content), abs=200)
     assert found.fastest is not None
     assert f"--precision {found.fastest.way.precision}" in found.fastest.way.options

@@ -16,7 +16,7 @@ from edgewidth.latency.factors import latency_factors
 from edgewidth.latency.fit import fit_table
 from edgewidth.records.budget import Budget, BudgetRequest, Limits, parse_count
 from edgewidth.records.losses import UnaryLosses
-from edgewidth.records.measurement import Precision, Statistic
+from edgewidth.records.measurement import FormatName, Precision, Statistic
 from edgewidth.records.table import LatencyTable, Visits
 from edgewidth.search.problem import Factor, total
 from edgewidth.stages.search import Question, search
@@ -45,7 +45,9 @@ def bytes_of(question: Question, config: ChannelConfig) -> float:
     space = question.table.space
     rows = np.array([space.indices(config)])
     layers = layer_factors(space)
-    return float(total([Factor(one.scope, file_bytes(one, Precision.INT8, ".tflite")) for one in layers], rows)[0])
+    return float(
+        total([Factor(one.scope, file_bytes(one, Precision.INT8, FormatName.TFLITE)) for one in layers], rows)[0]
+    )
 
 
 def test_layer_factors_are_the_costs() -> None:

@@ -91,7 +91,7 @@ def true_ms(path: Path) -> float:
     from edgewidth.devices.fake.operators import read_operators
     from edgewidth.devices.fake.transport import latency_ms
 
-    return latency_ms(read_operators(path.read_bytes(), path.suffix))
+    return latency_ms(read_operators(path.read_bytes()))
 
 
 def test_everything_is_written(report: Report, folder: RunFolder) -> None:

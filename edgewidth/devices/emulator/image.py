@@ -7,7 +7,6 @@ needed; the runtimes are the real aarch64 wheels.
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import tempfile
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from edgewidth.devices.emulator.system import (
 from edgewidth.devices.reach.process import finish
 from edgewidth.devices.reach.ssh_errors import last_line
 from edgewidth.errors import DeviceError, StorageError
+from edgewidth.files import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,14 +51,6 @@ class BoardImage(NamedTuple):
     known_hosts: Path
     """The board's own host key, under the name of ``host_alias``."""
     host_alias: str
-
-
-def cache_folder() -> Path:
-    """Where prepared boards live: ``EDGEWIDTH_CACHE``, else ``edgewidth`` in the user's cache folder."""
-    named = os.environ.get("EDGEWIDTH_CACHE")
-    if named:
-        return Path(named).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "edgewidth"
 
 
 def require_tools() -> None:

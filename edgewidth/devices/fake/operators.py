@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _TFLITE_KINDS = {3: "conv", 4: "depthwise", 9: "dense"}
 """Numbers of CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED in the TFLite schema's ``BuiltinOperator``."""
 _TFLITE_INT8 = 9
+_TFLITE_IDENTIFIER = b"TFL3"
 _ONNX_FUSED = frozenset({"QuantizeLinear", "DequantizeLinear", "Clip", "Relu", "Constant", "Identity"})
 
 
@@ -31,27 +32,25 @@ class Operator(NamedTuple):
     bytes_per_value: int
 
 
-def read_operators(content: bytes, suffix: str) -> list[Operator]:
-    """The operators of a ``.tflite`` or ``.onnx`` file, in order.
+def read_operators(content: bytes) -> list[Operator]:
+    """The operators of a TFLite or ONNX file, in order.
 
     Raises:
         InputError: It is no such file.
     """
-    read = _tflite if suffix == ".tflite" else _onnx
+    is_tflite = content[4:8] == _TFLITE_IDENTIFIER
     try:
-        operators = list(read(content))
+        operators = list(_tflite(content) if is_tflite else _onnx(content))
     except (struct.error, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"This is no {suffix} model: {error}.") from error
+        raise InputError(f"This is neither a TFLite nor an ONNX model: {error}.") from error
     if not operators:
-        raise InputError(f"This is no {suffix} model: it has no operators.")
+        raise InputError("This is neither a TFLite nor an ONNX model: it has no operators.")
     return operators
 
 
 def _tflite(content: bytes) -> Iterator[Operator]:
     from ai_edge_litert import schema_py_generated as schema  # noqa: PLC0415 - only the fake device needs it
 
-    if content[4:8] != b"TFL3":
-        raise ValueError("it does not say that it is one")
     model = schema.Model.GetRootAs(content)
     graph = model.Subgraphs(0)
     for i in range(graph.OperatorsLength()):

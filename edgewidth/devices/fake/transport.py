@@ -156,7 +156,7 @@ class _Board:
         """What ``runner.visit`` returns of a real device."""
         del beat
         try:
-            truth_ns = 1e6 * latency_ms(read_operators(Path(path).read_bytes(), Path(path).suffix))
+            truth_ns = 1e6 * latency_ms(read_operators(Path(path).read_bytes()))
         except InputError as error:
             raise runner.VisitError(error.message) from error
         start_s = self.now_s

@@ -105,7 +105,7 @@ class _Campaign:
         finished = False
         try:
             if left is not None:
-                self._collect(RemoteSession(self.device, left.folder, self.patience, left.position))
+                self._collect(RemoteSession(self.device, self.setting, left.folder, self.patience, left.position))
             self._plan(models)
             if self.todo:
                 with self.progress.task(f"measuring on {self.setting.device}", len(self.todo)) as task:
@@ -219,7 +219,7 @@ class _Campaign:
             self._begin_anew()
         else:
             self.revived = True
-            self._session.begin(self.setting, self.policy)
+            self._session.begin(self.policy)
 
     def _begin_anew(self) -> None:
         self._session.leave()  # should it live after all, it must not disturb the new one
@@ -244,8 +244,8 @@ class _Campaign:
     def _open(self) -> None:
         folder = f"{self.device.transport.workdir}/session-{secrets.token_hex(6)}"
         self.store.open_session(self.setting, folder)
-        self.session = RemoteSession(self.device, folder, self.patience)
-        self.session.begin(self.setting, self.policy)
+        self.session = RemoteSession(self.device, self.setting, folder, self.patience)
+        self.session.begin(self.policy)
         self.heard = self.worked = time.monotonic()
         self.revived = False
 

@@ -6,7 +6,6 @@ crash) is the same code as on devices with Python.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +20,7 @@ from edgewidth.devices.on_device import runner
 from edgewidth.devices.reach.local import LocalTransport
 from edgewidth.devices.reach.shell_facts import shell_state
 from edgewidth.errors import SurroundingsError
+from edgewidth.files import cache_folder
 from edgewidth.progress import SILENT
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ class NativeTransport(LocalTransport):
     """
 
     def __init__(self, link: Transport, profile: DeviceProfile, setting: Setting) -> None:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        super().__init__(cache / "edgewidth" / "native" / profile.name, profile.python)
+        super().__init__(cache_folder() / "native" / profile.name, profile.python)
         self.clock = link.clock
         self._link, self._profile, self._setting = link, profile, setting
 

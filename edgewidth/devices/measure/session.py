@@ -31,8 +31,6 @@ class Model(NamedTuple):
 
     key: str
     content: Callable[[], bytes]
-    suffix: str
-    """``.tflite`` or ``.onnx``."""
 
 
 class Order(NamedTuple):
@@ -69,13 +67,15 @@ class RemoteSession:
 
     Args:
         device: Where.
+        setting: How it measures there.
         folder: An absolute path there.
         patience: Every call over the link goes through it.
         position: From where its output is still to be read.
     """
 
-    def __init__(self, device: Device, folder: str, patience: Patience, position: int = 0) -> None:
+    def __init__(self, device: Device, setting: Setting, folder: str, patience: Patience, position: int = 0) -> None:
         self.folder = folder
+        self._setting = setting
         self._device, self._link, self._patience = device, device.transport, patience
         self._reader = wire.Reader(position)
         self._batches = 0
@@ -91,11 +91,11 @@ class RemoteSession:
         """Whether the device still has it: a fresh system or an emptied temporary folder does not."""
         return bool(self._patience(lambda: self._link.read(f"{self.folder}/job.json", 0, max_bytes=1)))
 
-    def begin(self, setting: Setting, policy: Policy) -> None:
+    def begin(self, policy: Policy) -> None:
         """Put the runner and its job there, and start it; again: it goes on where it was."""
         job = {
-            "runtime": setting.runtime.value,
-            "threads": setting.threads,
+            "runtime": self._setting.runtime.value,
+            "threads": self._setting.threads,
             "affinity": list(self._device.profile.affinity),
             "cool_down_c": self._device.profile.cool_down_c,
             "cool_limit_s": policy.cool_limit_s,
@@ -137,7 +137,8 @@ class RemoteSession:
             content = order.model.content()
             digest = hashlib.sha256(content).hexdigest()
             keep = self.held_bytes + len(content) <= max_held_bytes
-            file = f"models/{digest[:24] if keep else f'once-{self._batches}-{len(files)}'}{order.model.suffix}"
+            name = digest[:24] if keep else f"once-{self._batches}-{len(files)}"
+            file = f"models/{name}.{self._setting.runtime.file_format}"
             files[file] = content
             if keep:
                 self.held_bytes += len(content)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from edgewidth.devices.reach.facts import device_python, read_facts
 from edgewidth.devices.reach.transport import Completed
 from edgewidth.errors import DeviceError, TransientDeviceError
+from edgewidth.files import cache_folder
 from edgewidth.records.measurement import Clock, DeviceFacts
 
 if TYPE_CHECKING:
@@ -33,14 +33,13 @@ class LocalTransport:
 
     @classmethod
     def open(cls, profile: DeviceProfile, progress: Progress) -> LocalTransport:
-        """This machine, with the profile's folder or one in the user's cache.
+        """This machine, with the profile's folder or one in the cache.
 
         Raises:
             DeviceError: The folder cannot be made.
         """
         del progress
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        folder = Path(profile.workdir) if profile.workdir else cache / "edgewidth" / "device"
+        folder = Path(profile.workdir) if profile.workdir else cache_folder() / "device"
         return cls(folder, device_python(profile))
 
     @property

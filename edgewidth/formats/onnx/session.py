@@ -11,7 +11,7 @@ import onnxruntime
 from edgewidth.errors import FileError
 from edgewidth.formats.onnx.metadata import read_onnx_metadata
 from edgewidth.formats.sessions import ModelFacts, TensorFacts
-from edgewidth.records.measurement import Precision
+from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +46,7 @@ class OnnxSession:
         model = onnx.load_model_from_string(self._content)
         quantised = any(node.op_type.startswith(_QUANTISED) for node in model.graph.node)
         return ModelFacts(
-            suffix=".onnx",
+            format=FormatName.ONNX,
             precision=Precision.INT8 if quantised else Precision.FLOAT32,
             inputs=tuple(map(_tensor_facts, self._session.get_inputs())),
             outputs=tuple(map(_tensor_facts, self._session.get_outputs())),

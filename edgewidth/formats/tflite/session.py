@@ -15,7 +15,7 @@ from edgewidth.errors import FileError
 from edgewidth.formats.sessions import ModelFacts, TensorFacts
 from edgewidth.formats.tflite.metadata import read_tflite_metadata
 from edgewidth.records.artifact import Quantisation
-from edgewidth.records.measurement import Precision
+from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ class TfliteSession:
     def facts(self) -> ModelFacts:
         """What the file says of itself."""
         return ModelFacts(
-            suffix=".tflite",
+            format=FormatName.TFLITE,
             precision=_precision(self._content),
             inputs=tuple(map(_tensor_facts, self._interpreter.get_input_details())),
             outputs=tuple(map(_tensor_facts, self._interpreter.get_output_details())),
