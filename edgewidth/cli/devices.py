@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Annotated
 
 import click
 from rich.table import Table
 
-from edgewidth.cli.options import json_option, profiles_option, target_from, target_options
+from edgewidth.cli.options import JsonOption, ProfilesOption, TargetOptions
 from edgewidth.cli.output import print_json, print_table, say_warnings
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from edgewidth.cli.record import argument, verb
 
 NOT_FIT = 3
 
 
-@click.group("devices")
-def command() -> None:
-    """What is there, and is it fit to measure on."""
+@dataclass(frozen=True)
+class ListOptions:
+    """What ``edgewidth devices list`` takes."""
+
+    profiles: ProfilesOption
+    as_json: JsonOption
 
 
-@command.command("list")
-@profiles_option
-@json_option
-def list_command(profiles: Path | None, as_json: bool) -> None:
+@dataclass(frozen=True)
+class CheckOptions:
+    """What ``edgewidth devices check`` takes."""
+
+    name: Annotated[str, argument()]
+    measuring: TargetOptions
+    as_json: JsonOption
+
+
+@verb("list", ListOptions)
+def list_command(options: ListOptions) -> None:
     """The device profiles that are known, shipped and your own."""
     from edgewidth.devices.profiles import list_profiles  # noqa: PLC0415  help stays instant
 
-    found = list_profiles(profiles)
-    if as_json:
+    found = list_profiles(options.profiles)
+    if options.as_json:
         print_json([profile.model_dump(mode="json", exclude_none=True) for profile in found])
         return
     table = Table("device", "reached by", "runtime", "threads", "what it is", box=None)
@@ -38,18 +47,15 @@ def list_command(profiles: Path | None, as_json: bool) -> None:
     print_table(table)
 
 
-@command.command("check")
-@click.argument("name")
-@target_options
-@json_option
-def check_command(name: str, as_json: bool, **options: Any) -> int:
+@verb("check", CheckOptions)
+def check_command(options: CheckOptions) -> int:
     """Reach a device and tell whether it is fit to measure on; exit 0 or 3."""
     from edgewidth.cli.progress import TerminalProgress  # noqa: PLC0415  help stays instant
     from edgewidth.devices.check import check_device  # noqa: PLC0415
 
-    target = target_from(options | {"device": name})
+    target = options.measuring.target(options.name)
     check = check_device(target.profile, target.runtime, target.threads, progress=TerminalProgress())
-    if as_json:
+    if options.as_json:
         print_json(check.model_dump(mode="json"))
     else:
         table = Table("", "", "", box=None, show_header=False)
@@ -60,3 +66,8 @@ def check_command(name: str, as_json: bool, **options: Any) -> int:
         print_table(table)
         say_warnings(check.warnings)
     return 0 if check.ok else NOT_FIT
+
+
+command = click.Group(
+    "devices", commands=[list_command, check_command], help="What is there, and is it fit to measure on."
+)

@@ -2,78 +2,90 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import click
 
 from edgewidth.cli.options import (
-    data_option,
-    force_option,
-    images_from,
-    json_option,
-    max_int8_drop_option,
-    out_option,
-    recipe_from,
-    recipe_options,
-    seed_option,
+    DataOption,
+    ForceOption,
+    JsonOption,
+    MaxInt8DropOption,
+    OutOption,
+    RecipeOptions,
+    SeedOption,
 )
 from edgewidth.cli.output import print_artifacts, print_document, say_warnings
 from edgewidth.cli.progress import TerminalProgress
+from edgewidth.cli.record import option, verb
 
 
-@click.command("export")
-@click.option(
-    "--weights",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="weights.safetensors of edgewidth finetune.",
-)
-@click.option("--config", default=None, help="Make sure that the weights are of this configuration (or search.json).")
-@data_option
-@max_int8_drop_option
-@recipe_options
-@seed_option
-@out_option
-@force_option
-@json_option
-def command(weights: Path, config: str | None, out: Path, force: bool, as_json: bool, **options: Any) -> None:
+@dataclass(frozen=True)
+class Options:
+    """What ``edgewidth export`` takes."""
+
+    weights: Annotated[
+        Path,
+        option(
+            "--weights",
+            type=click.Path(path_type=Path, dir_okay=False),
+            required=True,
+            help="weights.safetensors of edgewidth finetune.",
+        ),
+    ]
+    config: Annotated[
+        str | None, option("--config", help="Make sure that the weights are of this configuration (or search.json).")
+    ]
+    data: DataOption
+    max_int8_drop_points: MaxInt8DropOption
+    training: RecipeOptions
+    seed: SeedOption
+    out: OutOption
+    force: ForceOption
+    as_json: JsonOption
+
+
+@verb("export", Options)
+def command(options: Options) -> None:
     """Write model_int8 and model_float32 as .tflite and .onnx, and prove what each file computes.
 
     int8 files take and give int8; the ranges come from training images of --data. Where int8 costs more accuracy than
     --max-int8-drop, the network is trained on with the rounding in place, as long as --recipe says.
     """
-    from edgewidth.errors import InputError, MismatchError  # noqa: PLC0415  help stays instant
+    from edgewidth.data.split import load_images  # noqa: PLC0415  help stays instant
+    from edgewidth.errors import InputError, MismatchError  # noqa: PLC0415
     from edgewidth.stages.claim import locked  # noqa: PLC0415
     from edgewidth.stages.export import export  # noqa: PLC0415
     from edgewidth.stages.search import read_config  # noqa: PLC0415
     from edgewidth.training.networks.weights import load_plain  # noqa: PLC0415
 
     progress = TerminalProgress()
-    network = load_plain(weights)
-    if config is not None and read_config(config, network.space) != network.config:
-        raise MismatchError(f"{weights} holds the configuration {network.config}, not {config}.")
+    network = load_plain(options.weights)
+    if options.config is not None and read_config(options.config, network.space) != network.config:
+        raise MismatchError(f"{options.weights} holds the configuration {network.config}, not {options.config}.")
     spec = network.space.network
-    with locked(out) as folder:
-        if folder.artifacts.exists() and not force:
+    with locked(options.out) as folder:
+        if folder.artifacts.exists() and not options.force:
             raise InputError(f"{folder.artifacts} exists.", remedy="Choose another --out, or --force to replace it.")
-        data = images_from(options | {"resolution": spec.resolution}, progress)
+        data = load_images(options.data, resolution=spec.resolution, seed=options.seed, progress=progress)
         if (data.in_channels, len(data.class_names)) != (spec.in_channels, spec.num_classes):
             raise MismatchError(
-                f"{weights} takes {spec.in_channels} channels and knows {spec.num_classes} classes; "
+                f"{options.weights} takes {spec.in_channels} channels and knows {spec.num_classes} classes; "
                 f"the images of {data.source} have {data.in_channels} and {len(data.class_names)}.",
                 remedy="Give the --data that it was trained on.",
             )
         artifacts = export(
             network,
             data,
-            recipe_from(options),
+            options.training.recipe(),
             folder,
-            max_int8_drop_points=options["max_int8_drop_points"],
-            seed=options["seed"],
+            max_int8_drop_points=options.max_int8_drop_points,
+            seed=options.seed,
             progress=progress,
         )
-    if as_json:
+    if options.as_json:
         print_document(artifacts)
     else:
         print_artifacts(artifacts.artifacts, folder)

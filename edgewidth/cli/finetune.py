@@ -2,54 +2,72 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
 import click
 
 from edgewidth.cli.options import (
-    FILE,
-    data_option,
-    force_option,
-    images_from,
-    json_option,
-    network_options,
-    out_option,
-    recipe_from,
-    recipe_options,
-    seed_option,
-    space_from,
-    weights_option,
+    DataOption,
+    ForceOption,
+    JsonOption,
+    NetworkOptions,
+    OutOption,
+    RecipeOptions,
+    SeedOption,
+    WeightsOption,
 )
 from edgewidth.cli.output import print_json
+from edgewidth.cli.record import option, verb
 from edgewidth.cli.together import meet
+from edgewidth.cli.values import FILE
 from edgewidth.errors import InputError
 
-if TYPE_CHECKING:
-    from pathlib import Path
+
+@dataclass(frozen=True)
+class Options:
+    """What ``edgewidth finetune`` takes.
+
+    Raises:
+        InputError: It is told to start from several things at once.
+    """
+
+    config: Annotated[
+        str,
+        option(
+            "--config",
+            required=True,
+            help="A channel configuration such as 16-32-…, or the search.json that chose one.",
+        ),
+    ]
+    supernet: Annotated[
+        Path | None,
+        option(
+            "--supernet",
+            type=FILE,
+            help="Start from this supernet.  [default: supernet.safetensors in --out, if it is there]",
+        ),
+    ]
+    from_scratch: Annotated[bool, option("--from-scratch", is_flag=True, help="Start from random weights even so.")]
+    weights: WeightsOption
+    data: DataOption
+    network: NetworkOptions
+    training: RecipeOptions
+    seed: SeedOption
+    out: OutOption
+    force: ForceOption
+    as_json: JsonOption
+
+    def __post_init__(self) -> None:
+        if (self.supernet is not None) + self.from_scratch + (self.weights is not None) > 1:
+            raise InputError(
+                "--supernet, --weights and --from-scratch are different starts.", remedy="Give one of them."
+            )
 
 
-@click.command("finetune")
-@click.option(
-    "--config", required=True, help="A channel configuration such as 16-32-…, or the search.json that chose one."
-)
-@click.option(
-    "--supernet",
-    type=FILE,
-    default=None,
-    help="Start from this supernet.  [default: supernet.safetensors in --out, if it is there]",
-)
-@click.option("--from-scratch", is_flag=True, help="Start from random weights even so.")
-@weights_option
-@data_option
-@network_options
-@recipe_options
-@seed_option
-@out_option
-@force_option
-@json_option
-def command(
-    config: str, supernet: Path | None, from_scratch: bool, out: Path, force: bool, as_json: bool, **options: Any
-) -> None:
+@verb("finetune", Options)
+def command(options: Options) -> None:
     """Train one configuration of the network and write weights.safetensors; goes on where it stopped.
 
     With several GPUs or machines: torchrun --nproc-per-node N -m edgewidth finetune …
@@ -60,17 +78,15 @@ def command(
     from edgewidth.training.networks.inference import top1_percent  # noqa: PLC0415
 
     processes, progress = meet()
-    weights = options["weights"]
-    if (supernet is not None) + from_scratch + (weights is not None) > 1:
-        raise InputError("--supernet, --weights and --from-scratch are different starts.", remedy="Give one of them.")
-    recipe = recipe_from(options)
-    with locked_by_first(out, processes) as folder:
-        if folder.weights.exists() and not force:
+    recipe = options.training.recipe()
+    with locked_by_first(options.out, processes) as folder:
+        if folder.weights.exists() and not options.force:
             raise InputError(f"{folder.weights} exists.", remedy="Choose another --out, or --force to train again.")
-        data = images_from(options, progress, searched=False)
-        space = space_from(options, data)
-        chosen = read_config(config, space)
-        if not (supernet or weights or from_scratch) and folder.supernet.exists():
+        data = options.network.images(options.data, seed=options.seed, progress=progress, searched=False)
+        space = options.network.space(data)
+        chosen = read_config(options.config, space)
+        supernet = options.supernet
+        if not (supernet or options.weights or options.from_scratch) and folder.supernet.exists():
             supernet = folder.supernet
         network = finetune(
             space,
@@ -79,9 +95,9 @@ def command(
             recipe,
             folder,
             supernet=supernet,
-            weights=weights,
-            seed=options["seed"],
-            force=force,
+            weights=options.weights,
+            seed=options.seed,
+            force=options.force,
             progress=progress,
         )
         if not processes.is_first:
@@ -91,7 +107,7 @@ def command(
             "top1_percent": top1_percent(network, data.x_val, data.y_val),
             "weights": str(folder.weights),
         }
-    if as_json:
+    if options.as_json:
         print_json(outcome)
     else:
         click.echo(

@@ -2,58 +2,57 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import click
+from dataclasses import dataclass
+from typing import Annotated
 
 from edgewidth.cli.options import (
-    compare_option,
-    data_option,
-    force_option,
-    images_from,
-    json_option,
-    network_options,
-    out_option,
-    plan_options,
-    precision_option,
-    profile_plan,
-    reuse_from,
-    reuse_options,
-    seed_option,
-    space_from,
-    statistic_option,
-    target_from,
-    target_options,
+    CompareOption,
+    DataOption,
+    ForceOption,
+    JsonOption,
+    NetworkOptions,
+    OutOption,
+    PlanOptions,
+    PrecisionOption,
+    ReuseOptions,
+    SeedOption,
+    StatisticOption,
+    TargetOptions,
 )
 from edgewidth.cli.output import print_comparison, print_json, print_quality, say_warnings
 from edgewidth.cli.progress import TerminalProgress
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from edgewidth.cli.record import option, verb
 
 
-@click.command("profile")
-@click.option(
-    "--device",
-    "devices",
-    multiple=True,
-    default=["local"],
-    show_default=True,
-    help="A device profile's name, or a .toml file; several are measured side by side.",
-)
-@target_options
-@data_option
-@statistic_option
-@precision_option
-@network_options
-@plan_options
-@reuse_options
-@compare_option
-@seed_option
-@out_option
-@force_option
-@json_option
-def command(devices: tuple[str, ...], out: Path, force: bool, as_json: bool, **options: Any) -> None:
+@dataclass(frozen=True)
+class Options:
+    """What ``edgewidth profile`` takes."""
+
+    devices: Annotated[
+        tuple[str, ...],
+        option(
+            "--device",
+            multiple=True,
+            default=["local"],
+            help="A device profile's name, or a .toml file; several are measured side by side.",
+        ),
+    ]
+    measuring: TargetOptions
+    data: DataOption
+    statistic: StatisticOption
+    precision: PrecisionOption
+    network: NetworkOptions
+    plan: PlanOptions
+    reuse: ReuseOptions
+    compare: CompareOption
+    seed: SeedOption
+    out: OutOption
+    force: ForceOption
+    as_json: JsonOption
+
+
+@verb("profile", Options)
+def command(options: Options) -> None:
     """Measure a device and fit its latency table.
 
     The images decide the network's input and classes. With several devices each has a folder of its own in --out.
@@ -61,22 +60,24 @@ def command(devices: tuple[str, ...], out: Path, force: bool, as_json: bool, **o
     from edgewidth.stages.fleet import profile_devices  # noqa: PLC0415  help stays instant
 
     progress = TerminalProgress()
-    table, prior = reuse_from(options)
-    targets = [target_from(options | {"device": device}) for device in dict.fromkeys(devices)]
-    space = space_from(options, images_from(options, progress))
+    targets = [
+        options.measuring.target(device, precision=options.precision, statistic=options.statistic)
+        for device in dict.fromkeys(options.devices)
+    ]
+    data = options.network.images(options.data, seed=options.seed, progress=progress)
     outcomes = profile_devices(
         targets,
-        space,
-        out,
-        plan=profile_plan(options),
-        seed=options["seed"],
-        force=force,
-        table=table,
-        prior=prior,
-        compare_ways=options["compare"],
+        options.network.space(data),
+        options.out,
+        plan=options.plan.plan(),
+        seed=options.seed,
+        force=options.force,
+        table=options.reuse.table,
+        prior=options.reuse.prior,
+        compare_ways=options.compare,
         progress=progress,
     )
-    if as_json:
+    if options.as_json:
         print_json([outcome.model_dump(mode="json") for outcome in outcomes])
         return
     for outcome in outcomes:

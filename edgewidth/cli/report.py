@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-import click
-
-from edgewidth.cli.options import json_option
+from edgewidth.cli.options import JsonOption
 from edgewidth.cli.output import print_document, print_report
+from edgewidth.cli.record import argument, verb
+from edgewidth.cli.values import FOLDER
 
 
-@click.command("report")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@json_option
-def command(folder: Path, as_json: bool) -> None:
+@dataclass(frozen=True)
+class Options:
+    """What ``edgewidth report`` takes."""
+
+    folder: Annotated[Path, argument(type=FOLDER)]
+    as_json: JsonOption
+
+
+@verb("report", Options)
+def command(options: Options) -> None:
     """Write report.json and report.html of a run FOLDER, complete or not."""
     from edgewidth.errors import InputError  # noqa: PLC0415  help stays instant
     from edgewidth.stages.folder import RunFolder  # noqa: PLC0415
     from edgewidth.stages.report import report  # noqa: PLC0415
 
-    if not folder.is_dir():
-        raise InputError(f"There is no folder {folder}.")
-    built = report(RunFolder(folder))
-    if as_json:
+    if not options.folder.is_dir():
+        raise InputError(f"There is no folder {options.folder}.")
+    folder = RunFolder(options.folder)
+    built = report(folder)
+    if options.as_json:
         print_document(built)
     else:
-        print_report(built, RunFolder(folder))
+        print_report(built, folder)

@@ -2,72 +2,79 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import click
 
 from edgewidth.cli.options import (
-    NARROWING,
-    budget_from,
-    budget_option,
-    compare_option,
-    data_option,
-    device_options,
-    force_option,
-    images_from,
-    json_option,
-    limit_options,
-    max_int8_drop_option,
-    narrowing_from,
-    narrowing_options,
-    network_options,
-    plan_options,
-    precision_option,
-    profile_plan,
-    recipe_from,
-    recipe_options,
-    refuse_without,
-    reuse_from,
-    reuse_options,
-    seed_option,
-    space_from,
-    statistic_option,
-    target_from,
+    BudgetOption,
+    CompareOption,
+    DataOption,
+    DeviceOption,
+    ForceOption,
+    JsonOption,
+    LimitOptions,
+    MaxInt8DropOption,
+    NarrowingOptions,
+    NetworkOptions,
+    PlanOptions,
+    PrecisionOption,
+    RecipeOptions,
+    ReuseOptions,
+    SeedOption,
+    StatisticOption,
+    TargetOptions,
 )
 from edgewidth.cli.output import print_comparison, print_document, print_report
 from edgewidth.cli.progress import TerminalProgress
+from edgewidth.cli.record import names_of, option, refuse_without, verb
+from edgewidth.cli.values import FOLDER
 
 OVER_BUDGET = 1
 
 
-@click.command("run")
-@device_options
-@data_option
-@budget_option
-@limit_options
-@statistic_option
-@precision_option
-@network_options
-@recipe_options
-@click.option("--narrow", is_flag=True, help="Train the supernet for this device and budget alone, ever more narrowly.")
-@narrowing_options
-@max_int8_drop_option
-@plan_options
-@reuse_options
-@compare_option
-@seed_option
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("edgewidth-run"),
-    show_default=True,
-    help="Run folder; the same command goes on where it stopped.",
-)
-@force_option
-@json_option
-@click.pass_obj
-def command(arguments: list[str], /, out: Path, force: bool, as_json: bool, **options: Any) -> int:
+@dataclass(frozen=True)
+class Options:
+    """What ``edgewidth run`` takes."""
+
+    device: DeviceOption
+    measuring: TargetOptions
+    data: DataOption
+    budget: BudgetOption
+    limits: LimitOptions
+    statistic: StatisticOption
+    precision: PrecisionOption
+    network: NetworkOptions
+    training: RecipeOptions
+    narrow: Annotated[
+        bool,
+        option(
+            "--narrow", is_flag=True, help="Train the supernet for this device and budget alone, ever more narrowly."
+        ),
+    ]
+    narrowing: NarrowingOptions
+    max_int8_drop_points: MaxInt8DropOption
+    plan: PlanOptions
+    reuse: ReuseOptions
+    compare: CompareOption
+    seed: SeedOption
+    out: Annotated[
+        Path,
+        option(
+            "--out",
+            type=FOLDER,
+            default=Path("edgewidth-run"),
+            help="Run folder; the same command goes on where it stopped.",
+        ),
+    ]
+    force: ForceOption
+    as_json: JsonOption
+
+
+@verb("run", Options)
+def command(options: Options) -> int:
     """Everything: measure the device, train, search, refine, finetune, export, validate, report.
 
     Without any option it does all of it on the handwritten digits that come with scikit-learn, on this machine.
@@ -78,38 +85,37 @@ def command(arguments: list[str], /, out: Path, force: bool, as_json: bool, **op
     from edgewidth.stages.run import Job, run  # noqa: PLC0415
 
     progress = TerminalProgress()
-    if not options["narrow"]:
-        refuse_without("--narrow", *NARROWING)
-    table, prior = reuse_from(options)
-    target = target_from(options)
-    with locked(out) as folder:
-        data = images_from(options, progress)
-        recipe = recipe_from(options)
+    if not options.narrow:
+        refuse_without("--narrow", *names_of(NarrowingOptions))
+    target = options.measuring.target(options.device, precision=options.precision, statistic=options.statistic)
+    with locked(options.out) as folder:
+        data = options.network.images(options.data, seed=options.seed, progress=progress)
+        recipe = options.training.recipe()
         request = make_request(
             target,
-            space_from(options, data),
+            options.network.space(data),
             data,
             recipe,
-            budget=budget_from(options),
-            narrowing=narrowing_from(options) if options["narrow"] else None,
-            max_int8_drop_points=options["max_int8_drop_points"],
-            seed=options["seed"],
-            arguments=arguments,
+            budget=options.limits.beside(options.budget),
+            narrowing=options.narrowing.narrowing() if options.narrow else None,
+            max_int8_drop_points=options.max_int8_drop_points,
+            seed=options.seed,
+            arguments=click.get_current_context().find_object(list) or [],
         )
         job = Job(
             request,
             target,
             data,
             recipe,
-            profile_plan(options),
-            table=table,
-            prior=prior,
-            compare=options["compare"],
+            options.plan.plan(),
+            table=options.reuse.table,
+            prior=options.reuse.prior,
+            compare=options.compare,
         )
-        report = run(job, folder, force=force, progress=progress)
-        if options["compare"]:
+        report = run(job, folder, force=options.force, progress=progress)
+        if options.compare:
             print_comparison(Comparison.read(folder.comparison))
-    if as_json:
+    if options.as_json:
         print_document(report)
     else:
         print_report(report, folder)

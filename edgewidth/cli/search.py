@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
-import click
-
-from edgewidth.cli.options import FILE, budget_from, budget_option, force_option, json_option, limit_options, out_option
+from edgewidth.cli.options import BudgetOption, ForceOption, JsonOption, LimitOptions, OutOption
 from edgewidth.cli.output import print_document, print_search
+from edgewidth.cli.record import option, verb
+from edgewidth.cli.values import FILE
 
-if TYPE_CHECKING:
-    from pathlib import Path
+
+@dataclass(frozen=True)
+class Options:
+    """What ``edgewidth search`` takes."""
+
+    table: Annotated[Path, option("--table", type=FILE, required=True, help="table.json of edgewidth profile.")]
+    losses: Annotated[Path, option("--losses", type=FILE, required=True, help="losses.json of edgewidth train.")]
+    budget: BudgetOption
+    limits: LimitOptions
+    out: OutOption
+    force: ForceOption
+    as_json: JsonOption
 
 
-@click.command("search")
-@click.option("--table", "table_path", type=FILE, required=True, help="table.json of edgewidth profile.")
-@click.option("--losses", "losses_path", type=FILE, required=True, help="losses.json of edgewidth train.")
-@budget_option
-@limit_options
-@out_option
-@force_option
-@json_option
-def command(table_path: Path, losses_path: Path, out: Path, force: bool, as_json: bool, **options: Any) -> None:
+@verb("search", Options)
+def command(options: Options) -> None:
     """The configuration of least loss within the budget with its certificate, the frontier, and the baselines.
 
     Works on the host alone: latencies are predictions. edgewidth run measures the choice as well.
@@ -32,14 +37,14 @@ def command(table_path: Path, losses_path: Path, out: Path, force: bool, as_json
     from edgewidth.stages.claim import locked  # noqa: PLC0415
     from edgewidth.stages.search import search, table_budget  # noqa: PLC0415
 
-    table, losses = LatencyTable.read(table_path), UnaryLosses.read(losses_path)
-    budget = table_budget(budget_from(options), table)
-    with locked(out) as folder:
-        if folder.search.exists() and not force:
+    table, losses = LatencyTable.read(options.table), UnaryLosses.read(options.losses)
+    budget = table_budget(options.limits.beside(options.budget), table)
+    with locked(options.out) as folder:
+        if folder.search.exists() and not options.force:
             raise InputError(f"{folder.search} exists.", remedy="Choose another --out, or --force to replace it.")
         result = search(table, losses, budget)
         result.write(folder.search)
-    if as_json:
+    if options.as_json:
         print_document(result)
     else:
         print_search(result, folder.search)

@@ -2,43 +2,59 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import click
 
-from edgewidth.cli.options import json_option
+from edgewidth.cli.options import JsonOption
 from edgewidth.cli.output import print_document, print_entries
+from edgewidth.cli.record import argument, verb
+from edgewidth.cli.values import FOLDER
 
 
-@click.group("table")
-def command() -> None:
-    """Look at a latency table, or refit it without a device."""
+@dataclass(frozen=True)
+class ShowOptions:
+    """What ``edgewidth table show`` takes."""
+
+    table: Annotated[Path, argument(type=click.Path(path_type=Path, dir_okay=False))]
+    as_json: JsonOption
 
 
-@command.command("show")
-@click.argument("table_path", metavar="TABLE", type=click.Path(path_type=Path, dir_okay=False))
-@json_option
-def show_command(table_path: Path, as_json: bool) -> None:
+@dataclass(frozen=True)
+class FitOptions:
+    """What ``edgewidth table fit`` takes."""
+
+    folder: Annotated[Path, argument(type=FOLDER)]
+    as_json: JsonOption
+
+
+@verb("show", ShowOptions)
+def show_command(options: ShowOptions) -> None:
     """What TABLE was fitted to, how good it is, and what each layer needs."""
     from edgewidth.records.table import LatencyTable  # noqa: PLC0415  help stays instant
 
-    table = LatencyTable.read(table_path)
-    if as_json:
+    table = LatencyTable.read(options.table)
+    if options.as_json:
         print_document(table)
     else:
         print_entries(table)
 
 
-@command.command("fit")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@json_option
-def fit_command(folder: Path, as_json: bool) -> None:
+@verb("fit", FitOptions)
+def fit_command(options: FitOptions) -> None:
     """Fit the table of a run FOLDER again, to all measurements that it holds now."""
     from edgewidth.stages.folder import RunFolder  # noqa: PLC0415  help stays instant
     from edgewidth.stages.profile import refit  # noqa: PLC0415
 
-    table = refit(RunFolder(folder))
-    if as_json:
+    table = refit(RunFolder(options.folder))
+    if options.as_json:
         print_document(table)
     else:
         print_entries(table)
+
+
+command = click.Group(
+    "table", commands=[show_command, fit_command], help="Look at a latency table, or refit it without a device."
+)

@@ -2,92 +2,100 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import click
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 from edgewidth.cli.options import (
-    FILE,
-    NARROWING,
-    budget_option,
-    data_option,
-    force_option,
-    images_from,
-    json_option,
-    narrowing_from,
-    narrowing_options,
-    network_options,
-    out_option,
-    recipe_from,
-    recipe_options,
-    refuse_without,
-    seed_option,
-    space_from,
-    weights_option,
+    BudgetOption,
+    DataOption,
+    ForceOption,
+    JsonOption,
+    NarrowingOptions,
+    NetworkOptions,
+    OutOption,
+    RecipeOptions,
+    SeedOption,
+    WeightsOption,
 )
 from edgewidth.cli.output import print_document, print_losses
+from edgewidth.cli.record import names_of, option, refuse_without, verb
 from edgewidth.cli.together import meet
+from edgewidth.cli.values import FILE
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from edgewidth.progress import Progress
+    from edgewidth.stages.train import Aim
 
 
-@click.command("train")
-@data_option
-@network_options
-@recipe_options
-@click.option(
-    "--table",
-    "table_path",
-    type=FILE,
-    default=None,
-    help="table.json of the device to train for: while training goes on, the range of widths narrows about --budget.",
-)
-@budget_option
-@narrowing_options
-@weights_option
-@seed_option
-@out_option
-@force_option
-@json_option
-def command(table_path: Path | None, out: Path, force: bool, as_json: bool, **options: Any) -> None:
+@dataclass(frozen=True)
+class Options:
+    """What ``edgewidth train`` takes."""
+
+    data: DataOption
+    network: NetworkOptions
+    training: RecipeOptions
+    table: Annotated[
+        Path | None,
+        option(
+            "--table",
+            type=FILE,
+            help="table.json of the device to train for: while training goes on, the range of widths narrows about "
+            "--budget.",
+        ),
+    ]
+    budget: BudgetOption
+    narrowing: NarrowingOptions
+    weights: WeightsOption
+    seed: SeedOption
+    out: OutOption
+    force: ForceOption
+    as_json: JsonOption
+
+
+@verb("train", Options)
+def command(options: Options) -> None:
     """Train the supernet, then estimate what every width costs in loss; goes on where it stopped.
 
     Without --table one training serves any number of devices and budgets afterwards; with it, one device and budget.
     With several GPUs or machines: torchrun --nproc-per-node N -m edgewidth train …
     """
-    from edgewidth.records.table import LatencyTable  # noqa: PLC0415  help stays instant
-    from edgewidth.stages.claim import locked_by_first  # noqa: PLC0415
-    from edgewidth.stages.search import table_budget  # noqa: PLC0415
-    from edgewidth.stages.train import Aim, train  # noqa: PLC0415
+    from edgewidth.stages.claim import locked_by_first  # noqa: PLC0415  help stays instant
+    from edgewidth.stages.train import train  # noqa: PLC0415
 
     processes, progress = meet()
-    recipe = recipe_from(options)
-    aim = None
-    if table_path:
-        table = LatencyTable.read(table_path)
-        budget = table_budget(options["budget"], table)
-        aim = Aim(table, budget, narrowing_from(options))
-        progress.say(f"The supernet is trained for a budget of {budget}.")
-    else:
-        refuse_without("--table", "budget", *NARROWING)
-    with locked_by_first(out, processes) as folder:
-        data = images_from(options, progress)
-        space = space_from(options, data)
+    recipe, aim = options.training.recipe(), _aim(options, progress)
+    with locked_by_first(options.out, processes) as folder:
+        data = options.network.images(options.data, seed=options.seed, progress=progress)
         losses = train(
-            space,
+            options.network.space(data),
             data,
             recipe,
             folder,
-            seed=options["seed"],
+            seed=options.seed,
             aim=aim,
-            weights=options["weights"],
-            force=force,
+            weights=options.weights,
+            force=options.force,
             progress=progress,
         )
     if not processes.is_first:
         return
-    if as_json:
+    if options.as_json:
         print_document(losses)
     else:
         print_losses(losses, folder.losses)
+
+
+def _aim(options: Options, progress: Progress) -> Aim | None:
+    """The device and budget to train for; None: any."""
+    from edgewidth.records.table import LatencyTable  # noqa: PLC0415  help stays instant
+    from edgewidth.stages.search import table_budget  # noqa: PLC0415
+    from edgewidth.stages.train import Aim  # noqa: PLC0415
+
+    if options.table is None:
+        refuse_without("--table", "budget", *names_of(NarrowingOptions))
+        return None
+    table = LatencyTable.read(options.table)
+    budget = table_budget(options.budget, table)
+    progress.say(f"The supernet is trained for a budget of {budget}.")
+    return Aim(table, budget, options.narrowing.narrowing())

@@ -2,45 +2,61 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import click
 
-from edgewidth.cli.options import (
-    budget_in_ms_option,
-    device_options,
-    json_option,
-    statistic_option,
-    sustained_option,
-    target_from,
-)
+from edgewidth.cli.options import DeviceOption, JsonOption, StatisticOption, TargetOptions
 from edgewidth.cli.output import print_document, print_validation, say_warnings
 from edgewidth.cli.progress import TerminalProgress
+from edgewidth.cli.record import argument, option, verb
+from edgewidth.cli.values import budget_in_ms, duration
+from edgewidth.records.budget import BudgetRequest
 
 OVER_BUDGET = 1
 
 
-@click.command("validate")
-@click.argument("model", type=click.Path(path_type=Path, dir_okay=False))
-@device_options
-@budget_in_ms_option
-@statistic_option
-@sustained_option
-@json_option
-def command(model: Path, as_json: bool, **options: Any) -> int:
+@dataclass(frozen=True)
+class Options:
+    """What ``edgewidth validate`` takes."""
+
+    model: Annotated[Path, argument(type=click.Path(path_type=Path, dir_okay=False))]
+    device: DeviceOption
+    measuring: TargetOptions
+    budget: Annotated[
+        BudgetRequest | None, option("--budget", parse=budget_in_ms, help="8ms or 0.4s.  [default: only measure]")
+    ]
+    statistic: StatisticOption
+    sustained_s: Annotated[
+        float | None,
+        option(
+            "--sustained",
+            parse=duration,
+            metavar="10m",
+            help="Afterwards run it without a pause for so long, and tell how the latency drifts.",
+        ),
+    ]
+    as_json: JsonOption
+
+
+@verb("validate", Options)
+def command(options: Options) -> int:
     """Measure MODEL, any .tflite or .onnx, as it is; exit 0 within the budget, 1 over it.
 
     Without a budget it is only measured.
     """
     from edgewidth.stages.validate import runtime_for, validate  # noqa: PLC0415  help stays instant
 
-    options["runtime"] = options["runtime"] or runtime_for(model, target_from(options).profile)
-    target = target_from(options)
-    request = options["budget"]
-    budget = None if request is None else request.resolve(0.0, target.statistic)
-    validation = validate(model, target, budget=budget, sustained_s=options["sustained"], progress=TerminalProgress())
-    if as_json:
+    target = options.measuring.target(options.device, statistic=options.statistic)
+    if options.measuring.runtime is None:
+        target = replace(target, runtime=runtime_for(options.model, target.profile) or target.runtime)
+    budget = None if options.budget is None else options.budget.resolve(0.0, target.statistic)
+    validation = validate(
+        options.model, target, budget=budget, sustained_s=options.sustained_s, progress=TerminalProgress()
+    )
+    if options.as_json:
         print_document(validation)
     else:
         print_validation(validation)

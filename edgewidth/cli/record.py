@@ -1,0 +1,122 @@
+"""A verb's options as one typed record.
+
+A record is a frozen dataclass. Each of its fields is declared once, as ``Annotated[type, option("--name", …)]``, or is
+a record itself: a group of options that several verbs share. ``verb`` makes a click command whose options stand in
+the order of the fields, and calls the function below it with the record filled in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+
+import click
+from click.core import ParameterSource
+
+from edgewidth.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """How a field of a record is given on the command line."""
+
+    kind: type[click.Option | click.Argument]
+    flags: tuple[str, ...]
+    settings: dict[str, Any]
+
+    def named(self, name: str) -> click.Parameter:
+        """The parameter of click's that fills the field of this name."""
+        return self.kind([*self.flags, name], **self.settings)
+
+
+def option(flag: str, *, parse: Callable[[str], Any] | None = None, **settings: Any) -> Declaration:
+    """An option whose help shows its default, if it has one.
+
+    Args:
+        flag: As it is written, such as ``--name``.
+        parse: Makes the value of the text that was given; None: click does, as its ``type`` says.
+        settings: Further ones of ``click.Option``.
+    """
+    settings["show_default"] = "default" in settings
+    if parse is not None:
+        settings["callback"] = _by(parse)
+    return Declaration(click.Option, (flag,), settings)
+
+
+def argument(**settings: Any) -> Declaration:
+    """What is given without a flag; ``settings`` are those of ``click.Argument``."""
+    return Declaration(click.Argument, (), settings)
+
+
+def verb(name: str, record: type[R]) -> Callable[[Callable[[R], int | None]], click.Command]:
+    """Make a command of a function that takes a record; what it returns is the exit code."""
+
+    def decorate(function: Callable[[R], int | None]) -> click.Command:
+        def call(**values: Any) -> int | None:
+            return function(_fill(record, values))
+
+        return click.Command(name, callback=call, params=list(_parameters(record)), help=function.__doc__)
+
+    return decorate
+
+
+def refuse_without(lacking: str, *names: str) -> None:
+    """Refuse options of the verb at hand that count only with another one, which was not given.
+
+    Raises:
+        InputError: One of them was given.
+    """
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        if parameter.name in names and context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT:
+            flag = parameter.opts[0]
+            raise InputError(
+                f"{flag} counts only with {lacking}.", remedy=f"Give {lacking} as well, or leave {flag} out."
+            )
+
+
+def names_of(record: type) -> tuple[str, ...]:
+    """The fields of a record by name."""
+    return tuple(field.name for field in fields(record))
+
+
+def _declared(record: type) -> Iterator[tuple[str, Any]]:
+    """Every field's name, and its declaration or the record that it is."""
+    hints = get_type_hints(record, include_extras=True)
+    for name in names_of(record):
+        hint = hints[name]
+        yield name, get_args(hint)[1] if get_origin(hint) is Annotated else hint
+
+
+def _parameters(record: type) -> Iterator[click.Parameter]:
+    for name, declared in _declared(record):
+        if isinstance(declared, Declaration):
+            yield declared.named(name)
+        else:
+            yield from _parameters(declared)
+
+
+def _fill(record: type[R], values: dict[str, Any]) -> R:
+    return record(
+        **{
+            name: values[name] if isinstance(declared, Declaration) else _fill(declared, values)
+            for name, declared in _declared(record)
+        }
+    )
+
+
+def _by(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """A callback of click's that says which option it is whose text makes no sense."""
+
+    def callback(_context: click.Context, parameter: click.Parameter, text: str | None) -> Any:
+        try:
+            return None if text is None else parse(text)
+        except InputError as error:
+            raise InputError(f"{parameter.opts[0]}: {error.message}", remedy=error.remedy) from None
+
+    return callback

@@ -1,0 +1,87 @@
+"""What the text of an option means: amounts, durations, choices."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgewidth.errors import InputError
+from edgewidth.records.budget import BudgetRequest
+
+if TYPE_CHECKING:
+    from enum import StrEnum
+
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+"""A file that is there."""
+FOLDER = click.Path(path_type=Path, file_okay=False)
+"""A folder that may have to be made."""
+
+
+class OneOf(click.Choice[str]):
+    """A member of an enumeration, written as its value."""
+
+    def __init__(self, kind: type[StrEnum]) -> None:
+        super().__init__([member.value for member in kind])
+        self._kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> StrEnum:
+        """The member whose value was given, or one of click's errors."""
+        return self._kind(super().convert(value, param, ctx))
+
+
+class FiniteRange(click.FloatRange):
+    """A range that has no nan in it, which compares with nothing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number that was given, or one of click's errors."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+def budget_in_ms(text: str) -> BudgetRequest:
+    """A budget that is no share of anything."""
+    budget = BudgetRequest.parse(text)
+    if budget.unit == "%":
+        raise InputError(
+            f"{text} of what? One file alone has no uniform 1.0 network.", remedy="Write the budget as 8ms or 0.4s."
+        )
+    return budget
+
+
+def duration(text: str) -> float:
+    """Seconds from ``90s``, ``10m`` or ``1h``."""
+    unit = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(text[-1:])
+    seconds = unit and _amount(text[:-1], unit)
+    if seconds is None:
+        raise InputError(f"{text!r} is not a duration.", remedy="Write 90s, 10m or 1h.")
+    return seconds
+
+
+def percent(text: str) -> float:
+    """A number from ``3%``."""
+    number = _amount(text.removesuffix("%").strip()) if text.endswith("%") else None
+    if number is None:
+        raise InputError(f"{text!r} is not a percentage above zero.", remedy="Write 3%.")
+    return number
+
+
+def pairs(_context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """Values by key from every ``key=value``; a callback of click's."""
+    for pair in given:
+        if "=" not in pair:
+            flag = parameter.opts[0]
+            raise InputError(f"{flag} {pair}: there is no value.", remedy=f"Write {flag} key=value.")
+    return {key.strip(): value for key, value in (pair.split("=", 1) for pair in given)}
+
+
+def _amount(text: str, unit: float = 1.0) -> float | None:
+    """So many units, from a decimal number above zero; None: it is none, or too large."""
+    if not text.replace(".", "", 1).isdecimal():
+        return None
+    amount = float(text) * unit
+    return amount if 0 < amount < math.inf else None

@@ -1,0 +1,126 @@
+"""The records of options: click fills every field with a value of the type that mypy sees."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import click
+import pytest
+from pydantic import TypeAdapter
+
+from edgewidth.cli import devices, export, finetune, profile, report, run, search, table, train, validate
+from edgewidth.cli.record import _fill
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+RECORDS: list[tuple[click.Command, type]] = [
+    (run.command, run.Options),
+    (devices.list_command, devices.ListOptions),
+    (devices.check_command, devices.CheckOptions),
+    (profile.command, profile.Options),
+    (table.show_command, table.ShowOptions),
+    (table.fit_command, table.FitOptions),
+    (train.command, train.Options),
+    (search.command, search.Options),
+    (finetune.command, finetune.Options),
+    (export.command, export.Options),
+    (validate.command, validate.Options),
+    (report.command, report.Options),
+]
+TEXTS = {
+    "--set": "threads=2",
+    "--runtime": "onnxruntime",
+    "--threads": "2",
+    "--budget": "8ms",
+    "--max-size": "2MB",
+    "--max-macs": "50M",
+    "--max-memory": "300kB",
+    "--statistic": "p95",
+    "--precision": "float32",
+    "--resolution": "64",
+    "--min-width": "1",
+    "--max-width": "2",
+    "--levels": "3",
+    "--divisor": "4",
+    "--recipe": "quick",
+    "--learning-rate": "1",
+    "--narrow-after": "30%",
+    "--final-temperature": "1",
+    "--max-int8-drop": "2%",
+    "--target-error": "2%",
+    "--time-budget": "2m",
+    "--sustained": "1h",
+    "--seed": "3",
+}
+"""What is given where not just any text will do."""
+EXCLUSIVE = {"prior", "supernet", "from_scratch"}
+"""What another option excludes."""
+
+
+def filled(command: click.Command, record: type, arguments: list[str]) -> Any:
+    """The record as click fills it."""
+    return _fill(record, dict(command.make_context(command.name, arguments).params))
+
+
+def typed(record: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Every option by name, with its annotated type and its value."""
+    hints = get_type_hints(type(record))
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if is_dataclass(value):
+            yield from typed(value)
+        else:
+            yield field.name, hints[field.name], value
+
+
+@pytest.mark.parametrize("given", ["everything", "no more than needed"])
+@pytest.mark.parametrize(("command", "record"), RECORDS, ids=[f"{record.__module__[14:]}" for _, record in RECORDS])
+def test_every_option_has_its_type(
+    command: click.Command, record: type, given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    arguments: list[str] = []
+    for parameter in command.params:
+        if not parameter.required and (given != "everything" or parameter.name in EXCLUSIVE):
+            continue
+        text = "folder" if isinstance(parameter.type, click.Path) and parameter.type.dir_okay else "file"
+        if isinstance(parameter, click.Argument):
+            arguments += [text]
+        elif isinstance(parameter, click.Option):
+            flag = parameter.opts[0]
+            arguments += [flag] if parameter.is_flag else [flag, TEXTS.get(flag, text)]
+    options = {name: (kind, value) for name, kind, value in typed(filled(command, record, arguments))}
+    assert set(options) == {parameter.name for parameter in command.params}
+    for name, (kind, value) in options.items():
+        assert TypeAdapter(kind).validate_python(value, strict=True) == value, name
+
+
+def test_texts_mean_what_they_say() -> None:
+    """Percentages, durations, amounts and pairs, each as an independent number."""
+    arguments = [
+        "--narrow-after",
+        "25%",
+        "--time-budget",
+        "1.5h",
+        "--max-memory",
+        "300kB",
+        "--set",
+        "cool_down_c = 5=5",
+    ]
+    options: run.Options = filled(run.command, run.Options, arguments)
+    assert options.narrowing.narrowing().begin == 0.25
+    assert options.plan.plan().time_budget_s == 5400
+    assert options.limits.beside(options.budget).limits.activation_bytes == 300_000
+    assert options.measuring.overrides == {"cool_down_c": " 5=5"}
+
+
+def test_a_text_that_makes_no_sense_is_told_with_its_option() -> None:
+    from edgewidth.errors import InputError
+
+    with pytest.raises(InputError, match=r"^--max-macs: 'many' is not an amount\.$"):
+        filled(run.command, run.Options, ["--max-macs", "many"])
