@@ -10,7 +10,7 @@ from edgewidth.graph.families.registry import search_space
 from edgewidth.graph.space import SearchSpace, WidthVariable
 from edgewidth.graph.spec import LayerSpec, NetworkSpec
 from edgewidth.records.measurement import Precision, Runtime, Setting
-from edgewidth.records.table import Visits
+from edgewidth.records.table import ConfigVisits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -121,7 +121,7 @@ def measure(
     configs: Sequence[ChannelConfig],
     disturbance: Disturbance,
     rng: np.random.Generator,
-) -> list[Visits]:
+) -> list[ConfigVisits]:
     """Visits in shuffled rounds of 0.2 s each."""
     order = np.concatenate([rng.permutation(len(configs)) for _ in range(disturbance.visits)])
     times = 1.7e9 + 0.2 * np.arange(len(order))
@@ -138,6 +138,8 @@ def measure(
     errors += np.where(rng.random(len(order)) < disturbance.outliers, rng.exponential(0.5, len(order)), 0)
     values = latency * np.exp(errors)
     return [
-        Visits(config=config, values_ms=tuple(values[order == c].tolist()), started_s=tuple(times[order == c].tolist()))
+        ConfigVisits(
+            config=config, values_ms=tuple(values[order == c].tolist()), started_s=tuple(times[order == c].tolist())
+        )
         for c, config in enumerate(configs)
     ]

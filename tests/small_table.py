@@ -9,7 +9,7 @@ import numpy as np
 from edgewidth.graph.costs import costs
 from edgewidth.latency.fit import fit_table
 from edgewidth.records.measurement import Precision, Runtime, Setting, Statistic
-from edgewidth.records.table import LatencyTable, Visits
+from edgewidth.records.table import ConfigVisits, LatencyTable
 
 if TYPE_CHECKING:
     from edgewidth.graph.space import SearchSpace
@@ -29,7 +29,7 @@ def small_table(space: SearchSpace) -> LatencyTable:
     rng = np.random.default_rng(0)
     configs = {space.smallest, space.largest, space.uniform(1.0), *(space.sample(rng) for _ in range(40))}
     visits = [
-        Visits(config=config, values_ms=(0.1 + costs(space, config).macs / 5e6,), started_s=(float(i),))
+        ConfigVisits(config=config, values_ms=(0.1 + costs(space, config).macs / 5e6,), started_s=(float(i),))
         for i, config in enumerate(sorted(configs))
     ]
     return fit_table(space, SETTING, Statistic.MEDIAN, visits, [])

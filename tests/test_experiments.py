@@ -63,7 +63,7 @@ class Scale:
             value_ms=value,
             low_ms=value,
             high_ms=value,
-            blocks=1,
+            visits=1,
             runs=1,
             counted_percent=100,
             all_ms=value,

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from edgewidth.devices.device import Device
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.progress import Progress
-    from edgewidth.records.measurement import Block, Setting
+    from edgewidth.records.measurement import Setting, Visit
 
-_POLICY = Policy(rounds=3, block_ms=100, warmup_max_ms=500, remeasure=0, silence_s=30, restarts=1)
+_POLICY = Policy(rounds=3, visit_ms=100, warmup_max_ms=500, remeasure=0, silence_s=30, restarts=1)
 _MIN_MEMORY = 64_000_000
 
 
@@ -85,9 +85,9 @@ def _check_open(
         items.append(CheckItem(name="runtime", ok=False, finding=error.message, remedy=error.remedy))
     else:
         try:
-            blocks, warnings = _measure(device, setting, progress)
-            first = estimate(blocks, Statistic.MEDIAN)
-            items += [_clock(setting), *_state_items(device.profile, blocks[-1].after), _latency(first)]
+            visits, warnings = _measure(device, setting, progress)
+            first = estimate(visits, Statistic.MEDIAN)
+            items += [_clock(setting), *_state_items(device.profile, visits[-1].after), _latency(first)]
         except (DeviceError, TransientDeviceError) as error:
             items.append(CheckItem(name="latency", ok=False, finding=error.message, remedy=error.remedy))
     return DeviceCheck(
@@ -102,14 +102,14 @@ def _check_open(
 
 def _measure(
     device: Device, setting: Setting, progress: Progress
-) -> tuple[list[Block], tuple[MeasurementWarning, ...]]:
+) -> tuple[list[Visit], tuple[MeasurementWarning, ...]]:
     model = Model("probe", lambda: probe_model(setting.runtime.file_format))
     with (
         tempfile.TemporaryDirectory(prefix="edgewidth-check-") as folder,
         MeasurementStore(Path(folder) / "check.sqlite") as store,
     ):
         warnings = measure(device, setting, [model], store, policy=_POLICY, progress=progress)
-        return store.blocks(setting)[model.key], warnings
+        return store.visits(setting)[model.key], warnings
 
 
 def _space(device: Device) -> CheckItem:

@@ -69,9 +69,9 @@ class DeviceProfile(Record):
     clock: Clock = Clock.WALL
 
     cool_down_c: Annotated[float, Field(gt=0, le=120)] | None = None
-    """Before a block the device cools to this temperature, within a time limit."""
+    """Before a visit the device cools to this temperature, within a time limit."""
     max_temperature_c: Annotated[float, Field(gt=0, le=150)] | None = None
-    """A block that ends hotter than this is measured again."""
+    """A visit that ends hotter than this is measured again."""
     min_free_mb: Annotated[int, Field(ge=0)] = 100
     fixed_performance: bool = False
     """adb: ask Android for its fixed-performance mode while connected, and put it back."""

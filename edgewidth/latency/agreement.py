@@ -15,7 +15,7 @@ from edgewidth.latency.terms import choice_indices
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgewidth.records.table import LatencyTable, Visits
+    from edgewidth.records.table import ConfigVisits, LatencyTable
 
 _TOLERATED_SHIFT = 0.02
 """A common factor that is no reason to measure again, even where it is beyond doubt."""
@@ -36,7 +36,7 @@ class Agreement(NamedTuple):
     """What this says, and what to do."""
 
 
-def agreement(table: LatencyTable, visits: Sequence[Visits]) -> Agreement:
+def agreement(table: LatencyTable, visits: Sequence[ConfigVisits]) -> Agreement:
     """Hold a table against configurations measured now.
 
     Drift between then and now is allowed for: it shifts latencies together by its standard deviation at their size.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edgewidth.graph.space import SearchSpace
     from edgewidth.latency.terms import Floats, Ints
     from edgewidth.records.measurement import Setting, Statistic
-    from edgewidth.records.table import Visits
+    from edgewidth.records.table import ConfigVisits
 
 LEAST_CONFIGS = 3
 
@@ -30,8 +30,8 @@ def fit_table(
     space: SearchSpace,
     setting: Setting,
     statistic: Statistic,
-    fitted: Sequence[Visits],
-    held_out: Sequence[Visits],
+    fitted: Sequence[ConfigVisits],
+    held_out: Sequence[ConfigVisits],
     *,
     prior: LatencyTable | None = None,
 ) -> LatencyTable:
@@ -78,7 +78,7 @@ def fit_table(
     )
 
 
-def _check(fitted: Sequence[Visits], held_out: Sequence[Visits]) -> None:
+def _check(fitted: Sequence[ConfigVisits], held_out: Sequence[ConfigVisits]) -> None:
     if len(fitted) < LEAST_CONFIGS:
         raise InputError(
             f"A latency table needs at least {LEAST_CONFIGS} measured configurations; there are {len(fitted)}.",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgewidth.latency.terms import Floats, Ints
-    from edgewidth.records.table import Visits
+    from edgewidth.records.table import ConfigVisits
 
 DEGREES = 4.0
 """Degrees of freedom of a visit's error: about one in a hundred is beyond 4.6 standard deviations."""
@@ -80,7 +80,7 @@ class VisitData:
     """How many configurations."""
 
     @classmethod
-    def of(cls, fitted: Sequence[Visits], held_out: Sequence[Visits] = ()) -> VisitData:
+    def of(cls, fitted: Sequence[ConfigVisits], held_out: Sequence[ConfigVisits] = ()) -> VisitData:
         """The visits of several configurations, each with at least one visit of positive latency.
 
         The average state is that of the visits to ``fitted``; ``held_out`` follow them in the order of

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgewidth.latency.model import Model
     from edgewidth.latency.noise import Noise
     from edgewidth.latency.terms import Floats
-    from edgewidth.records.table import LatencyTable, Visits
+    from edgewidth.records.table import ConfigVisits, LatencyTable
 
 GOOD_PERCENT = 3.0
 """A mean error up to here is good enough to search with; measuring the choice closes what is left."""
@@ -45,7 +45,7 @@ class Residual(NamedTuple):
     mape_percent: float
 
 
-def measured(visits: Sequence[Visits], noise: Noise, fitted: Sequence[Visits] = ()) -> Measured:
+def measured(visits: Sequence[ConfigVisits], noise: Noise, fitted: Sequence[ConfigVisits] = ()) -> Measured:
     """What visits to configurations amount to, outliers and drift allowed for; no table takes part.
 
     With the visits to the ``fitted`` configurations these latencies are those in the device's average state while
@@ -57,7 +57,7 @@ def measured(visits: Sequence[Visits], noise: Noise, fitted: Sequence[Visits] = 
     return Measured(np.exp(condensed.log_ms[asked]), np.sqrt(np.diag(condensed.covariance)[asked]))
 
 
-def hold_out(model: Model, space: SearchSpace, visits: Sequence[Visits], found: Measured) -> tuple[HeldOut, ...]:
+def hold_out(model: Model, space: SearchSpace, visits: Sequence[ConfigVisits], found: Measured) -> tuple[HeldOut, ...]:
     """Each held-out configuration, predicted and as ``measured``. The intervals include the measurement's noise."""
     indices = choice_indices(space, [v.config for v in visits])
     mean = model.predict(indices)

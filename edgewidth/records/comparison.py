@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from edgewidth.documents import Document, Record
 from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.records.measurement import DeviceFacts, LatencyEstimate, MeasurementWarning, Precision, Runtime
+from edgewidth.records.upgrades import name_visits
 
 
 class Way(Record):
@@ -39,6 +40,7 @@ class Comparison(Document):
     """All ways, the fastest on the first network first; those that failed last."""
 
     schema_name: ClassVar[str] = "edgewidth/comparison"
+    schema_version: ClassVar[int] = 2
 
     device: str
     facts: DeviceFacts
@@ -51,3 +53,9 @@ class Comparison(Document):
     def fastest(self) -> Compared | None:
         """The fastest on the first network; None: every way failed."""
         return next((one for one in self.ways if one.failure is None), None)
+
+    @classmethod
+    def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
+        del version
+        name_visits(*(latency for way in content["ways"] for latency in way["latencies"]))
+        return content

@@ -121,7 +121,7 @@ class DeviceFacts(Record):
         return ", ".join(dict.fromkeys(part for part in parts if part)) or "unknown hardware"
 
 
-class Block(Record):
+class Visit(Record):
     """Back-to-back runs of one model after a warm-up: one visit. Times are raw nanoseconds."""
 
     model: str
@@ -136,7 +136,7 @@ class Block(Record):
     own_s: float | None = None
     """Processor seconds that the measuring process used between ``before`` and ``after``."""
     disturbed: str | None = None
-    """Why this block does not count: what disturbed the device meanwhile."""
+    """Why this visit does not count: what disturbed the device meanwhile."""
     slow_above_ns: float | None = None
     """Stretches of runs with a higher median do not count either; see ``edgewidth.devices.measure.stretches``."""
 
@@ -148,7 +148,7 @@ class LatencyEstimate(Record):
     value_ms: float
     low_ms: float
     high_ms: float
-    blocks: int
+    visits: int
     runs: int
     """That count."""
     counted_percent: float = 100.0

@@ -12,7 +12,6 @@ from edgewidth.records.artifact import Artifact
 from edgewidth.records.budget import Budget
 from edgewidth.records.losses import EvaluationPhase, HeldOutKind, LossQuality, NarrowingStep, VariableLosses
 from edgewidth.records.measurement import (
-    Block,
     DeviceFacts,
     LatencyEstimate,
     MeasurementWarning,
@@ -20,10 +19,12 @@ from edgewidth.records.measurement import (
     Runtime,
     Setting,
     Statistic,
+    Visit,
 )
 from edgewidth.records.run import DataFacts
 from edgewidth.records.search import Certificate, Choice, FrontierPoint, RefineStep
 from edgewidth.records.table import HeldOut, TableQuality
+from edgewidth.records.upgrades import name_visits
 
 Verdict = Literal["within budget", "over budget", "partial"]
 Stage = Literal["profile", "train", "search", "finetune", "export", "validate"]
@@ -46,7 +47,7 @@ class Measured(_Described):
     """The budget's statistic, with its 95 % confidence interval ``low_ms`` to ``high_ms``."""
     low_ms: float
     high_ms: float
-    blocks: int
+    visits: int
     runs: int
     counted_percent: float
     """The share of all runs that count: the others were made while something disturbed the device."""
@@ -208,6 +209,7 @@ class Report(Document):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
     schema_name: ClassVar[str] = "edgewidth/report"
+    schema_version: ClassVar[int] = 2
 
     verdict: Verdict
     """``partial`` as long as the emitted file has not been measured against a budget."""
@@ -239,10 +241,18 @@ class Report(Document):
     device: DeviceReport | None
     variant_estimate: LatencyEstimate | None
     """The chosen configuration's measurement as a variant, before it was trained."""
-    blocks: tuple[Block, ...]
-    """The raw times of the emitted file, with the device's state around each block."""
+    visits: tuple[Visit, ...]
+    """The raw times of the emitted file, with the device's state around each visit."""
     warnings: tuple[MeasurementWarning, ...]
     reproduce: Reproduce | None
+
+    @classmethod
+    def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
+        del version
+        name_visits(content, content["measured"], content["variant_estimate"])
+        if content["search"]:
+            name_visits(*(step["measured"] for step in content["search"]["refinement"]))
+        return content
 
 
 def report_schema() -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from edgewidth.documents import Document, Record
 from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.records.budget import Budget
 from edgewidth.records.measurement import LatencyEstimate, MeasurementWarning
+from edgewidth.records.upgrades import name_visits
 
 
 class Choice(Record):
@@ -55,6 +56,7 @@ class SearchResult(Document):
     """The chosen configuration, why, and what other methods would have chosen on the same numbers."""
 
     schema_name: ClassVar[str] = "edgewidth/search-result"
+    schema_version: ClassVar[int] = 2
 
     space: SearchSpace
     budget: Budget
@@ -71,3 +73,9 @@ class SearchResult(Document):
     """The chosen configuration's own measurement, as a variant."""
     warnings: tuple[MeasurementWarning, ...] = ()
     """What made the measurements of the refinement less trustworthy."""
+
+    @classmethod
+    def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
+        del version
+        name_visits(content.get("measured"), *(step["measured"] for step in content.get("refinement", ())))
+        return content

@@ -14,27 +14,31 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 
-class Visits(Record):
+class ConfigVisits(Record):
     """One configuration's measured latencies, one per visit; what a table is fitted to or held against."""
 
     config: ChannelConfig
     values_ms: Annotated[tuple[float, ...], Field(min_length=1)]
-    """The statistic of each undisturbed block."""
+    """The statistic of each undisturbed visit."""
     started_s: tuple[float, ...]
-    """When each block began (Unix time), for the drift of the device."""
+    """When each visit began (Unix time), for the drift of the device."""
 
-    def joined(self, other: Visits) -> Visits:
+    def joined(self, other: ConfigVisits) -> ConfigVisits:
         """All visits of both, in the order of time."""
         mine = zip(self.started_s, self.values_ms, strict=True)
         pairs = sorted([*mine, *zip(other.started_s, other.values_ms, strict=True)])
-        return Visits(config=self.config, values_ms=tuple(v for _, v in pairs), started_s=tuple(s for s, _ in pairs))
+        return ConfigVisits(
+            config=self.config, values_ms=tuple(v for _, v in pairs), started_s=tuple(s for s, _ in pairs)
+        )
 
-    def without(self, moments: Collection[float]) -> Visits | None:
+    def without(self, moments: Collection[float]) -> ConfigVisits | None:
         """Less the visits that began at these moments; None: nothing is left."""
         kept = [(s, v) for s, v in zip(self.started_s, self.values_ms, strict=True) if s not in moments]
         if not kept:
             return None
-        return Visits(config=self.config, values_ms=tuple(v for _, v in kept), started_s=tuple(s for s, _ in kept))
+        return ConfigVisits(
+            config=self.config, values_ms=tuple(v for _, v in kept), started_s=tuple(s for s, _ in kept)
+        )
 
 
 class TableEntry(Record):
@@ -69,7 +73,7 @@ class TableQuality(Record):
 class HeldOut(Record):
     """One held-out configuration: predicted with its 95 % interval, and measured."""
 
-    visits: Visits
+    visits: ConfigVisits
     predicted_ms: float
     low_ms: float
     high_ms: float
@@ -96,7 +100,7 @@ class LatencyTable(Document):
     curve: Annotated[tuple[tuple[float, float], ...], Field(min_length=1)] = ((1.0, 1.0),)
     """Sums and the latencies there, both rising in milliseconds, straight between on logarithmic scales: how far the
     layers of a network together take longer, or less long, than one by one. One point: their ratio everywhere."""
-    fitted: tuple[Visits, ...]
+    fitted: tuple[ConfigVisits, ...]
     """What it was fitted to: from these the intervals are computed again."""
     held_out: tuple[HeldOut, ...]
     quality: TableQuality
@@ -107,6 +111,6 @@ class LatencyTable(Document):
     warnings: tuple[MeasurementWarning, ...] = ()
     """What made its measurements less trustworthy."""
 
-    def visits(self) -> dict[ChannelConfig, Visits]:
+    def visits(self) -> dict[ChannelConfig, ConfigVisits]:
         """Everything measured that it stands on, held-out configurations included."""
         return {v.config: v for v in (*self.fitted, *(held.visits for held in self.held_out))}

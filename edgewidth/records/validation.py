@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from edgewidth.documents import Document, Record
 from edgewidth.records.budget import Budget
-from edgewidth.records.measurement import Block, DeviceFacts, LatencyEstimate, MeasurementWarning, Setting
+from edgewidth.records.measurement import DeviceFacts, LatencyEstimate, MeasurementWarning, Setting, Visit
+from edgewidth.records.upgrades import name_visits
 
 
 class SustainedPoint(Record):
@@ -34,6 +35,7 @@ class ValidationReport(Document):
     """The measured latency of one artifact, raw values included."""
 
     schema_name: ClassVar[str] = "edgewidth/validation"
+    schema_version: ClassVar[int] = 2
 
     file: str
     sha256: str
@@ -43,7 +45,13 @@ class ValidationReport(Document):
     estimate: LatencyEstimate
     budget: Budget | None
     within_budget: bool | None
-    blocks: tuple[Block, ...]
+    visits: tuple[Visit, ...]
     warnings: tuple[MeasurementWarning, ...]
     sustained: Sustained | None = None
     """How the latency drifted under load, where that was asked for; not part of the verdict."""
+
+    @classmethod
+    def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
+        del version
+        name_visits(content, content["estimate"])
+        return content

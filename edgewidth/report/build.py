@@ -71,7 +71,7 @@ def build_report(inputs: Inputs) -> Report:
         int8_training=inputs.int8_training,
         device=_device(inputs),
         variant_estimate=inputs.search.measured if inputs.search else None,
-        blocks=inputs.validation.blocks if inputs.validation else (),
+        visits=inputs.validation.visits if inputs.validation else (),
         warnings=(*stale, *warnings_of(inputs, measured, budget)),
         reproduce=_reproduce(inputs),
     )
@@ -97,9 +97,9 @@ def _network(space: SearchSpace) -> NetworkReport:
 
 def _measured(validation: ValidationReport, budget: Budget | None) -> Measured:
     estimate = validation.estimate
-    if not validation.blocks:
-        raise FileError("validation.json holds no measured block.", remedy="Run edgewidth validate again.")
-    runs_ms = np.array([run for block in validation.blocks for run in block.runs_ns]) / 1e6
+    if not validation.visits:
+        raise FileError("validation.json holds no measured visit.", remedy="Run edgewidth validate again.")
+    runs_ms = np.array([run for visit in validation.visits for run in visit.runs_ns]) / 1e6
     percentiles = {name: float(np.percentile(runs_ms, q)) for name, q in PERCENTILES.items()}
     is_median = estimate.statistic is Statistic.MEDIAN
     return Measured(

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from numpy.typing import NDArray
 
-    from edgewidth.records.measurement import Block, DeviceState
+    from edgewidth.records.measurement import DeviceState, Visit
     from edgewidth.records.report import Measured, Report
     from edgewidth.report.svg import Anchor
 
-DOTS, DOTS_PER_BLOCK = 4000, 200
-"""More single runs than this, in all and of one block, cannot be told apart; evenly spaced ones are drawn."""
+DOTS, DOTS_PER_VISIT = 4000, 200
+"""More single runs than this, in all and of one visit, cannot be told apart; evenly spaced ones are drawn."""
 BINS = 36
 
 
@@ -65,7 +65,7 @@ def _flag(picture: Picture, x: float, span: tuple[float, float], text: str, kind
 class _Runs(NamedTuple):
     """All runs of a file, and the range of latencies that is worth showing."""
 
-    blocks: Sequence[Block]
+    visits: Sequence[Visit]
     counted_ms: np.ndarray[tuple[int], np.dtype[np.float64]]
     low: float
     high: float
@@ -73,8 +73,8 @@ class _Runs(NamedTuple):
 
 
 def _runs(report: Report) -> _Runs:
-    every = np.array([run for block in report.blocks for run in block.runs_ns]) / 1e6
-    counted = np.concatenate([_counts(block) for block in report.blocks])
+    every = np.array([run for visit in report.visits for run in visit.runs_ns]) / 1e6
+    counted = np.concatenate([_counts(visit) for visit in report.visits])
     counted_ms = every[counted] if counted.any() else every
     p5, p50, p95 = np.percentile(every, [5, 50, 95])
     ceiling = p95 + 3 * max(p95 - p5, 0.005 * p50)
@@ -85,28 +85,28 @@ def _runs(report: Report) -> _Runs:
     if budget_ms and low - 1.2 * (high - low) <= budget_ms <= high + 1.2 * (high - low):
         low, high = min(low, budget_ms), max(high, budget_ms)
     low, high = covering([low, high])
-    return _Runs(report.blocks, counted_ms, low, high, int((every > high).sum()))
+    return _Runs(report.visits, counted_ms, low, high, int((every > high).sum()))
 
 
-def _counts(block: Block) -> NDArray[np.bool_]:
-    """Which runs of a block count: (runs,)."""
-    return undisturbed(block) if block.disturbed is None else np.zeros(len(block.runs_ns), dtype=np.bool_)
+def _counts(visit: Visit) -> NDArray[np.bool_]:
+    """Which runs of a visit count: (runs,)."""
+    return undisturbed(visit) if visit.disturbed is None else np.zeros(len(visit.runs_ns), dtype=np.bool_)
 
 
 def distribution(report: Report) -> Figure | None:
-    """Every run in the order it was made, block by block, and beside it the histogram on the same axis."""
-    if not report.blocks or report.measured is None:
+    """Every run in the order it was made, visit by visit, and beside it the histogram on the same axis."""
+    if not report.visits or report.measured is None:
         return None
     runs, measured = _runs(report), report.measured
 
     def draw(width: float) -> Picture:
-        label = f"Single runs of {measured.file} in {plural(len(runs.blocks), 'block')}, and their histogram"
+        label = f"Single runs of {measured.file} in {plural(len(runs.visits), 'visit')}, and their histogram"
         picture = Picture(label, width, 330)
         histogram = 64 if width == NARROW else 170
-        plot = axes(picture, (0, len(runs.blocks)), (runs.low, runs.high), right=histogram + 22, left=54)
+        plot = axes(picture, (0, len(runs.visits)), (runs.low, runs.high), right=histogram + 22, left=54)
         _draw_latency_axis(picture, plot, runs, measured)
-        for number, block in enumerate(runs.blocks):
-            _draw_block(picture, plot, number, block, most=min(DOTS_PER_BLOCK, DOTS // len(runs.blocks) + 1))
+        for number, visit in enumerate(runs.visits):
+            _draw_visit(picture, plot, number, visit, most=min(DOTS_PER_VISIT, DOTS // len(runs.visits) + 1))
         _draw_histogram(picture, plot, runs, histogram)
         if report.budget and runs.low < report.budget.latency_ms < runs.high:
             y = plot.y(report.budget.latency_ms)
@@ -116,14 +116,14 @@ def distribution(report: Report) -> Figure | None:
     wide, narrow = drawn(draw)
     keys = [
         Key("single run", "dust chosen", "line"),
-        Key("median of a block", "block-median", "line"),
+        Key("median of a visit", "visit-median", "line"),
         Key(f"{measured.statistic} with 95 % interval", "band chosen", "band"),
     ]
     if report.budget:
         keys.append(Key(f"budget {report.budget.latency_ms:.4g} ms", "budget", "line"))
     if measured.counted_percent < 100:
         keys.append(Key("disturbed, not counted", "dust disturbed", "line"))
-    return Figure("", _distribution_caption(runs, measured), wide, narrow, tuple(keys), _block_rows(report))
+    return Figure("", _distribution_caption(runs, measured), wide, narrow, tuple(keys), _visit_rows(report))
 
 
 def _distribution_caption(runs: _Runs, measured: Measured) -> str:
@@ -137,26 +137,26 @@ def _draw_latency_axis(picture: Picture, plot: Axes, runs: _Runs, measured: Meas
     left, right = plot.x.start, picture.width - 12
     top, bottom = plot.y(measured.high_ms), plot.y(measured.low_ms)
     picture.bar((left, top), (right - left, max(bottom - top, 1.5)), "band chosen")
-    plot.draw(picture, x_label="block, in the order measured", y_label="latency (ms)", x_ticks=0)
-    every = max(1, round(len(runs.blocks) / (8 if picture.width == NARROW else 20)))
-    for number in range(0, len(runs.blocks), every):
+    plot.draw(picture, x_label="visit, in the order measured", y_label="latency (ms)", x_ticks=0)
+    every = max(1, round(len(runs.visits) / (8 if picture.width == NARROW else 20)))
+    for number in range(0, len(runs.visits), every):
         picture.text((plot.x(number + 0.5), plot.y.start + 18), str(number + 1), anchor="middle")
 
 
-def _draw_block(picture: Picture, plot: Axes, number: int, block: Block, *, most: int) -> None:
-    times = np.array(block.runs_ns) / 1e6
+def _draw_visit(picture: Picture, plot: Axes, number: int, visit: Visit, *, most: int) -> None:
+    times = np.array(visit.runs_ns) / 1e6
     shown = np.unique(np.linspace(0, len(times) - 1, min(len(times), most)).round().astype(int))
     places = number + 0.12 + 0.76 * (shown + 0.5) / len(times)
-    counts = _counts(block)
+    counts = _counts(visit)
     for kind, mask in (("disturbed", ~counts[shown]), ("chosen", counts[shown])):
         points = [plot.at(x, y) for x, y in zip(places[mask], times[shown][mask], strict=True) if y <= plot.y.high]
         picture.dust(points, kind)
     median = float(np.median(times[counts] if counts.any() else times))
-    hint = f"block {number + 1}: median {milliseconds(median)}, {plural(len(times), 'run')}"
-    if block.disturbed:
-        hint += f"; not counted: {block.disturbed}"
+    hint = f"visit {number + 1}: median {milliseconds(median)}, {plural(len(times), 'run')}"
+    if visit.disturbed:
+        hint += f"; not counted: {visit.disturbed}"
     y = plot.y(median)
-    picture.line((plot.x(number + 0.06), y), (plot.x(number + 0.94), y), "block-median", hint=hint)
+    picture.line((plot.x(number + 0.06), y), (plot.x(number + 0.94), y), "visit-median", hint=hint)
 
 
 def _draw_histogram(picture: Picture, plot: Axes, runs: _Runs, width: float) -> None:
@@ -171,14 +171,14 @@ def _draw_histogram(picture: Picture, plot: Axes, runs: _Runs, width: float) -> 
     picture.line((left, plot.y.start), (left, plot.y.end), "axis")
 
 
-def _block_rows(report: Report) -> Numbers:
+def _visit_rows(report: Report) -> Numbers:
     rows = []
-    for number, block in enumerate(report.blocks, start=1):
-        times = np.array(block.runs_ns) / 1e6
+    for number, visit in enumerate(report.visits, start=1):
+        times = np.array(visit.runs_ns) / 1e6
         low, median, high = (significant(float(value)) for value in np.percentile(times, [5, 50, 95]))
-        state = block.disturbed or f"{_counts(block).mean():.0%} counted"
+        state = visit.disturbed or f"{_counts(visit).mean():.0%} counted"
         rows.append((str(number), str(len(times)), low, median, high, state))
-    return Numbers(("block", "runs", "5 % (ms)", "median (ms)", "95 % (ms)", "state"), tuple(rows))
+    return Numbers(("visit", "runs", "5 % (ms)", "median (ms)", "95 % (ms)", "state"), tuple(rows))
 
 
 class _Pair(NamedTuple):
@@ -284,27 +284,27 @@ def _pair_rows(pairs: Sequence[_Pair]) -> Numbers:
 
 
 def device_states(report: Report) -> list[Figure]:
-    """Temperature and frequency around every block, where the device says them and they change."""
+    """Temperature and frequency around every visit, where the device says them and they change."""
     known = (
         ("Temperature", "°C", lambda state: state.temperature_c),
         ("Processor frequency", "MHz", lambda state: state.frequency_mhz),
     )
-    figures = (_state_figure(report.blocks, *one) for one in known)
+    figures = (_state_figure(report.visits, *one) for one in known)
     return [figure for figure in figures if figure]
 
 
 def _state_figure(
-    blocks: Sequence[Block], name: str, unit: str, value_of: Callable[[DeviceState], float | None]
+    visits: Sequence[Visit], name: str, unit: str, value_of: Callable[[DeviceState], float | None]
 ) -> Figure | None:
-    states = [(block.started_s, value_of(block.before), value_of(block.after)) for block in blocks]
+    states = [(visit.started_s, value_of(visit.before), value_of(visit.after)) for visit in visits]
     known = [(s, before, after) for s, before, after in states if before is not None and after is not None]
     values = [value for _, *pair in known for value in pair]
     if len(known) < 2 or min(values) == max(values):
         return None
     minutes = [(s - known[0][0]) / 60 for s, *_ in known]
-    picture = Picture(f"{name} before and after every block", HALF, 220)
+    picture = Picture(f"{name} before and after every visit", HALF, 220)
     plot = axes(picture, covering(minutes, pad=0.03), covering(values, pad=0.12))
-    plot.draw(picture, x_label="minutes since the first block", y_label=f"{name.lower()} ({unit})", y_ticks=4)
+    plot.draw(picture, x_label="minutes since the first visit", y_label=f"{name.lower()} ({unit})", y_ticks=4)
     picture.path([plot.at(x, after) for x, (_, _, after) in zip(minutes, known, strict=True)], "trace chosen")
     for x, (_, before, after) in zip(minutes, known, strict=True):
         hint = f"{before:g} {unit} before, {after:g} {unit} after"

@@ -173,8 +173,8 @@ def _device_rows(report: Report) -> list[tuple[str, str]]:
 
 
 def _state_rows(report: Report) -> list[tuple[str, str]]:
-    """What the device said of itself around the blocks, as ranges."""
-    states = [state for block in report.blocks for state in (block.before, block.after)]
+    """What the device said of itself around the visits, as ranges."""
+    states = [state for visit in report.visits for state in (visit.before, visit.after)]
 
     def span(values: list[float | None], unit: str) -> str:
         known = [value for value in values if value is not None]

@@ -55,5 +55,5 @@ def count(value: float | None) -> str:
 
 
 def plural(number: int, noun: str) -> str:
-    """``1 block``, ``9 blocks``."""
+    """``1 visit``, ``9 visits``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgewidth.devices.device import open_device
 from edgewidth.devices.measure.campaign import Model, measure
-from edgewidth.devices.measure.estimate import block_ms, counting, estimate, visit_sigma
+from edgewidth.devices.measure.estimate import counting, estimate, visit_ms, visit_sigma
 from edgewidth.devices.measure.policy import Policy, default_policy
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.errors import MismatchError
@@ -18,38 +18,38 @@ from edgewidth.formats.variants import VariantFactory
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.measurement import Clock
-from edgewidth.records.table import LatencyTable, Visits
+from edgewidth.records.table import ConfigVisits, LatencyTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from edgewidth.devices.device import Device
     from edgewidth.graph.space import SearchSpace
-    from edgewidth.records.measurement import Block, LatencyEstimate, MeasurementWarning, Setting, Statistic
+    from edgewidth.records.measurement import LatencyEstimate, MeasurementWarning, Setting, Statistic, Visit
     from edgewidth.stages.folder import RunFolder
     from edgewidth.stages.target import Target
 
 
-def visits(config: ChannelConfig, blocks: Sequence[Block], statistic: Statistic) -> Visits:
+def config_visits(config: ChannelConfig, visits: Sequence[Visit], statistic: Statistic) -> ConfigVisits:
     """What a latency table is fitted to: one value for each undisturbed visit."""
-    some = counting(blocks, statistic)
-    return Visits(
+    some = counting(visits, statistic)
+    return ConfigVisits(
         config=config,
-        values_ms=tuple(block_ms(block, statistic) for block in some),
-        started_s=tuple(block.started_s for block in some),
+        values_ms=tuple(visit_ms(visit, statistic) for visit in some),
+        started_s=tuple(visit.started_s for visit in some),
     )
 
 
 def measured_visits(
     store: MeasurementStore, setting: Setting, space: SearchSpace, statistic: Statistic
-) -> dict[ChannelConfig, Visits]:
+) -> dict[ChannelConfig, ConfigVisits]:
     """Everything a store holds of a search space in one setting, by configuration."""
     found = {}
-    for key, blocks in store.blocks(setting).items():
+    for key, visits in store.visits(setting).items():
         fingerprint, _, text = key.partition(":")
         if fingerprint == space.fingerprint:
             config = ChannelConfig.parse(text)
-            found[config] = visits(config, blocks, statistic)
+            found[config] = config_visits(config, visits, statistic)
     return found
 
 
@@ -88,19 +88,19 @@ class Bench:
         """What made measurements less trustworthy; of each kind the latest."""
         return tuple(self._warnings[code] for code in sorted(self._warnings))
 
-    def visits(self) -> dict[ChannelConfig, Visits]:
+    def visits(self) -> dict[ChannelConfig, ConfigVisits]:
         """Every configuration of this space that the store holds for this setting."""
         return measured_visits(self.store, self.setting, self.space, self.target.statistic)
 
     def moments(self) -> frozenset[float]:
         """When the visits began that the store holds for this setting, disturbed ones included."""
-        return frozenset(block.started_s for _, block in self.store.visits(self.setting))
+        return frozenset(visit.started_s for _, visit in self.store.named_visits(self.setting))
 
     def estimate(self, config: ChannelConfig) -> LatencyEstimate:
         """What a configuration's visits amount to; how much visits differ is learned from all models."""
-        blocks = self.store.blocks(self.setting)
-        sigma = visit_sigma(blocks.values(), self.target.statistic)
-        return estimate(blocks[self._key(config)], self.target.statistic, sigma=sigma)
+        visits = self.store.visits(self.setting)
+        sigma = visit_sigma(visits.values(), self.target.statistic)
+        return estimate(visits[self._key(config)], self.target.statistic, sigma=sigma)
 
     def differences(self, table: LatencyTable) -> list[str]:
         """In what a table's measurements differ from those made here, in words; empty if they may meet."""

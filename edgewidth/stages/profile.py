@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.records.budget import BudgetRequest
     from edgewidth.records.measurement import Setting, Statistic
-    from edgewidth.records.table import Visits
+    from edgewidth.records.table import ConfigVisits
     from edgewidth.stages.bench import Bench
     from edgewidth.stages.folder import RunFolder
 
@@ -93,8 +93,8 @@ def fit_measured(bench: Bench, held_out: Iterable[ChannelConfig], *, known: Late
 
 
 def _joined(
-    known: LatencyTable | None, stored: Mapping[ChannelConfig, Visits], moments: Collection[float]
-) -> dict[ChannelConfig, Visits]:
+    known: LatencyTable | None, stored: Mapping[ChannelConfig, ConfigVisits], moments: Collection[float]
+) -> dict[ChannelConfig, ConfigVisits]:
     """What is stored, and of a known table what was measured for it elsewhere: at other moments."""
     found = dict(stored)
     for config, visits in (known.visits() if known else {}).items():
@@ -108,7 +108,7 @@ def _fit(
     space: SearchSpace,
     setting: Setting,
     statistic: Statistic,
-    visits: Mapping[ChannelConfig, Visits],
+    visits: Mapping[ChannelConfig, ConfigVisits],
     held_out: frozenset[ChannelConfig],
     prior: LatencyTable | None,
 ) -> LatencyTable:
@@ -131,7 +131,7 @@ def refit(folder: RunFolder) -> LatencyTable:
     prior = LatencyTable.read(folder.prior) if folder.prior.exists() else None
     with MeasurementStore(folder.measurements) as store:
         stored = measured_visits(store, old.setting, old.space, old.statistic)
-        visits = _joined(old, stored, {block.started_s for _, block in store.visits(old.setting)})
+        visits = _joined(old, stored, {visit.started_s for _, visit in store.named_visits(old.setting)})
     held_out = frozenset(held.config for held in old.held_out)
     table = _fit(old.space, old.setting, old.statistic, visits, held_out, prior)
     table = table.model_copy(update={"facts": old.facts, "warnings": old.warnings})

@@ -78,12 +78,12 @@ def validate(
 
         warnings = visit(VISITS)
         for extension in range(EXTENSIONS):
-            latency = estimate(store.blocks(setting)[digest], target.statistic)
+            latency = estimate(store.visits(setting)[digest], target.statistic)
             if budget is None or not latency.low_ms <= budget.latency_ms <= latency.high_ms:
                 break
             warnings = visit(VISITS * 2 ** (1 + extension))
-        blocks = store.blocks(setting)[digest]
-        latency = estimate(blocks, target.statistic)
+        visits = store.visits(setting)[digest]
+        latency = estimate(visits, target.statistic)
         return ValidationReport(
             file=model.name,
             sha256=digest,
@@ -93,7 +93,7 @@ def validate(
             estimate=latency,
             budget=budget,
             within_budget=None if budget is None else latency.value_ms <= budget.latency_ms,
-            blocks=tuple(blocks),
+            visits=tuple(visits),
             warnings=warnings,
             sustained=None
             if sustained_s is None

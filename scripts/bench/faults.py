@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 KINDS = ("kill runner", "kill program", "cut", "reboot", "reboot without files", "host disk", "device disk", "garbage")
 POLICY = Policy(
-    rounds=4, block_ms=15, warmup_min_ms=2, warmup_max_ms=15, remeasure=0, silence_s=1.5, retries=5, retry_s=0.02
+    rounds=4, visit_ms=15, warmup_min_ms=2, warmup_max_ms=15, remeasure=0, silence_s=1.5, retries=5, retry_s=0.02
 )
 CALLS = 4
 """A person calls again this often at most."""
@@ -204,7 +204,7 @@ class Tally:
     def _call(self, folder: Path, fault: Fault, kept: list[bytes], rng: random.Random, before: set[str]) -> None:
         with open_device(profile(folder)) as device, MeasurementStore(folder / "m.sqlite") as store:
             setting = setting_of(device)
-            stored = {visit for visit, _ in store.visits(setting)}
+            stored = {visit for visit, _ in store.named_visits(setting)}
             self.lost += len(before - stored)
             strikes = fault.kind not in {"kill program", "host disk"}
             faulty = device._replace(transport=Faulty(device.transport, fault, kept)) if strikes else device
@@ -216,15 +216,15 @@ class Tally:
             finally:
                 if timer is not None:
                     timer.cancel()
-                before |= {visit for visit, _ in store.visits(setting)}
+                before |= {visit for visit, _ in store.named_visits(setting)}
 
     def _judge(self, folder: Path, kept: list[bytes]) -> None:
         with open_device(profile(folder)) as device, MeasurementStore(folder / "m.sqlite") as store:
-            visits = store.visits(setting_of(device))
-        counts = Counter(block.model for _, block in visits)
+            visits = store.named_visits(setting_of(device))
+        counts = Counter(visit.model for _, visit in visits)
         self.lost += sum(max(0, POLICY.rounds - counts[model.key]) for model in MODELS)
         self.doubled += sum(max(0, counts[model.key] - POLICY.rounds) for model in MODELS)
-        self.doubled += len(visits) - len({block.started_s for _, block in visits})
+        self.doubled += len(visits) - len({visit.started_s for _, visit in visits})
         for output in kept:
             self.doubled += sum(count - 1 for count in made_in(output).values())
 

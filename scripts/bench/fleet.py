@@ -51,7 +51,7 @@ def measure_one(number: int, folder: Path, models: list[Model]) -> None:
         device = Device(profile, transport, transport.facts())
         setting = device.setting(Runtime.ONNXRUNTIME, Precision.FLOAT32, 1)
         measure(device, setting, models, store)
-        missing = [model.key for model in models if model.key not in store.blocks(setting)]
+        missing = [model.key for model in models if model.key not in store.visits(setting)]
     if missing:
         sys.exit(f"device {number} did not measure {missing}")
 

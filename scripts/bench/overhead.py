@@ -56,13 +56,13 @@ def main() -> None:
         start = time.monotonic()
         measure(device, setting, models, store)
         wall_s = time.monotonic() - start
-        blocks = [block for _, block in store.visits(setting)]
-    busy_s = sum(sum(block.warmup_ns) + sum(block.runs_ns) for block in blocks) / 1e9
+        visits = [visit for _, visit in store.named_visits(setting)]
+    busy_s = sum(sum(visit.warmup_ns) + sum(visit.runs_ns) for visit in visits) / 1e9
     result = {
         "busy_share": busy_s / wall_s,
         "wall_s": wall_s,
-        "visits": len(blocks),
-        "overhead_ms": 1e3 * (wall_s - busy_s) / len(blocks),
+        "visits": len(visits),
+        "overhead_ms": 1e3 * (wall_s - busy_s) / len(visits),
     }
     print(json.dumps(result) if options.json else "\n".join(f"{key}: {value:.4g}" for key, value in result.items()))
 

@@ -6,7 +6,7 @@ On a device whose clock counts instructions, 20 variants are measured in two boo
     spread_percent    the largest difference between the two, of any variant
 
 On another device, 60 variants are measured in two campaigns some minutes apart, by the policy and by the median of one
-150 ms block in a fresh process:
+150 ms visit in a fresh process:
 
     sigma_ratio       standard deviation of the log ratio between the campaigns: the policy's over the naive one's
     sigma_percent     those two themselves
@@ -44,11 +44,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from edgewidth.devices.profiles import DeviceProfile
-    from edgewidth.records.measurement import Block, LatencyEstimate
+    from edgewidth.records.measurement import LatencyEstimate, Visit
 
 POLICY = Policy(rounds=3, remeasure=0.33)
 """Four visits of 100 ms, more only while none was undisturbed: less than three times one of 150 ms with its warm-up."""
-NAIVE = Policy(rounds=1, block_ms=150, remeasure=0)
+NAIVE = Policy(rounds=1, visit_ms=150, remeasure=0)
 
 
 def make_variants(count: int, resolution: int) -> list[Model]:
@@ -60,7 +60,7 @@ def make_variants(count: int, resolution: int) -> list[Model]:
     return [Model(key, partial(bytes, content)) for key, content in contents.items()]
 
 
-def campaign(profile: DeviceProfile, models: Sequence[Model], policy: Policy) -> Mapping[str, Sequence[Block]]:
+def campaign(profile: DeviceProfile, models: Sequence[Model], policy: Policy) -> Mapping[str, Sequence[Visit]]:
     """Measure everything once, in a store of its own, on a device opened for it."""
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -69,18 +69,18 @@ def campaign(profile: DeviceProfile, models: Sequence[Model], policy: Policy) ->
     ):
         setting = device.setting(Runtime.LITERT, Precision.INT8, 1)
         measure(device, setting, models, store, policy=policy)
-        return store.blocks(setting)
+        return store.visits(setting)
 
 
-def estimates(blocks: Mapping[str, Sequence[Block]]) -> dict[str, LatencyEstimate]:
+def estimates(visits: Mapping[str, Sequence[Visit]]) -> dict[str, LatencyEstimate]:
     """The median latency of every variant, with the spread of all visits in every interval."""
-    sigma = visit_sigma(blocks.values(), Statistic.MEDIAN)
-    return {key: estimate(some, Statistic.MEDIAN, sigma=sigma) for key, some in blocks.items()}
+    sigma = visit_sigma(visits.values(), Statistic.MEDIAN)
+    return {key: estimate(some, Statistic.MEDIAN, sigma=sigma) for key, some in visits.items()}
 
 
-def busy_s(blocks: Mapping[str, Sequence[Block]]) -> float:
+def busy_s(visits: Mapping[str, Sequence[Visit]]) -> float:
     """Seconds that the device measured and warmed up."""
-    return sum(sum(block.warmup_ns) + sum(block.runs_ns) for some in blocks.values() for block in some) / 1e9
+    return sum(sum(visit.warmup_ns) + sum(visit.runs_ns) for some in visits.values() for visit in some) / 1e9
 
 
 def log_ratios(first: Mapping[str, LatencyEstimate], second: Mapping[str, LatencyEstimate]) -> np.ndarray:
@@ -103,7 +103,7 @@ def counted(profile: DeviceProfile, count: int, resolution: int) -> dict[str, An
 
 
 def timed(profile: DeviceProfile, count: int, resolution: int, pause_s: float) -> dict[str, Any]:
-    """Two campaigns by the policy and two by one block, minutes apart."""
+    """Two campaigns by the policy and two by one visit, minutes apart."""
     models = make_variants(count, resolution)
     found: dict[str, list[dict[str, LatencyEstimate]]] = {"policy": [], "naive": []}
     spent_s = dict.fromkeys(found, 0.0)
@@ -111,9 +111,9 @@ def timed(profile: DeviceProfile, count: int, resolution: int, pause_s: float) -
         if number:
             time.sleep(pause_s)
         for way, policy in (("policy", POLICY), ("naive", NAIVE)):
-            blocks = campaign(profile, models, policy)
-            found[way].append(estimates(blocks))
-            spent_s[way] += busy_s(blocks)
+            visits = campaign(profile, models, policy)
+            found[way].append(estimates(visits))
+            spent_s[way] += busy_s(visits)
             print(f"{way} campaign {number + 1}: {spent_s[way]:.0f} s of measuring so far", file=sys.stderr)
     sigma = {way: float(np.std(log_ratios(*pair))) for way, pair in found.items()}
     first, second = found["policy"]

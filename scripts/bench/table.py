@@ -40,7 +40,7 @@ from edgewidth.latency.factors import latency_factors
 from edgewidth.latency.fit import fit_table
 from edgewidth.progress import Lines
 from edgewidth.records.measurement import Clock, Precision, Runtime, Statistic
-from edgewidth.stages.bench import visits as visits_of
+from edgewidth.stages.bench import config_visits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,9 +48,9 @@ if TYPE_CHECKING:
     from edgewidth.devices.device import Device
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.records.measurement import Setting
-    from edgewidth.records.table import LatencyTable, Visits
+    from edgewidth.records.table import ConfigVisits, LatencyTable
 
-EXACT = Policy(rounds=1, block_ms=1.0, min_runs=9, max_runs=9, warmup_min_ms=1.0, window_ms=1.0)
+EXACT = Policy(rounds=1, visit_ms=1.0, min_runs=9, max_runs=9, warmup_min_ms=1.0, window_ms=1.0)
 """For a clock that repeats itself. Not fewer runs: the board's own programs interrupt about one run in twelve on its
 one processor, and the median of three was off by up to a half."""
 
@@ -88,10 +88,10 @@ class Bench:
                 models = [self._model(config) for config in configs]
                 measure(self._device, self.setting, models, self._store, policy=policy, progress=Lines())
 
-    def visits(self, configs: Sequence[ChannelConfig]) -> list[Visits]:
+    def visits(self, configs: Sequence[ChannelConfig]) -> list[ConfigVisits]:
         """What was measured of configurations."""
-        blocks = self._store.blocks(self.setting)
-        return [visits_of(config, blocks[self._key(config)], Statistic.MEDIAN) for config in configs]
+        visits = self._store.visits(self.setting)
+        return [config_visits(config, visits[self._key(config)], Statistic.MEDIAN) for config in configs]
 
     def fit(self, fitted: Sequence[ChannelConfig], held_out: Sequence[ChannelConfig] = ()) -> LatencyTable:
         """The table of what was measured."""
@@ -190,7 +190,7 @@ def comparison(errors: dict[int, float], wanted: float, networks: int) -> dict[s
     return found | {"own_error_percent": wanted, "errors_percent": errors}
 
 
-def free_table(table: LatencyTable, visits: Sequence[Visits], asked: Sequence[ChannelConfig]) -> np.ndarray:
+def free_table(table: LatencyTable, visits: Sequence[ConfigVisits], asked: Sequence[ChannelConfig]) -> np.ndarray:
     """The reference method: one unknown for each layer and its two widths, non-negative and softly monotone.
 
     Berman et al. 2020 (arXiv 2005.10481, section 3.1): least squares with a penalty on entries that fall while a

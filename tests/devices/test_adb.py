@@ -61,15 +61,15 @@ def link(phone: AdbDaemon, tmp_path: Path) -> AdbTransport:
 
 def test_a_whole_campaign_over_adb(phone: AdbDaemon, tmp_path: Path) -> None:
     """A phone with Python: the runner works there, detached; a cut in the middle loses nothing."""
-    policy = Policy(rounds=3, block_ms=20, warmup_min_ms=3, warmup_max_ms=50, remeasure=0)
+    policy = Policy(rounds=3, visit_ms=20, warmup_min_ms=3, warmup_max_ms=50, remeasure=0)
     profile = profile_of(phone, tmp_path, runtime=Runtime.ONNXRUNTIME, runtimes=(Runtime.ONNXRUNTIME,))
     phone.cut_after = 60_000
     with open_device(profile) as device, MeasurementStore(tmp_path / "m.sqlite") as store:
         setting = device.setting(Runtime.ONNXRUNTIME, Precision.FLOAT32, 1)
         measure(device, setting, [onnx_model(8), onnx_model(64, 128, 128)], store, policy=policy)
-        blocks = store.blocks(setting)
+        visits = store.visits(setting)
         left = device.transport.run(["ls", "-A"]).stdout
-    assert {key: sorted(block.round for block in some) for key, some in blocks.items()} == {
+    assert {key: sorted(visit.round for visit in some) for key, some in visits.items()} == {
         "8": [0, 1, 2],
         "64-128-128": [0, 1, 2],
     }

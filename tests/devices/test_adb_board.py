@@ -63,10 +63,10 @@ def test_a_campaign_on_a_board_over_adb(adb: AdbClient, board_serial: str, tmp_p
         assert (device.facts.processor, device.facts.architecture) == ("Cortex-A72", "aarch64")
         setting = device.setting(Runtime.ONNXRUNTIME, Precision.FLOAT32, 1)
         assert setting.clock is Clock.ICOUNT
-        policy = Policy(rounds=2, block_ms=5, warmup_min_ms=1, warmup_max_ms=5)
+        policy = Policy(rounds=2, visit_ms=5, warmup_min_ms=1, warmup_max_ms=5)
         measure(device, setting, [onnx_model(8, 16)], store, policy=policy)
-        first, second = store.blocks(setting)["8-16"]
-    assert {block.round for block in (first, second)} == {0, 1}
-    medians = [sorted(block.runs_ns)[len(block.runs_ns) // 2] for block in (first, second)]
+        first, second = store.visits(setting)["8-16"]
+    assert {visit.round for visit in (first, second)} == {0, 1}
+    medians = [sorted(visit.runs_ns)[len(visit.runs_ns) // 2] for visit in (first, second)]
     # The daemon shares the board's one processor with the runner, so visits agree less well than over SSH.
     assert medians[0] == pytest.approx(medians[1], rel=0.1)

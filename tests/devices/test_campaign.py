@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from edgewidth.devices.device import Device
 
-QUICK = Policy(rounds=2, block_ms=20, warmup_min_ms=3, warmup_max_ms=50, remeasure=0)
+QUICK = Policy(rounds=2, visit_ms=20, warmup_min_ms=3, warmup_max_ms=50, remeasure=0)
 
 
 def test_local_end_to_end(local: Device, tmp_path: Path) -> None:
@@ -30,9 +30,9 @@ def test_local_end_to_end(local: Device, tmp_path: Path) -> None:
     models = [onnx_model(8), onnx_model(64, 128, 128), onnx_model(16)]
     with MeasurementStore(tmp_path / "m.sqlite") as store:
         measure(local, setting, models, store, policy=QUICK)
-        blocks = store.blocks(setting)
-    assert {key: len(some) for key, some in blocks.items()} == {"8": 2, "64-128-128": 2, "16": 2}
-    assert estimate(blocks["8"], Statistic.MEDIAN).high_ms < estimate(blocks["64-128-128"], Statistic.MEDIAN).low_ms
+        visits = store.visits(setting)
+    assert {key: len(some) for key, some in visits.items()} == {"8": 2, "64-128-128": 2, "16": 2}
+    assert estimate(visits["8"], Statistic.MEDIAN).high_ms < estimate(visits["64-128-128"], Statistic.MEDIAN).low_ms
     assert not list((tmp_path / "device").iterdir()), "the runner cleans up after itself"
 
 
@@ -43,10 +43,10 @@ def test_fake_recovers_the_truth(make_fake: Callable[..., Device], tmp_path: Pat
     widths = [(8 * i, 16 * i) for i in range(1, 13)]
     with MeasurementStore(tmp_path / "m.sqlite") as store:
         measure(fake, setting, [onnx_model(*w) for w in widths], store)
-        blocks = store.blocks(setting)
+        visits = store.visits(setting)
     for w in widths:
         truth = latency_ms(read_operators(small_onnx(w)))
-        found = estimate(blocks["-".join(map(str, w))], Statistic.MEDIAN)
+        found = estimate(visits["-".join(map(str, w))], Statistic.MEDIAN)
         assert found.value_ms == pytest.approx(truth, rel=0.02)
 
 
@@ -57,12 +57,12 @@ def test_measures_only_what_is_missing(make_fake: Callable[..., Device], tmp_pat
     models = [onnx_model(8), onnx_model(16)]
     with MeasurementStore(tmp_path / "m.sqlite") as store:
         measure(fake, setting, models, store, policy=Policy(rounds=2))
-        first = store.visits(setting)
+        first = store.named_visits(setting)
         measure(fake, setting, models, store, policy=Policy(rounds=2))
-        assert store.visits(setting) == first
+        assert store.named_visits(setting) == first
         measure(fake, setting, models, store, policy=Policy(rounds=5))
-        blocks = store.blocks(setting)
-    assert {key: sorted(block.round for block in some) for key, some in blocks.items()} == {
+        visits = store.visits(setting)
+    assert {key: sorted(visit.round for visit in some) for key, some in visits.items()} == {
         "8": [0, 1, 2, 3, 4],
         "16": [0, 1, 2, 3, 4],
     }
@@ -94,7 +94,7 @@ def test_models_never_need_more_space_than_there_is(
     setting = fake.setting(Runtime.ONNXRUNTIME, Precision.FLOAT32, 1)
     with MeasurementStore(tmp_path / "m.sqlite") as store:
         measure(fake, setting, models, store, policy=Policy(rounds=2))
-        assert {len(some) for some in store.blocks(setting).values()} == {2}
-        assert len(store.blocks(setting)) == len(models)
+        assert {len(some) for some in store.visits(setting).values()} == {2}
+        assert len(store.visits(setting)) == len(models)
     assert max(seen) <= free // 2 + 2 * largest
     assert max(seen) > 2 * largest

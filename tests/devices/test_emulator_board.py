@@ -67,9 +67,9 @@ def test_a_campaign_repeats(device: Device, tmp_path: Path) -> None:
     assert setting.clock is Clock.ICOUNT
     model = Model("small", small_tflite)
     with MeasurementStore(tmp_path / "m.sqlite") as store:
-        measure(device, setting, [model], store, policy=Policy(rounds=2, block_ms=5, warmup_min_ms=1, warmup_max_ms=5))
-        first, second = store.blocks(setting)[model.key]
-    medians = [sorted(block.runs_ns)[len(block.runs_ns) // 2] for block in (first, second)]
+        measure(device, setting, [model], store, policy=Policy(rounds=2, visit_ms=5, warmup_min_ms=1, warmup_max_ms=5))
+        first, second = store.visits(setting)[model.key]
+    medians = [sorted(visit.runs_ns)[len(visit.runs_ns) // 2] for visit in (first, second)]
     assert medians[0] == pytest.approx(medians[1], rel=0.003)
 
 

@@ -1,4 +1,4 @@
-"""From raw blocks to a latency with an interval that holds."""
+"""From raw visits to a latency with an interval that holds."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ import pytest
 from edgewidth.devices.measure.estimate import estimate, visit_sigma
 from edgewidth.errors import InputError
 from edgewidth.graph.space import ChannelConfig
-from edgewidth.records.measurement import Block, Statistic
-from edgewidth.stages.bench import visits
+from edgewidth.records.measurement import Statistic, Visit
+from edgewidth.stages.bench import config_visits
 
 
-def block(runs_ms: np.ndarray | list[float], number: int = 0, disturbed: str | None = None) -> Block:
+def visit(runs_ms: np.ndarray | list[float], number: int = 0, disturbed: str | None = None) -> Visit:
     runs = tuple(round(1e6 * run) for run in runs_ms)
-    return Block(model="m", round=number, started_s=number, warmup_ns=(1,), runs_ns=runs, disturbed=disturbed)
+    return Visit(model="m", round=number, started_s=number, warmup_ns=(1,), runs_ns=runs, disturbed=disturbed)
 
 
 @pytest.mark.parametrize("statistic", list(Statistic))
 def test_the_statistic_is_that_of_the_runs(statistic: Statistic) -> None:
-    """Of equal blocks the value is NumPy's quantile of one."""
+    """Of equal visits the value is NumPy's quantile of one."""
     runs = np.random.default_rng(0).uniform(1, 2, 500)
-    found = estimate([block(runs, number) for number in range(3)], statistic)
+    found = estimate([visit(runs, number) for number in range(3)], statistic)
     assert found.value_ms == pytest.approx(np.quantile(runs, statistic.quantile), rel=1e-5)
-    assert (found.blocks, found.runs) == (3, 1500)
+    assert (found.visits, found.runs) == (3, 1500)
 
 
-def test_disturbed_blocks_do_not_count() -> None:
+def test_disturbed_visits_do_not_count() -> None:
     """Unless there are no others: a number with a wide interval is more use than none."""
-    good, bad = block([1.0] * 10), block([5.0] * 10, 1, "slow")
+    good, bad = visit([1.0] * 10), visit([5.0] * 10, 1, "slow")
     assert estimate([good, bad], Statistic.MEDIAN).value_ms == pytest.approx(1.0)
     assert estimate([bad], Statistic.MEDIAN).value_ms == pytest.approx(5.0)
-    assert visits(ChannelConfig((8,)), [bad, good], Statistic.MEDIAN).values_ms == (1.0,)
+    assert config_visits(ChannelConfig((8,)), [bad, good], Statistic.MEDIAN).values_ms == (1.0,)
     with pytest.raises(InputError):
         estimate([], Statistic.MEDIAN)
 
 
-def simulate(rng: np.random.Generator, count: int, visit: float, run: float) -> list[Block]:
+def simulate(rng: np.random.Generator, count: int, between: float, within: float) -> list[Visit]:
     """Visits of a model whose median is 10 ms; they differ beyond what their runs show."""
-    levels = np.exp(visit * rng.standard_normal(count))
-    return [block(10 * level * np.exp(run * rng.standard_normal(60)), i) for i, level in enumerate(levels)]
+    levels = np.exp(between * rng.standard_normal(count))
+    return [visit(10 * level * np.exp(within * rng.standard_normal(60)), i) for i, level in enumerate(levels)]
 
 
 CASES = pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_intervals_of_many_models_cover(count: int, visit: float, run: float) ->
     rng = np.random.default_rng(count)
     models = [simulate(rng, count, visit, run) for _ in range(400)]
     sigma = visit_sigma(models, Statistic.MEDIAN)
-    found = [estimate(blocks, Statistic.MEDIAN, sigma=sigma) for blocks in models]
+    found = [estimate(visits, Statistic.MEDIAN, sigma=sigma) for visits in models]
     assert 0.92 <= np.mean([one.low_ms <= 10 <= one.high_ms for one in found]) <= 0.98
 
 
@@ -69,4 +69,4 @@ def test_a_single_visit_is_not_trusted_far() -> None:
     """One visit with 1 % of noise among its runs: more than 10 % either way."""
     found = estimate(simulate(np.random.default_rng(0), 1, 0.0, 0.01), Statistic.MEDIAN)
     assert found.high_ms / found.value_ms > 1.1
-    assert visit_sigma([[block([1.0])]], Statistic.MEDIAN) is None
+    assert visit_sigma([[visit([1.0])]], Statistic.MEDIAN) is None

@@ -65,10 +65,10 @@ def test_without_noise_every_run_is_the_truth(make_fake: Callable[..., Device], 
     setting = fake.setting(Runtime.ONNXRUNTIME, Precision.FLOAT32, 1)
     with MeasurementStore(tmp_path / "m.sqlite") as store:
         measure(fake, setting, [onnx_model(24)], store, policy=Policy(rounds=1))
-        [block] = store.blocks(setting)["24"]
+        [visit] = store.visits(setting)["24"]
     truth_ns = 1e6 * latency_ms(read_operators(small_onnx((24,))))
-    assert set(block.runs_ns) == {int(truth_ns)}
-    assert block.warmup_ns[0] == int(3 * truth_ns)
+    assert set(visit.runs_ns) == {int(truth_ns)}
+    assert visit.warmup_ns[0] == int(3 * truth_ns)
 
 
 def test_slow_stretches_come_and_go(make_fake: Callable[..., Device], tmp_path: Path) -> None:
@@ -77,14 +77,14 @@ def test_slow_stretches_come_and_go(make_fake: Callable[..., Device], tmp_path: 
     setting = fake.setting(Runtime.ONNXRUNTIME, Precision.FLOAT32, 1)
     models = [onnx_model(8 * i) for i in range(1, 9)]
     with MeasurementStore(tmp_path / "m.sqlite") as store:
-        measure(fake, setting, models, store, policy=Policy(rounds=20, block_ms=1000, remeasure=0))
-        blocks = store.blocks(setting)
+        measure(fake, setting, models, store, policy=Policy(rounds=20, visit_ms=1000, remeasure=0))
+        visits = store.visits(setting)
     truth = {m.key: 1e6 * latency_ms(read_operators(m.content())) for m in models}
-    ratios = {k: [np.median(b.runs_ns) / truth[k] for b in some] for k, some in blocks.items()}
+    ratios = {k: [np.median(b.runs_ns) / truth[k] for b in some] for k, some in visits.items()}
     every = np.concatenate(list(ratios.values()))
     slow = every > 1.04
     assert 0.2 < slow.mean() < 0.9
     assert np.abs(every[~slow] - 1).max() < 0.01
     assert np.abs(every[slow] - 1.08).max() < 0.01
-    marked = np.concatenate([[b.disturbed is not None for b in some] for some in blocks.values()])
+    marked = np.concatenate([[b.disturbed is not None for b in some] for some in visits.values()])
     assert np.array_equal(marked, slow)

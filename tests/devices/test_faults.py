@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 QUICK = Policy(
-    rounds=4, block_ms=30, warmup_min_ms=3, warmup_max_ms=30, remeasure=0, silence_s=1.0, retries=6, retry_s=0.01
+    rounds=4, visit_ms=30, warmup_min_ms=3, warmup_max_ms=30, remeasure=0, silence_s=1.0, retries=6, retry_s=0.01
 )
 MODELS = [onnx_model(8 * i) for i in range(1, 6)]
 
@@ -60,9 +60,9 @@ def check_complete(
     store: MeasurementStore, setting: Setting, models: Sequence[Model] = MODELS, rounds: int = 4
 ) -> None:
     """Every model has exactly its rounds, each from a visit of its own."""
-    visits = store.visits(setting)
-    assert Counter(block.model for _, block in visits) == {model.key: rounds for model in models}
-    assert len({block.started_s for _, block in visits}) == len(visits)
+    visits = store.named_visits(setting)
+    assert Counter(visit.model for _, visit in visits) == {model.key: rounds for model in models}
+    assert len({visit.started_s for _, visit in visits}) == len(visits)
 
 
 def test_a_link_that_breaks_now_and_then(make_fake: Callable[..., Device], tmp_path: Path) -> None:
@@ -180,12 +180,12 @@ def test_a_killed_program_loses_nothing(local: Device, tmp_path: Path) -> None:
     deadline_wait(lambda: out.read_text().count('"visit"') >= 4)
     setting = onnx_setting(local)
     with MeasurementStore(tmp_path / "m.sqlite") as store:
-        before = {visit for visit, _ in store.visits(setting)}
+        before = {visit for visit, _ in store.named_visits(setting)}
         made = {json.loads(line)["id"] for line in out.read_text().splitlines() if '"visit"' in line[:20]}
         measure(local, setting, MODELS, store, policy=QUICK)
         check_complete(store, setting)
-        assert before <= {visit for visit, _ in store.visits(setting)}
-        starts = {visit: block.started_s for visit, block in store.visits(setting)}
+        assert before <= {visit for visit, _ in store.named_visits(setting)}
+        starts = {name: visit.started_s for name, visit in store.named_visits(setting)}
     first = min(starts[visit] for visit in made)
     assert all(starts[visit] - first < 30 for visit in made), "what it made then is what is stored"
 
@@ -259,7 +259,7 @@ def test_a_runner_that_never_comes_up(make_fake: Callable[..., Device], tmp_path
 
 
 def test_a_model_that_does_not_run(local: Device, tmp_path: Path) -> None:
-    """A file that is no model: the error names it and says why; the other models' blocks are kept."""
+    """A file that is no model: the error names it and says why; the other models' visits are kept."""
     setting = onnx_setting(local)
     broken = Model("broken", lambda: b"not a model")
     with MeasurementStore(tmp_path / "m.sqlite") as store:

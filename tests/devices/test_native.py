@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from devices.adb_daemon import AdbDaemon
 
-QUICK = Policy(rounds=2, block_ms=60, min_runs=6, warmup_min_ms=10, warmup_max_ms=100, remeasure=0, retries=1)
+QUICK = Policy(rounds=2, visit_ms=60, min_runs=6, warmup_min_ms=10, warmup_max_ms=100, remeasure=0, retries=1)
 
 NEW = """INFO: STARTING!
 INFO: Log parameter values verbosely: [0]
@@ -219,10 +219,10 @@ def medians(device: Device, setting: Setting, chosen: list[Model], folder: Path)
     """The median latency of each model, measured."""
     with MeasurementStore(folder / "m.sqlite") as store:
         measure(device, setting, chosen, store, policy=QUICK)
-        blocks = store.blocks(setting)
-    counted = {key: [block.model_copy(update={"disturbed": None}) for block in some] for key, some in blocks.items()}
+        visits = store.visits(setting)
+    counted = {key: [visit.model_copy(update={"disturbed": None}) for visit in some] for key, some in visits.items()}
     assert {len(some) for some in counted.values()} == {QUICK.rounds}
-    assert all(len(block.runs_ns) >= QUICK.min_runs for some in counted.values() for block in some)
+    assert all(len(visit.runs_ns) >= QUICK.min_runs for some in counted.values() for visit in some)
     return {key: estimate(some, Statistic.MEDIAN).value_ms for key, some in counted.items()}
 
 

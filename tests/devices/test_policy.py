@@ -8,7 +8,7 @@ import pytest
 from edgewidth.devices.measure import policy as rules
 from edgewidth.devices.measure.policy import Policy
 from edgewidth.devices.profiles import DeviceProfile
-from edgewidth.records.measurement import Block, Clock, DeviceState, Precision, Runtime, Setting
+from edgewidth.records.measurement import Clock, DeviceState, Precision, Runtime, Setting, Visit
 
 SETTING = Setting(
     device="a", hardware="b", runtime=Runtime.LITERT, runtime_version="1", threads=1, precision=Precision.INT8
@@ -16,7 +16,7 @@ SETTING = Setting(
 PROFILE = DeviceProfile(name="a", transport="local", max_temperature_c=70)
 
 
-def block(run_ns: float = 1e6, number: int = 0, model: str = "m", **changes: object) -> Block:
+def visit(run_ns: float = 1e6, number: int = 0, model: str = "m", **changes: object) -> Visit:
     runs = (round(run_ns),) * 100
     fields = {
         "model": model,
@@ -26,7 +26,7 @@ def block(run_ns: float = 1e6, number: int = 0, model: str = "m", **changes: obj
         "runs_ns": runs,
         "own_s": 120 * run_ns / 1e9,
     }
-    return Block.model_validate(fields | changes)
+    return Visit.model_validate(fields | changes)
 
 
 def state(**fields: object) -> DeviceState:
@@ -58,33 +58,33 @@ def test_the_order_is_shuffled_anew_each_round() -> None:
 )
 def test_what_the_device_says_disturbs(before: dict[str, object], after: dict[str, object], says: str | None) -> None:
     """Flags that are raised, heat, a falling clock and swapping; not what was so before."""
-    found = rules.disturbance(block(before=state(**before), after=state(**after)), PROFILE)
+    found = rules.disturbance(visit(before=state(**before), after=state(**after)), PROFILE)
     assert (found is None) if says is None else says in (found or "")
 
 
 def test_a_slow_stretch_is_told_from_noise() -> None:
     """Of visits with 0.5 % of noise those in a stretch that is 8 % slower are slow, and nearly no others."""
     rng = np.random.default_rng(0)
-    blocks: dict[str, list[Block]] = {str(model): [] for model in range(40)}
+    visits: dict[str, list[Visit]] = {str(model): [] for model in range(40)}
     slowed = set()
     for model in range(40):
         for number in range(4):
             slow = number == 1 and model < 20
             slowed |= {rules.visit_name(str(model), number)} if slow else set()
             time = 1e6 * (model + 1) * (1.08 if slow else 1.0) * np.exp(0.005 * rng.standard_normal())
-            blocks[str(model)].append(block(time, number, str(model)))
-    judged = rules.judge(blocks, SETTING)
+            visits[str(model)].append(visit(time, number, str(model)))
+    judged = rules.judge(visits, SETTING)
     found = {rules.visit_name(b.model, b.round) for b in judged if b.disturbed is not None}
     assert slowed <= found
     assert len(found - slowed) <= 4
-    again = rules.judge({m: [b for b in judged if b.model == m] for m in blocks}, SETTING)
+    again = rules.judge({m: [b for b in judged if b.model == m] for m in visits}, SETTING)
     assert again == judged, "judging twice changes nothing"
 
 
 def test_what_the_device_said_is_not_judged_away() -> None:
-    """A block that was throttled stays so, and is nobody's best."""
-    throttled = block(5e5, 0, disturbed="raised throttled")
-    judged = rules.judge({"m": [throttled, block(1e6, 1), block(1e6, 2)]}, SETTING)
+    """A visit that was throttled stays so, and is nobody's best."""
+    throttled = visit(5e5, 0, disturbed="raised throttled")
+    judged = rules.judge({"m": [throttled, visit(1e6, 1), visit(1e6, 2)]}, SETTING)
     assert {b.round: b.disturbed for b in judged} == {0: "raised throttled", 1: None, 2: None}
 
 
@@ -94,23 +94,23 @@ def test_what_the_device_said_is_not_judged_away() -> None:
 )
 def test_measuring_again_is_bounded(good: int, bad: int, missing: int) -> None:
     """Half as many more than asked for, or one and a half times as many while there is no good one."""
-    blocks = [block(number=i, disturbed=None if i < good else "slow") for i in range(good + bad)]
-    assert Policy(rounds=4, remeasure=0.5).missing(blocks) == missing
+    visits = [visit(number=i, disturbed=None if i < good else "slow") for i in range(good + bad)]
+    assert Policy(rounds=4, remeasure=0.5).missing(visits) == missing
 
 
-def codes(blocks: list[Block], setting: Setting = SETTING, policy: Policy | None = None) -> set[str]:
-    return {warning.code for warning in rules.find_warnings({"m": blocks}, setting, policy or Policy(rounds=1))}
+def codes(visits: list[Visit], setting: Setting = SETTING, policy: Policy | None = None) -> set[str]:
+    return {warning.code for warning in rules.find_warnings({"m": visits}, setting, policy or Policy(rounds=1))}
 
 
 def test_warnings() -> None:
     """Each kind has its cause; a quiet device has none."""
     falling = tuple(int(1e9 * 0.9**i) for i in range(20))
-    assert codes([block()]) == set()
-    assert codes([block(before=state(governor="powersave"))]) == {"governor"}
-    assert codes([block(before=state(throttled=("frequency capped since boot",)))]) == {"throttling"}
-    assert codes([block(after=state(throttled=("under-voltage",)))]) == {"under-voltage"}
-    assert codes([block(2e6, before=state(busy_s=10.0), after=state(busy_s=10.5))]) == {"other-load"}
-    assert codes([block(before=state(swapped_pages=0), after=state(swapped_pages=500))]) == {"swapping"}
-    assert codes([block(warmup_ns=falling)]) == {"unsteady-warm-up"}
-    assert codes([block()], policy=Policy(rounds=2)) == {"few-runs"}
-    assert codes([block()], SETTING.model_copy(update={"clock": Clock.ICOUNT})) == {"emulated-clock"}
+    assert codes([visit()]) == set()
+    assert codes([visit(before=state(governor="powersave"))]) == {"governor"}
+    assert codes([visit(before=state(throttled=("frequency capped since boot",)))]) == {"throttling"}
+    assert codes([visit(after=state(throttled=("under-voltage",)))]) == {"under-voltage"}
+    assert codes([visit(2e6, before=state(busy_s=10.0), after=state(busy_s=10.5))]) == {"other-load"}
+    assert codes([visit(before=state(swapped_pages=0), after=state(swapped_pages=500))]) == {"swapping"}
+    assert codes([visit(warmup_ns=falling)]) == {"unsteady-warm-up"}
+    assert codes([visit()], policy=Policy(rounds=2)) == {"few-runs"}
+    assert codes([visit()], SETTING.model_copy(update={"clock": Clock.ICOUNT})) == {"emulated-clock"}

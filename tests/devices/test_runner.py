@@ -36,8 +36,8 @@ JOB = {
     "nap_s": 0.01,
 }
 PLAN = {
-    "block_ns": 3_000_000,
-    "block_max_ns": 50_000_000,
+    "visit_ns": 3_000_000,
+    "visit_max_ns": 50_000_000,
     "min_runs": 3,
     "max_runs": 1000,
     "warmup_min_ns": 1_000_000,
@@ -95,9 +95,9 @@ def test_warm_up_of_an_unsteady_model_is_bounded(monkeypatch: pytest.MonkeyPatch
         (100, 1000),  # by the greatest number of runs
     ],
 )
-def test_block_length(run_ns: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which limit ends a block depends on how long a run takes."""
-    assert runner.run_block(clocked(itertools.repeat(run_ns), monkeypatch), PLAN) == [run_ns] * count
+def test_visit_length(run_ns: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which limit ends a visit depends on how long a run takes."""
+    assert runner.timed_runs(clocked(itertools.repeat(run_ns), monkeypatch), PLAN) == [run_ns] * count
 
 
 def test_throttle_flags(monkeypatch: pytest.MonkeyPatch) -> None:

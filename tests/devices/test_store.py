@@ -11,7 +11,7 @@ import pytest
 
 from edgewidth.devices.measure.store import MeasurementStore, OpenSession
 from edgewidth.errors import DeviceError, FileError, StorageError
-from edgewidth.records.measurement import Block, DeviceState, MeasurementWarning, Precision, Runtime, Setting
+from edgewidth.records.measurement import DeviceState, MeasurementWarning, Precision, Runtime, Setting, Visit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,8 +26,8 @@ SETTING = Setting(
 )
 
 
-def block(model: str = "8", number: int = 0, **changes: object) -> Block:
-    return Block.model_validate(
+def visit(model: str = "8", number: int = 0, **changes: object) -> Visit:
+    return Visit.model_validate(
         {
             "model": model,
             "round": number,
@@ -43,44 +43,44 @@ def block(model: str = "8", number: int = 0, **changes: object) -> Block:
 
 
 def test_gives_back_what_was_put(tmp_path: Path) -> None:
-    """Every field of a block survives, also in a store that was closed and opened again."""
-    blocks = [block(number=0), block(number=1, disturbed="it rained"), block("16", 5)]
+    """Every field of a visit survives, also in a store that was closed and opened again."""
+    visits = [visit(number=0), visit(number=1, disturbed="it rained"), visit("16", 5)]
     with MeasurementStore(tmp_path / "m.sqlite") as store:
-        for each in blocks:
+        for each in visits:
             assert store.add(SETTING, f"{each.round}@{each.model}", each)
             assert not store.add(SETTING, f"{each.round}@{each.model}", each), "stored once"
     with MeasurementStore(tmp_path / "m.sqlite") as store:
-        assert store.blocks(SETTING) == {"8": blocks[:2], "16": blocks[2:]}
+        assert store.visits(SETTING) == {"8": visits[:2], "16": visits[2:]}
         assert store.settings() == [SETTING]
 
 
 def test_settings_do_not_mix(tmp_path: Path) -> None:
-    """Another thread count is another setting, with blocks of its own under the same names."""
+    """Another thread count is another setting, with visits of its own under the same names."""
     other = SETTING.model_copy(update={"threads": 4})
     with MeasurementStore(tmp_path / "m.sqlite") as store:
-        store.add(SETTING, "0@8", block())
-        assert store.blocks(other) == {}
-        assert store.add(other, "0@8", block())
+        store.add(SETTING, "0@8", visit())
+        assert store.visits(other) == {}
+        assert store.add(other, "0@8", visit())
 
 
 def test_marks_what_was_disturbed(tmp_path: Path) -> None:
     """A judgement that comes later changes the mark and nothing else."""
     with MeasurementStore(tmp_path / "m.sqlite") as store:
-        store.add(SETTING, "0@8", block())
-        judged = block(disturbed="slow stretch", slow_above_ns=1.5)
+        store.add(SETTING, "0@8", visit())
+        judged = visit(disturbed="slow stretch", slow_above_ns=1.5)
         store.judge(SETTING, [("0@8", judged)])
-        assert store.blocks(SETTING)["8"] == [judged]
+        assert store.visits(SETTING)["8"] == [judged]
 
 
 def test_a_store_of_the_first_version_is_read(tmp_path: Path) -> None:
     """It lacks what stretches were judged by."""
     path = tmp_path / "m.sqlite"
     with MeasurementStore(path) as store:
-        store.add(SETTING, "0@8", block())
+        store.add(SETTING, "0@8", visit())
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript("ALTER TABLE blocks DROP COLUMN slow_above_ns; PRAGMA user_version = 1")
     with MeasurementStore(path) as store:
-        assert store.blocks(SETTING)["8"] == [block()]
+        assert store.visits(SETTING)["8"] == [visit()]
 
 
 def test_keeps_warnings(tmp_path: Path) -> None:
@@ -108,8 +108,8 @@ def test_a_session_left_open_is_found(tmp_path: Path) -> None:
 def _add_many(path: Path, name: int, count: int) -> None:
     with MeasurementStore(path) as store:
         for i in range(count):
-            store.add(SETTING, f"{i}@{name}", block(str(name), i))
-            store.add(SETTING, f"{i}@shared", block("shared", i))
+            store.add(SETTING, f"{i}@{name}", visit(str(name), i))
+            store.add(SETTING, f"{i}@shared", visit("shared", i))
 
 
 def test_many_programs_may_write(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_many_programs_may_write(tmp_path: Path) -> None:
         writer.join(60)
         assert writer.exitcode == 0
     with MeasurementStore(path) as store:
-        counts = {model: len(blocks) for model, blocks in store.blocks(SETTING).items()}
+        counts = {model: len(visits) for model, visits in store.visits(SETTING).items()}
     assert counts == dict.fromkeys(["0", "1", "2", "3", "shared"], 40)
 
 
@@ -152,15 +152,15 @@ def test_two_programs_do_not_measure_the_same(tmp_path: Path) -> None:
 def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     """What was stored stays, the error has a remedy, and with space again it goes on."""
     with MeasurementStore(tmp_path / "m.sqlite") as store:
-        store.add(SETTING, "0@8", block())
+        store.add(SETTING, "0@8", visit())
         [pages] = store._connection.execute("PRAGMA page_count").fetchone()
         store._connection.execute(f"PRAGMA max_page_count = {pages}")
         rough = tuple(hash((i, "noise")) % 10**9 + 1 for i in range(20_000))
         with pytest.raises(StorageError, match="full"):
-            store.add(SETTING, "1@8", block(number=1, runs_ns=rough))
-        assert store.blocks(SETTING)["8"] == [block()]
+            store.add(SETTING, "1@8", visit(number=1, runs_ns=rough))
+        assert store.visits(SETTING)["8"] == [visit()]
         store._connection.execute(f"PRAGMA max_page_count = {pages + 1000}")
-        assert store.add(SETTING, "1@8", block(number=1, runs_ns=rough))
+        assert store.add(SETTING, "1@8", visit(number=1, runs_ns=rough))
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:

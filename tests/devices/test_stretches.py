@@ -8,21 +8,21 @@ import pytest
 from edgewidth.devices.measure.estimate import estimate
 from edgewidth.devices.measure.policy import judge
 from edgewidth.devices.measure.stretches import counting_runs, own_jitter, undisturbed
-from edgewidth.records.measurement import Block, Clock, DeviceState, Precision, Runtime, Setting, Statistic
+from edgewidth.records.measurement import Clock, DeviceState, Precision, Runtime, Setting, Statistic, Visit
 
 SETTING = Setting(
     device="a", hardware="b", runtime=Runtime.LITERT, runtime_version="1", threads=1, precision=Precision.INT8
 )
 
 
-def block(runs_ms: np.ndarray, number: int, model: str) -> Block:
+def visit(runs_ms: np.ndarray, number: int, model: str) -> Visit:
     runs = tuple(round(1e6 * run) for run in runs_ms)
-    return Block(model=model, round=number, started_s=number, warmup_ns=(1,), runs_ns=runs)
+    return Visit(model=model, round=number, started_s=number, warmup_ns=(1,), runs_ns=runs)
 
 
-def judged(visits: dict[str, list[np.ndarray]], setting: Setting = SETTING) -> dict[str, list[Block]]:
-    blocks = {m: [block(runs, i, m) for i, runs in enumerate(some)] for m, some in visits.items()}
-    found = judge(blocks, setting)
+def judged(runs_ms: dict[str, list[np.ndarray]], setting: Setting = SETTING) -> dict[str, list[Visit]]:
+    visits = {m: [visit(runs, i, m) for i, runs in enumerate(some)] for m, some in runs_ms.items()}
+    found = judge(visits, setting)
     return {model: [b for b in found if b.model == model] for model in visits}
 
 
@@ -113,26 +113,26 @@ def test_a_visit_slow_from_end_to_end_is_known_by_the_fixed_calculation() -> Non
     quiet, slow = np.full(100, 1.0), np.full(100, 1.12)
     fast = [(DeviceState(probe_ns=100), DeviceState(probe_ns=170))] * 4
     late = [(DeviceState(probe_ns=150), DeviceState(probe_ns=160))] * 3
-    blocks = {
+    visits = {
         "mixed": states(
-            [block(r, i, "mixed") for i, r in enumerate([quiet, slow, quiet])], [*fast[:1], *late[:1], *fast[:1]]
+            [visit(r, i, "mixed") for i, r in enumerate([quiet, slow, quiet])], [*fast[:1], *late[:1], *fast[:1]]
         ),
-        "slow": states([block(slow, i, "slow") for i in range(3)], late),
-        "steady": states([block(slow, i, "steady") for i in range(4)], fast),
+        "slow": states([visit(slow, i, "slow") for i in range(3)], late),
+        "steady": states([visit(slow, i, "steady") for i in range(4)], fast),
     }
-    found = judge(blocks, SETTING)
+    found = judge(visits, SETTING)
     assert {b.model: b.disturbed for b in found if b.disturbed} == {
         "mixed": "slow: a fixed calculation took 1.5 times as long as usual",
         "slow": "slow: a fixed calculation took 1.5 times as long as usual",
     }
-    of = {model: estimate([b for b in found if b.model == model], Statistic.MEDIAN, sigma=0.001) for model in blocks}
+    of = {model: estimate([b for b in found if b.model == model], Statistic.MEDIAN, sigma=0.001) for model in visits}
     assert of["mixed"].value_ms == pytest.approx(1.0)
     assert of["slow"].low_ms < 1.0 < of["slow"].value_ms
     assert of["steady"].low_ms > 1.1
-    elsewhere = [block(quiet, 0, "other").model_copy(update={"before": DeviceState(probe_ns=100)})]
-    assert all(b.disturbed for b in judge({"slow": blocks["slow"]}, SETTING, elsewhere))
-    assert not any(b.disturbed for b in judge({"slow": blocks["slow"]}, SETTING))
+    elsewhere = [visit(quiet, 0, "other").model_copy(update={"before": DeviceState(probe_ns=100)})]
+    assert all(b.disturbed for b in judge({"slow": visits["slow"]}, SETTING, elsewhere))
+    assert not any(b.disturbed for b in judge({"slow": visits["slow"]}, SETTING))
 
 
-def states(blocks: list[Block], around: list[tuple[DeviceState, DeviceState]]) -> list[Block]:
-    return [b.model_copy(update={"before": x, "after": y}) for b, (x, y) in zip(blocks, around, strict=True)]
+def states(visits: list[Visit], around: list[tuple[DeviceState, DeviceState]]) -> list[Visit]:
+    return [b.model_copy(update={"before": x, "after": y}) for b, (x, y) in zip(visits, around, strict=True)]

@@ -11,13 +11,13 @@ from latency_truths import SETTING, chain
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.latency.fit import fit_table
 from edgewidth.records.measurement import Statistic
-from edgewidth.records.table import Visits
+from edgewidth.records.table import ConfigVisits
 
 
 def test_forty_uniform_draws_predict_the_others() -> None:
     content = json.loads((Path(__file__).parent / "emulated_cortex_a72_int8.json").read_text())
     visits = [
-        Visits(config=ChannelConfig.parse(config), values_ms=(ms,), started_s=(10.0 * i,))
+        ConfigVisits(config=ChannelConfig.parse(config), values_ms=(ms,), started_s=(10.0 * i,))
         for i, (config, ms) in enumerate(zip(content["configs"], content["latencies_ms"], strict=True))
     ]
     order = np.random.default_rng(0).permutation(len(visits))

@@ -27,7 +27,7 @@ from edgewidth.latency.noise import Noise
 from edgewidth.latency.predict import Predictor
 from edgewidth.latency.quality import residuals
 from edgewidth.records.measurement import Statistic
-from edgewidth.records.table import LatencyTable, Visits
+from edgewidth.records.table import ConfigVisits, LatencyTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ def _errors(
 
 
 def _fit(
-    space: SearchSpace, fitted: list[Visits], held_out: list[Visits], prior: LatencyTable | None = None
+    space: SearchSpace, fitted: list[ConfigVisits], held_out: list[ConfigVisits], prior: LatencyTable | None = None
 ) -> LatencyTable:
     return fit_table(space, SETTING, Statistic.MEDIAN, fitted, held_out, prior=prior)
 

@@ -8,7 +8,7 @@ from scipy.stats import multivariate_normal
 
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.latency.noise import Noise, VisitData, condense, drift_at_visits
-from edgewidth.records.table import Visits
+from edgewidth.records.table import ConfigVisits
 
 NOISE = Noise(visit=0.05, drift=0.04, drift_s=30.0, visit_ms=5.0, drift_ms=3.5)
 HELD_OUT = 2
@@ -19,7 +19,7 @@ HELD_OUT = 2
 def data() -> VisitData:
     rng = np.random.default_rng(1)
     visits = [
-        Visits(
+        ConfigVisits(
             config=ChannelConfig((8 * (c + 1),)),
             values_ms=tuple((3 + c + rng.random(count)).tolist()),
             started_s=tuple((1e9 + 100 * rng.random(count)).tolist()),
@@ -82,7 +82,7 @@ def test_drift_is_the_conditional_gaussian(data: VisitData) -> None:
 def test_scatter_ignores_outliers() -> None:
     rng = np.random.default_rng(5)
     visits = [
-        Visits(
+        ConfigVisits(
             config=ChannelConfig((c + 1,)),
             values_ms=(*(10 * np.exp(0.03 * rng.standard_normal(7))).tolist(), *([40.0] if c % 4 == 0 else [])),
             started_s=tuple(float(8 * c + i) for i in range(8 if c % 4 == 0 else 7)),

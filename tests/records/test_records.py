@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SPACE = search_space("mobilenet_v1", resolution=32, in_channels=1, num_classes=10)
-ESTIMATE = LatencyEstimate(statistic=Statistic.P95, value_ms=1.9, low_ms=1.8, high_ms=2.0, blocks=8, runs=400)
+ESTIMATE = LatencyEstimate(statistic=Statistic.P95, value_ms=1.9, low_ms=1.8, high_ms=2.0, visits=8, runs=400)
 
 
 def choice(config: ChannelConfig) -> Choice:

@@ -25,7 +25,6 @@ from edgewidth.records.losses import (
     VariableLosses,
 )
 from edgewidth.records.measurement import (
-    Block,
     DeviceFacts,
     DeviceState,
     LatencyEstimate,
@@ -34,10 +33,11 @@ from edgewidth.records.measurement import (
     Runtime,
     Setting,
     Statistic,
+    Visit,
 )
 from edgewidth.records.run import DataFacts, RunRequest
 from edgewidth.records.search import Certificate, Choice, FrontierPoint, RefineStep, SearchResult
-from edgewidth.records.table import HeldOut, LatencyTable, TableEntry, TableQuality, Visits
+from edgewidth.records.table import ConfigVisits, HeldOut, LatencyTable, TableEntry, TableQuality
 from edgewidth.records.validation import ValidationReport
 from edgewidth.stages.folder import RunFolder
 
@@ -149,7 +149,7 @@ def table(truth: Truth) -> LatencyTable:
         measured = predicted * truth.rng.normal(1.0, 0.011)
         held_out.append(
             HeldOut(
-                visits=Visits(config=config, values_ms=(measured,), started_s=(0.0,)),
+                visits=ConfigVisits(config=config, values_ms=(measured,), started_s=(0.0,)),
                 predicted_ms=predicted,
                 low_ms=predicted - half,
                 high_ms=predicted + half,
@@ -192,9 +192,11 @@ def _layer_ms(shape: object, in_width: int, out_width: int) -> float:
     return counted.macs / 5.2e6 + counted.parameters / 2.2e6
 
 
-def _visits(truth: Truth, config: ChannelConfig) -> Visits:
+def _visits(truth: Truth, config: ChannelConfig) -> ConfigVisits:
     values = truth.latency_ms(config) * truth.rng.normal(1.0, 0.008, 3)
-    return Visits(config=config, values_ms=tuple(map(float, values)), started_s=(1.79e9, 1.79e9 + 300, 1.79e9 + 600))
+    return ConfigVisits(
+        config=config, values_ms=tuple(map(float, values)), started_s=(1.79e9, 1.79e9 + 300, 1.79e9 + 600)
+    )
 
 
 def _table_quality(held_out: list[HeldOut]) -> TableQuality:
@@ -288,7 +290,7 @@ def estimate(value_ms: float, *, runs: int = 600, spread: float = 0.006) -> Late
         value_ms=value_ms,
         low_ms=value_ms * (1 - spread),
         high_ms=value_ms * (1 + spread),
-        blocks=10,
+        visits=10,
         runs=runs,
     )
 
@@ -386,14 +388,14 @@ def artifacts(truth: Truth, config: ChannelConfig) -> Artifacts:
     )
 
 
-def block(truth: Truth, number: int, centre_ms: float, *, runs: int = 60) -> Block:
-    """One visit; the device warms up slowly, the fourth block was disturbed, single runs have a tail."""
+def visit(truth: Truth, number: int, centre_ms: float, *, runs: int = 60) -> Visit:
+    """One visit; the device warms up slowly, the fourth visit was disturbed, single runs have a tail."""
     disturbed = "another process took 31 % of the processor" if number == 3 else None
     level = centre_ms * (1 + 0.0012 * (number - 5) + truth.rng.normal(0, 0.0025)) * (1.06 if disturbed else 1)
     times = level * (1 + truth.rng.gamma(1.6, 0.0035, runs) - 0.004)
     times[truth.rng.random(runs) < 0.01] *= 1.6
     temperature = 61.0 - 14.0 * np.exp(-number / 4)
-    return Block(
+    return Visit(
         model="0" * 64,
         round=number,
         started_s=1.79e9 + 41.0 * number,
@@ -418,9 +420,9 @@ def _state(temperature: float, number: int) -> DeviceState:
 
 
 def validation(truth: Truth, value_ms: float, *, statistic: Statistic = Statistic.MEDIAN) -> ValidationReport:
-    """validation.json: the int8 file, ten blocks of sixty runs."""
-    blocks = tuple(block(truth, number, value_ms) for number in range(10))
-    runs = np.array([run for one in blocks if not one.disturbed for run in one.runs_ns]) / 1e6
+    """validation.json: the int8 file, ten visits of sixty runs."""
+    visits = tuple(visit(truth, number, value_ms) for number in range(10))
+    runs = np.array([run for one in visits if not one.disturbed for run in one.runs_ns]) / 1e6
     measured = float(np.quantile(runs, statistic.quantile))
     return ValidationReport(
         file=f"model_int8{truth.hostile}.tflite",
@@ -440,19 +442,19 @@ def validation(truth: Truth, value_ms: float, *, statistic: Statistic = Statisti
         ),
         estimate=estimate(measured, runs=540, spread=0.004).model_copy(
             update={
-                "blocks": 9,
+                "visits": 9,
                 "statistic": statistic,
                 "counted_percent": 90.0,
-                "all_ms": float(np.quantile([run / 1e6 for one in blocks for run in one.runs_ns], statistic.quantile)),
+                "all_ms": float(np.quantile([run / 1e6 for one in visits for run in one.runs_ns], statistic.quantile)),
             }
         ),
         budget=Budget(latency_ms=BUDGET_MS, statistic=statistic),
         within_budget=measured <= BUDGET_MS,
-        blocks=blocks,
+        visits=visits,
         warnings=(
             MeasurementWarning(
-                code="disturbed-block",
-                message=f"One of ten blocks was disturbed and measured again.{truth.hostile}",
+                code="disturbed-visit",
+                message=f"One of ten visits was disturbed and measured again.{truth.hostile}",
                 remedy="Stop other programs on the device.",
             ),
         ),

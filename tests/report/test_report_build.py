@@ -49,8 +49,8 @@ def test_the_verdict_follows_the_measurement(tmp_path: Path, slower: float, verd
 def test_measured_and_predicted_are_what_the_documents_say(folder: RunFolder) -> None:
     report, found = report_of(folder), SearchResult.read(folder.search)
     validation = ValidationReport.read(folder.validation)
-    runs = [run / 1e6 for block in validation.blocks for run in block.runs_ns]
-    counted = [run / 1e6 for block in validation.blocks if block.disturbed is None for run in block.runs_ns]
+    runs = [run / 1e6 for visit in validation.visits for run in visit.runs_ns]
+    counted = [run / 1e6 for visit in validation.visits if visit.disturbed is None for run in visit.runs_ns]
     assert report.measured is not None
     assert report.predicted is not None
     assert report.measured.median_ms == pytest.approx(np.median(counted))

@@ -138,11 +138,11 @@ def test_partial_folders_make_a_page(tmp_path: Path, until: str) -> None:
 
 
 def test_the_least_that_can_be_drawn(tmp_path: Path) -> None:
-    """One run, one block, one point on the frontier, no baseline, losses that are all zero."""
+    """One run, one visit, one point on the frontier, no baseline, losses that are all zero."""
     folder = sample.sample_folder(tmp_path, slower=0.985)
     validation = ValidationReport.read(folder.validation)
-    block = validation.blocks[0].model_copy(update={"runs_ns": (9_800_000,)})
-    validation.model_copy(update={"blocks": (block,)}).write(folder.validation)
+    visit = validation.visits[0].model_copy(update={"runs_ns": (9_800_000,)})
+    validation.model_copy(update={"visits": (visit,)}).write(folder.validation)
     found = SearchResult.read(folder.search)
     found.model_copy(update={"frontier": found.frontier[:1], "baselines": {}}).write(folder.search)
     losses = UnaryLosses.read(folder.losses)
@@ -157,9 +157,9 @@ def test_a_disturbed_device_and_an_emulated_clock_are_said(tmp_path: Path) -> No
     folder = sample.sample_folder(tmp_path, slower=0.985)
     validation = ValidationReport.read(folder.validation)
     emulated = validation.setting.model_copy(update={"clock": Clock.ICOUNT})
-    every = tuple(block.model_copy(update={"disturbed": "hot"}) for block in validation.blocks)
+    every = tuple(visit.model_copy(update={"disturbed": "hot"}) for visit in validation.visits)
     none = validation.estimate.model_copy(update={"counted_percent": 0.0})
-    validation.model_copy(update={"setting": emulated, "blocks": every, "estimate": none}).write(folder.validation)
+    validation.model_copy(update={"setting": emulated, "visits": every, "estimate": none}).write(folder.validation)
     text = "".join(Page(render_html(report_of(folder))).texts)
     assert "1 ns is one instruction" in text
     assert "disturbed, not counted" in text

@@ -17,7 +17,7 @@ from edgewidth.latency.fit import fit_table
 from edgewidth.records.budget import Budget, BudgetRequest, Limits, parse_count
 from edgewidth.records.losses import UnaryLosses
 from edgewidth.records.measurement import FormatName, Precision, Statistic
-from edgewidth.records.table import LatencyTable, Visits
+from edgewidth.records.table import ConfigVisits, LatencyTable
 from edgewidth.search.problem import Factor, total
 from edgewidth.stages.search import Question, search
 
@@ -34,7 +34,7 @@ def question(tmp_path_factory: pytest.TempPathFactory) -> Question:
     rows = np.array([space.indices(config) for config in configs])
     true_ms = factors.offset_ms + total([Factor(*factor) for factor in factors.factors], rows)
     visits = [
-        Visits(config=config, values_ms=(ms,), started_s=(float(i),))
+        ConfigVisits(config=config, values_ms=(ms,), started_s=(float(i),))
         for i, (config, ms) in enumerate(zip(configs, true_ms.tolist(), strict=True))
     ]
     table = fit_table(space, drawn.setting, Statistic.MEDIAN, visits, [])

@@ -13,7 +13,7 @@ from edgewidth.graph.families.registry import search_space
 from edgewidth.latency.predict import Predictor
 from edgewidth.progress import SILENT
 from edgewidth.records.measurement import Precision
-from edgewidth.records.table import LatencyTable, Visits
+from edgewidth.records.table import ConfigVisits, LatencyTable
 from edgewidth.stages.bench import open_bench
 from edgewidth.stages.fleet import profile_devices
 from edgewidth.stages.folder import RunFolder
@@ -128,9 +128,9 @@ def test_a_prior_of_another_precision_spares_measurements(first: Path, tmp_path:
 def test_visits_join_and_part() -> None:
     """By their moments."""
     config = SPACE.smallest
-    a = Visits(config=config, values_ms=(1.0, 3.0), started_s=(10.0, 30.0))
-    b = Visits(config=config, values_ms=(2.0,), started_s=(20.0,))
-    assert a.joined(b) == Visits(config=config, values_ms=(1.0, 2.0, 3.0), started_s=(10.0, 20.0, 30.0))
+    a = ConfigVisits(config=config, values_ms=(1.0, 3.0), started_s=(10.0, 30.0))
+    b = ConfigVisits(config=config, values_ms=(2.0,), started_s=(20.0,))
+    assert a.joined(b) == ConfigVisits(config=config, values_ms=(1.0, 2.0, 3.0), started_s=(10.0, 20.0, 30.0))
     assert a.joined(b).without({10.0, 30.0}) == b
     assert b.without({20.0}) is None
 

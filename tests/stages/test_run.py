@@ -27,7 +27,7 @@ from edgewidth.stages.target import make_target
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgewidth.records.measurement import Block, Setting
+    from edgewidth.records.measurement import Setting, Visit
     from edgewidth.records.report import Report
 
 FILES = [
@@ -407,11 +407,11 @@ def test_what_was_measured_before_a_kill_is_not_measured_again(tmp_path: Path, m
     before: list[tuple[str, float]] = []
     original = MeasurementStore.add
 
-    def add(store: MeasurementStore, setting: Setting, visit: str, block: Block) -> bool:
-        before.append((block.model, block.started_s))
+    def add(store: MeasurementStore, setting: Setting, name: str, visit: Visit) -> bool:
+        before.append((visit.model, visit.started_s))
         if len(before) > 20:
             raise KilledError
-        return original(store, setting, visit, block)
+        return original(store, setting, name, visit)
 
     monkeypatch.setattr(MeasurementStore, "add", add)
     with pytest.raises(KilledError):
@@ -420,10 +420,10 @@ def test_what_was_measured_before_a_kill_is_not_measured_again(tmp_path: Path, m
     with pytest.raises(InfeasibleBudgetError):
         run(job, folder)
     with MeasurementStore(folder.measurements) as store:
-        blocks = store.blocks(LatencyTable.read(folder.table).setting)
-    kept = {(block.model, block.started_s) for some in blocks.values() for block in some}
+        visits = store.visits(LatencyTable.read(folder.table).setting)
+    kept = {(visit.model, visit.started_s) for some in visits.values() for visit in some}
     assert set(before[:20]) <= kept
-    assert all(len({block.round for block in some}) == len(some) for some in blocks.values())
+    assert all(len({visit.round for visit in some}) == len(some) for some in visits.values())
 
 
 def test_a_kill_between_two_fits_leaves_no_table_that_passes_for_finished(

@@ -165,7 +165,7 @@ class _Board:
         # The first run of a model is slow; the rest of the warm-up here is as fast as what follows.
         warmup = self._runs(truth_ns * visit, 1.5 * plan["warmup_min_ns"], 2, plan)
         warmup[0] *= 3
-        runs = self._runs(truth_ns * visit, plan["block_ns"], plan["min_runs"], plan)
+        runs = self._runs(truth_ns * visit, plan["visit_ns"], plan["min_runs"], plan)
         time.sleep(self._pace * (self.now_s - start_s))
         return {
             "warmup_ns": warmup.astype(int).tolist(),

@@ -14,7 +14,7 @@ from edgewidth.devices.measure.native import as_measured
 from edgewidth.devices.measure.session import Model, Order, Patience, RemoteSession
 from edgewidth.errors import DeviceError, StorageError, TransientDeviceError
 from edgewidth.progress import SILENT
-from edgewidth.records.measurement import Block, Clock
+from edgewidth.records.measurement import Clock, Visit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ def measure(
     policy: Policy | None = None,
     progress: Progress = SILENT,
 ) -> tuple[MeasurementWarning, ...]:
-    """Visit every model until the store holds ``policy.rounds`` undisturbed blocks of it.
+    """Visit every model until the store holds ``policy.rounds`` undisturbed visits of it.
 
     May be killed at any moment and called again: what an earlier call left on the device is fetched first, and
     no visit in the store is made twice.
@@ -58,7 +58,7 @@ def measure(
         device: Where to measure.
         setting: What ``device.setting`` returned.
         models: What to measure; keys are unique.
-        store: Every block is committed as it arrives.
+        store: Every visit is committed as it arrives.
         policy: How; None: the default for the device's clock.
         progress: Hears of every visit.
 
@@ -74,8 +74,8 @@ def measure(
     campaign = _Campaign(as_measured(device, setting), setting, store, policy, progress)
     campaign.run(models)
     known = {model.key for model in models}
-    blocks = {model: some for model, some in store.blocks(setting).items() if model in known}
-    warnings = rules.find_warnings(blocks, setting, policy)
+    visits = {model: some for model, some in store.visits(setting).items() if model in known}
+    warnings = rules.find_warnings(visits, setting, policy)
     store.warn(setting, warnings)
     return warnings
 
@@ -140,14 +140,14 @@ class _Campaign:
     def _plan(self, models: Sequence[Model]) -> None:
         """Judge what there is, and put the missing visits in a row: round by round, each in an order of its own."""
         by_key = {model.key: model for model in models}
-        everything = self.store.blocks(self.setting)
-        blocks = {key: some for key, some in everything.items() if key in by_key}
-        others = [block for key, some in everything.items() if key not in by_key for block in some]
-        judged = rules.judge(blocks, self.setting, others)
-        self.store.judge(self.setting, [(rules.visit_name(b.model, b.round), b) for b in judged])
-        blocks |= {key: [b for b in judged if b.model == key] for key in {b.model for b in judged}}
-        self.visits = {key: 1 + max((block.round for block in blocks.get(key, [])), default=-1) for key in by_key}
-        missing = {key: self.policy.missing(blocks.get(key, [])) for key in by_key}
+        everything = self.store.visits(self.setting)
+        visits = {key: some for key, some in everything.items() if key in by_key}
+        others = [visit for key, some in everything.items() if key not in by_key for visit in some]
+        judged = rules.judge(visits, self.setting, others)
+        self.store.judge(self.setting, [(rules.visit_name(v.model, v.round), v) for v in judged])
+        visits |= {key: [v for v in judged if v.model == key] for key in {v.model for v in judged}}
+        self.visits = {key: 1 + max((visit.round for visit in visits.get(key, [])), default=-1) for key in by_key}
+        missing = {key: self.policy.missing(visits.get(key, [])) for key in by_key}
         for number in range(self.policy.rounds):
             wanted = [key for key in by_key if missing[key] > number]
             self.todo.extend(self._order(by_key[key]) for key in self.policy.order(wanted, number))
@@ -289,22 +289,22 @@ class _Campaign:
         free = self.device.facts.free_bytes
         return 2 * _MAX_HELD_BYTES if free is None else min(2 * _MAX_HELD_BYTES, free // 2)
 
-    def _keep(self, visit: wire.Visit, task: Task | None) -> None:
-        number, _, model = visit.id.partition("@")
-        block = Block(
+    def _keep(self, message: wire.Visit, task: Task | None) -> None:
+        number, _, model = message.id.partition("@")
+        visit = Visit(
             model=model,
             round=int(number),
-            started_s=visit.started_s,
-            warmup_ns=visit.warmup_ns,
-            runs_ns=visit.runs_ns,
-            before=visit.before,
-            after=visit.after,
-            own_s=visit.own_s,
+            started_s=message.started_s,
+            warmup_ns=message.warmup_ns,
+            runs_ns=message.runs_ns,
+            before=message.before,
+            after=message.after,
+            own_s=message.own_s,
         )
-        reason = rules.disturbance(block, self.device.profile)
-        block = block.model_copy(update={"disturbed": reason})
-        self.store.add(self.setting, visit.id, block)
-        self.outstanding.pop(visit.id, None)
+        reason = rules.disturbance(visit, self.device.profile)
+        visit = visit.model_copy(update={"disturbed": reason})
+        self.store.add(self.setting, message.id, visit)
+        self.outstanding.pop(message.id, None)
         if task is not None:
             task.advance()
             task.note(f"{len(self.outstanding) + len(self.todo)} visits left")

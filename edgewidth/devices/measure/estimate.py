@@ -1,6 +1,6 @@
-"""From raw blocks to a latency with an interval that holds.
+"""From raw visits to a latency with an interval that holds.
 
-The runs of one block are not independent: they share a process, its memory and the mood of the device. So the
+The runs of one visit are not independent: they share a process, its memory and the mood of the device. So the
 interval comes from how much whole visits differ. Two to four visits hardly tell that by themselves; what is known
 beforehand joins them as a scaled inverse chi-squared prior (Gelman et al., Bayesian Data Analysis, section 3.3),
 and the interval is a Student t with as many more degrees of freedom. Where other models were measured in the same
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edgewidth.records.measurement import Block
+    from edgewidth.records.measurement import Visit
 
 CONFIDENCE = 0.95
 POOLED_VISITS = 6.0
@@ -35,74 +35,74 @@ DISTURBED = 0.1
 """The sigma of a model without any undisturbed visit: it may be as much slower than the device is by itself."""
 
 
-def counting(blocks: Sequence[Block], statistic: Statistic) -> list[Block]:
-    """The blocks that count for a statistic; the best there is where none does, since a number is wanted.
+def counting(visits: Sequence[Visit], statistic: Statistic) -> list[Visit]:
+    """The visits that count for a statistic; the best there is where none does, since a number is wanted.
 
     A tail is taken of slow visits too, not of those in which the device said that something was wrong.
     """
-    quiet = [block for block in blocks if block.disturbed is None]
-    slow = [block for block in blocks if (block.disturbed or "").startswith(SLOW)]
+    quiet = [visit for visit in visits if visit.disturbed is None]
+    slow = [visit for visit in visits if (visit.disturbed or "").startswith(SLOW)]
     if statistic is not Statistic.MEDIAN:
-        return quiet + slow or list(blocks)
-    least_disturbed = sorted(slow, key=lambda block: -undisturbed(block).mean())[:1]
-    return quiet or least_disturbed or list(blocks)
+        return quiet + slow or list(visits)
+    least_disturbed = sorted(slow, key=lambda visit: -undisturbed(visit).mean())[:1]
+    return quiet or least_disturbed or list(visits)
 
 
-def block_ms(block: Block, statistic: Statistic) -> float:
-    """The statistic of one block's runs that count, in milliseconds."""
-    return float(np.quantile(counting_runs(block, statistic), statistic.quantile)) / 1e6
+def visit_ms(visit: Visit, statistic: Statistic) -> float:
+    """The statistic of one visit's runs that count, in milliseconds."""
+    return float(np.quantile(counting_runs(visit, statistic), statistic.quantile)) / 1e6
 
 
-def visit_sigma(models: Iterable[Sequence[Block]], statistic: Statistic) -> float | None:
+def visit_sigma(models: Iterable[Sequence[Visit]], statistic: Statistic) -> float | None:
     """The standard deviation of visits to one model (of the logarithm), pooled over models; None: none has two."""
     squares, freedom = 0.0, 0
-    for blocks in models:
-        logs = _logs(counting(blocks, statistic), statistic)
+    for visits in models:
+        logs = _logs(counting(visits, statistic), statistic)
         squares += float(np.sum((logs - logs.mean()) ** 2)) if len(logs) else 0.0
         freedom += max(len(logs) - 1, 0)
     return math.sqrt(squares / freedom) if freedom else None
 
 
-def estimate(blocks: Sequence[Block], statistic: Statistic, *, sigma: float | None = None) -> LatencyEstimate:
+def estimate(visits: Sequence[Visit], statistic: Statistic, *, sigma: float | None = None) -> LatencyEstimate:
     """A statistic of the latency over all undisturbed visits, with its 95 % confidence interval.
 
     Args:
-        blocks: The visits of one model.
+        visits: The visits of one model.
         statistic: What is taken of each visit's runs that count; their geometric mean is the value.
         sigma: ``visit_sigma`` of the models that were measured with it.
 
     Raises:
-        InputError: There are no blocks.
+        InputError: There are no visits.
     """
-    some = counting(blocks, statistic)
+    some = counting(visits, statistic)
     if not some:
         raise InputError("There is no measurement to estimate a latency from.")
     logs = _logs(some, statistic)
-    if statistic is Statistic.MEDIAN and all(block.disturbed is not None for block in some):
+    if statistic is Statistic.MEDIAN and all(visit.disturbed is not None for visit in some):
         sigma = max(sigma or 0.0, DISTURBED)
     worth, sigma = (POOLED_VISITS, sigma) if sigma is not None else (ALONE[0], min(ALONE[1], _spread(some, statistic)))
     centre, half = float(logs.mean()), _half_width(logs, worth, sigma)
-    runs = sum(len(counting_runs(block, statistic)) for block in some)
-    every = np.concatenate([block.runs_ns for block in blocks])
+    runs = sum(len(counting_runs(visit, statistic)) for visit in some)
+    every = np.concatenate([visit.runs_ns for visit in visits])
     return LatencyEstimate(
         statistic=statistic,
         value_ms=math.exp(centre),
         low_ms=math.exp(centre - half),
         high_ms=math.exp(centre + half),
-        blocks=len(some),
+        visits=len(some),
         runs=runs,
         counted_percent=100 * runs / len(every),
         all_ms=float(np.quantile(every, statistic.quantile)) / 1e6,
     )
 
 
-def _logs(blocks: Sequence[Block], statistic: Statistic) -> NDArray[np.float64]:
-    return np.log([max(block_ms(block, statistic), 1e-6) for block in blocks])
+def _logs(visits: Sequence[Visit], statistic: Statistic) -> NDArray[np.float64]:
+    return np.log([max(visit_ms(visit, statistic), 1e-6) for visit in visits])
 
 
-def _spread(blocks: Sequence[Block], statistic: Statistic) -> float:
-    """The usual spread of the runs of a block: their interquartile range as a standard deviation of logarithms."""
-    quartiles = [np.quantile(counting_runs(block, statistic), (0.25, 0.75)) for block in blocks]
+def _spread(visits: Sequence[Visit], statistic: Statistic) -> float:
+    """The usual spread of the runs of a visit: their interquartile range as a standard deviation of logarithms."""
+    quartiles = [np.quantile(counting_runs(visit, statistic), (0.25, 0.75)) for visit in visits]
     return float(np.median([math.log(max(high, 1) / max(low, 1)) for low, high in quartiles])) / 1.349
 
 

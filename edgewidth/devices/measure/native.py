@@ -101,16 +101,16 @@ class _Visits:
         affinity = self._profile.affinity
         self._cool_down(plan, call)
         before = call(lambda: shell_state(self._link, affinity))
-        block = _Block(self._program, model, plan, call)
-        warmup = block.warm_up()
-        runs = block.run()
+        visit = _Visit(self._program, model, plan, call)
+        warmup = visit.warm_up()
+        runs = visit.run()
         after = call(lambda: shell_state(self._link, affinity, ends=True))
         return {
-            "warmup_ns": block.first_ns + warmup,
+            "warmup_ns": visit.first_ns + warmup,
             "runs_ns": runs,
             "before": before.model_dump(),
             "after": after.model_dump(),
-            "own_s": block.own_s,
+            "own_s": visit.own_s,
         }
 
     def _cool_down(self, plan: dict[str, Any], call: Callable[[Callable[[], Any]], Any]) -> None:
@@ -121,7 +121,7 @@ class _Visits:
             time.sleep(1.0)
 
 
-class _Block:
+class _Visit:
     """The invocations of one visit, and what they told."""
 
     def __init__(
@@ -144,11 +144,11 @@ class _Block:
         return times
 
     def run(self) -> list[int]:
-        """Invoke for as long as the runner's ``run_block`` would run; the times."""
+        """Invoke for as long as the runner's ``timed_runs`` would run; the times."""
         plan, times = self._plan, list[int]()
         while len(times) < plan["max_runs"]:
-            times += self._invoke(times, plan["block_ns"] - sum(times))
-            if sum(times) >= (plan["block_ns"] if len(times) >= plan["min_runs"] else plan["block_max_ns"]):
+            times += self._invoke(times, plan["visit_ns"] - sum(times))
+            if sum(times) >= (plan["visit_ns"] if len(times) >= plan["min_runs"] else plan["visit_max_ns"]):
                 break
         return times
 

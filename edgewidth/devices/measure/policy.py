@@ -26,7 +26,7 @@ from edgewidth.devices.measure.stretches import (
 from edgewidth.devices.on_device.runner import is_steady, window_runs
 from edgewidth.devices.on_device.vitals import THROTTLE_FLAGS
 from edgewidth.documents import Record
-from edgewidth.records.measurement import Block, Clock, DeviceState, MeasurementWarning, Setting
+from edgewidth.records.measurement import Clock, DeviceState, MeasurementWarning, Setting, Visit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -42,11 +42,11 @@ class Policy(Record):
     rounds: Annotated[int, Field(ge=1, le=1000)] = 4
     """Undisturbed visits that every model gets. Visits differ more than the runs of one: many short ones say more
     than few long ones (standard deviation from 50 ms of runs 19 %, from 150 ms 17 %, on a very busy machine)."""
-    block_ms: Milliseconds = 100.0
+    visit_ms: Milliseconds = 100.0
     """How long the runs of a visit take together …"""
     min_runs: Annotated[int, Field(ge=1)] = 10
     """… unless these are not enough runs …"""
-    block_max_ms: Milliseconds = 5000.0
+    visit_max_ms: Milliseconds = 5000.0
     """… which may at most take so long."""
     max_runs: Annotated[int, Field(ge=1, le=100_000)] = 20_000
     warmup_min_ms: Milliseconds = 20.0
@@ -78,8 +78,8 @@ class Policy(Record):
     def plan(self) -> dict[str, Any]:
         """What the runner must know of this for one visit."""
         return {
-            "block_ns": round(self.block_ms * 1e6),
-            "block_max_ns": round(max(self.block_ms, self.block_max_ms) * 1e6),
+            "visit_ns": round(self.visit_ms * 1e6),
+            "visit_max_ns": round(max(self.visit_ms, self.visit_max_ms) * 1e6),
             "min_runs": min(self.min_runs, self.max_runs),
             "max_runs": self.max_runs,
             "warmup_min_ns": round(self.warmup_min_ms * 1e6),
@@ -97,14 +97,14 @@ class Policy(Record):
 
     @property
     def visit_limit_s(self) -> float:
-        """After this a visit is given up: the model hangs. Generous: one run may be longer than a whole block."""
-        return self.load_limit_s + 10 * (self.warmup_max_ms + self.block_max_ms) / 1e3
+        """After this a visit is given up: the model hangs. Generous: one run may be longer than a whole visit."""
+        return self.load_limit_s + 10 * (self.warmup_max_ms + self.visit_max_ms) / 1e3
 
-    def missing(self, blocks: Sequence[Block]) -> int:
+    def missing(self, visits: Sequence[Visit]) -> int:
         """How many visits to a model are still to be made, after these; a device that is never quiet has its end."""
-        undisturbed = sum(block.disturbed is None for block in blocks)
+        undisturbed = sum(visit.disturbed is None for visit in visits)
         most = math.ceil(self.rounds * (1 + (self.remeasure if undisturbed else 3 * self.remeasure)))
-        return max(0, min(self.rounds - undisturbed, most - len(blocks)))
+        return max(0, min(self.rounds - undisturbed, most - len(visits)))
 
     def order(self, models: Sequence[str], number: int) -> list[str]:
         """The models in the order of a round."""
@@ -115,7 +115,7 @@ class Policy(Record):
 def default_policy(clock: Clock) -> Policy:
     """The policy for a clock: one that counts instructions repeats itself, and few runs say everything."""
     if clock is Clock.ICOUNT:
-        return Policy(rounds=2, block_ms=5, min_runs=7, warmup_min_ms=2, warmup_max_ms=200, window_ms=2, probe_loops=0)
+        return Policy(rounds=2, visit_ms=5, min_runs=7, warmup_min_ms=2, warmup_max_ms=200, window_ms=2, probe_loops=0)
     return Policy()
 
 
@@ -128,9 +128,9 @@ OFTEN = 0.3
 """The share of runs in slow stretches from which on there is a warning."""
 
 
-def disturbance(block: Block, profile: DeviceProfile) -> str | None:
-    """What disturbed the device during a block, by what it says of itself; None: nothing did."""
-    before, after = block.before, block.after
+def disturbance(visit: Visit, profile: DeviceProfile) -> str | None:
+    """What disturbed the device during a visit, by what it says of itself; None: nothing did."""
+    before, after = visit.before, visit.after
     raised = [flag for flag in after.throttled if flag not in before.throttled]
     now = [flag for flag in after.throttled if flag in THROTTLE_FLAGS]
     if raised or now:
@@ -145,39 +145,39 @@ def disturbance(block: Block, profile: DeviceProfile) -> str | None:
     return None
 
 
-def judge(blocks: Mapping[str, Sequence[Block]], setting: Setting, known: Iterable[Block] = ()) -> list[Block]:
-    """All blocks, judged against each other anew: which stretches count, and which visits do not at all.
+def judge(visits: Mapping[str, Sequence[Visit]], setting: Setting, known: Iterable[Visit] = ()) -> list[Visit]:
+    """All visits, judged against each other anew: which stretches count, and which visits do not at all.
 
     ``slow_above_ns`` says from which median on a stretch is disturbed; a visit without enough other ones is
     ``disturbed`` as a whole, and so is one before and after which the processor itself was slow: it may be slow
     from end to end. What the device itself said was wrong stays, and nobody is compared with it.
 
     Args:
-        blocks: By model.
+        visits: By model.
         setting: In which all of them were measured.
-        known: Further blocks of the same setting, by which the processor's usual speed is known better.
+        known: Further visits of the same setting, by which the processor's usual speed is known better.
     """
-    usual_ns = usual_probe_ns([*known, *(block for some in blocks.values() for block in some)])
+    usual_ns = usual_probe_ns([*known, *(visit for some in visits.values() for visit in some)])
     open_to_it = {
         model: comparable
-        for model, some in blocks.items()
-        if (comparable := [b for b in some if b.disturbed is None or b.disturbed.startswith(SLOW)])
+        for model, some in visits.items()
+        if (comparable := [v for v in some if v.disturbed is None or v.disturbed.startswith(SLOW)])
     }
     jitter = own_jitter(open_to_it.values())
     judged = []
     for some in open_to_it.values():
-        slower = [slowness(block, usual_ns) for block in some]
-        trusted = [block for block, times in zip(some, slower, strict=True) if times < SLOW_PROBE]
+        slower = [slowness(visit, usual_ns) for visit in some]
+        trusted = [visit for visit, times in zip(some, slower, strict=True) if times < SLOW_PROBE]
         limit_ns = slow_above_ns(trusted or some, setting.clock, jitter)
-        for block, times in zip(some, slower, strict=True):
-            limited = block.model_copy(update={"slow_above_ns": limit_ns})
+        for visit, times in zip(some, slower, strict=True):
+            limited = visit.model_copy(update={"slow_above_ns": limit_ns})
             share = float(undisturbed(limited).mean())
             reason = f"{SLOW}: {1 - share:.0%} of its runs" if share < LEAST_SHARE else None
             if times >= SLOW_PROBE:
                 reason = f"{SLOW}: a fixed calculation took {times:.1f} times as long as usual"
             judged.append(limited.model_copy(update={"disturbed": reason}))
-    compared = {id(block) for some in open_to_it.values() for block in some}
-    return judged + [block for some in blocks.values() for block in some if id(block) not in compared]
+    compared = {id(visit) for some in open_to_it.values() for visit in some}
+    return judged + [visit for some in visits.values() for visit in some if id(visit) not in compared]
 
 
 def visit_name(model: str, number: int) -> str:
@@ -185,35 +185,35 @@ def visit_name(model: str, number: int) -> str:
     return f"{number}@{model}"
 
 
-def other_load(block: Block) -> float | None:
-    """How many processors others used during a block; None if the device does not say or the block was too short."""
-    before_s, after_s = block.before.uptime_s, block.after.uptime_s
-    told_s = sum(block.warmup_ns + block.runs_ns) / 1e9
+def other_load(visit: Visit) -> float | None:
+    """How many processors others used during a visit; None if the device does not say or the visit was too short."""
+    before_s, after_s = visit.before.uptime_s, visit.after.uptime_s
+    told_s = sum(visit.warmup_ns + visit.runs_ns) / 1e9
     spent_s = told_s if before_s is None or after_s is None else after_s - before_s
-    if block.before.busy_s is None or block.after.busy_s is None or block.own_s is None or spent_s < 0.1:
+    if visit.before.busy_s is None or visit.after.busy_s is None or visit.own_s is None or spent_s < 0.1:
         return None
     # The kernel counts in hundredths of a second; two of them are no evidence.
-    return max(0.0, block.after.busy_s - block.before.busy_s - block.own_s - 0.02) / spent_s
+    return max(0.0, visit.after.busy_s - visit.before.busy_s - visit.own_s - 0.02) / spent_s
 
 
 def _difference(before: int | None, after: int | None) -> int:
     return after - before if before is not None and after is not None else 0
 
 
-def was_steady(block: Block, policy: Policy) -> bool:
+def was_steady(visit: Visit, policy: Policy) -> bool:
     """Whether the warm-up ended because the times were steady, not because it was long enough."""
-    spent_ns = sum(block.warmup_ns)
+    spent_ns = sum(visit.warmup_ns)
     if spent_ns < 0.98 * policy.warmup_max_ms * 1e6:
         return True
-    window = window_runs(block.warmup_ns, policy.window_ms * 1e6)
-    return len(block.warmup_ns) < 3 * window or is_steady(block.warmup_ns, window, policy.tolerance)
+    window = window_runs(visit.warmup_ns, policy.window_ms * 1e6)
+    return len(visit.warmup_ns) < 3 * window or is_steady(visit.warmup_ns, window, policy.tolerance)
 
 
 def find_warnings(
-    blocks: Mapping[str, Sequence[Block]], setting: Setting, policy: Policy
+    visits: Mapping[str, Sequence[Visit]], setting: Setting, policy: Policy
 ) -> tuple[MeasurementWarning, ...]:
     """What makes these measurements less trustworthy, and what to do about it."""
-    every = [block for of_model in blocks.values() for block in of_model]
+    every = [visit for of_model in visits.values() for visit in of_model]
     found = [
         _emulated(setting),
         _governor(every),
@@ -223,7 +223,7 @@ def find_warnings(
         _swapping(every),
         _unsteady(every, policy),
         _often_disturbed(every),
-        _few_runs(blocks, policy),
+        _few_runs(visits, policy),
     ]
     return tuple(warning for warning in found if warning is not None)
 
@@ -242,14 +242,14 @@ def _emulated(setting: Setting) -> MeasurementWarning | None:
     )
 
 
-def _states(blocks: Sequence[Block]) -> list[DeviceState]:
-    return [state for block in blocks for state in (block.before, block.after)]
+def _states(visits: Sequence[Visit]) -> list[DeviceState]:
+    return [state for visit in visits for state in (visit.before, visit.after)]
 
 
-def _governor(blocks: Sequence[Block]) -> MeasurementWarning | None:
-    slow = {state.governor for state in _states(blocks)} & {"powersave", "conservative"}
+def _governor(visits: Sequence[Visit]) -> MeasurementWarning | None:
+    slow = {state.governor for state in _states(visits)} & {"powersave", "conservative"}
     # Intel's active driver calls its ordinary, load-following mode powersave.
-    frequencies = [state.frequency_mhz for state in _states(blocks) if state.frequency_mhz]
+    frequencies = [state.frequency_mhz for state in _states(visits) if state.frequency_mhz]
     if not slow or (frequencies and max(frequencies) > 1.5 * min(frequencies)):
         return None
     return _warning(
@@ -259,8 +259,8 @@ def _governor(blocks: Sequence[Block]) -> MeasurementWarning | None:
     )
 
 
-def _throttling(blocks: Sequence[Block]) -> MeasurementWarning | None:
-    flags = {flag for state in _states(blocks) for flag in state.throttled if not flag.startswith(THROTTLE_FLAGS[0])}
+def _throttling(visits: Sequence[Visit]) -> MeasurementWarning | None:
+    flags = {flag for state in _states(visits) for flag in state.throttled if not flag.startswith(THROTTLE_FLAGS[0])}
     if not flags:
         return None
     return _warning(
@@ -270,8 +270,8 @@ def _throttling(blocks: Sequence[Block]) -> MeasurementWarning | None:
     )
 
 
-def _voltage(blocks: Sequence[Block]) -> MeasurementWarning | None:
-    if not any(flag.startswith(THROTTLE_FLAGS[0]) for state in _states(blocks) for flag in state.throttled):
+def _voltage(visits: Sequence[Visit]) -> MeasurementWarning | None:
+    if not any(flag.startswith(THROTTLE_FLAGS[0]) for state in _states(visits) for flag in state.throttled):
         return None
     return _warning(
         "under-voltage",
@@ -280,8 +280,8 @@ def _voltage(blocks: Sequence[Block]) -> MeasurementWarning | None:
     )
 
 
-def _other_load(blocks: Sequence[Block]) -> MeasurementWarning | None:
-    loads = [load for block in blocks if (load := other_load(block)) is not None]
+def _other_load(visits: Sequence[Visit]) -> MeasurementWarning | None:
+    loads = [load for visit in visits if (load := other_load(visit)) is not None]
     busy = sum(load > 0.25 for load in loads)
     if not busy or busy < 0.05 * len(loads):
         return None
@@ -292,9 +292,9 @@ def _other_load(blocks: Sequence[Block]) -> MeasurementWarning | None:
     )
 
 
-def _swapping(blocks: Sequence[Block]) -> MeasurementWarning | None:
-    pages = [_difference(a.after.swapped_pages, b.before.swapped_pages) for a, b in pairwise(blocks)]
-    pages += [_difference(block.before.swapped_pages, block.after.swapped_pages) for block in blocks]
+def _swapping(visits: Sequence[Visit]) -> MeasurementWarning | None:
+    pages = [_difference(a.after.swapped_pages, b.before.swapped_pages) for a, b in pairwise(visits)]
+    pages += [_difference(visit.before.swapped_pages, visit.after.swapped_pages) for visit in visits]
     if not any(count > 100 for count in pages):
         return None
     return _warning(
@@ -304,20 +304,20 @@ def _swapping(blocks: Sequence[Block]) -> MeasurementWarning | None:
     )
 
 
-def _unsteady(blocks: Sequence[Block], policy: Policy) -> MeasurementWarning | None:
-    unsteady = sum(not was_steady(block, policy) for block in blocks)
-    if not unsteady or unsteady < 0.1 * len(blocks):
+def _unsteady(visits: Sequence[Visit], policy: Policy) -> MeasurementWarning | None:
+    unsteady = sum(not was_steady(visit, policy) for visit in visits)
+    if not unsteady or unsteady < 0.1 * len(visits):
         return None
     return _warning(
         "unsteady-warm-up",
-        f"In {unsteady} of {len(blocks)} visits the warm-up of {policy.warmup_max_ms:g} ms ended unsteadily.",
+        f"In {unsteady} of {len(visits)} visits the warm-up of {policy.warmup_max_ms:g} ms ended unsteadily.",
         "Look for other load on the device, and at its frequency governor.",
     )
 
 
-def _often_disturbed(blocks: Sequence[Block]) -> MeasurementWarning | None:
-    slow = sum(int(np.sum(~undisturbed(block))) for block in blocks)
-    share = slow / max(sum(len(block.runs_ns) for block in blocks), 1)
+def _often_disturbed(visits: Sequence[Visit]) -> MeasurementWarning | None:
+    slow = sum(int(np.sum(~undisturbed(visit))) for visit in visits)
+    share = slow / max(sum(len(visit.runs_ns) for visit in visits), 1)
     if share < OFTEN:
         return None
     return _warning(
@@ -327,14 +327,14 @@ def _often_disturbed(blocks: Sequence[Block]) -> MeasurementWarning | None:
     )
 
 
-def _few_runs(blocks: Mapping[str, Sequence[Block]], policy: Policy) -> MeasurementWarning | None:
+def _few_runs(visits: Mapping[str, Sequence[Visit]], policy: Policy) -> MeasurementWarning | None:
     least = min(policy.rounds, FEW_VISITS)
-    counting = {model: [block for block in some if block.disturbed is None] for model, some in blocks.items()}
-    few = [m for m, some in counting.items() if len(some) < least or any(len(b.runs_ns) < FEW_RUNS for b in some)]
+    counting = {model: [visit for visit in some if visit.disturbed is None] for model, some in visits.items()}
+    few = [m for m, some in counting.items() if len(some) < least or any(len(v.runs_ns) < FEW_RUNS for v in some)]
     if not few:
         return None
     return _warning(
         "few-runs",
-        f"{len(few)} of {len(blocks)} models have fewer than {least} undisturbed visits or {FEW_RUNS} runs in each.",
+        f"{len(few)} of {len(visits)} models have fewer than {least} undisturbed visits or {FEW_RUNS} runs in each.",
         "Measure again, for longer: the intervals say how far these can be trusted.",
     )

@@ -1,8 +1,8 @@
-"""Every raw measurement, in one SQLite file that is written as the blocks arrive.
+"""Every raw measurement, in one SQLite file that is written as the visits arrive.
 
 Times are kept as little-endian 64-bit nanoseconds, compressed. The file may be shared: by several devices
-measured side by side, by threads, and by programs. A block is known by the visit it comes from, and by that
-name it is stored once, however often it is sent.
+measured side by side, by threads, and by programs. A visit has a name, and by that name it is
+stored once, however often it is sent.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from edgewidth.errors import DeviceError, FileError, StorageError
-from edgewidth.records.measurement import Block, DeviceState, MeasurementWarning, Setting
+from edgewidth.records.measurement import DeviceState, MeasurementWarning, Setting, Visit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -78,8 +78,8 @@ class MeasurementStore:
         with self._lock, self._errors():
             self._connection.close()
 
-    def add(self, setting: Setting, visit: str, block: Block) -> bool:
-        """Store the block of a visit; False if it was there."""
+    def add(self, setting: Setting, name: str, visit: Visit) -> bool:
+        """Store a visit under its name; False if it was there."""
         with self._write() as connection:
             row = self._setting(setting)
             added = connection.execute(
@@ -87,30 +87,30 @@ class MeasurementStore:
                 " after, own_s, disturbed, slow_above_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     row,
-                    visit,
-                    block.model,
-                    block.round,
-                    block.started_s,
-                    _pack(block.warmup_ns),
-                    _pack(block.runs_ns),
-                    block.before.model_dump_json(exclude_defaults=True),
-                    block.after.model_dump_json(exclude_defaults=True),
-                    block.own_s,
-                    block.disturbed,
-                    block.slow_above_ns,
+                    name,
+                    visit.model,
+                    visit.round,
+                    visit.started_s,
+                    _pack(visit.warmup_ns),
+                    _pack(visit.runs_ns),
+                    visit.before.model_dump_json(exclude_defaults=True),
+                    visit.after.model_dump_json(exclude_defaults=True),
+                    visit.own_s,
+                    visit.disturbed,
+                    visit.slow_above_ns,
                 ),
             ).rowcount
         return added == 1
 
-    def blocks(self, setting: Setting) -> dict[str, list[Block]]:
-        """All blocks of a setting by model, in the order in which they were measured, disturbed ones included."""
-        found: dict[str, list[Block]] = {}
-        for _, block in self.visits(setting):
-            found.setdefault(block.model, []).append(block)
+    def visits(self, setting: Setting) -> dict[str, list[Visit]]:
+        """All visits of a setting by model, in the order in which they were measured, disturbed ones included."""
+        found: dict[str, list[Visit]] = {}
+        for _, visit in self.named_visits(setting):
+            found.setdefault(visit.model, []).append(visit)
         return found
 
-    def visits(self, setting: Setting) -> list[tuple[str, Block]]:
-        """All blocks with the names of their visits, in the order in which they were measured."""
+    def named_visits(self, setting: Setting) -> list[tuple[str, Visit]]:
+        """All visits with their names, in the order in which they were measured."""
         with self._lock, self._errors():
             rows = self._connection.execute(
                 "SELECT visit, model, round, started_s, warmup_ns, runs_ns, before, after, own_s, disturbed,"
@@ -118,7 +118,7 @@ class MeasurementStore:
                 " ORDER BY started_s, blocks.id",
                 (setting.model_dump_json(),),
             ).fetchall()
-        return [(row[0], _block(row[1:])) for row in rows]
+        return [(row[0], _visit(row[1:])) for row in rows]
 
     def settings(self) -> list[Setting]:
         """Every setting that was measured here."""
@@ -126,13 +126,13 @@ class MeasurementStore:
             rows = self._connection.execute("SELECT json FROM settings ORDER BY id").fetchall()
         return [Setting.model_validate_json(text) for (text,) in rows]
 
-    def judge(self, setting: Setting, judged: Iterable[tuple[str, Block]]) -> None:
-        """Keep what blocks, by the names of their visits, were judged to be: ``disturbed`` and ``slow_above_ns``."""
+    def judge(self, setting: Setting, judged: Iterable[tuple[str, Visit]]) -> None:
+        """Keep what visits, by their names, were judged to be: ``disturbed`` and ``slow_above_ns``."""
         with self._write() as connection:
             row = self._setting(setting)
             connection.executemany(
                 "UPDATE blocks SET disturbed = ?, slow_above_ns = ? WHERE setting = ? AND visit = ?",
-                [(block.disturbed, block.slow_above_ns, row, visit) for visit, block in judged],
+                [(visit.disturbed, visit.slow_above_ns, row, name) for name, visit in judged],
             )
 
     def warn(self, setting: Setting, warnings: Sequence[MeasurementWarning]) -> None:
@@ -203,7 +203,7 @@ class MeasurementStore:
                 remedy="pip install --upgrade edgewidth",
             )
         self._connection.execute("PRAGMA journal_mode = WAL")
-        # A block lost to a power cut is measured again; a file spoilt by one would not be.
+        # A visit lost to a power cut is measured again; a file spoilt by one would not be.
         self._connection.execute("PRAGMA synchronous = NORMAL")
         if version == 1:
             self._connection.executescript(
@@ -257,9 +257,9 @@ def _unpack(packed: bytes) -> tuple[int, ...]:
     return tuple(np.frombuffer(zlib.decompress(packed), dtype="<u8").tolist())
 
 
-def _block(row: Sequence[Any]) -> Block:
+def _visit(row: Sequence[Any]) -> Visit:
     model, number, started_s, warmup, runs, before, after, own_s, disturbed, slow_above_ns = row
-    return Block.model_construct(
+    return Visit.model_construct(
         model=model,
         round=number,
         started_s=started_s,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgewidth.records.measurement import Block, Clock, Statistic
+from edgewidth.records.measurement import Clock, Statistic, Visit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,69 +41,69 @@ SLOW_PROBE = 1.25
 shares the core it took 1.5 to 1.8 times as long, and up to 1.2 times around visits that were fast."""
 
 
-def usual_probe_ns(blocks: Iterable[Block]) -> float | None:
+def usual_probe_ns(visits: Iterable[Visit]) -> float | None:
     """How long the fixed calculation takes on the undisturbed device; None: it was never made."""
-    found = [time for block in blocks if (time := _probe_ns(block)) is not None]
+    found = [time for visit in visits if (time := _probe_ns(visit)) is not None]
     return float(np.quantile(found, _QUIETEST)) if found else None
 
 
-def slowness(block: Block, usual_ns: float | None) -> float:
+def slowness(visit: Visit, usual_ns: float | None) -> float:
     """How many times as long as usual the fixed calculation took around a visit, at its better end; 1 if not known."""
-    probe_ns = _probe_ns(block)
+    probe_ns = _probe_ns(visit)
     return 1.0 if probe_ns is None or usual_ns is None else probe_ns / usual_ns
 
 
-def _probe_ns(block: Block) -> int | None:
-    return min((ns for state in (block.before, block.after) if (ns := state.probe_ns) is not None), default=None)
+def _probe_ns(visit: Visit) -> int | None:
+    return min((ns for state in (visit.before, visit.after) if (ns := state.probe_ns) is not None), default=None)
 
 
-def own_jitter(models: Iterable[Sequence[Block]]) -> float:
+def own_jitter(models: Iterable[Sequence[Visit]]) -> float:
     """The standard deviation of single runs (of the logarithm) of the undisturbed device; 0 where too few were made.
 
     Robust, of the differences between neighbours in the fastest stretches of each model: of steady noise these are as
     large as in any others, and where stretches were disturbed they are the least so. Of all models the lower quartile.
     """
-    found = [jitter for blocks in models if (jitter := _fast_jitter(blocks)) is not None]
+    found = [jitter for visits in models if (jitter := _fast_jitter(visits)) is not None]
     return float(np.quantile(found, 0.25)) if found else 0.0
 
 
-def _fast_jitter(blocks: Sequence[Block]) -> float | None:
-    stretches = np.concatenate([_stretches(_times(block)) for block in blocks])
+def _fast_jitter(visits: Sequence[Visit]) -> float | None:
+    stretches = np.concatenate([_stretches(_times(visit)) for visit in visits])
     if len(stretches) * _FASTEST < 1:
         return None
     fastest = np.argsort(np.median(stretches, axis=1))[: int(len(stretches) * _FASTEST)]
     return float(np.median(np.abs(np.diff(np.log(stretches[fastest]), axis=1)))) * 1.4826 / math.sqrt(2)
 
 
-def slow_above_ns(blocks: Sequence[Block], clock: Clock, jitter: float) -> float:
+def slow_above_ns(visits: Sequence[Visit], clock: Clock, jitter: float) -> float:
     """Above which median a stretch of one model is disturbed, from all its visits."""
-    fastest = min(float(_medians(_times(block)).min()) for block in blocks)
+    fastest = min(float(_medians(_times(visit)).min()) for visit in visits)
     return fastest * (1 + max(_TOLERANCE[clock], _JITTERS * jitter))
 
 
-def undisturbed(block: Block) -> NDArray[np.bool_]:
+def undisturbed(visit: Visit) -> NDArray[np.bool_]:
     """Which runs of a visit lie in undisturbed stretches: (runs,). All of them before it was judged."""
-    times = _times(block)
-    if block.slow_above_ns is None:
+    times = _times(visit)
+    if visit.slow_above_ns is None:
         return np.ones(len(times), dtype=np.bool_)
-    quiet = _medians(times) <= block.slow_above_ns
+    quiet = _medians(times) <= visit.slow_above_ns
     if len(times) < RUNS:
         return np.repeat(quiet, len(times))
     # What is left over at the end is judged by its own median.
     left = times[len(times) // RUNS * RUNS :]
-    rest = np.full(len(left), len(left) > 0 and np.median(left) <= block.slow_above_ns, dtype=np.bool_)
+    rest = np.full(len(left), len(left) > 0 and np.median(left) <= visit.slow_above_ns, dtype=np.bool_)
     return np.concatenate([np.repeat(quiet, RUNS), rest])
 
 
-def counting_runs(block: Block, statistic: Statistic) -> NDArray[np.float64]:
+def counting_runs(visit: Visit, statistic: Statistic) -> NDArray[np.float64]:
     """The runs of a visit that a statistic is taken of, in nanoseconds."""
-    times = _times(block)
-    quiet = undisturbed(block)
+    times = _times(visit)
+    quiet = undisturbed(visit)
     return times[quiet] if statistic is Statistic.MEDIAN and quiet.any() else times
 
 
-def _times(block: Block) -> NDArray[np.float64]:
-    return np.maximum(np.asarray(block.runs_ns, dtype=np.float64), 1.0)
+def _times(visit: Visit) -> NDArray[np.float64]:
+    return np.maximum(np.asarray(visit.runs_ns, dtype=np.float64), 1.0)
 
 
 def _stretches(times: NDArray[np.float64]) -> NDArray[np.float64]:

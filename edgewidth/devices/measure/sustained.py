@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from edgewidth.devices.device import Device
     from edgewidth.devices.measure.store import MeasurementStore
     from edgewidth.progress import Progress
-    from edgewidth.records.measurement import Block, Setting
+    from edgewidth.records.measurement import Setting, Visit
 
-BLOCK_S = 2.0
+VISIT_S = 2.0
 _LONGEST_S = 24 * 3600.0
 
 
@@ -34,40 +34,40 @@ def measure_sustained(
 ) -> Sustained:
     """Run one model for ``duration_s`` with no more pause than loading it again takes.
 
-    Its blocks are kept in the store as those of the model ``sustained <seconds> <key>``, apart from visits that a
+    Its visits are kept in the store as those of the model ``sustained <seconds> <key>``, apart from visits that a
     rested device made; called again after an interruption it goes on.
 
     Raises:
-        InputError: The duration is not between one block and a day.
+        InputError: The duration is not between one visit and a day.
         DeviceError, TransientDeviceError, StorageError: As ``measure`` raises them.
     """
-    if not BLOCK_S <= duration_s <= _LONGEST_S:
+    if not VISIT_S <= duration_s <= _LONGEST_S:
         raise InputError(
             f"{duration_s:g} s of sustained load cannot be measured.", remedy="Use from 2s to 24h, such as 10m."
         )
     policy = Policy(
-        rounds=min(1000, math.ceil(duration_s / BLOCK_S)),
-        block_ms=1e3 * max(BLOCK_S, duration_s / 1000),
+        rounds=min(1000, math.ceil(duration_s / VISIT_S)),
+        visit_ms=1e3 * max(VISIT_S, duration_s / 1000),
         max_runs=100_000,
-        block_max_ms=60_000,
+        visit_max_ms=60_000,
         warmup_min_ms=1,
         warmup_max_ms=1,
         remeasure=0,
     )
-    # Cooling down between blocks is what a sustained load must not do.
+    # Cooling down between visits is what a sustained load must not do.
     hot = device._replace(profile=device.profile.model_copy(update={"cool_down_c": None, "max_temperature_c": None}))
     loaded = model._replace(key=f"sustained {duration_s:g} {model.key}")
     measure(hot, setting, [loaded], store, policy=policy, progress=progress)
-    return summarise(store.blocks(setting)[loaded.key])
+    return summarise(store.visits(setting)[loaded.key])
 
 
-def summarise(blocks: list[Block]) -> Sustained:
+def summarise(visits: list[Visit]) -> Sustained:
     """Points in time, and the drift from the first tenth of them to the last."""
-    points = [_point(block, blocks[0].started_s) for block in blocks]
+    points = [_point(visit, visits[0].started_s) for visit in visits]
     tenth = max(1, len(points) // 10)
     first, last = (float(np.median([p.median_ms for p in some])) for some in (points[:tenth], points[-tenth:]))
     return Sustained(
-        duration_s=points[-1].at_s + sum(blocks[-1].runs_ns) / 1e9,
+        duration_s=points[-1].at_s + sum(visits[-1].runs_ns) / 1e9,
         points=tuple(points),
         first_ms=first,
         last_ms=last,
@@ -75,13 +75,13 @@ def summarise(blocks: list[Block]) -> Sustained:
     )
 
 
-def _point(block: Block, origin_s: float) -> SustainedPoint:
-    median, p95 = np.quantile(block.runs_ns, (0.5, 0.95)) / 1e6
+def _point(visit: Visit, origin_s: float) -> SustainedPoint:
+    median, p95 = np.quantile(visit.runs_ns, (0.5, 0.95)) / 1e6
     return SustainedPoint(
-        at_s=block.started_s - origin_s,
+        at_s=visit.started_s - origin_s,
         median_ms=median,
         p95_ms=p95,
-        temperature_c=block.after.temperature_c,
-        frequency_mhz=block.after.frequency_mhz,
-        throttled=block.after.throttled,
+        temperature_c=visit.after.temperature_c,
+        frequency_mhz=visit.after.frequency_mhz,
+        throttled=visit.after.throttled,
     )

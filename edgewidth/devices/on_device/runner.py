@@ -155,8 +155,8 @@ def warm_up(run: Callable[[], object], plan: Json) -> list[int]:
     return times
 
 
-def run_block(run: Callable[[], object], plan: Json) -> list[int]:
-    """Back-to-back runs for ``block_ns``, within ``min_runs`` … ``max_runs`` and, above all, ``block_max_ns``."""
+def timed_runs(run: Callable[[], object], plan: Json) -> list[int]:
+    """Back-to-back runs for ``visit_ns``, within ``min_runs`` … ``max_runs`` and, above all, ``visit_max_ns``."""
     now, times = time.perf_counter_ns, list[int]()
     begin = now()
     while len(times) < plan["max_runs"]:
@@ -164,7 +164,7 @@ def run_block(run: Callable[[], object], plan: Json) -> list[int]:
         run()
         end = now()
         times.append(end - start)
-        if end - begin >= (plan["block_ns"] if len(times) >= plan["min_runs"] else plan["block_max_ns"]):
+        if end - begin >= (plan["visit_ns"] if len(times) >= plan["min_runs"] else plan["visit_max_ns"]):
             break
     return times
 
@@ -189,7 +189,7 @@ def visit(module: Any, job: Json, path: str, plan: Json) -> Json:
     before = dict(read_state(job["affinity"]), probe_ns=probe_ns(plan["probe_loops"]))
     own = time.process_time()
     warmup = warm_up(run, plan)
-    runs = run_block(run, plan)
+    runs = timed_runs(run, plan)
     own = time.process_time() - own
     after = dict(read_state(job["affinity"]), probe_ns=probe_ns(plan["probe_loops"]))
     return {"warmup_ns": warmup, "runs_ns": runs, "before": before, "after": after, "own_s": own}
