@@ -282,7 +282,7 @@ class _Campaign:
         )
         orders = [self.todo.popleft() for _ in range(sent)]
         self.outstanding |= {order.visit: order for order in orders}
-        self.batch = min(2 * self.batch, _LARGEST_BATCH)
+        self.batch = min(2 * sent, _LARGEST_BATCH)  # fewer than asked for where their models are large
 
     def _room(self) -> int:
         """How much may lie on the device at once: what is kept, and two batches of what is not."""
