@@ -10,6 +10,8 @@ made up (a fall with every width, steep where it is narrow): training is not the
     budget_used_percent   median of the stated latency over the budget
     candidates            median number of configurations measured for a budget
     gap_percent           median of the emitted one's predicted loss over the least that could be, less one
+
+Everything is written to a temporary folder; with --folder it is kept there, and the device is profiled only once.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import argparse
 import json
 import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -158,10 +161,12 @@ def main() -> None:
     parser.add_argument("--resolution", type=int, default=96)
     parser.add_argument("--pause", type=float, default=120, help="seconds before the emitted ones are measured again")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, default=Path("bench-loop"), help="where everything is kept")
+    parser.add_argument("--folder", type=Path, help="where everything is kept; default: nowhere")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
-    result = run(options)
+    with tempfile.TemporaryDirectory() as temporary:
+        options.folder = options.folder or Path(temporary)
+        result = run(options)
     print(json.dumps(result) if options.json else "\n".join(f"{key}: {value}" for key, value in result.items()))
 
 

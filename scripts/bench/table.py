@@ -1,7 +1,8 @@
 """How good a latency table is, from how many measured networks, beside the reference method and random draws.
 
-Measures on a real (or emulated) device; everything measured is kept in --folder, so that a run that was stopped
-goes on where it was. With --json one JSON document is printed; progress goes to standard error.
+Measures on a real (or emulated) device, into a temporary folder; with --folder everything measured is kept there, so
+that a run that was stopped goes on where it was. With --json one JSON document is printed; progress goes to standard
+error.
 
     networks                 fitted networks, none of them held out
     mape_percent …           errors on held-out networks: half drawn uniformly, half spread from small to large
@@ -18,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -287,11 +289,13 @@ def main() -> int:
     parser.add_argument("--free-networks", type=int, help="random networks to measure; default: ten times --networks")
     parser.add_argument("--compare-random", action="store_true")
     parser.add_argument("--random-networks", type=int, help="random networks to measure; default: thrice --networks")
-    parser.add_argument("--folder", type=Path, default=Path("bench-table"), help="where measurements are kept")
+    parser.add_argument("--folder", type=Path, help="where measurements are kept; default: nowhere")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with open_bench(options) as bench:
-        report = run(bench, options)
+    with tempfile.TemporaryDirectory() as temporary:
+        options.folder = options.folder or Path(temporary)
+        with open_bench(options) as bench:
+            report = run(bench, options)
     if options.json:
         print(json.dumps(report, indent=1))
     else:
