@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import torch
 from small_training import KillAfter, Killed, small_data, small_recipe, small_space, supernet_files
 
+from edgewidth.data.batches import Batches
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.stages.folder import RunFolder
 from edgewidth.training.evaluation import evaluate_losses
 from edgewidth.training.finetune import finetune
 from edgewidth.training.loop import loop
-from edgewidth.training.loop.batches import Batches
 from edgewidth.training.loop.optimise import Optimiser
 from edgewidth.training.loop.processes import join
 from edgewidth.training.networks.supernet import Supernet

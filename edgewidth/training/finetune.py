@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgewidth.data.batches import Batch, Batches
 from edgewidth.progress import SILENT
 from edgewidth.streams import Purpose, stream
-from edgewidth.training.loop.batches import Batch, Batches
 from edgewidth.training.loop.checkpoint import Checkpoints
 from edgewidth.training.loop.loop import LOSS, Averager, Training, train
 from edgewidth.training.loop.optimise import Optimiser

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from edgewidth.data.batches import Batch, Batches
 from edgewidth.progress import SILENT
 from edgewidth.records.training import UNIFORM
 from edgewidth.streams import Purpose, stream
 from edgewidth.training.identity import identify
-from edgewidth.training.loop.batches import Batch, Batches
 from edgewidth.training.loop.checkpoint import Checkpoints
 from edgewidth.training.loop.loop import LOSS, Training, train
 from edgewidth.training.loop.optimise import Optimiser

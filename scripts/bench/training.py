@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgewidth.cli.main import ENVIRONMENT
+from edgewidth.data.batches import Batch, Batches
 from edgewidth.data.split import ImageData
 from edgewidth.graph.families.registry import search_space
-from edgewidth.training.loop.batches import Batch, Batches
 from edgewidth.training.loop.optimise import Optimiser
 from edgewidth.training.loop.processes import ALONE, are_several, join
 from edgewidth.training.networks.layers import training_dtype

@@ -11,9 +11,9 @@ import torch
 from small_training import small_data, small_recipe, small_space
 from torch.nn import functional
 
+from edgewidth.data.batches import Batches
 from edgewidth.streams import Purpose, stream
 from edgewidth.training.finetune import _mixed, _step
-from edgewidth.training.loop.batches import Batches
 from edgewidth.training.loop.loop import LOSS, Averager
 from edgewidth.training.loop.optimise import Optimiser
 from edgewidth.training.networks.plain import PlainNetwork
@@ -21,7 +21,7 @@ from edgewidth.training.networks.supernet import Supernet
 from edgewidth.training.recipes import Augmentation
 
 if TYPE_CHECKING:
-    from edgewidth.training.loop.batches import Batch
+    from edgewidth.data.batches import Batch
     from edgewidth.training.recipes import Phase
 
 SPACE, DATA = small_space(), small_data()

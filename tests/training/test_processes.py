@@ -16,10 +16,10 @@ from process_worker import DATA, SPACE, first_gradients
 from small_training import small_recipe, supernet_files
 
 from edgewidth.cli.main import exit_code
+from edgewidth.data.batches import Batches
 from edgewidth.errors import DataError
 from edgewidth.stages.folder import RunFolder
 from edgewidth.training.evaluation import evaluate_losses
-from edgewidth.training.loop.batches import Batches
 from edgewidth.training.loop.processes import ALONE, Processes, fails_first, join
 from edgewidth.training.networks.inference import top1_percent
 from edgewidth.training.networks.weights import load_plain

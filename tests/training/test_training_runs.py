@@ -13,6 +13,7 @@ import torch
 from small_training import KillAfter, Killed, small_data, small_recipe, small_space, supernet_files
 from torch.nn import functional
 
+from edgewidth.data.batches import Batches, draw_pixels, vary
 from edgewidth.errors import FileError, MismatchError, TrainingError
 from edgewidth.graph.families.registry import search_space
 from edgewidth.graph.space import ChannelConfig
@@ -23,7 +24,6 @@ from edgewidth.training.evaluator import Evaluator
 from edgewidth.training.finetune import finetune
 from edgewidth.training.loop import batches as batches_module
 from edgewidth.training.loop import loop
-from edgewidth.training.loop.batches import Batches, draw_pixels, vary
 from edgewidth.training.loop.optimise import Optimiser
 from edgewidth.training.networks.inference import logits, top1_percent
 from edgewidth.training.networks.plain import PlainNetwork

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from edgewidth.data.batches import Batch, Batches
     from edgewidth.progress import Progress, Task
-    from edgewidth.training.loop.batches import Batch, Batches
     from edgewidth.training.loop.processes import Processes
 
 CHECKPOINT_SECONDS = 60.0
