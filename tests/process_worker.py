@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import torch
 from small_training import KillAfter, Killed, small_data, small_recipe, small_space, supernet_files
 
-from edgewidth.data.batches import Batches
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.stages.folder import RunFolder
 from edgewidth.training.evaluation import evaluate_losses
 from edgewidth.training.finetune import finetune
 from edgewidth.training.loop import loop
+from edgewidth.training.loop.loop import make_batches
 from edgewidth.training.loop.optimise import Optimiser
 from edgewidth.training.loop.processes import join
 from edgewidth.training.networks.supernet import Supernet
@@ -32,17 +32,11 @@ def first_gradients(processes: Processes) -> torch.Tensor:
     """Of one process's share of the first batch, (numbers,); the mean over processes is still to be taken."""
     phase = small_recipe().supernet
     supernet = Supernet(SPACE)
-    batches = Batches(
-        DATA,
-        batch=phase.batch,
-        augmentation=phase.augmentation,
-        seed=0,
-        device=torch.device("cpu"),
-        processes=processes,
-    )
+    batches = make_batches(DATA, phase, seed=0, device=torch.device("cpu"), processes=processes)
     optimiser = Optimiser(supernet, phase, batch=batches.size, steps=10)
     others = (ChannelConfig((8, 12)), ChannelConfig((12, 4)))
-    sandwich_step(supernet, batches[0], Sandwich(SPACE.largest, others, SPACE.smallest), processes)
+    sandwich = Sandwich(SPACE.largest, others, SPACE.smallest)
+    sandwich_step(supernet, DATA.task.objective(), batches[0], sandwich, processes)
     return optimiser.gradients
 
 

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
+from edgewidth.data.augmentation import Augmentation
+from edgewidth.data.sources import Split
 from edgewidth.data.split import ImageData
 from edgewidth.graph.space import SearchSpace, WidthVariable
 from edgewidth.graph.spec import INPUT, LayerSpec, NetworkSpec
-from edgewidth.training.recipes import Augmentation, Phase, Recipe
+from edgewidth.tasks.classification.task import Classification
+from edgewidth.training.recipes import Phase, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,16 +71,9 @@ def striped_images(
 def small_data(train: int = 128) -> ImageData:
     """Easy images of three classes."""
     rng = np.random.default_rng(0)
-    parts = [striped_images(count, rng) for count in (train, 60, 60, 60)]
-    return ImageData(
-        *parts[0],
-        *parts[1],
-        *parts[2],
-        *parts[3],
-        class_names=("row", "column", "diagonal"),
-        fingerprint="f" * 16,
-        source="test",
-    )
+    train_split, search, holdout, test = (Split(*striped_images(count, rng)) for count in (train, 60, 60, 60))
+    task = Classification(("row", "column", "diagonal"))
+    return ImageData(train_split, search, holdout, test, task, fingerprint="f" * 16, source="test")
 
 
 def small_recipe(**supernet: float) -> Recipe:

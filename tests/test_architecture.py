@@ -21,7 +21,8 @@ FLOORS = (
     {"errors", "progress", "files", "documents", "streams", "__init__"},
     {"graph"},
     {"records"},
-    {"tasks", "data", "search"},
+    {"tasks", "search"},
+    {"data"},
     {"losses", "formats", "devices", "latency"},
     {"report", "capture", "training"},
     {"stages"},
@@ -35,7 +36,8 @@ FLOORS = (
 FORBIDDEN = {
     "graph": {"progress"},
     "search": {"*"},
-    "data": {"graph"},
+    "tasks": {"graph", "search"},
+    "data": {"graph", "search"},
     "devices": {"graph", "tasks", "data", "search"},
     "latency": {"tasks", "data", "search"},
 }
@@ -54,7 +56,7 @@ def allowed(room: str) -> set[str]:
 
 FRAMEWORKS = {"torch", "tensorflow", "keras", "accelerate", "sklearn", "ai_edge_quantizer"}
 """Heavy, and extras: only the rooms that exist for them may name them."""
-MAY_NAME_FRAMEWORKS = {"training", "formats", "data", "capture"}
+MAY_NAME_FRAMEWORKS = {"tasks", "training", "formats", "data", "capture"}
 ON_THE_DEVICE = {("devices/on_device/runner.py", "tensorflow.lite.python.interpreter")}
 """The runner runs on the device: where that has no runtime but TensorFlow's, this is the runtime."""
 
@@ -169,7 +171,7 @@ def test_nothing_heavy_loads_unasked(statements: str) -> None:
     assert done.stderr.split() == []
 
 
-ROOMS_WITHOUT_FRAMEWORK = ("graph", "records", "search", "losses", "devices", "latency")
+ROOMS_WITHOUT_FRAMEWORK = ("graph", "records", "tasks", "search", "losses", "devices", "latency")
 
 
 def rooms_alone() -> list[str]:
@@ -180,7 +182,8 @@ def rooms_alone() -> list[str]:
 
 def test_the_lower_rooms_load_no_framework() -> None:
     """Importing every one of their modules, in a fresh process, loads none, not even through others."""
-    modules = [name for name in rooms_alone() if not name.endswith(".runner") and ".emulator" not in name]
+    apart = (".runner", ".objective")  # the one is a program for devices, the other a task's door to torch
+    modules = [name for name in rooms_alone() if not name.endswith(apart) and ".emulator" not in name]
     program = f"import importlib, sys; [importlib.import_module(m) for m in {modules!r}]; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True, cwd=PACKAGE.parent

@@ -75,7 +75,7 @@ def command(options: Options) -> None:
     from edgewidth.stages.claim import locked_by_first  # noqa: PLC0415
     from edgewidth.stages.finetune import finetune  # noqa: PLC0415  help stays instant
     from edgewidth.stages.search import read_config  # noqa: PLC0415
-    from edgewidth.training.networks.inference import top1_percent  # noqa: PLC0415
+    from edgewidth.training.networks.inference import logits  # noqa: PLC0415
 
     processes, progress = meet()
     recipe = options.training.recipe()
@@ -102,15 +102,14 @@ def command(options: Options) -> None:
         )
         if not processes.is_first:
             return
+        score = data.task.score(logits(network, data.test.images), data.test.targets)
         outcome = {
             "config": str(network.config),
-            "top1_percent": top1_percent(network, data.x_val, data.y_val),
+            "top1_percent": score,
             "weights": str(folder.weights),
         }
     if options.as_json:
         print_json(outcome)
     else:
-        click.echo(
-            f"{outcome['config']} classifies {outcome['top1_percent']:.2f} % of the validation images correctly."
-        )
+        click.echo(f"{outcome['config']} {data.task.result(score)}.")
         click.echo(f"Its weights are {outcome['weights']}")

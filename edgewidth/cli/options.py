@@ -159,7 +159,9 @@ class NetworkOptions:
 
     def space(self, data: ImageData) -> SearchSpace:
         """The search space for these images."""
-        return self._space(resolution=data.resolution, in_channels=data.in_channels, num_classes=len(data.class_names))
+        return self._space(
+            resolution=data.resolution, in_channels=data.in_channels, num_classes=len(data.task.output_names)
+        )
 
     def _space(self, *, resolution: int, in_channels: int, num_classes: int) -> SearchSpace:
         from edgewidth.graph.families.registry import search_space  # noqa: PLC0415  help stays instant

@@ -4,111 +4,105 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from edgewidth.data.augmentation import draw_pixels
+from edgewidth.data.pixels import normalise_tensor
 from edgewidth.errors import DataError
 from edgewidth.streams import Purpose, stream
-from edgewidth.training.loop.processes import ALONE
-from edgewidth.training.networks.layers import normalise, training_dtype
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
     from numpy.typing import NDArray
 
-    from edgewidth.data.split import ImageData
-    from edgewidth.training.loop.processes import Processes
-    from edgewidth.training.recipes import Augmentation
+    from edgewidth.data.augmentation import Augmentation, Pixels
+    from edgewidth.data.sources import Split
+
+    MoveTargets = Callable[[Tensor, NDArray[np.int64], NDArray[np.int64]], Tensor]
+    """Targets of images whose pixels are taken from other rows (n, height) and columns (n, width)."""
 
 FEWEST_IMAGES = 4
-"""Of one process in a step: batch normalisation has nothing to normalise with below, half of them per configuration."""
+"""Of one share of a batch: batch normalisation has nothing to normalise with below, half of them per configuration."""
 
 
 class Batch(NamedTuple):
-    """Normalised images (n, channels, height, width), of the type to compute in, and labels (n,)."""
+    """Normalised images (n, channels, height, width), of the type to compute in, and their targets (n, …)."""
 
     images: Tensor
-    labels: Tensor
+    targets: Tensor
 
 
 class Batches:
-    """The training images of ``data`` in shuffled batches, on a torch device.
+    """Training images in shuffled batches, on a torch device.
 
-    Every epoch uses a new order and leaves out the remainder that does not fill a batch. The images are of ``dtype``;
-    None: what the device trains in. With several processes each gets its share of the batch that one process alone
-    would have got; shares are equal, so that means over images are means over processes, and a batch is rounded down
-    to where that is possible.
+    Every epoch uses a new order and leaves out the remainder that does not fill a batch. Of several processes each
+    makes its ``share`` of the ``shares`` of the batch that one process alone would have got; shares are equal, so that
+    means over images are means over processes, and a batch is rounded down to where that is possible.
+
+    Args:
+        split: The images.
+        batch: How many of them a batch has, at most.
+        augmentation: How they are varied; mixing them is not done here.
+        move_targets: Moves their targets along.
+        seed: Of their order and variation.
+        device: Where they are kept and computed.
+        dtype: Of normalised images.
+        share: Which share is made here, from 0.
+        shares: How many there are.
 
     Raises:
-        DataError: A batch is too small for so many processes.
+        DataError: A batch is too small for so many shares.
     """
 
     def __init__(
         self,
-        data: ImageData,
+        split: Split,
         *,
         batch: int,
         augmentation: Augmentation,
+        move_targets: MoveTargets,
         seed: int,
         device: torch.device,
-        dtype: torch.dtype | None = None,
-        processes: Processes = ALONE,
+        dtype: torch.dtype,
+        share: int = 0,
+        shares: int = 1,
     ) -> None:
-        self._images = torch.from_numpy(data.x_train).to(device)
-        self._labels = torch.from_numpy(data.y_train).to(device)
-        self._augmentation = augmentation
-        self._seed = seed
-        self._dtype = dtype or training_dtype(device)
-        most = min(batch, len(self._labels))
-        self.processes = processes
-        self.size = most - most % processes.count
-        if self.size < FEWEST_IMAGES * processes.count:
+        self._images = torch.from_numpy(split.images).to(device)
+        self._targets = torch.from_numpy(split.targets).to(device)
+        self._augmentation, self._move_targets = augmentation, move_targets
+        self._seed, self._dtype = seed, dtype
+        most = min(batch, len(split))
+        self.size = most - most % shares
+        if self.size < FEWEST_IMAGES * shares:
             raise DataError(
-                f"A batch of {most} images is too small to share it out to {processes.count} processes.",
+                f"A batch of {most} images is too small to share it out to {shares} processes.",
                 remedy=f"Start {max(1, most // FEWEST_IMAGES)} at most, or choose a recipe with larger batches.",
             )
-        self.per_epoch = len(self._labels) // self.size
-        self._flips = augmentation.flip == "always" or (augmentation.flip == "colour" and data.in_channels == 3)
+        own = self.size // shares
+        self._share = slice(share * own, (share + 1) * own)
+        self.per_epoch = len(split) // self.size
         self._order: tuple[int, Tensor] = (-1, torch.empty(0, dtype=torch.int64))
 
     def __getitem__(self, step: int) -> Batch:
-        """This process's share of the batch of one step, counted from the first step of the first epoch."""
+        """This share of the batch of one step, counted from the first step of the first epoch."""
         epoch, index = divmod(step, self.per_epoch)
         if self._order[0] != epoch:
-            order = stream(self._seed, Purpose.ORDER, epoch).permutation(len(self._labels))
-            self._order = (epoch, torch.from_numpy(order).to(self._labels.device))
+            order = stream(self._seed, Purpose.ORDER, epoch).permutation(len(self._images))
+            self._order = (epoch, torch.from_numpy(order).to(self._images.device))
+        chosen = self._order[1][index * self.size : (index + 1) * self.size][self._share]
         # Drawn for the whole batch, so that an image varies alike whichever process computes it.
         rng = stream(self._seed, Purpose.VARIATION, step)
-        pixels = draw_pixels(self.size, self._images.shape[1], self._augmentation.shift, rng, flips=self._flips)
-        share = self.processes.share(self.size)
-        chosen = self._order[1][index * self.size : (index + 1) * self.size][share]
-        images = vary(self._images[chosen], Pixels(pixels.rows[share], pixels.columns[share]))
-        return Batch(normalise(images, self._dtype), self._labels[chosen])
-
-
-class Pixels(NamedTuple):
-    """Which row and column of an image each of its varied pixels comes from: (n, height) and (n, width)."""
-
-    rows: NDArray[np.int64]
-    columns: NDArray[np.int64]
-
-
-def draw_pixels(count: int, size: int, shift: float, rng: np.random.Generator, *, flips: bool) -> Pixels:
-    """Shift each of ``count`` square images by its own whole pixels, repeating its edge, and mirror half."""
-    rows, columns = (_shifted(size, count, shift, rng) for _ in range(2))
-    if flips:
-        mirrored = rng.random(count) < 0.5
-        columns[mirrored] = columns[mirrored, ::-1]
-    return Pixels(rows, columns)
+        size, channels = self._images.shape[1], self._images.shape[3]
+        flips = self._augmentation.flips(channels)
+        pixels = draw_pixels(self.size, size, self._augmentation.shift, rng, flips=flips).of(self._share)
+        images = vary(self._images[chosen], pixels)
+        return Batch(normalise_tensor(images, self._dtype), self._move_targets(self._targets[chosen], *pixels))
 
 
 def vary(images: Tensor, pixels: Pixels) -> Tensor:
     """Images (n, height, width, channels) with their pixels taken from elsewhere: one gather for the whole batch."""
     rows, columns = (torch.from_numpy(index).to(images.device) for index in pixels)
     return images[torch.arange(len(images), device=images.device)[:, None, None], rows[:, :, None], columns[:, None, :]]
-
-
-def _shifted(size: int, count: int, shift: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    most = round(size * shift)
-    offsets = rng.integers(-most, most + 1, count)
-    return np.asarray(np.clip(np.arange(size) + offsets[:, None], 0, size - 1), np.int64)

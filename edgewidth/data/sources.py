@@ -7,12 +7,15 @@ import os
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edgewidth.errors import DataError, MissingPackageError
+from edgewidth.tasks.classification.labels import read_labels
+from edgewidth.tasks.classification.task import Classification
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgewidth.progress import Progress
+    from edgewidth.tasks.task import Targets, Task
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 DEEP_MODES = frozenset({"I", "I;16", "I;16B"})
@@ -33,14 +37,29 @@ MEMORY_SHARE = 0.5
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 
-class RawData(NamedTuple):
-    """A source as it was read, at the wanted resolution: x uint8 (n, height, width, channels), y int64 (n,)."""
+@dataclass(frozen=True)
+class Split:
+    """One of the sets that the examples of a source are split into."""
 
-    x_train: NDArray[np.uint8]
-    y_train: NDArray[np.int64]
-    x_val: NDArray[np.uint8]
-    y_val: NDArray[np.int64]
-    class_names: tuple[str, ...]
+    images: NDArray[np.uint8]
+    """(n, height, width, channels), channels 1 or 3."""
+    targets: Targets
+    """(n, …), as the task stores them."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def part(self, mask: NDArray[np.bool_]) -> Split:
+        """The images at which ``mask`` (n,) is true."""
+        return Split(self.images[mask], self.targets[mask])
+
+
+class RawData(NamedTuple):
+    """A source as it was read, at the wanted resolution, split as it is there."""
+
+    train: Split
+    test: Split
+    task: Task
 
 
 def default_resolution(side: float) -> int:
@@ -49,7 +68,7 @@ def default_resolution(side: float) -> int:
 
 
 def read_digits(resolution: int | None) -> RawData:
-    """scikit-learn's 1,797 handwritten digits of 8×8 pixels, enlarged; every fifth of a class judges.
+    """scikit-learn's 1,797 handwritten digits of 8×8 pixels, enlarged; every fifth of a class tests.
 
     Raises:
         MissingPackageError: scikit-learn is not installed.
@@ -63,13 +82,13 @@ def read_digits(resolution: int | None) -> RawData:
     grey = np.rint(bundle.images * (255 / 16)).astype(np.uint8)
     images = _fit_all(grey[..., None], resolution or default_resolution(grey.shape[1]))
     labels = bundle.target.astype(np.int64)
-    # The same images judge whatever the seed, so that runs compare.
-    judge = np.zeros(len(labels), bool)
+    # The same images test whatever the seed, so that runs compare.
+    test = np.zeros(len(labels), bool)
     for label in range(10):
-        judge[np.flatnonzero(labels == label)[::5]] = True
-    return RawData(
-        images[~judge], labels[~judge], images[judge], labels[judge], tuple(str(name) for name in bundle.target_names)
-    )
+        test[np.flatnonzero(labels == label)[::5]] = True
+    task = Classification(tuple(str(name) for name in bundle.target_names))
+    whole = Split(images, labels)
+    return RawData(whole.part(~test), whole.part(test), task)
 
 
 def read_npz(path: Path, resolution: int | None, progress: Progress) -> RawData:
@@ -92,36 +111,25 @@ def read_arrays(
     missing = [name for name in ARRAYS if name not in arrays]
     if missing:
         raise DataError(f"{where} lacks the array {missing[0]}.", remedy=f"It must hold {', '.join(ARRAYS)}.")
-    parts = []
-    for name in ("train", "test"):
-        images, labels = _images(where, arrays, name), _labels(where, arrays, name)
-        if len(images) != len(labels):
-            raise DataError(
-                f"{where}: x_{name} has {len(images)} images, and y_{name} has {len(labels)} labels.",
-                remedy="Give one label for each image, in the same order.",
-            )
-        parts.append((images, labels))
-    (x_train, y_train), (x_test, y_test) = parts
+    x_train, x_test = (_images(where, name, arrays[name]) for name in ("x_train", "x_test"))
     if x_train.shape[3] != x_test.shape[3]:
         raise DataError(
             f"{where}: x_train has {x_train.shape[3]} channels, and x_test has {x_test.shape[3]}.",
             remedy="Store both as grey, with 1 channel, or both as colour, with 3.",
         )
-    known, train_labels = np.unique(y_train, return_inverse=True)
-    unknown = np.setdiff1d(y_test, known)
-    if len(unknown):
-        raise DataError(
-            f"{where}: y_test has the label {unknown[0]}, which y_train lacks.",
-            remedy="Add images of it to x_train, or leave its images out of x_test.",
-        )
+    labels = read_labels(where, arrays)
+    for part, images, own in (("train", x_train, labels.train), ("test", x_test, labels.test)):
+        if len(images) != len(own):
+            raise DataError(
+                f"{where}: x_{part} has {len(images)} images, and y_{part} has {len(own)} labels.",
+                remedy="Give one label for each image, in the same order.",
+            )
     resolution = resolution or default_resolution(min(x_train.shape[1:3]))
     with progress.task("Scaling images", None):
         return RawData(
-            _fit_all(x_train, resolution),
-            train_labels.astype(np.int64),
-            _fit_all(x_test, resolution),
-            np.searchsorted(known, y_test).astype(np.int64),
-            _class_names(arrays, known),
+            Split(_fit_all(x_train, resolution), labels.train),
+            Split(_fit_all(x_test, resolution), labels.test),
+            labels.task,
         )
 
 
@@ -136,41 +144,22 @@ def _load_npz(path: Path) -> dict[str, NDArray[np.generic]]:
         ) from error
 
 
-def _images(where: str, arrays: Mapping[str, NDArray[np.generic]], name: str) -> NDArray[np.uint8]:
-    images = arrays[f"x_{name}"]
+def _images(where: str, name: str, given: NDArray[np.generic]) -> NDArray[np.uint8]:
+    images = given
     if images.dtype != np.uint8:
         raise DataError(
-            f"{where}: x_{name} is {images.dtype}; images must be uint8, from 0 to 255.",
+            f"{where}: {name} is {images.dtype}; images must be uint8, from 0 to 255.",
             remedy="If its values run from 0 to 1, store (x * 255).round().astype('uint8').",
         )
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.shape[3] not in {1, 3} or 0 in images.shape[1:3]:
-        shape = "×".join(map(str, arrays[f"x_{name}"].shape))
+        shape = "×".join(map(str, given.shape))
         raise DataError(
-            f"{where}: x_{name} is {shape}; images must be (n, height, width) or (n, height, width, 1 or 3).",
+            f"{where}: {name} is {shape}; images must be (n, height, width) or (n, height, width, 1 or 3).",
             remedy="Where channels come first, store x.transpose(0, 2, 3, 1).",
         )
     return images.astype(np.uint8, copy=False)
-
-
-def _labels(where: str, arrays: Mapping[str, NDArray[np.generic]], name: str) -> NDArray[np.int64]:
-    labels = arrays[f"y_{name}"]
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(
-            f"{where}: y_{name} must be one whole number per image; it is {labels.dtype} of {labels.shape}.",
-            remedy="Where labels are one-hot, store y.argmax(1); where they are floats, y.astype('int64').",
-        )
-    return labels.astype(np.int64)
-
-
-def _class_names(arrays: Mapping[str, NDArray[np.generic]], known: NDArray[np.int64]) -> tuple[str, ...]:
-    names = arrays.get("class_names")
-    if names is None or names.ndim != 1 or not len(known) or known.min() < 0 or known.max() >= len(names):
-        return tuple(str(label) for label in known)
-    return tuple(str(names[label]) for label in known)
 
 
 def read_folder(path: Path, resolution: int | None, progress: Progress) -> RawData:
@@ -199,7 +188,8 @@ def read_folder(path: Path, resolution: int | None, progress: Progress) -> RawDa
     _check_memory(path, len(files), resolution)
     images = _decode_all(files, resolution, progress)
     y, first = np.array(labels, np.int64), counts[0]
-    return RawData(images[:first], y[:first], images[first:], y[first:], class_names)
+    task = Classification(class_names)
+    return RawData(Split(images[:first], y[:first]), Split(images[first:], y[first:]), task)
 
 
 def _class_folders(path: Path) -> tuple[str, ...]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from edgewidth import __version__
+from edgewidth.data.pixels import PIXEL_MEAN, PIXEL_STD
 from edgewidth.errors import DataError, ParityError
 from edgewidth.files import write_atomic
-from edgewidth.formats.images import PIXEL_MEAN, PIXEL_STD
 from edgewidth.formats.inspect import open_session, run_logits
 from edgewidth.formats.int8 import choose_int8, int8_warnings, top1_percent
 from edgewidth.formats.onnx.metadata import with_onnx_metadata

@@ -1,4 +1,4 @@
-"""The one input normalisation that every artifact expects."""
+"""Images that quantisation needs."""
 
 from __future__ import annotations
 
@@ -12,15 +12,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgewidth.graph.spec import NetworkSpec
-
-PIXEL_MEAN = 127.5
-PIXEL_STD = 127.5
-"""A network's input is ``(pixel - mean) / std``: pixels 0…255 become -1…1, in every channel of every data set."""
-
-
-def normalise(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Images uint8 (n, height, width, channels) as a network takes them: float32 of the same shape."""
-    return images.astype(np.float32) / np.float32(PIXEL_STD) - np.float32(PIXEL_MEAN / PIXEL_STD)
 
 
 def check_calibration(network: NetworkSpec, calibration: NDArray[np.uint8] | None) -> NDArray[np.uint8]:

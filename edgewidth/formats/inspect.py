@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgewidth.data.pixels import normalise
 from edgewidth.errors import FileError, MismatchError
-from edgewidth.formats.images import normalise
 from edgewidth.progress import SILENT
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ def record_losses(rounds: Rounds, *, data: ImageData, images: int, max_loss: flo
     return UnaryLosses(
         space=space,
         data_fingerprint=data.fingerprint,
-        class_names=data.class_names,
+        class_names=data.task.output_names,
         images=images,
         offset=float(offset.values),
         variables=tuple(

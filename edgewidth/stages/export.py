@@ -64,16 +64,16 @@ def export(
             seed=seed,
             progress=progress,
         )
-        return Int8Network(fold(trained), logits(trained, data.x_val))
+        return Int8Network(fold(trained), logits(trained, data.test.images))
 
     artifacts = export_artifacts(
         network.space,
         network.config,
         fold(network),
         calibration=calibration,
-        validation=Truth(data.x_val, data.y_val, logits(network, data.x_val)),
-        search=Truth(data.x_search, data.y_search, logits(network, data.x_search)),
-        class_names=data.class_names,
+        validation=Truth(data.test.images, data.test.targets, logits(network, data.test.images)),
+        search=Truth(data.search.images, data.search.targets, logits(network, data.search.images)),
+        class_names=data.task.output_names,
         max_int8_drop_points=max_int8_drop_points,
         train_int8=train_int8,
         folder=folder.path,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def judge(data: ImageData, result: SearchResult, folder: RunFolder, *, progress: Progress = SILENT) -> Judged:
-    """Evaluate the choices on the supernet in ``folder``, on the judge images; writes ``judged.json``.
+    """Evaluate the choices on the supernet in ``folder``, on the holdout images; writes ``judged.json``.
 
     The images that the search saw flatter what was chosen by them, the choice of greedy slimming most of all.
 
@@ -27,7 +27,7 @@ def judge(data: ImageData, result: SearchResult, folder: RunFolder, *, progress:
 
     space = result.space
     choices = {"chosen": result.chosen, **result.baselines}
-    evaluator = Evaluator(load_supernet(folder.supernet, space).to(compute_device()), data, images="judge")
+    evaluator = Evaluator(load_supernet(folder.supernet, space).to(compute_device()), data, images="holdout")
     with progress.task("Judging the choices", len(choices) + 1) as task:
         losses = {}
         for config in dict.fromkeys((space.largest, *(choice.config for choice in choices.values()))):

@@ -78,7 +78,7 @@ def train(
     from edgewidth.training.networks.weights import fingerprint, supernet_training  # noqa: PLC0415
     from edgewidth.training.train import train_supernet  # noqa: PLC0415
 
-    focus = _focus(space, aim, data.class_names) if aim else None
+    focus = _focus(space, aim, data.task.output_names) if aim else None
     if force:
         _clear(folder, space, weights)
     found = supernet_training(folder.supernet) if folder.supernet.exists() else None

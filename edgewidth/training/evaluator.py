@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch.nn import functional
 
 from edgewidth.streams import Purpose, stream
 from edgewidth.training.networks.inference import batch_size, fold_tensors, folded_logits, measure_moments
@@ -28,37 +27,37 @@ class Evaluator:
     Args:
         supernet: Trained.
         data: Where the images are from.
-        images: ``search``, by which configurations are compared and chosen, or ``judge``, which neither training
+        images: ``search``, by which configurations are compared and chosen, or ``holdout``, which neither training
             nor search has seen.
         seed: Of the training images that statistics are computed on.
     """
 
     def __init__(
-        self, supernet: Supernet, data: ImageData, *, images: Literal["search", "judge"] = "search", seed: int = 0
+        self, supernet: Supernet, data: ImageData, *, images: Literal["search", "holdout"] = "search", seed: int = 0
     ) -> None:
         device = next(supernet.parameters()).device
         statistics_from = data.sample(MOMENT_IMAGES, stream(seed, Purpose.STATISTICS))
-        x, y = (data.x_search, data.y_search) if images == "search" else (data.x_judge, data.y_judge)
+        split = data.search if images == "search" else data.holdout
         self._supernet = supernet
         self._moment_images = torch.from_numpy(statistics_from).to(device)
-        self._images, self._labels = torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
+        self._images, self._targets = (torch.from_numpy(a).to(device) for a in (split.images, split.targets))
+        self._objective = data.task.objective()
 
     @property
     def images(self) -> int:
         """How many images every configuration meets."""
-        return len(self._labels)
+        return len(self._targets)
 
     @torch.no_grad()
     def losses(self, config: ChannelConfig) -> NDArray[np.float64]:
-        """Cross entropy (nats) of every image: (images,)."""
+        """The loss (nats) of every image: (images,)."""
         space = self._supernet.space
         size = batch_size(space.network, space.widths(config))
         moments = measure_moments(lambda x, found: self._supernet(x, config, found), self._moment_images, batch=size)
         weights = fold_tensors(self._supernet.layers, moments)
         parts = [folded_logits(space.network, weights, part) for part in torch.split(self._images, size)]
-        losses = functional.cross_entropy(torch.cat(parts), self._labels, reduction="none")
-        return losses.double().cpu().numpy()
+        return self._objective.losses(torch.cat(parts), self._targets).double().cpu().numpy()
 
     def loss(self, config: ChannelConfig) -> float:
-        """Mean cross entropy (nats per image)."""
+        """The mean loss (nats per image)."""
         return float(self.losses(config).mean())

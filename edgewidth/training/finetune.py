@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from edgewidth.data.batches import Batch, Batches
 from edgewidth.progress import SILENT
 from edgewidth.streams import Purpose, stream
 from edgewidth.training.loop.checkpoint import Checkpoints
-from edgewidth.training.loop.loop import LOSS, Averager, Training, train
+from edgewidth.training.loop.loop import LOSS, Averager, Training, make_batches, train
 from edgewidth.training.loop.optimise import Optimiser
-from edgewidth.training.loop.processes import join
+from edgewidth.training.loop.processes import ALONE, join
 from edgewidth.training.networks.inference import apply_folded, batch_size, fold_tensors, measure_moments
 from edgewidth.training.networks.layers import compute_device, run_graph
 from edgewidth.training.networks.plain import PlainNetwork
@@ -30,14 +28,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edgewidth.data.batches import Batch, Batches
     from edgewidth.data.split import ImageData
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.graph.spec import LayerShape
     from edgewidth.progress import Progress
+    from edgewidth.tasks.task import Objective
+    from edgewidth.training.loop.processes import Processes
     from edgewidth.training.recipes import Phase, Recipe
 
     Teacher = Callable[[Tensor], Tensor]
-    """Logits (n, classes) of normalised images (n, channels, height, width)."""
+    """The outputs (n, outputs) of a network for normalised images (n, channels, height, width)."""
 
 MOMENT_IMAGES = 4096
 """On how many training images the final statistics of batch normalisation are computed."""
@@ -95,9 +96,7 @@ def finetune(
         teacher = lambda images: start(images, space.largest)  # noqa: E731 - a short function
     network = network.to(device)
     begun = begin_with(network, weights, progress) or ("scratch" if supernet is None else fingerprint(supernet))
-    batches = Batches(
-        data, batch=phase.batch, augmentation=phase.augmentation, seed=seed, device=device, processes=processes
-    )
+    batches = make_batches(data, phase, seed=seed, device=device, processes=processes)
     identity = {
         "space": space.fingerprint,
         "config": str(config),
@@ -108,7 +107,7 @@ def finetune(
         "start": begun,
     }
     kept = Checkpoints(checkpoints, FINETUNE, identity)
-    lesson = _Lesson(network, data, phase, seed, teacher)
+    lesson = _Lesson(network, data, phase, seed, teacher, processes)
     lesson.train(batches, "Training the chosen network", checkpoints=kept, log=log, progress=progress)
     finish(network, data, seed=seed)
     processes.on_first(lambda: save_plain(network, weights_out))
@@ -153,9 +152,7 @@ def finetune_int8(
     quantised = QuantisedNetwork(after).to(device)
     quantised.calibrate(torch.from_numpy(calibration).to(device))
     # float32: rounding to bfloat16 is coarser than what int8 does.
-    batches = Batches(
-        data, batch=phase.batch, augmentation=phase.augmentation, seed=seed, device=device, dtype=torch.float32
-    )
+    batches = make_batches(data, phase, seed=seed, device=device, dtype=torch.float32)
     identity = {
         "start": digest(network),
         "data": data.fingerprint,
@@ -178,17 +175,18 @@ class _Lesson(NamedTuple):
     phase: Phase
     seed: int
     teacher: Teacher | None
+    processes: Processes = ALONE
 
     def train(self, batches: Batches, title: str, *, checkpoints: Checkpoints, log: Path, progress: Progress) -> None:
         """Train, from a checkpoint if there is one; the network ends with averaged weights if the phase says so."""
-        phase, classes = self.phase, len(self.data.class_names)
-        epochs = phase.epochs(len(self.data.y_train))
+        network, phase, task = self.network, self.phase, self.data.task
+        epochs = phase.epochs(len(self.data.train))
         steps = epochs * batches.per_epoch
-        averager = Averager(self.network, phase.averaging * steps) if phase.averaging else None
-        optimiser = Optimiser(self.network, phase, batch=batches.size, steps=steps)
-        step = _step(self.network, phase, self.seed, classes, self.teacher)
-        training = Training(self.network, optimiser, batches, epochs, step, averager)
-        train(training, checkpoints=checkpoints, log=log, title=title, num_classes=classes, progress=progress)
+        averager = Averager(network, phase.averaging * steps) if phase.averaging else None
+        optimiser = Optimiser(network, phase, batch=batches.size, steps=steps)
+        step = _step(network, task.objective(), phase, self.seed, self.teacher)
+        training = Training(network, optimiser, batches, epochs, step, task.chance_loss, averager, self.processes)
+        train(training, checkpoints=checkpoints, log=log, title=title, progress=progress)
         if averager is not None:
             averager.apply()
 
@@ -212,26 +210,26 @@ def finish(network: PlainNetwork, data: ImageData, *, seed: int) -> None:
 
 
 def _step(
-    network: nn.Module, phase: Phase, seed: int, num_classes: int, teacher: Teacher | None
+    network: nn.Module, objective: Objective, phase: Phase, seed: int, teacher: Teacher | None
 ) -> Callable[[int, Batch], dict[str, Tensor]]:
+    mixup = phase.augmentation.mixup
+
     def step(index: int, batch: Batch) -> dict[str, Tensor]:
-        rng = stream(seed, Purpose.MIXING, index)
-        share = float(rng.beta(phase.augmentation.mixup, phase.augmentation.mixup)) if phase.augmentation.mixup else 1.0
-        images, target = _mixed(batch, share, num_classes, phase.label_smoothing)
+        target = objective.target(batch.targets, smoothing=phase.label_smoothing)
+        images = batch.images
+        if mixup:
+            share = float(stream(seed, Purpose.MIXING, index).beta(mixup, mixup))
+            images, target = _mixed(objective, images, target, share)
         if teacher is not None and phase.distillation:
             with torch.no_grad():
-                target = torch.lerp(target, torch.softmax(teacher(images), 1), phase.distillation)
-        loss = functional.cross_entropy(network(images), target)
+                target = objective.blended(target, objective.taught(teacher(images)), phase.distillation)
+        loss = objective.loss(network(images), target)
         torch.autograd.backward(loss)
         return {LOSS: loss}
 
     return step
 
 
-def _mixed(batch: Batch, share: float, num_classes: int, smoothing: float) -> tuple[Tensor, Tensor]:
-    """Images, and the probabilities of their classes (n, classes): each mixed with the one on the other end."""
-    target = functional.one_hot(batch.labels, num_classes).to(torch.float32)
-    target = target * (1 - smoothing) + smoothing / num_classes
-    if share == 1.0:
-        return batch.images, target
-    return torch.lerp(batch.images.flip(0), batch.images, share), torch.lerp(target.flip(0), target, share)
+def _mixed(objective: Objective, images: Tensor, target: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """Images and their target, each mixed with the one at the other end of the batch; ``share`` is its own."""
+    return torch.lerp(images.flip(0), images, share), objective.blended(target.flip(0), target, share)

@@ -6,27 +6,10 @@ before a network has seen enough batches, large ones few.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
 
+from edgewidth.data.augmentation import Augmentation
 from edgewidth.errors import InputError
-
-Flip = Literal["never", "colour", "always"]
-"""When to mirror images at random. ``colour``: photographs; digits and letters are grey, and mean something else."""
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How training images are varied.
-
-    ``shift``: the most by which an image moves along each axis, as a share of its side.
-    ``mixup``: parameter of the beta distribution that mixes pairs of images (Zhang et al. 2018, arXiv
-    1710.09412); 0: none.
-    """
-
-    shift: float = 0.0625
-    flip: Flip = "colour"
-    mixup: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +34,7 @@ class Phase:
     label_smoothing: float = 0.0
     averaging: float = 0.0
     distillation: float = 0.0
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = field(default_factory=Augmentation)
 
     def epochs(self, train_images: int) -> int:
         """How often every training image is used."""

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from edgewidth.data.batches import Batch, Batches
 from edgewidth.progress import SILENT
 from edgewidth.records.training import UNIFORM
 from edgewidth.streams import Purpose, stream
 from edgewidth.training.identity import identify
 from edgewidth.training.loop.checkpoint import Checkpoints
-from edgewidth.training.loop.loop import LOSS, Training, train
+from edgewidth.training.loop.loop import LOSS, Training, make_batches, train
 from edgewidth.training.loop.optimise import Optimiser
 from edgewidth.training.loop.processes import ALONE, join, part
 from edgewidth.training.networks.layers import compute_device
@@ -29,9 +27,11 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from edgewidth.data.batches import Batch
     from edgewidth.data.split import ImageData
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.progress import Progress
+    from edgewidth.tasks.task import Objective
     from edgewidth.training.loop.processes import Processes
     from edgewidth.training.recipes import Recipe
 
@@ -59,7 +59,7 @@ class ConfigSampler(Protocol):
 class Sandwich:
     """One step of the sandwich rule: who is trained on which images.
 
-    The maximum configuration learns all images from their labels; the others learn their images from the
+    The maximum configuration learns all images from their targets; the others learn their images from the
     maximum's output. The other ones follow each other over the batch, each with an equal part.
     """
 
@@ -69,7 +69,7 @@ class Sandwich:
 
 
 def sandwich_step(
-    supernet: Supernet, batch: Batch, sandwich: Sandwich, processes: Processes = ALONE
+    supernet: Supernet, objective: Objective, batch: Batch, sandwich: Sandwich, processes: Processes = ALONE
 ) -> dict[str, Tensor]:
     """Compute all losses of one step and add their gradients to the supernet's parameters.
 
@@ -77,25 +77,25 @@ def sandwich_step(
     losses alike.
 
     Returns the means over images of ``loss`` (the maximum configuration's), ``excess`` (that of the random
-    configurations on the labels, less the maximum's on the same images) and the distillation losses.
+    configurations on the targets, less the maximum's on the same images) and the distillation losses.
     """
-    logits = supernet(batch.images, sandwich.maximum)
-    loss = functional.cross_entropy(logits, batch.labels)
+    outputs = supernet(batch.images, sandwich.maximum)
+    loss = objective.loss(outputs, batch.targets)
     torch.autograd.backward(loss)
-    target = torch.softmax(logits.detach(), 1)
-    reference = functional.cross_entropy(logits.detach(), batch.labels, reduction="none")
+    taught = objective.taught(outputs.detach())
+    reference = objective.losses(outputs.detach(), batch.targets)
     losses = {LOSS: loss, "random": torch.zeros_like(loss), "excess": torch.zeros_like(loss)}
-    for config, images in _parts(sandwich.others, len(target), processes):
+    for config, images in _parts(sandwich.others, len(outputs), processes):
         answer = supernet(batch.images[images], config)
         # Every configuration counts by its images, so that two halves weigh as one whole.
-        weight = (images.stop - images.start) / len(target)
-        distilled = functional.cross_entropy(answer, target[images]) * weight
+        weight = (images.stop - images.start) / len(outputs)
+        distilled = objective.loss(answer, taught[images]) * weight
         torch.autograd.backward(distilled)
-        excess = functional.cross_entropy(answer.detach(), batch.labels[images]) - reference[images].mean()
+        excess = objective.loss(answer.detach(), batch.targets[images]) - reference[images].mean()
         losses["random"] += distilled.detach()
         losses["excess"] += excess * weight
     if sandwich.minimum is not None:
-        least = functional.cross_entropy(supernet(batch.images, sandwich.minimum), target)
+        least = objective.loss(supernet(batch.images, sandwich.minimum), taught)
         torch.autograd.backward(least)
         losses["minimum"] = least
     return losses
@@ -117,7 +117,7 @@ def train_supernet(
     """Train a supernet and write its weights; goes on from a checkpoint.
 
     Args:
-        space: What the supernet contains; its resolution and classes are the data's.
+        space: What the supernet contains; its resolution and outputs are the data's.
         data: The images.
         recipe: How long, how fast.
         supernet_out: Where the weights go.
@@ -138,26 +138,24 @@ def train_supernet(
     phase = recipe.supernet
     supernet = Supernet(space, seed=seed).to(device)
     start = begin_with(supernet, weights, progress)
-    batches = Batches(
-        data, batch=phase.batch, augmentation=phase.augmentation, seed=seed, device=device, processes=processes
-    )
-    epochs = phase.epochs(len(data.y_train))
+    batches = make_batches(data, phase, seed=seed, device=device, processes=processes)
+    epochs, objective = phase.epochs(len(data.train)), data.task.objective()
     steps = epochs * batches.per_epoch
     optimiser = Optimiser(supernet, phase, batch=batches.size, steps=steps)
 
     def step(index: int, batch: Batch) -> dict[str, Tensor]:
-        return sandwich_step(supernet, batch, _draw(supernet, recipe, seed, index, steps, sampler), processes)
+        sandwich = _draw(supernet, recipe, seed, index, steps, sampler)
+        return sandwich_step(supernet, objective, batch, sandwich, processes)
 
     training = identify(data, recipe, seed=seed, start=start, sampler=sampler.identity if sampler else UNIFORM)
     identity = {"space": space.fingerprint, "batch": str(batches.size)}
     identity |= {name: str(value) for name, value in training.model_dump().items()}
     kept = Checkpoints(checkpoints, SUPERNET, identity)
     train(
-        Training(supernet, optimiser, batches, epochs, step),
+        Training(supernet, optimiser, batches, epochs, step, data.task.chance_loss, processes=processes),
         checkpoints=kept,
         log=log,
         title="Training the supernet",
-        num_classes=len(data.class_names),
         progress=progress,
     )
     processes.on_first(lambda: save_supernet(supernet, supernet_out, training=training))

@@ -24,9 +24,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgewidth.cli.main import ENVIRONMENT
-from edgewidth.data.batches import Batch, Batches
+from edgewidth.data.batches import Batch
+from edgewidth.data.sources import Split
 from edgewidth.data.split import ImageData
 from edgewidth.graph.families.registry import search_space
+from edgewidth.tasks.classification.task import Classification
+from edgewidth.training.loop.loop import make_batches
 from edgewidth.training.loop.optimise import Optimiser
 from edgewidth.training.loop.processes import ALONE, are_several, join
 from edgewidth.training.networks.layers import training_dtype
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from edgewidth.training.loop.processes import Processes
 
 CLASSES = 10
+TASK = Classification(tuple(map(str, range(CLASSES))))
 
 
 class MaskedLayer(nn.Module):
@@ -91,7 +95,7 @@ def masked_step(space: SearchSpace) -> Callable[[Batch, ChannelConfig], None]:
     def step(batch: Batch, config: ChannelConfig) -> None:
         optimiser.zero_grad()
         logits = network(batch.images, space.largest)
-        torch.autograd.backward(functional.cross_entropy(logits, batch.labels))
+        torch.autograd.backward(functional.cross_entropy(logits, batch.targets))
         target = torch.softmax(logits.detach(), 1)
         for other in (space.smallest, config):
             torch.autograd.backward(functional.cross_entropy(network(batch.images, other), target))
@@ -102,11 +106,11 @@ def masked_step(space: SearchSpace) -> Callable[[Batch, ChannelConfig], None]:
 
 def sliced_step(space: SearchSpace) -> Callable[[Batch, ChannelConfig], None]:
     """Our step, all of it."""
-    supernet = Supernet(space)
+    supernet, objective = Supernet(space), TASK.objective()
     optimiser = Optimiser(supernet, Phase(images=0, passes=1, learning_rate=0.05), batch=64, steps=1000)
 
     def step(batch: Batch, config: ChannelConfig) -> None:
-        sandwich_step(supernet, batch, Sandwich(space.largest, (config,), space.smallest))
+        sandwich_step(supernet, objective, batch, Sandwich(space.largest, (config,), space.smallest))
         optimiser.step(0)
 
     return step
@@ -153,14 +157,9 @@ class Trainer:
         self._processes = processes
         phase = Phase(images=0, passes=1, batch=batch)
         self._supernet = Supernet(self._space)
-        self._batches = Batches(
-            random_images(resolution, 4 * batch),
-            batch=batch,
-            augmentation=phase.augmentation,
-            seed=0,
-            device=torch.device("cpu"),
-            processes=processes,
-        )
+        data = random_images(resolution, 4 * batch)
+        self._objective = data.task.objective()
+        self._batches = make_batches(data, phase, seed=0, device=torch.device("cpu"), processes=processes)
         self._optimiser = Optimiser(self._supernet, phase, batch=batch, steps=1000)
 
     def step(self, index: int) -> tuple[float, float]:
@@ -171,7 +170,7 @@ class Trainer:
         began = time.perf_counter()
         batch = self._batches[index]
         made = time.perf_counter()
-        sandwich_step(self._supernet, batch, sandwich, self._processes)
+        sandwich_step(self._supernet, self._objective, batch, sandwich, self._processes)
         self._processes.average(self._optimiser.gradients)
         self._optimiser.step(index)
         return made - began, time.perf_counter() - began
@@ -182,8 +181,8 @@ def random_images(resolution: int, count: int) -> ImageData:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (count, resolution, resolution, 3)).astype(np.uint8)
     labels = (np.arange(count) % CLASSES).astype(np.int64)
-    names = tuple(map(str, range(CLASSES)))
-    return ImageData(*4 * (images, labels), class_names=names, fingerprint="", source="random")
+    split = Split(images, labels)
+    return ImageData(split, split, split, split, TASK, fingerprint="", source="random")
 
 
 def batches_percent(resolution: int, *, batch: int, steps: int) -> float:

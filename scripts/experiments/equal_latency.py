@@ -108,7 +108,7 @@ def _protocol(options: argparse.Namespace) -> Protocol:
         name=options.name or options.data.stem,
         data=str(options.data),
         data_fingerprint=data.fingerprint,
-        images=(len(data.y_train), len(data.y_search), len(data.y_judge), len(data.y_val)),
+        images=(len(data.train.targets), len(data.search.targets), len(data.holdout.targets), len(data.test.targets)),
         device=options.device,
         resolution=data.resolution,
         min_width=options.min_width,

@@ -190,7 +190,7 @@ def search_space_of(data: ImageData, protocol: Protocol) -> SearchSpace:
         "mobilenet_v1",
         resolution=data.resolution,
         in_channels=data.in_channels,
-        num_classes=len(data.class_names),
+        num_classes=len(data.task.output_names),
         min_width=protocol.min_width,
         max_width=protocol.max_width,
         levels=protocol.levels,

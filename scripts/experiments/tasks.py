@@ -176,9 +176,9 @@ def _quality_task(experiment: Experiment, seed: int) -> Task:
         losses = UnaryLosses.read(folder.losses)
         supernet = load_supernet(folder.supernet, experiment.space)
         held_out = _held_out(experiment, losses, Evaluator(supernet, experiment.data))
-        judge = Evaluator(supernet, experiment.data, images="judge")
+        evaluator = Evaluator(supernet, experiment.data, images="holdout")
         chosen = {final.choice: Choice.read(experiment.choice(final)).config for final in choices}
-        judged = {name: judge.loss(config) for name, config in chosen.items()}
+        judged = {name: evaluator.loss(config) for name, config in chosen.items()}
         write_atomic(path, json.dumps({"held_out": held_out, "judged": judged}, indent=1).encode())
 
     return Task(f"quality-{seed}", (folder.losses, *map(experiment.choice, choices)), path, work)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from edgewidth.data.split import JUDGE_MOST, SEARCH_MOST, data_facts, load_images
+from edgewidth.data.split import HOLDOUT_MOST, SEARCH_MOST, data_facts, load_images
 from edgewidth.errors import DataError
 
 if TYPE_CHECKING:
@@ -55,14 +55,14 @@ def _load(source: str, resolution: int = 32, seed: int = 0) -> ImageData:
 def test_digits_are_four_disjoint_sets() -> None:
     """All 1,797 digits are used once, with every class in every set."""
     data = _load("digits")
-    parts = {"train": data.y_train, "search": data.y_search, "judge": data.y_judge, "validation": data.y_val}
+    parts = {"train": data.train, "search": data.search, "judge": data.holdout, "validation": data.test}
     assert sum(map(len, parts.values())) == 1797
-    assert data.x_train.shape[1:] == (32, 32, 1)
-    assert data.x_train.dtype == np.uint8
-    for labels in parts.values():
-        assert set(labels) == set(range(10))
+    assert data.train.images.shape[1:] == (32, 32, 1)
+    assert data.train.images.dtype == np.uint8
+    for part in parts.values():
+        assert set(part.targets) == set(range(10))
     facts = data_facts(data).model_dump()
-    assert {name: facts[name] for name in parts} == {name: len(labels) for name, labels in parts.items()}
+    assert {name: facts[name] for name in parts} == {name: len(part) for name, part in parts.items()}
 
 
 def test_sets_share_no_image(tmp_path: Path) -> None:
@@ -70,25 +70,25 @@ def test_sets_share_no_image(tmp_path: Path) -> None:
     greys = np.arange(200, dtype=np.uint8)
     x_train = np.broadcast_to(greys[:, None, None], (200, 32, 32))
     data = _load(_npz(tmp_path, x_train=x_train, y_train=np.arange(200) % 4))
-    seen = np.concatenate([part[:, 0, 0, 0] for part in (data.x_train, data.x_search, data.x_judge)])
+    seen = np.concatenate([part[:, 0, 0, 0] for part in (data.train.images, data.search.images, data.holdout.images)])
     assert np.array_equal(np.sort(seen), greys)
-    assert len(data.y_search) == pytest.approx(20, abs=1)
-    assert len(data.y_judge) == pytest.approx(20, abs=1)
+    assert len(data.search.targets) == pytest.approx(20, abs=1)
+    assert len(data.holdout.targets) == pytest.approx(20, abs=1)
 
 
 def test_many_images_spare_a_bounded_number(tmp_path: Path) -> None:
-    """A search or a judge of more images would not tell configurations apart any better."""
+    """More images would not tell configurations apart any better."""
     x_train = np.zeros((40_000, 1, 1), np.uint8)
     data = _load(_npz(tmp_path, x_train=x_train, y_train=np.arange(40_000) % 4), resolution=1)
-    assert (len(data.y_search), len(data.y_judge)) == (SEARCH_MOST, JUDGE_MOST)
+    assert (len(data.search.targets), len(data.holdout.targets)) == (SEARCH_MOST, HOLDOUT_MOST)
 
 
 def test_the_seed_splits_and_the_fingerprint_stays() -> None:
     """Another seed keeps other images for the search; what judges, and the fingerprint, are the data's own."""
     first, again, other = _load("digits"), _load("digits"), _load("digits", seed=1)
-    assert np.array_equal(first.x_search, again.x_search)
-    assert not np.array_equal(first.x_search, other.x_search)
-    assert np.array_equal(first.x_val, other.x_val)
+    assert np.array_equal(first.search.images, again.search.images)
+    assert not np.array_equal(first.search.images, other.search.images)
+    assert np.array_equal(first.test.images, other.test.images)
     assert first.fingerprint == other.fingerprint
     assert first.fingerprint != _load("digits", resolution=64).fingerprint
 
@@ -97,9 +97,9 @@ def test_npz_labels_become_class_indices(tmp_path: Path) -> None:
     """Labels may be any whole numbers; the search images are of every class in proportion."""
     y = np.repeat([3, 5], [30, 10])
     data = _load(_npz(tmp_path, y_train=y, y_test=np.tile([5, 3], 10)))
-    assert data.class_names == ("3", "5")
-    assert list(data.y_val[:2]) == [1, 0]
-    assert sorted(np.bincount(data.y_search)) == [1, 3]
+    assert data.task.output_names == ("3", "5")
+    assert list(data.test.targets[:2]) == [1, 0]
+    assert sorted(np.bincount(data.search.targets)) == [1, 3]
 
 
 def test_arrays_in_memory_are_those_of_an_npz(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_arrays_in_memory_are_those_of_an_npz(tmp_path: Path) -> None:
     ours = load_images({name: torch.from_numpy(a) for name, a in _arrays().items()}, resolution=32, seed=0)
     theirs = _load(_npz(tmp_path))
     assert (ours.source, ours.fingerprint) == ("arrays", theirs.fingerprint)
-    assert np.array_equal(ours.x_search, theirs.x_search)
+    assert np.array_equal(ours.search.images, theirs.search.images)
     with pytest.raises(DataError, match="arrays: x_train has 40 images, and y_train has 39 labels"):
         load_images(_arrays(y_train=np.arange(39) % 4), resolution=32, seed=0)
     with pytest.raises(DataError, match="arrays lacks the array y_test"):
@@ -120,18 +120,18 @@ def test_npz_class_names_and_colour(tmp_path: Path) -> None:
     names = np.array(["north", "east", "south", "west"])
     data = _load(_npz(tmp_path, x_train=x, x_test=x[:20], class_names=names))
     assert data.in_channels == 3
-    assert data.class_names == ("north", "east", "south", "west")
-    assert np.array_equal(data.x_val, x[:20])
+    assert data.task.output_names == ("north", "east", "south", "west")
+    assert np.array_equal(data.test.images, x[:20])
 
 
 @pytest.mark.parametrize(("mode", "suffix", "channels"), [("RGB", ".jpg", 3), ("L", ".png", 1), ("RGB", ".png", 3)])
 def test_folder(tmp_path: Path, mode: str, suffix: str, channels: int) -> None:
     """A folder of images of any size is read at the resolution, and its classes are its folders, sorted."""
     data = _load(str(_folder(tmp_path, mode=mode, suffix=suffix)))
-    assert data.class_names == ("cat", "dog")
-    assert data.x_train.shape[1:] == (32, 32, channels)
-    assert len(data.y_val) == 24
-    bright = data.x_val[data.y_val == 1][..., 0].mean()
+    assert data.task.output_names == ("cat", "dog")
+    assert data.train.images.shape[1:] == (32, 32, channels)
+    assert len(data.test.targets) == 24
+    bright = data.test.images[data.test.targets == 1][..., 0].mean()
     assert bright == pytest.approx(205.5, abs=2)
 
 
@@ -141,7 +141,7 @@ def test_one_colour_image_makes_all_colour(tmp_path: Path) -> None:
     _photo(folder / "train" / "cat" / "red.png", 200)
     data = _load(str(folder))
     assert data.in_channels == 3
-    greys = data.x_val[..., :1] == data.x_val
+    greys = data.test.images[..., :1] == data.test.images
     assert greys.all()
 
 
@@ -151,7 +151,7 @@ def test_images_are_cropped_to_their_central_square(tmp_path: Path) -> None:
     image[:, 32:64] = 255
     x = np.repeat(image[None], 40, axis=0)
     data = _load(_npz(tmp_path, x_train=x))
-    assert data.x_train.min() == 255
+    assert data.train.images.min() == 255
 
 
 def test_a_turned_photograph_is_upright(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_turned_photograph_is_upright(tmp_path: Path) -> None:
     for i in range(12):
         Image.fromarray(pixels).save(folder / "val" / "cat" / f"{i}.jpg", exif=exif)
     data = _load(str(folder))
-    upright = data.x_val[data.y_val == 0]
+    upright = data.test.images[data.test.targets == 0]
     assert upright[:, :8].mean() < 20
     assert upright[:, -8:].mean() > 235
 
@@ -222,7 +222,7 @@ def _no_val_images(folder: Path) -> None:
         (_one_class, "one class only, 'cat'"),
         (_no_val, "val does not exist"),
         (_empty_val, "val is empty"),
-        (_no_val_images, "no validation images"),
+        (_no_val_images, "no test images"),
     ],
 )
 def test_a_folder_that_cannot_be_used(tmp_path: Path, spoil: Callable[[Path], None], said: str) -> None:
@@ -246,7 +246,7 @@ def test_a_folder_that_cannot_be_used(tmp_path: Path, spoil: Callable[[Path], No
         ({"y_test": np.arange(20)}, "y_test has the label 4, which y_train lacks"),
         ({"y_train": np.zeros(40, np.int64), "y_test": np.zeros(20, np.int64)}, "one class only"),
         ({"y_train": np.zeros(40)}, "y_train must be one whole number per image"),
-        ({"x_test": np.zeros((0, 28, 28), np.uint8), "y_test": np.zeros(0, np.int64)}, "no validation images"),
+        ({"x_test": np.zeros((0, 28, 28), np.uint8), "y_test": np.zeros(0, np.int64)}, "no test images"),
         ({"x_train": np.zeros((6, 28, 28), np.uint8), "y_train": np.arange(6) % 4}, "too few to train on"),
         ({"x_train": np.array([None] * 40)}, "not a readable .npz file"),
         (
@@ -301,4 +301,4 @@ def test_sixteen_bit_grey_keeps_its_brightness(tmp_path: Path) -> None:
         Image.fromarray(half).save(folder / "val" / "cat" / f"{i}.png")
     data = _load(str(folder))
     assert data.in_channels == 1
-    assert data.x_val[data.y_val == 0].mean() == pytest.approx(128, abs=1)
+    assert data.test.images[data.test.targets == 0].mean() == pytest.approx(128, abs=1)

@@ -16,7 +16,7 @@ from edgewidth.records.measurement import Precision
 from edgewidth.stages.export import export
 from edgewidth.stages.folder import RunFolder
 from edgewidth.training.finetune import finetune
-from edgewidth.training.networks.inference import fold, logits, top1_percent
+from edgewidth.training.networks.inference import fold, logits
 from edgewidth.training.networks.layers import layer_weights
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.weights import load_plain
@@ -98,7 +98,7 @@ def test_training_regains_what_quantisation_costs(
     artifacts = export(spoiled, DATA, LONGER, folder)
     assert folder.weights_int8.read_bytes() == written
     assert Artifacts.read(folder.artifacts) == artifacts
-    reference = top1_percent(spoiled, DATA.x_search, DATA.y_search)
+    reference = DATA.task.score(logits(spoiled, DATA.search.images), DATA.search.targets)
     for artifact in _int8(artifacts):
         found = artifact.int8
         assert found is not None
@@ -106,12 +106,12 @@ def test_training_regains_what_quantisation_costs(
         assert found.lost_points > 5
         assert found.trained_percent is not None
         assert found.trained_percent >= reference - 1
-        ran = run_logits((tmp_path / artifact.file).read_bytes(), DATA.x_search)
-        assert np.mean(ran.argmax(1) == DATA.y_search) * 100 == pytest.approx(found.trained_percent)
+        ran = run_logits((tmp_path / artifact.file).read_bytes(), DATA.search.images)
+        assert np.mean(ran.argmax(1) == DATA.search.targets) * 100 == pytest.approx(found.trained_percent)
     trained = load_plain(folder.weights_int8)
     for artifact in artifacts.artifacts:
-        own = logits(trained if artifact.int8 else spoiled, DATA.x_val)
-        ran = run_logits((tmp_path / artifact.file).read_bytes(), DATA.x_val)
+        own = logits(trained if artifact.int8 else spoiled, DATA.test.images)
+        ran = run_logits((tmp_path / artifact.file).read_bytes(), DATA.test.images)
         assert np.abs(ran - own).max() == pytest.approx(artifact.max_difference, rel=1e-3, abs=1e-4)
     assert artifacts.warnings == ()
     assert not list(folder.checkpoints.glob("*"))

@@ -127,8 +127,8 @@ def test_the_choice_and_the_baselines_are_judged_on_images_of_their_own(
     from edgewidth.training.evaluator import Evaluator
     from edgewidth.training.networks.weights import load_supernet
 
-    evaluator = Evaluator(load_supernet(folder.supernet, job.request.space), job.data, images="judge")
-    assert evaluator.images == len(job.data.y_judge)
+    evaluator = Evaluator(load_supernet(folder.supernet, job.request.space), job.data, images="holdout")
+    assert evaluator.images == len(job.data.holdout.targets)
     chosen, greedy = (next(c for c in report.candidates if c.method == method) for method in ("chosen", "greedy"))
     assert chosen.judged_loss is not None
     assert greedy.judged_loss is not None

@@ -11,14 +11,13 @@ import torch
 from small_training import small_data, small_recipe, small_space
 from torch.nn import functional
 
-from edgewidth.data.batches import Batches
+from edgewidth.data.augmentation import Augmentation
 from edgewidth.streams import Purpose, stream
 from edgewidth.training.finetune import _mixed, _step
-from edgewidth.training.loop.loop import LOSS, Averager
+from edgewidth.training.loop.loop import LOSS, Averager, make_batches
 from edgewidth.training.loop.optimise import Optimiser
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.supernet import Supernet
-from edgewidth.training.recipes import Augmentation
 
 if TYPE_CHECKING:
     from edgewidth.data.batches import Batch
@@ -29,8 +28,7 @@ PHASE = small_recipe().finetune
 
 
 def _batch(phase: Phase = PHASE) -> Batch:
-    cpu = torch.device("cpu")
-    return Batches(DATA, batch=16, augmentation=phase.augmentation, seed=0, device=cpu, dtype=torch.float32)[0]
+    return make_batches(DATA, replace(phase, batch=16), seed=0, device=torch.device("cpu"), dtype=torch.float32)[0]
 
 
 def test_the_learning_rate_rises_and_falls_along_half_a_cosine() -> None:
@@ -67,29 +65,16 @@ def test_weight_decay_spares_normalisation_and_biases() -> None:
         torch.testing.assert_close(parameter.detach(), expected)
 
 
-def test_label_smoothing_is_torchs() -> None:
-    """The loss with smoothed probabilities is cross entropy's own option."""
-    batch = _batch()
-    images, target = _mixed(batch, 1.0, 3, 0.2)
-    logits = torch.randn(16, 3, generator=torch.Generator().manual_seed(0))
-    assert images is batch.images
-    ours, theirs = (
-        functional.cross_entropy(logits, target),
-        functional.cross_entropy(logits, batch.labels, label_smoothing=0.2),
-    )
-    assert float(ours) == pytest.approx(float(theirs))
-
-
 def test_mixup_mixes_images_and_labels_alike() -> None:
     """Image by image, with the one on the other end of the batch."""
-    batch = _batch()
-    images, target = _mixed(batch, 0.7, 3, 0.0)
+    batch, objective = _batch(), DATA.task.objective()
+    images, target = _mixed(objective, batch.images, objective.target(batch.targets, smoothing=0.0), 0.7)
     for i in range(16):
         j = 15 - i
         torch.testing.assert_close(images[i], 0.7 * batch.images[i] + 0.3 * batch.images[j])
         expected = torch.zeros(3)
-        expected[batch.labels[i]] += 0.7
-        expected[batch.labels[j]] += 0.3
+        expected[batch.targets[i]] += 0.7
+        expected[batch.targets[j]] += 0.3
         torch.testing.assert_close(target[i], expected)
 
 
@@ -100,16 +85,16 @@ def test_distillation_is_a_mean_of_two_losses(mixup: float) -> None:
     supernet = Supernet(SPACE, seed=1)
     network = PlainNetwork.from_supernet(supernet, SPACE.smallest)
     batch = _batch(phase)
-    step = _step(network, phase, 5, 3, lambda images: supernet(images, SPACE.largest))
+    step = _step(network, DATA.task.objective(), phase, 5, lambda images: supernet(images, SPACE.largest))
     loss = float(step(2, batch)[LOSS].detach())
     share = float(stream(5, Purpose.MIXING, 2).beta(mixup, mixup)) if mixup else 1.0
     images = share * batch.images + (1 - share) * batch.images.flip(0)
     with torch.no_grad():
         answer = network(images)
         soft = supernet(images, SPACE.largest).softmax(1)
-    hard = share * functional.cross_entropy(answer, batch.labels, label_smoothing=0.1) + (
+    hard = share * functional.cross_entropy(answer, batch.targets, label_smoothing=0.1) + (
         1 - share
-    ) * functional.cross_entropy(answer, batch.labels.flip(0), label_smoothing=0.1)
+    ) * functional.cross_entropy(answer, batch.targets.flip(0), label_smoothing=0.1)
     distilled = -(soft * answer.log_softmax(1)).sum(1).mean()
     assert loss == pytest.approx(float(0.7 * hard + 0.3 * distilled), rel=1e-5)
     assert all(parameter.grad is None for parameter in supernet.parameters())

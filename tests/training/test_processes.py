@@ -16,14 +16,11 @@ from process_worker import DATA, SPACE, first_gradients
 from small_training import small_recipe, supernet_files
 
 from edgewidth.cli.main import exit_code
-from edgewidth.data.batches import Batches
-from edgewidth.errors import DataError
 from edgewidth.stages.folder import RunFolder
 from edgewidth.training.evaluation import evaluate_losses
 from edgewidth.training.loop.processes import ALONE, Processes, fails_first, join
-from edgewidth.training.networks.inference import top1_percent
+from edgewidth.training.networks.inference import logits
 from edgewidth.training.networks.weights import load_plain
-from edgewidth.training.recipes import Augmentation
 from edgewidth.training.train import train_supernet
 
 TESTS = Path(__file__).parents[1]
@@ -113,24 +110,7 @@ def test_two_killed_processes_end_as_two_unbroken_ones(together: tuple[RunFolder
 
 def test_two_processes_finetune(together: tuple[RunFolder, list[dict[str, Any]]]) -> None:
     """The network that they wrote has learned."""
-    assert top1_percent(load_plain(together[0].weights), DATA.x_val, DATA.y_val) > 90
-
-
-def test_shares_make_up_the_batch_of_one_process() -> None:
-    """Image for image, with their variations; a batch is rounded down to what can be shared out."""
-
-    def batches(processes: Processes, batch: int = 32) -> Batches:
-        varied = Augmentation(shift=0.2, flip="always")
-        return Batches(DATA, batch=batch, augmentation=varied, seed=0, device=torch.device("cpu"), processes=processes)
-
-    for step in (0, 5):
-        whole, parts = batches(ALONE)[step], [batches(processes)[step] for processes in PAIR]
-        assert torch.equal(whole.images, torch.cat([part.images for part in parts]))
-        assert torch.equal(whole.labels, torch.cat([part.labels for part in parts]))
-    assert batches(Processes(2, 3)).size == 30
-    assert [len(batches(Processes(i, 3))[0].labels) for i in range(3)] == [10, 10, 10]
-    with pytest.raises(DataError, match="too small to share it out to 9 processes"):
-        batches(Processes(0, 9))
+    assert DATA.task.score(logits(load_plain(together[0].weights), DATA.test.images), DATA.test.targets) > 90
 
 
 FAILING = """

@@ -9,6 +9,7 @@ import pytest
 import torch
 from small_training import RESOLUTION, KillAfter, Killed, small_data, small_recipe, small_space
 
+from edgewidth.data.pixels import normalise_tensor
 from edgewidth.formats.inspect import run_logits
 from edgewidth.formats.onnx.network import onnx_files
 from edgewidth.formats.tflite.convert import tflite_files
@@ -18,7 +19,6 @@ from edgewidth.records.measurement import Precision
 from edgewidth.training.finetune import finetune_int8, finish
 from edgewidth.training.loop import loop
 from edgewidth.training.networks.inference import fold, logits
-from edgewidth.training.networks.layers import normalise
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.quantised import RANGE_SHARE, QuantisedNetwork
 from edgewidth.training.networks.weights import digest, load_plain
@@ -57,25 +57,25 @@ def test_it_computes_what_the_int8_file_computes(files: Any) -> None:
     """Far closer to the file than float32 is; the file comes from the converter and runs in its own runtime."""
     network = _network(_chain_space())
     converted = files(
-        network.space.network, network.widths, fold(network), precisions=[Precision.INT8], calibration=DATA.x_train
+        network.space.network, network.widths, fold(network), precisions=[Precision.INT8], calibration=DATA.train.images
     )
-    int8 = run_logits(converted[Precision.INT8], DATA.x_val)
+    int8 = run_logits(converted[Precision.INT8], DATA.test.images)
     quantised = QuantisedNetwork(network).eval()
-    quantised.calibrate(torch.from_numpy(DATA.x_train))
+    quantised.calibrate(torch.from_numpy(DATA.train.images))
     with torch.no_grad():
-        ours = quantised(normalise(torch.from_numpy(DATA.x_val))).numpy()
+        ours = quantised(normalise_tensor(torch.from_numpy(DATA.test.images))).numpy()
 
     def distance(other: Any) -> float:
         return float(np.sqrt(np.mean((int8 - other) ** 2)))
 
-    assert distance(ours) < 0.25 * distance(logits(network, DATA.x_val))
+    assert distance(ours) < 0.25 * distance(logits(network, DATA.test.images))
 
 
 def test_ranges_follow_the_images_in_training_alone() -> None:
     """An exponential average of least and greatest values that always contains zero."""
     network = QuantisedNetwork(_network(small_space()))
-    images = normalise(torch.from_numpy(DATA.x_train[:16]))
-    network.calibrate(torch.from_numpy(DATA.x_train))
+    images = normalise_tensor(torch.from_numpy(DATA.train.images[:16]))
+    network.calibrate(torch.from_numpy(DATA.train.images))
     before = network.ranges.clone()
     network.eval()(images)
     assert torch.equal(network.ranges, before)
@@ -94,7 +94,7 @@ def _train(network: PlainNetwork, folder: Path, name: str, **options: Any) -> Pl
         network,
         DATA,
         small_recipe().finetune,
-        calibration=DATA.x_train[:50],
+        calibration=DATA.train.images[:50],
         weights_out=folder / name,
         log=folder / "log.jsonl",
         checkpoints=folder / f"checkpoints-{name}",
@@ -116,7 +116,7 @@ def test_a_killed_training_ends_as_the_unbroken_one(tmp_path: Path, monkeypatch:
     assert progress.goes_on_from == 10
     assert (tmp_path / "broken").read_bytes() == (tmp_path / "unbroken").read_bytes()
     assert digest(network) == before != digest(trained)
-    assert np.array_equal(logits(load_plain(tmp_path / "broken"), DATA.x_val), logits(trained, DATA.x_val))
+    assert np.array_equal(logits(load_plain(tmp_path / "broken"), DATA.test.images), logits(trained, DATA.test.images))
 
 
 def test_a_checkpoint_of_other_weights_is_not_taken_up(tmp_path: Path) -> None:

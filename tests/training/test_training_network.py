@@ -14,12 +14,13 @@ from support import require
 from torch import nn
 from torch.nn import functional
 
+from edgewidth.data.pixels import normalise_tensor
 from edgewidth.graph.families.registry import search_space
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.graph.spec import INPUT, LayerShape, LayerSpec
 from edgewidth.training.finetune import MOMENT_IMAGES, finish
 from edgewidth.training.networks.inference import fold, fold_tensors, folded_logits, logits, measure_moments
-from edgewidth.training.networks.layers import NORM_EPSILON, convolve, layer_weights, normalise
+from edgewidth.training.networks.layers import NORM_EPSILON, convolve, layer_weights
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.supernet import Supernet
 
@@ -85,7 +86,7 @@ def test_a_slice_is_the_network_of_its_own_weights(a: int, b: int) -> None:
     """Logits and gradients of a configuration equal those of a network made of its slices."""
     supernet = _supernet()
     reference = _Reference(supernet, a, b).train()
-    images = normalise(torch.from_numpy(small_data().x_train[:32]))
+    images = normalise_tensor(torch.from_numpy(small_data().train.images[:32]))
     ours = supernet(images, ChannelConfig((a, b)))
     theirs = reference(images)
     torch.testing.assert_close(ours, theirs)
@@ -106,11 +107,11 @@ def test_folded_weights_compute_inference(a: int, b: int) -> None:
     """With statistics of all images, folded weights give what torch's batch normalisation gives in inference."""
     supernet = _supernet()
     reference = _Reference(supernet, a, b).train()
-    config, images = ChannelConfig((a, b)), torch.from_numpy(small_data().x_train)
-    reference(normalise(images))
+    config, images = ChannelConfig((a, b)), torch.from_numpy(small_data().train.images)
+    reference(normalise_tensor(images))
     moments = measure_moments(lambda x, found: supernet(x, config, found), images, batch=len(images))
     ours = folded_logits(supernet.space.network, fold_tensors(supernet.layers, moments), images)
-    torch.testing.assert_close(ours, reference.eval()(normalise(images)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours, reference.eval()(normalise_tensor(images)), rtol=1e-4, atol=1e-5)
     network = PlainNetwork.from_supernet(supernet, config)
     network.set_moments(measure_moments(network.forward, images, batch=len(images)))
     np.testing.assert_allclose(logits(network, images.numpy()), ours.numpy(), rtol=1e-4, atol=1e-5)
@@ -127,7 +128,7 @@ def test_folded_weights_compute_inference(a: int, b: int) -> None:
 @pytest.mark.parametrize(("images", "batch"), [(128, 32), (128, 3), (127, 32), (33, 32), (65, 32), (3, 2)])
 def test_moments_of_batches_are_those_of_all_images(images: int, batch: int) -> None:
     """Of the first layer, whose input no batch has normalised; each image is brighter than the last."""
-    supernet, x = _supernet(), torch.from_numpy(small_data().x_train[:images])
+    supernet, x = _supernet(), torch.from_numpy(small_data().train.images[:images])
     brighter = torch.clamp(x.int() + 3 * torch.arange(images)[:, None, None, None], max=255).to(torch.uint8)
     largest = supernet.space.largest
     whole, parts = (
@@ -142,10 +143,10 @@ def test_statistics_do_not_depend_on_the_order_of_the_images() -> None:
     """A source that is sorted by class gives a network's statistics from all classes alike."""
     network = PlainNetwork(small_space(), ChannelConfig((8, 12)), seed=0)
     data = small_data(train=2 * MOMENT_IMAGES)
-    order = np.argsort(data.y_train, kind="stable")
+    order = np.argsort(data.train.targets, kind="stable")
     found = []
-    for images in (data.x_train, data.x_train[order]):
-        finish(network, replace(data, x_train=images), seed=0)
+    for images in (data.train.images, data.train.images[order]):
+        finish(network, replace(data, train=replace(data.train, images=images)), seed=0)
         found.append({name: moments.mean.clone() for name, moments in network.moments.items()})
     mixed, by_class = found
     for name, mean in mixed.items():
@@ -183,12 +184,12 @@ def test_mobilenet_runs_at_every_kind_of_width(max_width: float, divisor: int) -
     supernet = Supernet(space)
     images = torch.zeros(2, 32, 32, 3, dtype=torch.uint8)
     for config in (space.smallest, space.largest, space.sample(np.random.default_rng(0))):
-        assert supernet(normalise(images), config).shape == (2, 5)
+        assert supernet(normalise_tensor(images), config).shape == (2, 5)
 
 
 def test_the_input_is_between_minus_one_and_one() -> None:
     """The one fixed normalisation: x / 127.5 − 1, channels-last."""
-    x = normalise(torch.tensor([0, 255], dtype=torch.uint8).reshape(1, 1, 2, 1))
+    x = normalise_tensor(torch.tensor([0, 255], dtype=torch.uint8).reshape(1, 1, 2, 1))
     torch.testing.assert_close(x.flatten(), torch.tensor([-1.0, 1.0]))
     images = torch.zeros(2, RESOLUTION, RESOLUTION, 3, dtype=torch.uint8)
-    assert normalise(images).is_contiguous(memory_format=torch.channels_last)
+    assert normalise_tensor(images).is_contiguous(memory_format=torch.channels_last)

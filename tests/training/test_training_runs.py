@@ -13,7 +13,7 @@ import torch
 from small_training import KillAfter, Killed, small_data, small_recipe, small_space, supernet_files
 from torch.nn import functional
 
-from edgewidth.data.batches import Batches, draw_pixels, vary
+from edgewidth.data.augmentation import Augmentation
 from edgewidth.errors import FileError, MismatchError, TrainingError
 from edgewidth.graph.families.registry import search_space
 from edgewidth.graph.space import ChannelConfig
@@ -22,13 +22,12 @@ from edgewidth.stages.folder import RunFolder
 from edgewidth.training.evaluation import evaluate_losses
 from edgewidth.training.evaluator import Evaluator
 from edgewidth.training.finetune import finetune
-from edgewidth.training.loop import batches as batches_module
 from edgewidth.training.loop import loop
 from edgewidth.training.loop.optimise import Optimiser
-from edgewidth.training.networks.inference import logits, top1_percent
+from edgewidth.training.networks.inference import logits
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.weights import load_plain, load_supernet, save_plain
-from edgewidth.training.recipes import RECIPES, Augmentation, Recipe, load_recipe
+from edgewidth.training.recipes import RECIPES, Recipe, load_recipe
 from edgewidth.training.train import train_supernet
 
 if TYPE_CHECKING:
@@ -189,7 +188,7 @@ def test_evaluation_repeats_and_keeps_what_it_has(trained: RunFolder, monkeypatc
     held_out = [config for held in losses.held_out for config in held.evaluated]
     assert len({one.config for one in (*losses.fitted, *held_out)}) == 8
     assert [held.kind for held in losses.held_out] == ["random", "near the budget"]
-    assert losses.images == len(DATA.y_search)
+    assert losses.images == len(DATA.search.targets)
 
 
 def test_the_evaluated_loss_is_that_of_the_configuration_as_a_network(trained: RunFolder) -> None:
@@ -197,13 +196,13 @@ def test_the_evaluated_loss_is_that_of_the_configuration_as_a_network(trained: R
     config = ChannelConfig((4, 12))
     supernet = load_supernet(trained.supernet, SPACE)
     network = PlainNetwork.from_supernet(supernet, config)
-    images = DATA.x_train
+    images = DATA.train.images
     found: dict[str, Moments] = {}
     with torch.no_grad():
         network(torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1, found)
     network.set_moments(found)
     expected = functional.cross_entropy(
-        torch.from_numpy(logits(network, DATA.x_search)), torch.from_numpy(DATA.y_search)
+        torch.from_numpy(logits(network, DATA.search.images)), torch.from_numpy(DATA.search.targets)
     )
     assert Evaluator(supernet, DATA).loss(config) == pytest.approx(float(expected), rel=1e-4)
 
@@ -212,9 +211,9 @@ def test_the_evaluated_loss_is_that_of_the_configuration_as_a_network(trained: R
 def test_finetuning_learns_and_its_file_is_the_network(trained: RunFolder, tmp_path: Path, *, warm: bool) -> None:
     """From the supernet and from scratch; what is read back computes the same."""
     network = _finetune(RunFolder(tmp_path), "w.safetensors", supernet=trained.supernet if warm else None)
-    assert top1_percent(network, DATA.x_val, DATA.y_val) > 90
+    assert DATA.task.score(logits(network, DATA.test.images), DATA.test.targets) > 90
     again = load_plain(tmp_path / "w.safetensors")
-    assert np.array_equal(logits(again, DATA.x_val), logits(network, DATA.x_val))
+    assert np.array_equal(logits(again, DATA.test.images), logits(network, DATA.test.images))
     assert again.config == ChannelConfig((8, 12))
 
 
@@ -248,34 +247,6 @@ def test_weights_that_do_not_belong(trained: RunFolder, tmp_path: Path) -> None:
     assert load_plain(tmp_path / "plain").config == SPACE.smallest
 
 
-def test_batches_cover_every_image_once_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shuffled anew each epoch."""
-    monkeypatch.setattr(batches_module, "training_dtype", lambda _: torch.float32)
-    still = Augmentation(shift=0.0)
-    batches = Batches(DATA, batch=32, augmentation=still, seed=0, device=torch.device("cpu"))
-    epochs = [torch.cat([batches[step].images for step in range(e * 4, e * 4 + 4)]) for e in range(2)]
-    assert not torch.equal(*epochs)
-    for images in epochs:
-        ours = np.unique(images.flatten(1).numpy(), axis=0)
-        theirs = np.unique(DATA.x_train.reshape(128, -1) / 127.5 - 1, axis=0)
-        np.testing.assert_allclose(ours, theirs, atol=1e-6)
-
-
-def test_variation_shifts_and_mirrors_whole_images() -> None:
-    """Every varied image is a shifted or mirrored original whose edge repeats."""
-    image = np.arange(64, dtype=np.uint8).reshape(1, 8, 8, 1)
-    batch = torch.from_numpy(np.repeat(image, 200, axis=0))
-    padded = np.pad(image[0, ..., 0], 1, mode="edge")
-    shifted = [padded[y : y + 8, x : x + 8] for y in range(3) for x in range(3)]
-    possible = {s.tobytes() for s in shifted} | {s[:, ::-1].tobytes() for s in shifted}
-    pixels = draw_pixels(200, 8, 0.125, np.random.default_rng(0), flips=True)
-    seen = {v.tobytes() for v in vary(batch, pixels)[..., 0].numpy()}
-    assert seen == possible
-    pixels = draw_pixels(200, 8, 0.125, np.random.default_rng(0), flips=False)
-    unflipped = {v.tobytes() for v in vary(batch, pixels)[..., 0].numpy()}
-    assert unflipped == {s.tobytes() for s in shifted}
-
-
 def test_recipes() -> None:
     """Small data sets are passed many times, large ones few; an unknown name is said."""
     phase = RECIPES["standard"].supernet
@@ -288,7 +259,7 @@ def test_recipes() -> None:
 def test_finetuning_with_everything_on_learns(trained: RunFolder, tmp_path: Path) -> None:
     """Mixup and distillation from the maximum network, too."""
     network = _finetune(RunFolder(tmp_path), "w.safetensors", supernet=trained.supernet, recipe=EVERYTHING)
-    assert top1_percent(network, DATA.x_val, DATA.y_val) > 90
+    assert DATA.task.score(logits(network, DATA.test.images), DATA.test.targets) > 90
 
 
 def test_configurations_come_from_the_given_sampler(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from edgewidth.data.pixels import normalise
 from edgewidth.formats.folded import check_weights, resolve
-from edgewidth.formats.images import check_calibration, normalise
+from edgewidth.formats.images import check_calibration
 from edgewidth.graph.spec import INPUT
 from edgewidth.progress import SILENT
 from edgewidth.records.measurement import Precision

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from edgewidth.formats.images import normalise
+from edgewidth.data.pixels import normalise
 from edgewidth.formats.tflite.convert import CALIBRATION_FILE, REQUEST_FILE, WEIGHTS_FILE, ConversionRequest
 from edgewidth.formats.tflite.keras_network import keras_network
 from edgewidth.records.measurement import Precision

@@ -10,17 +10,22 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from edgewidth.data.batches import Batches
 from edgewidth.files import write_atomic
 from edgewidth.training.loop.checkpoint import Checkpoint, Checkpoints
 from edgewidth.training.loop.optimise import Guard, Optimiser
+from edgewidth.training.loop.processes import ALONE
+from edgewidth.training.networks.layers import training_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from edgewidth.data.batches import Batch, Batches
+    from edgewidth.data.batches import Batch
+    from edgewidth.data.split import ImageData
     from edgewidth.progress import Progress, Task
     from edgewidth.training.loop.processes import Processes
+    from edgewidth.training.recipes import Phase
 
 CHECKPOINT_SECONDS = 60.0
 """A checkpoint is written this often, and at the end of every epoch that is long enough."""
@@ -50,12 +55,40 @@ class Averager:
             parameter.copy_(self.averages[name])
 
 
+def make_batches(
+    data: ImageData,
+    phase: Phase,
+    *,
+    seed: int,
+    device: torch.device,
+    dtype: torch.dtype | None = None,
+    processes: Processes = ALONE,
+) -> Batches:
+    """The batches of a phase, of which each process gets its share; ``dtype`` None: what the device trains in.
+
+    Raises:
+        DataError: The phase's batches are too small for so many processes.
+    """
+    return Batches(
+        data.train,
+        batch=phase.batch,
+        augmentation=phase.augmentation,
+        move_targets=data.task.objective().moved,
+        seed=seed,
+        device=device,
+        dtype=dtype or training_dtype(device),
+        share=processes.index,
+        shares=processes.count,
+    )
+
+
 @dataclass(frozen=True)
 class Training:
     """What a loop needs: a network, how to feed it, and what one step does.
 
     ``step`` computes losses by name for (step, batch), mean over the images, and leaves gradients; the loss
-    called ``loss`` is the one that must stay finite.
+    called ``loss`` is the one that must stay finite, and not far above ``chance_loss`` (nats). ``processes`` share out
+    every batch.
     """
 
     network: nn.Module
@@ -63,12 +96,9 @@ class Training:
     batches: Batches
     epochs: int
     step: Callable[[int, Batch], dict[str, Tensor]]
+    chance_loss: float
     averager: Averager | None = None
-
-    @property
-    def processes(self) -> Processes:
-        """Those that share out every batch."""
-        return self.batches.processes
+    processes: Processes = ALONE
 
     @property
     def steps(self) -> int:
@@ -120,9 +150,7 @@ class _Meter:
         return dict(zip(self.sums, means.tolist(), strict=True))
 
 
-def train(
-    training: Training, *, checkpoints: Checkpoints, log: Path, title: str, num_classes: int, progress: Progress
-) -> None:
+def train(training: Training, *, checkpoints: Checkpoints, log: Path, title: str, progress: Progress) -> None:
     """Run a training to its end, from its last checkpoint if there is one.
 
     ``log`` gets one JSON line per epoch. The checkpoints stay; who has stored the result clears them. Of several
@@ -139,7 +167,7 @@ def train(
         training.load_state(found.tensors)
         history, first = found.facts["history"], found.step
         progress.say(f"{title}: goes on from step {first} of {training.steps}.")
-    guard = Guard(num_classes)
+    guard = Guard(training.chance_loss)
     saved = time.monotonic()
     per_epoch = training.batches.per_epoch
     writes = training.processes.is_first

@@ -75,10 +75,10 @@ def _in_a_row(parameters: list[nn.Parameter]) -> Tensor:
 
 
 class Guard:
-    """Stops a training whose loss is not finite, or that is worse than guessing and stays so."""
+    """Stops a training whose loss is not finite, or that is worse than guessing (``chance_loss``) and stays so."""
 
-    def __init__(self, num_classes: int) -> None:
-        self._worst = 1.5 * math.log(num_classes) + 0.5
+    def __init__(self, chance_loss: float) -> None:
+        self._worst = 1.5 * chance_loss + 0.5
 
     def check(self, mean_loss: float, *, epoch: int, learning_rate: float) -> None:
         """Hold the mean loss of an epoch's last steps against what is possible.

@@ -37,10 +37,6 @@ class Processes:
         """Whether this is the one that writes and prints."""
         return self.index == 0
 
-    def share(self, size: int) -> slice:
-        """This process's part of ``size`` things in a row."""
-        return part(size, self.index, self.count)
-
     def wait(self) -> None:
         """Until all have come here."""
         if self.count > 1:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from edgewidth.data.pixels import normalise_tensor
 from edgewidth.records.weights import FoldedLayer, FoldedWeights
-from edgewidth.training.networks.layers import NORM_EPSILON, convolve, layer_weights, normalise, run_graph
+from edgewidth.training.networks.layers import NORM_EPSILON, convolve, layer_weights, run_graph
 from edgewidth.training.networks.supernet import Moments, NetworkMoments
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def measure_moments(
     chunks = torch.tensor_split(images, count)
     found: list[dict[str, Moments]] = [{} for _ in chunks]
     for chunk, moments in zip(chunks, found, strict=True):
-        forward(normalise(chunk), moments)
+        forward(normalise_tensor(chunk), moments)
     weights = images.new_tensor([len(chunk) / len(images) for chunk in chunks], dtype=torch.float32)
     return {name: _together([moments[name] for moments in found], weights) for name in found[0]}
 
@@ -101,7 +102,7 @@ def apply_folded(shape: LayerShape, weights: FoldedTensors, x: Tensor) -> Tensor
 @torch.no_grad()
 def folded_logits(spec: NetworkSpec, weights: dict[str, FoldedTensors], images: Tensor) -> Tensor:
     """Logits (n, classes) of uint8 images (n, height, width, channels), computed as the exported network does."""
-    return run_graph(spec, normalise(images), lambda shape, x: apply_folded(shape, weights[shape.layer.name], x))
+    return run_graph(spec, normalise_tensor(images), lambda shape, x: apply_folded(shape, weights[shape.layer.name], x))
 
 
 @torch.no_grad()
@@ -119,11 +120,6 @@ def batches(images: NDArray[np.uint8], size: int) -> Iterator[Tensor]:
     """The images as tensors of at most ``size``, in order."""
     for start in range(0, len(images), size):
         yield torch.from_numpy(images[start : start + size])
-
-
-def top1_percent(network: PlainNetwork, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
-    """How many of the images get their own label."""
-    return float(np.mean(logits(network, images).argmax(1) == labels) * 100)
 
 
 @torch.no_grad()

@@ -25,14 +25,6 @@ NORM_EPSILON = 1e-3
 """Added to the variance in batch normalisation, as Keras and TensorFlow's MobileNet have it."""
 
 
-def normalise(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """The network's input: uint8 (n, height, width, channels) → (n, channels, height, width), channels-last.
-
-    ``x / 127.5 − 1``, for all data. The network computes in ``dtype``.
-    """
-    return images.permute(0, 3, 1, 2).to(torch.float32).mul_(1 / 127.5).sub_(1).to(dtype)
-
-
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """TFLite's SAME padding along one axis of ``size`` pixels: (before, after); the odd one goes after."""
     total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)

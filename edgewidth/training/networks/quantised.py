@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from edgewidth.data.pixels import normalise_tensor
 from edgewidth.graph.spec import INPUT
 from edgewidth.training.networks.inference import FoldedTensors, apply_folded, batch_size, fold_tensors
-from edgewidth.training.networks.layers import normalise, run_graph
+from edgewidth.training.networks.layers import run_graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +62,7 @@ class QuantisedNetwork(nn.Module):
 
         weights = fold_tensors(self.network.layers, self.network.moments)
         for part in torch.split(images, batch_size(self._spec, self.network.widths)):
-            self._run(normalise(part), weights, watch)
+            self._run(normalise_tensor(part), weights, watch)
         self.ranges.copy_(found)
 
     def forward(self, x: Tensor) -> Tensor:

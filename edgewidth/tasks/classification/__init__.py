@@ -1,0 +1,1 @@
+"""Classification: every example is of one class, and the network gives one logit for each."""
