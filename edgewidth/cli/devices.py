@@ -51,21 +51,21 @@ def list_command(options: ListOptions) -> None:
 def check_command(options: CheckOptions) -> int:
     """Reach a device and tell whether it is fit to measure on; exit 0 or 3."""
     from edgewidth.cli.progress import TerminalProgress  # noqa: PLC0415  help stays instant
-    from edgewidth.devices.check import check_device  # noqa: PLC0415
+    from edgewidth.stages.check import check  # noqa: PLC0415
 
     target = options.measuring.target(options.name)
-    check = check_device(target.profile, target.runtime, target.threads, progress=TerminalProgress())
+    found = check(target, progress=TerminalProgress())
     if options.as_json:
-        print_json(check.model_dump(mode="json"))
+        print_json(found.model_dump(mode="json"))
     else:
         table = Table("", "", "", box=None, show_header=False)
-        for item in check.items:
+        for item in found.items:
             table.add_row("ok" if item.ok else "no", item.name, item.finding)
             if item.remedy:
                 table.add_row("", "", f"→ {item.remedy}")
         print_table(table)
-        say_warnings(check.warnings)
-    return 0 if check.ok else NOT_FIT
+        say_warnings(found.warnings)
+    return 0 if found.ok else NOT_FIT
 
 
 command = click.Group(

@@ -12,7 +12,6 @@ from edgewidth.devices.measure.estimate import estimate
 from edgewidth.devices.measure.policy import Policy
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.on_device.vitals import THROTTLE_FLAGS
-from edgewidth.devices.probe import probe_model
 from edgewidth.documents import Record
 from edgewidth.errors import DeviceError, TransientDeviceError
 from edgewidth.progress import SILENT
@@ -28,6 +27,8 @@ from edgewidth.records.measurement import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edgewidth.devices.device import Device
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.progress import Progress
@@ -57,8 +58,22 @@ class DeviceCheck(Record):
     first: LatencyEstimate | None = None
 
 
-def check_device(profile: DeviceProfile, runtime: Runtime, threads: int, *, progress: Progress = SILENT) -> DeviceCheck:
+def check_device(
+    profile: DeviceProfile,
+    runtime: Runtime,
+    threads: int,
+    probe: Callable[[], bytes],
+    *,
+    progress: Progress = SILENT,
+) -> DeviceCheck:
     """Reach a device, look at it and measure a small model; what fails is an item, not an exception.
+
+    Args:
+        profile: The device.
+        runtime: What runs the model there.
+        threads: On how many threads.
+        probe: Gives a float32 model that the runtime executes, whose speed is looked at.
+        progress: Where to report to.
 
     Raises:
         InputError: The profile itself does not make sense, or does not offer the runtime.
@@ -66,14 +81,19 @@ def check_device(profile: DeviceProfile, runtime: Runtime, threads: int, *, prog
     try:
         with open_device(profile, progress=progress) as device:
             items = [CheckItem(name="reachable", ok=True, finding=device.facts.hardware), _space(device)]
-            return _check_open(device, runtime, threads, items, progress)
+            return _check_open(device, runtime, threads, probe, items, progress)
     except (DeviceError, TransientDeviceError) as error:
         item = CheckItem(name="reachable", ok=False, finding=error.message, remedy=error.remedy)
         return DeviceCheck(device=profile.name, ok=False, items=(item,))
 
 
 def _check_open(
-    device: Device, runtime: Runtime, threads: int, items: list[CheckItem], progress: Progress
+    device: Device,
+    runtime: Runtime,
+    threads: int,
+    probe: Callable[[], bytes],
+    items: list[CheckItem],
+    progress: Progress,
 ) -> DeviceCheck:
     warnings: tuple[MeasurementWarning, ...] = ()
     first = None
@@ -85,7 +105,7 @@ def _check_open(
         items.append(CheckItem(name="runtime", ok=False, finding=error.message, remedy=error.remedy))
     else:
         try:
-            visits, warnings = _measure(device, setting, progress)
+            visits, warnings = _measure(device, setting, probe, progress)
             first = estimate(visits, Statistic.MEDIAN)
             items += [_clock(setting), *_state_items(device.profile, visits[-1].after), _latency(first)]
         except (DeviceError, TransientDeviceError) as error:
@@ -101,9 +121,9 @@ def _check_open(
 
 
 def _measure(
-    device: Device, setting: Setting, progress: Progress
+    device: Device, setting: Setting, probe: Callable[[], bytes], progress: Progress
 ) -> tuple[list[Visit], tuple[MeasurementWarning, ...]]:
-    model = Model("probe", lambda: probe_model(setting.runtime.file_format))
+    model = Model("probe", probe)
     with (
         tempfile.TemporaryDirectory(prefix="edgewidth-check-") as folder,
         MeasurementStore(Path(folder) / "check.sqlite") as store,

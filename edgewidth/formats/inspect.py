@@ -1,4 +1,4 @@
-"""Any .tflite or .onnx file, also one of another maker: what it is, and what it computes on this machine."""
+"""Any model file, also one of another maker: what it is, and what it computes on this machine."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from edgewidth.data.pixels import normalise
 from edgewidth.errors import FileError, MismatchError
+from edgewidth.formats.registry import format_of
 from edgewidth.progress import SILENT
 
 if TYPE_CHECKING:
@@ -24,14 +25,12 @@ if TYPE_CHECKING:
 _CHUNK = 64
 """Images that a thread takes at a time."""
 
-_TFLITE_IDENTIFIER = b"TFL3"
-
 
 def inspect_model(path: Path) -> ModelFacts:
     """What a file is: format, precision, inputs and outputs, and edgewidth's metadata if it has some.
 
     Raises:
-        FileError: It cannot be read, is neither a .tflite nor an .onnx file, or is damaged.
+        FileError: It cannot be read, is of no known format, or is damaged.
     """
     try:
         content = path.read_bytes()
@@ -47,18 +46,9 @@ def open_session(content: bytes) -> Session:
     """A model file loaded by its own runtime.
 
     Raises:
-        FileError: It is neither a .tflite nor an .onnx file, or is damaged.
+        FileError: It is of no known format, or is damaged.
     """
-    if content[4:8] == _TFLITE_IDENTIFIER:
-        from edgewidth.formats.tflite.session import TfliteSession  # noqa: PLC0415 - runtimes load where they are used
-
-        return TfliteSession(content)
-    # An ONNX file is a protocol buffer, which has no identifier: its first field is nearly always ir_version.
-    if content[:1] == b"\x08":
-        from edgewidth.formats.onnx.session import OnnxSession  # noqa: PLC0415 - runtimes load where they are used
-
-        return OnnxSession(content)
-    raise FileError("It is neither a .tflite nor an .onnx file.")
+    return format_of(content).load(content)
 
 
 def run_logits(
@@ -72,7 +62,7 @@ def run_logits(
     """What a model file computes of images, one at a time as on a device, several threads beside each other.
 
     Args:
-        content: A .tflite or .onnx file with one image as input and one row of logits as output.
+        content: A model file with one image as input and one row of logits as output.
         images: uint8 (n, height, width, channels); they are normalised as all of edgewidth's are, and quantised and
             laid out as the file asks.
         threads: How many; None: as many as this process may use.

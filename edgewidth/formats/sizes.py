@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgewidth.records.measurement import FormatName, Precision
+from edgewidth.records.measurement import Precision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 class FileSize(NamedTuple):
-    """What a model file is made of, in bytes."""
+    """What the files of one format and precision are made of, in bytes.
+
+    Fitted to 32 variants of MobileNet-v1 each; weights and channels explain their sizes to 60 bytes.
+    """
 
     weight: int
     channel: int
@@ -22,29 +25,18 @@ class FileSize(NamedTuple):
     layer: int
     """What describes a layer."""
 
+    def of(self, layer: LayerFactor) -> Array:
+        """What a layer adds to a file: an array as those of the layer."""
+        return (layer.parameters - layer.channels) * self.weight + layer.channels * self.channel + self.layer
 
-FILE_SIZES: dict[tuple[Precision, FormatName], FileSize] = {
-    (Precision.INT8, FormatName.TFLITE): FileSize(1, 28, 809),
-    (Precision.FLOAT32, FormatName.TFLITE): FileSize(4, 4, 647),
-    (Precision.INT8, FormatName.ONNX): FileSize(1, 17, 1175),
-    (Precision.FLOAT32, FormatName.ONNX): FileSize(4, 4, 296),
-}
-"""Fitted to 32 variants of MobileNet-v1 each; weights and channels explain their sizes to 60 bytes."""
+
 METADATA_BYTES = 2_000
 """Normalisation and descriptions in an emitted file; at most, measured with both formats."""
 
 
-def file_bytes(layer: LayerFactor, precision: Precision, format_name: FormatName) -> Array:
-    """What a layer adds to a model file: an array as those of the layer."""
-    size = FILE_SIZES[precision, format_name]
-    return (layer.parameters - layer.channels) * size.weight + layer.channels * size.channel + size.layer
-
-
-def metadata_bytes(class_names: Sequence[str], format_name: FormatName) -> int:
-    """What an emitted file has that a variant has not: each class name as JSON, and in a .tflite as plain text too."""
-    as_json = sum(len(json.dumps(name)) + len("  ,\n") for name in class_names)
-    as_text = sum(len(name.encode()) + len("\n") for name in class_names)
-    return METADATA_BYTES + as_json + (as_text if format_name is FormatName.TFLITE else 0)
+def metadata_bytes(class_names: Sequence[str]) -> int:
+    """What the description of input and output adds to a file, at most, with each class name once as JSON."""
+    return METADATA_BYTES + sum(len(json.dumps(name)) + len("  ,\n") for name in class_names)
 
 
 def element_bytes(precision: Precision) -> int:

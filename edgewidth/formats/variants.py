@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import struct
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,30 +13,24 @@ from edgewidth import __version__
 from edgewidth.errors import InputError, StorageError
 from edgewidth.files import write_atomic
 from edgewidth.formats.folded import random_weights
-from edgewidth.formats.tflite.convert import tflite_files
+from edgewidth.formats.registry import FORMATS
 from edgewidth.progress import SILENT
-from edgewidth.records.measurement import FormatName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from edgewidth.formats.format import Format, Layout
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.progress import Progress
-    from edgewidth.records.measurement import Precision
+    from edgewidth.records.measurement import FormatName, Precision
     from edgewidth.records.weights import FoldedWeights
 
 SEED = 0
 """Of the random weights and the calibration images."""
 
-_CONVERTERS = {FormatName.TFLITE: "tensorflow", FormatName.ONNX: "onnxruntime"}
-
 _CALIBRATION_IMAGES = 4
 """The weights are random and only time is measured, so that the ranges of activations need not be exact."""
-
-
-class _Layout(Protocol):
-    def write(self, widths: Mapping[str, int]) -> bytes: ...
 
 
 class VariantFactory:
@@ -69,11 +63,11 @@ class VariantFactory:
     ) -> None:
         self.space = space
         self.precision = precision
-        self.format_name = format_name
         self.cache = cache
+        self._format = FORMATS[format_name]
         widths = space.widths(space.largest)
         weights = random_weights(space.network, widths, seed=SEED)
-        path = cache / _cache_name(space, precision, format_name)
+        path = cache / _cache_name(space, precision, self._format)
         layout = self._cached_layout(path, widths, weights)
         if layout is None:
             content = self._convert(widths, weights, progress)
@@ -92,39 +86,30 @@ class VariantFactory:
         """
         return self._layout.write(self.space.widths(config))
 
-    def _cached_layout(self, path: Path, widths: Mapping[str, int], weights: FoldedWeights) -> _Layout | None:
+    def _cached_layout(self, path: Path, widths: Mapping[str, int], weights: FoldedWeights) -> Layout | None:
         try:
             return self._layout_of(path.read_bytes(), widths, weights)
         except (OSError, InputError, LookupError, ValueError, TypeError, struct.error):
             return None  # what is missing or damaged in a cache is made again
 
-    def _layout_of(self, content: bytes, widths: Mapping[str, int], weights: FoldedWeights) -> _Layout:
-        if self.format_name is FormatName.ONNX:
-            from edgewidth.formats.onnx.slices import OnnxLayout  # noqa: PLC0415 - onnx is not needed for .tflite
-
-            return OnnxLayout(content, self.space.network, widths)
-        from edgewidth.formats.tflite.slices import tflite_layout  # noqa: PLC0415 - LiteRT is not needed for .onnx
-
-        return tflite_layout(content, self.space.network, widths, weights)
+    def _layout_of(self, content: bytes, widths: Mapping[str, int], weights: FoldedWeights) -> Layout:
+        return self._format.layout(content, self.space.network, widths, weights)
 
     def _convert(self, widths: Mapping[str, int], weights: FoldedWeights, progress: Progress) -> bytes:
         network = self.space.network
         shape = (_CALIBRATION_IMAGES, network.resolution, network.resolution, network.in_channels)
         images = np.random.default_rng(SEED).integers(0, 256, shape, np.uint8)
-        write: Callable[..., dict[Precision, bytes]] = tflite_files
-        if self.format_name is FormatName.ONNX:
-            from edgewidth.formats.onnx.network import onnx_files  # noqa: PLC0415 - onnx is not needed for .tflite
-
-            write = onnx_files
-        files = write(network, widths, weights, precisions=[self.precision], calibration=images, progress=progress)
+        files = self._format.convert(
+            network, widths, weights, precisions=[self.precision], calibration=images, progress=progress
+        )
         return files[self.precision]
 
 
-def _cache_name(space: SearchSpace, precision: Precision, format_name: FormatName) -> str:
+def _cache_name(space: SearchSpace, precision: Precision, file_format: Format) -> str:
     """A file name that differs when another file would come out: another space, precision, converter or edgewidth."""
     try:
-        converter = importlib.metadata.version(_CONVERTERS[format_name])
+        converter = importlib.metadata.version(file_format.converter)
     except importlib.metadata.PackageNotFoundError:
         converter = "none"
     versions = hashlib.sha256(f"{__version__} {converter} {SEED}".encode()).hexdigest()[:8]
-    return f"variants-{space.fingerprint}-{precision}-{versions}.{format_name}"
+    return f"variants-{space.fingerprint}-{precision}-{versions}.{file_format.name}"

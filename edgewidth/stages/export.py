@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.artifact import MAX_INT8_DROP_POINTS
+from edgewidth.stages.artifacts import Int8Network, export_artifacts
 from edgewidth.stages.claim import remove
+from edgewidth.stages.parity import Truth
 from edgewidth.streams import Purpose, stream
 
 if TYPE_CHECKING:
     from edgewidth.data.split import ImageData
-    from edgewidth.formats.artifacts import Int8Network
     from edgewidth.records.artifact import Artifacts
     from edgewidth.stages.folder import RunFolder
     from edgewidth.training.networks.plain import PlainNetwork
@@ -41,12 +42,7 @@ def export(
         ParityError: A float32 file does not compute what the network computes.
         TrainingError: Training for int8 diverges.
     """
-    from edgewidth.formats.artifacts import (  # noqa: PLC0415  converters load when they are needed
-        Int8Network,
-        Truth,
-        export_artifacts,
-    )
-    from edgewidth.training.finetune import INT8, finetune_int8  # noqa: PLC0415
+    from edgewidth.training.finetune import INT8, finetune_int8  # noqa: PLC0415  torch loads when it is needed
     from edgewidth.training.loop.checkpoint import Checkpoints  # noqa: PLC0415
     from edgewidth.training.networks.inference import fold, logits  # noqa: PLC0415
 

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from edgewidth.formats.inspect import run_logits
 from edgewidth.records.artifact import Int8Accuracy
-from edgewidth.records.measurement import FormatName, MeasurementWarning, Precision
+from edgewidth.records.measurement import MeasurementWarning
+from edgewidth.stages.parity import top1_percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from numpy.typing import NDArray
-
-    from edgewidth.formats.artifacts import Truth
+    from edgewidth.formats.artifacts import Files
     from edgewidth.progress import Progress
     from edgewidth.records.artifact import Artifact
-
-Files = dict[tuple[Precision, FormatName], bytes]
-"""Contents of model files."""
+    from edgewidth.records.measurement import FormatName, Precision
+    from edgewidth.stages.parity import Truth
 
 
 class Int8Choice(NamedTuple):
@@ -28,11 +24,6 @@ class Int8Choice(NamedTuple):
 
     content: bytes
     accuracy: Int8Accuracy
-
-
-def top1_percent(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """How many of the rows of ``logits`` (n, classes) are greatest at their label (n,)."""
-    return float(np.mean(logits.argmax(1) == labels) * 100)
 
 
 def choose_int8(

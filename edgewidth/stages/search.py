@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgewidth.errors import InfeasibleBudgetError, MismatchError
-from edgewidth.formats.sizes import element_bytes, file_bytes, metadata_bytes
+from edgewidth.formats.registry import FORMATS
+from edgewidth.formats.sizes import element_bytes
 from edgewidth.graph.costs import layer_factors
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.latency.curve import Curve
@@ -160,11 +161,11 @@ def further_budgets(
     if limits == NO_LIMITS:
         return (), ()
     layers = layer_factors(table.space)
-    precision, format_name = table.setting.precision, table.setting.runtime.file_format
+    precision, file_format = table.setting.precision, FORMATS[table.setting.runtime.file_format]
     sums, peaks = [], []
     if limits.size_bytes is not None:
-        sizes = (Factor(layer.scope, file_bytes(layer, precision, format_name)) for layer in layers)
-        sums.append(SumBudget("size", tuple(sizes), limits.size_bytes - metadata_bytes(class_names, format_name)))
+        sizes = (Factor(layer.scope, file_format.sizes[precision].of(layer)) for layer in layers)
+        sums.append(SumBudget("size", tuple(sizes), limits.size_bytes - file_format.metadata_bytes(class_names)))
     if limits.macs is not None:
         sums.append(SumBudget("MACs", tuple(Factor(layer.scope, layer.macs) for layer in layers), limits.macs))
     if limits.activation_bytes is not None:

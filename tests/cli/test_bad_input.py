@@ -128,8 +128,8 @@ def test_an_out_that_cannot_be_a_folder_is_refused(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "neither a .tflite nor an .onnx"),
-        (b"not a model at all, but long enough to have a header", "neither a .tflite nor an .onnx"),
+        (b"", "no .tflite or .onnx file"),
+        (b"not a model at all, but long enough to have a header", "no .tflite or .onnx file"),
         (None, "could not be read"),
     ],
 )

@@ -13,8 +13,9 @@ from edgewidth.devices.fake.transport import SILENT_NOISE, FakeNoise, latency_ms
 from edgewidth.devices.measure.campaign import measure
 from edgewidth.devices.measure.policy import Policy
 from edgewidth.devices.measure.store import MeasurementStore
-from edgewidth.devices.probe import CHANNELS, FILTERS, SIZE, probe_model
 from edgewidth.errors import InputError
+from edgewidth.formats.probe import CHANNELS, FILTERS, SIZE
+from edgewidth.formats.registry import FORMATS
 from edgewidth.records.measurement import FormatName, Precision, Runtime
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("format_name", FormatName)
 def test_reads_operators(format_name: FormatName) -> None:
     """Both formats of one convolution are the same operator."""
-    assert read_operators(probe_model(format_name)) == [
+    assert read_operators(FORMATS[format_name].probe()) == [
         Operator("conv", SIZE, SIZE, CHANNELS, SIZE, SIZE, FILTERS, 9, 4)
     ]
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from edgewidth.formats.artifacts import Int8Network, Truth, export_artifacts
 from edgewidth.formats.folded import random_weights, slice_weights
 from edgewidth.formats.variants import SEED, VariantFactory
 from edgewidth.graph.space import ChannelConfig, SearchSpace, WidthVariable
 from edgewidth.graph.spec import INPUT, LayerSpec, NetworkSpec
 from edgewidth.records.measurement import FormatName, Precision
+from edgewidth.stages.artifacts import Int8Network, export_artifacts
 from edgewidth.stages.folder import RunFolder
+from edgewidth.stages.parity import Truth
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,9 +14,8 @@ from small_tflite import small_tflite
 
 from edgewidth.errors import DataError, FileError, MismatchError, ParityError
 from edgewidth.formats.inspect import inspect_model, run_logits
-from edgewidth.formats.onnx.metadata import with_onnx_metadata
-from edgewidth.formats.sizes import METADATA_BYTES, metadata_bytes
-from edgewidth.formats.tflite.metadata import with_tflite_metadata
+from edgewidth.formats.registry import format_of
+from edgewidth.formats.sizes import METADATA_BYTES
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.measurement import FormatName, Precision
 
@@ -86,13 +85,10 @@ def test_room_for_metadata_is_enough_and_not_much_more(exported: Exported, class
     found = inspect_model(exported.folder.model(Precision.INT8, FormatName.TFLITE)).metadata
     assert found is not None
     metadata = found.model_copy(update={"class_names": class_names})
-    tflite, onnx_file = small_tflite(), small_onnx((8,))
-    added: dict[FormatName, int] = {
-        FormatName.TFLITE: len(with_tflite_metadata(tflite, metadata)) - len(tflite),
-        FormatName.ONNX: len(with_onnx_metadata(onnx_file, metadata)) - len(onnx_file),
-    }
-    for format_name, size in added.items():
-        assert size <= metadata_bytes(class_names, format_name) <= size + METADATA_BYTES
+    for content in (small_tflite(), small_onnx((8,))):
+        file_format = format_of(content)
+        size = len(file_format.annotate(content, metadata)) - len(content)
+        assert size <= file_format.metadata_bytes(class_names) <= size + METADATA_BYTES
 
 
 def test_standard_tools_find_the_labels(exported: Exported) -> None:
@@ -139,7 +135,7 @@ def test_a_file_that_computes_something_else_is_not_written(
 ) -> None:
     """Parity is a gate, and one wrong logit of one image closes it."""
     converted = {precision: exported.folder.model(precision, FormatName.TFLITE).read_bytes() for precision in Precision}
-    monkeypatch.setattr("edgewidth.formats.artifacts.tflite_files", lambda *_, **__: converted)
+    monkeypatch.setattr("edgewidth.formats.tflite.convert.tflite_files", lambda *_, **__: converted)
     truth = exported.arguments["validation"]
     wrong = truth.logits.copy()
     wrong[7, 3] += 0.1

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from edgewidth.formats.int8 import choose_int8, int8_warnings
 from edgewidth.progress import SILENT
 from edgewidth.records.measurement import FormatName, Precision
+from edgewidth.stages.int8 import choose_int8, int8_warnings
 
 if TYPE_CHECKING:
     from formats.cases import Exported
 
-    from edgewidth.formats.int8 import Files
+    from edgewidth.formats.artifacts import Files
 
 
 def _files(exported: Exported, precision: Precision) -> Files:

@@ -197,7 +197,7 @@ def test_a_damaged_cached_file_is_made_again(
     made = factory(space, FLOAT32, FormatName.TFLITE)
     (path,) = made.cache.glob(f"variants-{space.fingerprint}-float32-*.tflite")
     whole = path.read_bytes()
-    monkeypatch.setattr("edgewidth.formats.variants.tflite_files", lambda *_, **__: {FLOAT32: whole})
+    monkeypatch.setattr("edgewidth.formats.tflite.convert.tflite_files", lambda *_, **__: {FLOAT32: whole})
     for length in (0, 7, 100, len(whole) // 4, len(whole) // 2, len(whole) - 1):
         (tmp_path / path.name).write_bytes(whole[:length])
         again = VariantFactory(space, FLOAT32, FormatName.TFLITE, tmp_path)
@@ -212,7 +212,7 @@ def test_a_cache_that_cannot_be_written_costs_only_time(
     space = residual_case.space
     made = factory(space, FLOAT32, FormatName.TFLITE)
     whole = next(made.cache.glob(f"variants-{space.fingerprint}-float32-*.tflite")).read_bytes()
-    monkeypatch.setattr("edgewidth.formats.variants.tflite_files", lambda *_, **__: {FLOAT32: whole})
+    monkeypatch.setattr("edgewidth.formats.tflite.convert.tflite_files", lambda *_, **__: {FLOAT32: whole})
     (tmp_path / "file").write_text("no folder")
     again = VariantFactory(space, FLOAT32, FormatName.TFLITE, tmp_path / "file")
     assert again.variant(space.largest) == made.variant(space.largest)

@@ -11,7 +11,7 @@ from edgewidth.devices.fake.operators import read_operators
 from edgewidth.devices.fake.transport import latency_ms
 from edgewidth.errors import DeviceError
 from edgewidth.files import cache_folder
-from edgewidth.formats.sizes import file_bytes
+from edgewidth.formats.registry import FORMATS
 from edgewidth.formats.variants import VariantFactory
 from edgewidth.graph.costs import layer_factors
 from edgewidth.graph.families.registry import search_space
@@ -47,7 +47,7 @@ def test_every_way_is_measured_and_the_fastest_comes_first(tmp_path: Path) -> No
             content = factory.variant(config)
             truth = latency_ms(read_operators(content))
             assert latency.value_ms == pytest.approx(truth, rel=0.05)
-            counted = [Factor(layer.scope, file_bytes(layer, one.way.precision, format_name)) for layer in layers]
+            counted = [Factor(layer.scope, FORMATS[format_name].sizes[one.way.precision].of(layer)) for layer in layers]
             assert total(counted, np.array([SPACE.indices(config)]))[0] == pytest.approx(len(content), abs=200)
     assert found.fastest is not None
     assert f"--precision {found.fastest.way.precision}" in found.fastest.way.options

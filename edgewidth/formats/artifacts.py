@@ -1,0 +1,79 @@
+"""A trained network as files of every format, each with a description of its input and output."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from edgewidth import __version__
+from edgewidth.data.pixels import PIXEL_MEAN, PIXEL_STD
+from edgewidth.formats.registry import FORMATS
+from edgewidth.progress import SILENT, Progress
+from edgewidth.records.artifact import ArtifactMetadata
+from edgewidth.records.measurement import FormatName, Precision
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgewidth.formats.format import Format
+    from edgewidth.graph.space import ChannelConfig, SearchSpace
+    from edgewidth.records.weights import FoldedWeights
+
+Files = dict[tuple[Precision, FormatName], bytes]
+"""Contents of model files."""
+
+
+class ArtifactMaker(NamedTuple):
+    """Makes files of one configuration, of whatever weights.
+
+    ``calibration``: images uint8 (n, height, width, channels) of the training data. ``class_names``: one for every
+    class, in the order of the logits.
+    """
+
+    space: SearchSpace
+    config: ChannelConfig
+    calibration: NDArray[np.uint8]
+    class_names: Sequence[str]
+    progress: Progress = SILENT
+
+    def files(self, weights: FoldedWeights, *precisions: Precision) -> Files:
+        """The network with these weights in every format.
+
+        Raises:
+            MismatchError: The weights are not of this configuration.
+            InputError: The calibration images have another shape than the network's input.
+            MissingPackageError, SurroundingsError: The conversion failed.
+        """
+        network, widths = self.space.network, self.space.widths(self.config)
+        files: Files = {}
+        for one in FORMATS.values():
+            contents = one.convert(
+                network,
+                widths,
+                weights,
+                precisions=precisions,
+                calibration=self.calibration,
+                progress=self.progress,
+            )
+            files |= {(precision, one.name): self._annotated(one, contents[precision]) for precision in precisions}
+        return files
+
+    def _annotated(self, file_format: Format, content: bytes) -> bytes:
+        facts, network = file_format.load(content).facts, self.space.network
+        metadata = ArtifactMetadata(
+            edgewidth_version=__version__,
+            network=network.family,
+            config=self.config,
+            precision=facts.precision,
+            resolution=network.resolution,
+            channels=network.in_channels,
+            layout=file_format.image_layout,
+            pixel_mean=PIXEL_MEAN,
+            pixel_std=PIXEL_STD,
+            input_quantisation=facts.inputs[0].quantisation,
+            output_quantisation=facts.outputs[0].quantisation,
+            class_names=tuple(self.class_names),
+        )
+        return file_format.annotate(content, metadata)

@@ -1,0 +1,83 @@
+"""ONNX files: written from the network's description, quantised and run by ONNX Runtime."""
+
+# ruff: noqa: PLC0415 - this is the door: onnx and ONNX Runtime load when a file is made, cut or run
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from edgewidth.formats.sizes import FileSize, metadata_bytes
+from edgewidth.records.measurement import FormatName, Precision
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgewidth.formats.format import Layout
+    from edgewidth.formats.sessions import Session
+    from edgewidth.graph.spec import NetworkSpec
+    from edgewidth.progress import Progress
+    from edgewidth.records.artifact import ArtifactMetadata
+    from edgewidth.records.weights import FoldedWeights
+
+
+class OnnxFormat:
+    """See ``edgewidth.formats.format.Format``."""
+
+    name = FormatName.ONNX
+    converter = "onnxruntime"
+    image_layout: Literal["NHWC", "NCHW"] = "NCHW"
+    sizes: Mapping[Precision, FileSize] = {
+        Precision.INT8: FileSize(1, 17, 1175),
+        Precision.FLOAT32: FileSize(4, 4, 296),
+    }
+
+    def recognises(self, content: bytes) -> bool:
+        """By its first field, which is nearly always ``ir_version``: a protocol buffer has no identifier."""
+        return content[:1] == b"\x08"
+
+    def convert(
+        self,
+        network: NetworkSpec,
+        widths: Mapping[str, int],
+        weights: FoldedWeights,
+        *,
+        precisions: Sequence[Precision],
+        calibration: NDArray[np.uint8] | None,
+        progress: Progress,
+    ) -> dict[Precision, bytes]:
+        """Written node by node; int8 through ONNX Runtime's static quantisation."""
+        from edgewidth.formats.onnx.network import onnx_files
+
+        return onnx_files(network, widths, weights, precisions=precisions, calibration=calibration, progress=progress)
+
+    def layout(self, content: bytes, network: NetworkSpec, widths: Mapping[str, int], weights: FoldedWeights) -> Layout:
+        """The names in the file, which are ours, say what each constant is; the weights are not needed."""
+        from edgewidth.formats.onnx.slices import OnnxLayout
+
+        del weights
+        return OnnxLayout(content, network, widths)
+
+    def load(self, content: bytes) -> Session:
+        """Loaded by ONNX Runtime."""
+        from edgewidth.formats.onnx.session import OnnxSession
+
+        return OnnxSession(content)
+
+    def annotate(self, content: bytes, metadata: ArtifactMetadata) -> bytes:
+        """Our own property, and those that the standard names."""
+        from edgewidth.formats.onnx.metadata import with_onnx_metadata
+
+        return with_onnx_metadata(content, metadata)
+
+    def metadata_bytes(self, class_names: Sequence[str]) -> int:
+        """The class names are in our own property alone."""
+        return metadata_bytes(class_names)
+
+    def probe(self) -> bytes:
+        """Written node by node."""
+        from edgewidth.formats.onnx.probe import onnx_probe
+
+        return onnx_probe()

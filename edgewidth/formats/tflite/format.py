@@ -1,0 +1,85 @@
+"""TFLite files: converted by TensorFlow, run by LiteRT."""
+
+# ruff: noqa: PLC0415 - this is the door: LiteRT's schema and interpreter load when a file is made, cut or run
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from edgewidth.formats.sizes import FileSize, metadata_bytes
+from edgewidth.records.measurement import FormatName, Precision
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgewidth.formats.format import Layout
+    from edgewidth.formats.sessions import Session
+    from edgewidth.graph.spec import NetworkSpec
+    from edgewidth.progress import Progress
+    from edgewidth.records.artifact import ArtifactMetadata
+    from edgewidth.records.weights import FoldedWeights
+
+IDENTIFIER = b"TFL3"
+"""What every TFLite file has at its fifth byte."""
+
+
+class TfliteFormat:
+    """See ``edgewidth.formats.format.Format``."""
+
+    name = FormatName.TFLITE
+    converter = "tensorflow"
+    image_layout: Literal["NHWC", "NCHW"] = "NHWC"
+    sizes: Mapping[Precision, FileSize] = {
+        Precision.INT8: FileSize(1, 28, 809),
+        Precision.FLOAT32: FileSize(4, 4, 647),
+    }
+
+    def recognises(self, content: bytes) -> bool:
+        """By the identifier that the schema asks for."""
+        return content[4:8] == IDENTIFIER
+
+    def convert(
+        self,
+        network: NetworkSpec,
+        widths: Mapping[str, int],
+        weights: FoldedWeights,
+        *,
+        precisions: Sequence[Precision],
+        calibration: NDArray[np.uint8] | None,
+        progress: Progress,
+    ) -> dict[Precision, bytes]:
+        """Through TensorFlow's converter, in a process of its own."""
+        from edgewidth.formats.tflite.convert import tflite_files
+
+        return tflite_files(network, widths, weights, precisions=precisions, calibration=calibration, progress=progress)
+
+    def layout(self, content: bytes, network: NetworkSpec, widths: Mapping[str, int], weights: FoldedWeights) -> Layout:
+        """The converter names things as it likes, so that layers are found by their weights."""
+        from edgewidth.formats.tflite.slices import tflite_layout
+
+        return tflite_layout(content, network, widths, weights)
+
+    def load(self, content: bytes) -> Session:
+        """Loaded by LiteRT."""
+        from edgewidth.formats.tflite.session import TfliteSession
+
+        return TfliteSession(content)
+
+    def annotate(self, content: bytes, metadata: ArtifactMetadata) -> bytes:
+        """Our own entry, the standard TFLite metadata, and the label file behind the model."""
+        from edgewidth.formats.tflite.metadata import with_tflite_metadata
+
+        return with_tflite_metadata(content, metadata)
+
+    def metadata_bytes(self, class_names: Sequence[str]) -> int:
+        """The label file holds the class names once more, as plain text."""
+        return metadata_bytes(class_names) + sum(len(name.encode()) + len("\n") for name in class_names)
+
+    def probe(self) -> bytes:
+        """Written field by field."""
+        from edgewidth.formats.tflite.probe import tflite_probe
+
+        return tflite_probe()

@@ -1,0 +1,23 @@
+"""Whether a device is fit to measure on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgewidth.devices.check import check_device
+from edgewidth.formats.registry import FORMATS
+from edgewidth.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from edgewidth.devices.check import DeviceCheck
+    from edgewidth.stages.target import Target
+
+
+def check(target: Target, *, progress: Progress = SILENT) -> DeviceCheck:
+    """Reach a device, look at it and measure a small model; what fails is an item, not an exception.
+
+    Raises:
+        InputError: The profile itself does not make sense, or does not offer the runtime.
+    """
+    probe = FORMATS[target.runtime.file_format].probe
+    return check_device(target.profile, target.runtime, target.threads, probe, progress=progress)
