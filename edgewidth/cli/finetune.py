@@ -105,7 +105,8 @@ def command(options: Options) -> None:
         score = data.task.score(logits(network, data.test.images), data.test.targets)
         outcome = {
             "config": str(network.config),
-            "top1_percent": score,
+            "metric": data.task.metric,
+            "accuracy_percent": score,
             "weights": str(folder.weights),
         }
     if options.as_json:

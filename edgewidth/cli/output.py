@@ -80,12 +80,12 @@ def print_report(report: Report, folder: RunFolder) -> None:
 
 def print_artifacts(artifacts: Sequence[Artifact], folder: RunFolder) -> None:
     """Every exported file with its accuracy as its own runtime computes it."""
-    table = Table("file", "size", "top-1", "agrees with torch", box=None)
+    table = Table("file", "size", artifacts[0].metric, "agrees with torch", box=None)
     for artifact in artifacts:
         table.add_row(
             str(folder.path / artifact.file),
             f"{artifact.size_bytes / 1e6:.2f} MB",
-            f"{artifact.top1_percent:.2f} %",
+            f"{artifact.accuracy_percent:.2f} %",
             f"{artifact.agreement_percent:.2f} %",
         )
     print_table(table)

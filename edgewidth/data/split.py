@@ -114,11 +114,12 @@ def data_facts(data: ImageData) -> DataFacts:
     return DataFacts(
         source=data.source,
         fingerprint=data.fingerprint,
+        task=data.task.name,
         class_names=data.task.output_names,
         train=len(data.train),
         search=len(data.search),
-        judge=len(data.holdout),
-        validation=len(data.test),
+        holdout=len(data.holdout),
+        test=len(data.test),
     )
 
 

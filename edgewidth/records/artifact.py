@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from edgewidth.documents import Document, Record
 from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.records.measurement import FormatName, MeasurementWarning, Precision
+from edgewidth.records.upgrades import name_accuracies
 
 MAX_INT8_DROP_POINTS = 1.0
-"""What quantisation may cost in top-1 accuracy, unless something else is asked for."""
+"""What quantisation may cost in points of accuracy, unless something else is asked for."""
 LABELS = "labels.txt"
 """The file of class names beside the exported ones: one a line, in the order of the logits."""
 
@@ -54,7 +55,7 @@ class ArtifactMetadata(Document):
 class Int8Accuracy(Record):
     """What int8 costs one file, on images that no network was trained on and no accuracy is reported of.
 
-    All are top-1 accuracies in percent; those of int8 are what the file's own runtime computes.
+    All are accuracies in percent; those of int8 are what the file's own runtime computes.
     """
 
     images: int
@@ -86,7 +87,7 @@ class Int8Accuracy(Record):
 
 
 class Artifact(Record):
-    """One exported file. ``top1_percent`` is what its own runtime computes on the whole validation set."""
+    """One exported file."""
 
     file: str
     format: FormatName
@@ -95,7 +96,10 @@ class Artifact(Record):
     sha256: str
     input_quantisation: Quantisation | None = None
     output_quantisation: Quantisation | None = None
-    top1_percent: float
+    metric: str
+    """Which accuracy the task is judged by, such as ``top-1``."""
+    accuracy_percent: float
+    """The accuracy on all test images, as the file's own runtime computes it."""
     agreement_percent: float
     """How often its answer is that of the torch network with the same weights."""
     max_difference: float
@@ -110,12 +114,19 @@ class Artifacts(Document):
     """The run folder's ``artifacts.json``: what was exported, and how well each file computes."""
 
     schema_name: ClassVar[str] = "edgewidth/artifacts"
+    schema_version: ClassVar[int] = 2
 
     space: SearchSpace
     config: ChannelConfig
-    reference_top1_percent: float
+    reference_accuracy_percent: float
     """The torch network's own accuracy on the same images."""
     max_int8_drop_points: float = MAX_INT8_DROP_POINTS
-    """An int8 file that loses more top-1 accuracy than this is trained for."""
+    """An int8 file that loses more points of accuracy than this is trained for."""
     artifacts: tuple[Artifact, ...]
     warnings: tuple[MeasurementWarning, ...] = ()
+
+    @classmethod
+    def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
+        del version
+        name_accuracies(content)
+        return content

@@ -17,7 +17,7 @@ class JudgedChoice(Record):
     predicted_loss: float
     """Excess loss over the maximum network, as predicted …"""
     excess_loss: float
-    """… and on the judge images."""
+    """… and on the holdout images."""
     behind: float
     """By how much the loss is above the chosen configuration's on the same images …"""
     behind_error: float

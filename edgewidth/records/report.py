@@ -24,7 +24,7 @@ from edgewidth.records.measurement import (
 from edgewidth.records.run import DataFacts
 from edgewidth.records.search import Certificate, Choice, FrontierPoint, RefineStep
 from edgewidth.records.table import HeldOut, TableQuality
-from edgewidth.records.upgrades import name_visits
+from edgewidth.records.upgrades import name_accuracies, name_splits, name_visits
 
 Verdict = Literal["within budget", "over budget", "partial"]
 Stage = Literal["profile", "train", "search", "finetune", "export", "validate"]
@@ -75,10 +75,10 @@ class Predicted(_Described):
 
 
 class ReportedArtifact(Artifact):
-    """An exported file with the 95 % (Wilson) interval of its accuracy, from the number of validation images."""
+    """An exported file with the 95 % interval of its accuracy, from the number of test images."""
 
-    top1_low_percent: float | None
-    top1_high_percent: float | None
+    accuracy_low_percent: float | None
+    accuracy_high_percent: float | None
 
 
 class Candidate(_Described):
@@ -93,7 +93,7 @@ class Candidate(_Described):
     predicted_loss: float | None
     """Excess loss over the maximum network, in nats, according to the unary losses."""
     judged_loss: float | None
-    """Excess loss of the supernet on the judge images, which the search has not seen …"""
+    """Excess loss of the supernet on the holdout images, which the search has not seen …"""
     behind: float | None
     """… how far that is above the chosen configuration's …"""
     behind_error: float | None
@@ -224,7 +224,7 @@ class Report(Document):
     measured: Measured | None
     predicted: Predicted | None
     artifacts: tuple[ReportedArtifact, ...]
-    reference_top1_percent: float | None
+    reference_accuracy_percent: float | None
     """The trained torch network's own accuracy on the same images."""
     widths: tuple[VariableWidths, ...]
     candidates: tuple[Candidate, ...]
@@ -249,6 +249,9 @@ class Report(Document):
     @classmethod
     def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
         del version
+        name_accuracies(content)
+        if content["reproduce"]:
+            name_splits(content["reproduce"]["data"])
         name_visits(content, content["measured"], content["variant_estimate"])
         if content["search"]:
             name_visits(*(step["measured"] for step in content["search"]["refinement"]))

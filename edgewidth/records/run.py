@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from edgewidth.documents import Document, Record
 from edgewidth.graph.space import SearchSpace
 from edgewidth.records.artifact import MAX_INT8_DROP_POINTS
 from edgewidth.records.budget import BudgetRequest
 from edgewidth.records.measurement import Precision, Runtime, Statistic
+from edgewidth.records.upgrades import name_splits
 
 
 class DataFacts(Record):
@@ -17,15 +18,19 @@ class DataFacts(Record):
     source: str
     """As given: ``digits``, or a path."""
     fingerprint: str
-    """Of the decoded images and labels."""
+    """Of the decoded images and their targets."""
+    task: str = "classification"
+    """What a network learns of them."""
     class_names: tuple[str, ...]
+    """The names of the network's outputs, in order."""
     train: int
+    """How many images train."""
     search: int
     """Images kept out of training, on which the search compares configurations."""
-    judge: int
+    holdout: int
     """Images kept out of training and search, on which what the methods found is compared."""
-    validation: int
-    """The source's own validation or test images; accuracies of emitted files are of these."""
+    test: int
+    """The source's own test or validation images; accuracies of emitted files are of these."""
 
 
 class Narrowing(Record):
@@ -41,6 +46,7 @@ class RunRequest(Document):
     """The run folder's ``run.json``."""
 
     schema_name: ClassVar[str] = "edgewidth/run"
+    schema_version: ClassVar[int] = 2
 
     space: SearchSpace
     data: DataFacts
@@ -54,9 +60,15 @@ class RunRequest(Document):
     narrowing: Narrowing | None = None
     """How the supernet is trained for this device and budget; None: for any."""
     max_int8_drop_points: float = MAX_INT8_DROP_POINTS
-    """More top-1 accuracy than this is not to be lost by quantisation."""
+    """More accuracy than this is not to be lost by quantisation."""
     seed: int
     command: str
     """The command line that does it again."""
     versions: dict[str, str]
     """Of edgewidth and the packages whose versions change results."""
+
+    @classmethod
+    def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
+        del version
+        name_splits(content["data"])
+        return content

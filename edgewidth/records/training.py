@@ -13,7 +13,7 @@ _WORDS = {"data": "images", "recipe": "recipe", "start": "weights to begin with"
 class SupernetTraining(Record):
     """What makes a training of a supernet this one; the search space is told beside it.
 
-    Search and judge images are kept out of the training of one seed; another seed trains on most of them.
+    Search and holdout images are kept out of the training of one seed; another seed trains on most of them.
     """
 
     data: str

@@ -10,3 +10,18 @@ def name_visits(*contents: dict[str, Any] | None) -> None:
     for content in contents:
         if content is not None:
             content["visits"] = content.pop("blocks")
+
+
+def name_splits(data: dict[str, Any]) -> None:
+    """Call the splits of the images as they are called now, in content that has ``DataFacts``."""
+    data["holdout"], data["test"] = data.pop("judge"), data.pop("validation")
+
+
+def name_accuracies(content: dict[str, Any]) -> None:
+    """Call accuracies what they are whatever the task, in content that has ``artifacts``."""
+    content["reference_accuracy_percent"] = content.pop("reference_top1_percent")
+    for artifact in content["artifacts"]:
+        artifact["metric"] = "top-1"
+        for part in ("", "_low", "_high"):
+            if f"top1{part}_percent" in artifact:
+                artifact[f"accuracy{part}_percent"] = artifact.pop(f"top1{part}_percent")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import binomtest
 
 from edgewidth.errors import FileError
 from edgewidth.records.measurement import Statistic
@@ -27,6 +26,7 @@ from edgewidth.records.report import (
 from edgewidth.report.candidates import candidates, predict_loss
 from edgewidth.report.checks import checked, warnings_of
 from edgewidth.report.verdict import summarise, verdict_of
+from edgewidth.tasks.registry import find_task
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from edgewidth.graph.space import SearchSpace, WidthVariable
     from edgewidth.records.budget import Budget
     from edgewidth.records.losses import UnaryLosses
+    from edgewidth.records.run import DataFacts
     from edgewidth.records.validation import ValidationReport
     from edgewidth.report.inputs import Inputs
 
@@ -60,7 +61,7 @@ def build_report(inputs: Inputs) -> Report:
         measured=measured,
         predicted=_predicted(inputs, measured),
         artifacts=_artifacts(inputs),
-        reference_top1_percent=inputs.artifacts.reference_top1_percent if inputs.artifacts else None,
+        reference_accuracy_percent=inputs.artifacts.reference_accuracy_percent if inputs.artifacts else None,
         widths=_widths(inputs),
         candidates=candidates(inputs),
         search=_search(inputs),
@@ -130,18 +131,16 @@ def _predicted(inputs: Inputs, measured: Measured | None) -> Predicted | None:
 def _artifacts(inputs: Inputs) -> tuple[ReportedArtifact, ...]:
     if not inputs.artifacts:
         return ()
-    images = inputs.request.data.validation if inputs.request else 0
     reported = []
     for artifact in inputs.artifacts.artifacts:
-        low, high = _interval(artifact.top1_percent, images) if images else (None, None)
-        reported.append(ReportedArtifact(**dict(artifact), top1_low_percent=low, top1_high_percent=high))
+        low, high = _interval(artifact.accuracy_percent, inputs.request.data) if inputs.request else (None, None)
+        reported.append(ReportedArtifact(**dict(artifact), accuracy_low_percent=low, accuracy_high_percent=high))
     return tuple(reported)
 
 
-def _interval(percent: float, images: int) -> tuple[float, float]:
-    """The 95 % Wilson interval of a share that was counted on so many images."""
-    interval = binomtest(round(percent * images / 100), images).proportion_ci(method="wilson")
-    return 100 * float(interval.low), 100 * float(interval.high)
+def _interval(accuracy_percent: float, data: DataFacts) -> tuple[float, float]:
+    """The 95 % interval of an accuracy on the test images."""
+    return find_task(data.task, data.class_names).interval(accuracy_percent, data.test)
 
 
 def _widths(inputs: Inputs) -> tuple[VariableWidths, ...]:

@@ -183,7 +183,7 @@ class _Curve(NamedTuple):
         """Whether a number of a training log is of this kind: accuracies say so, other results are losses."""
         if key in {"epoch", "step", "seconds", "learning_rate"}:
             return False
-        return (self.title == "accuracy") == ("top1" in key or "accuracy" in key)
+        return (self.title == "accuracy") == ("accuracy" in key)
 
 
 _CURVES = (_Curve("loss", "loss (nats)"), _Curve("accuracy", "accuracy (%)"))
@@ -228,4 +228,4 @@ def _curves(name: str, epochs: Sequence[dict[str, float]], curve: _Curve) -> Fig
 
 
 def _words(key: str) -> str:
-    return key.replace("_percent", "").replace("top1", "top-1").replace("_", " ")
+    return key.replace("_percent", "").replace("_", " ")

@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from edgewidth.report import charts_latency, charts_losses, charts_search, units
 from edgewidth.report.verdict import compare, uncounted
+from edgewidth.tasks.registry import find_task
 
 if TYPE_CHECKING:
     from edgewidth.records.report import Candidate, Report, ReportedArtifact
@@ -97,12 +98,12 @@ def _candidate(report: Report, method: str) -> Candidate | None:
 
 
 def _accuracy_tile(report: Report, artifact: ReportedArtifact) -> Tile:
-    low, high = artifact.top1_low_percent, artifact.top1_high_percent
-    note = f"95 %: {low:.1f} to {high:.1f}" if low is not None and high is not None else "top-1"
-    if artifact.precision == "int8" and report.reference_top1_percent is not None:
-        change = units.signed(artifact.top1_percent - report.reference_top1_percent, unit="", decimals=2)
+    low, high = artifact.accuracy_low_percent, artifact.accuracy_high_percent
+    note = f"95 %: {low:.1f} to {high:.1f}" if low is not None and high is not None else artifact.metric
+    if artifact.precision == "int8" and report.reference_accuracy_percent is not None:
+        change = units.signed(artifact.accuracy_percent - report.reference_accuracy_percent, unit="", decimals=2)
         note = f"{change} points from the trained network"
-    return Tile(f"{artifact.precision} accuracy", units.percent(artifact.top1_percent, 2), note)
+    return Tile(f"{artifact.precision} accuracy", units.percent(artifact.accuracy_percent, 2), note)
 
 
 def _size_tiles(report: Report) -> list[Tile]:
@@ -195,10 +196,10 @@ def _reproduce_rows(report: Report) -> list[tuple[str, str]]:
     if (again := report.reproduce) is None:
         return []
     data = again.data
-    parts = {"train": data.train, "search": data.search, "judge": data.judge, "validate": data.validation}
+    parts = {"train": data.train, "search": data.search, "judge": data.holdout, "test": data.test}
     images = ", ".join(f"{count:,} to {purpose}" for purpose, count in parts.items())
     return [
-        ("Images", f"{data.source} ({images}; {len(data.class_names)} classes)"),
+        ("Images", f"{data.source} ({images}; {find_task(data.task, data.class_names).summary()})"),
         ("Fingerprint of the images", data.fingerprint),
         ("Fingerprint of the search space", again.space_fingerprint),
         ("Recipe", again.recipe),

@@ -102,7 +102,7 @@ def export_artifacts(
     return Artifacts(
         space=space,
         config=config,
-        reference_top1_percent=top1_percent(validation.logits, validation.labels),
+        reference_accuracy_percent=top1_percent(validation.logits, validation.labels),
         max_int8_drop_points=max_int8_drop_points,
         artifacts=tuple(sorted(artifacts, key=_place)),
         warnings=int8_warnings(artifacts, max_int8_drop_points),

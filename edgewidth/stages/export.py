@@ -34,8 +34,8 @@ def export(
 ) -> Artifacts:
     """Write ``.tflite`` and ``.onnx``, float32 and int8, ``labels.txt`` and ``artifacts.json``.
 
-    Accuracy and parity of each file are its own runtime's, over the whole validation set. Where quantisation costs
-    more top-1 accuracy than ``max_int8_drop_points``, the network is trained on for int8 as ``recipe`` says; that goes
+    Accuracy and parity of each file are its own runtime's, over the whole test set. Where quantisation costs
+    more accuracy than ``max_int8_drop_points``, the network is trained on for int8 as ``recipe`` says; that goes
     on from a checkpoint, and what is better on the search images is kept.
 
     Raises:

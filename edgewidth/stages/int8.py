@@ -65,10 +65,10 @@ def _top1(content: bytes, truth: Truth, progress: Progress) -> float:
 def int8_warnings(artifacts: Iterable[Artifact], max_drop_points: float) -> tuple[MeasurementWarning, ...]:
     """A warning of every int8 file that is less accurate than the float32 file of its format by more than that."""
     artifacts = tuple(artifacts)
-    float32 = {one.format: one.top1_percent for one in artifacts if one.int8 is None}
+    float32 = {one.format: one.accuracy_percent for one in artifacts if one.int8 is None}
     warnings = []
     for one in artifacts:
-        if one.int8 is None or (lost := float32[one.format] - one.top1_percent) <= max_drop_points:
+        if one.int8 is None or (lost := float32[one.format] - one.accuracy_percent) <= max_drop_points:
             continue
         if one.int8.trained_percent is None:
             remedy = f"Export again with --max-int8-drop {max_drop_points / 2:g}%, which trains the network for int8."

@@ -17,15 +17,6 @@ if TYPE_CHECKING:
     """What it should tell of n examples, as a data source stores it: (n, …)."""
 
 
-class Metric(NamedTuple):
-    """How well a network does its task, in percent; more is better."""
-
-    name: str
-    """In a sentence."""
-    short: str
-    """At the head of a column."""
-
-
 class FileText(NamedTuple):
     """What a model file says of itself to other programs, in English."""
 
@@ -68,7 +59,8 @@ class Task(Protocol):
 
     name: ClassVar[str]
     """As documents tell it."""
-    metric: ClassVar[Metric]
+    metric: ClassVar[str]
+    """Which accuracy counts, such as ``top-1``: in percent, more is better."""
     text: ClassVar[FileText]
 
     @property
@@ -80,7 +72,7 @@ class Task(Protocol):
         """The loss (nats) of a network that knows nothing: one that stays well above it does not learn."""
 
     def score(self, outputs: Outputs, targets: Targets) -> float:
-        """The metric of outputs."""
+        """The accuracy of outputs, in percent."""
 
     def agreement(self, outputs: Outputs, others: Outputs) -> float:
         """In how many of the examples, in percent, two networks tell the same."""

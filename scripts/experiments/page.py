@@ -48,7 +48,7 @@ def finished(experiment: Experiment) -> list[Row]:
         if not folder.artifacts.exists():
             continue
         choice, artifacts = Choice.read(experiment.choice(final)), Artifacts.read(folder.artifacts)
-        top1 = {a.precision: a.top1_percent for a in artifacts.artifacts if a.format == "tflite"}
+        top1 = {a.precision: a.accuracy_percent for a in artifacts.artifacts if a.format == "tflite"}
         # The chosen variant's own measurement, until the trained files' are there.
         latency_ms = measured.get(str(final), {}).get("value_ms", choice.measured.value_ms)
         used = 100 * latency_ms / choice.budget_ms

@@ -55,7 +55,7 @@ def _load(source: str, resolution: int = 32, seed: int = 0) -> ImageData:
 def test_digits_are_four_disjoint_sets() -> None:
     """All 1,797 digits are used once, with every class in every set."""
     data = _load("digits")
-    parts = {"train": data.train, "search": data.search, "judge": data.holdout, "validation": data.test}
+    parts = {"train": data.train, "search": data.search, "holdout": data.holdout, "test": data.test}
     assert sum(map(len, parts.values())) == 1797
     assert data.train.images.shape[1:] == (32, 32, 1)
     assert data.train.images.dtype == np.uint8

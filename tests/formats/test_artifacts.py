@@ -31,11 +31,11 @@ def test_every_artifact_computes_what_torch_computes(exported: Exported) -> None
     assert {(a.format, a.precision) for a in artifacts} == {
         (f, p) for f in ("tflite", "onnx") for p in (Precision.INT8, Precision.FLOAT32)
     }
-    assert exported.artifacts.reference_top1_percent == 100
+    assert exported.artifacts.reference_accuracy_percent == 100
     for artifact in artifacts:
         if artifact.precision is Precision.FLOAT32:
             assert artifact.max_difference < 1e-4
-            assert artifact.top1_percent == artifact.agreement_percent == 100
+            assert artifact.accuracy_percent == artifact.agreement_percent == 100
         else:
             assert artifact.max_difference > 0
             assert artifact.cosine > 0.999
@@ -52,7 +52,7 @@ def test_what_is_recorded_is_what_is_in_the_files(exported: Exported) -> None:
         assert len(content) == artifact.size_bytes
         assert hashlib.sha256(content).hexdigest() == artifact.sha256
         logits = run_logits(content, images)
-        assert np.mean(logits.argmax(1) == reference.argmax(1)) * 100 == pytest.approx(artifact.top1_percent)
+        assert np.mean(logits.argmax(1) == reference.argmax(1)) * 100 == pytest.approx(artifact.accuracy_percent)
         assert np.abs(logits - reference).max() == pytest.approx(artifact.max_difference)
     artifacts.write(folder.artifacts)
     assert Artifacts.read(folder.artifacts) == artifacts

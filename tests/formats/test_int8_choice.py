@@ -70,7 +70,7 @@ def test_a_file_that_still_loses_too_much_is_warned_of(exported: Exported) -> No
     """With another remedy where training was tried."""
     int8, float32 = exported.artifacts.artifacts[:2]
     assert (int8.int8 is None, float32.int8 is None) == (False, True)
-    worse = int8.model_copy(update={"top1_percent": float32.top1_percent - 3})
+    worse = int8.model_copy(update={"accuracy_percent": float32.accuracy_percent - 3})
     assert int8_warnings([worse, float32], 3.5) == ()
     (untried,) = int8_warnings([worse, float32], 2.0)
     assert "model_int8.tflite is 3.0 points" in untried.message

@@ -117,8 +117,8 @@ def run_request(truth: Truth) -> RunRequest:
             class_names=tuple(f"class {i}{truth.hostile}" for i in range(10)),
             train=40_000,
             search=2_000,
-            judge=3_000,
-            validation=5_000,
+            holdout=3_000,
+            test=5_000,
         ),
         device=f"rpi4{truth.hostile}",
         runtime=Runtime.LITERT,
@@ -365,7 +365,7 @@ def artifacts(truth: Truth, config: ChannelConfig) -> Artifacts:
     return Artifacts(
         space=truth.space,
         config=config,
-        reference_top1_percent=91.70,
+        reference_accuracy_percent=91.70,
         artifacts=tuple(
             Artifact(
                 file=f"model_{precision}.{suffix}",
@@ -375,7 +375,8 @@ def artifacts(truth: Truth, config: ChannelConfig) -> Artifacts:
                 sha256=f"{i:064x}",
                 input_quantisation=Quantisation(scale=1 / 127.5, zero_point=0) if precision == "int8" else None,
                 output_quantisation=Quantisation(scale=0.11, zero_point=-12) if precision == "int8" else None,
-                top1_percent=top1,
+                metric="top-1",
+                accuracy_percent=top1,
                 agreement_percent=agreement,
                 max_difference=difference,
                 cosine=cosine,
@@ -468,7 +469,7 @@ def epochs(count: int, *, best: float | None = None, **losses: tuple[float, floa
         done = float(1 - np.exp(-4 * epoch / count))
         line = {"epoch": epoch, "step": 312 * epoch, "seconds": 41.5, "learning_rate": 0.1 * (1 - done)}
         line |= {name: start + (end - start) * done for name, (start, end) in losses.items()}
-        lines.append(json.dumps(line | ({"top1_percent": best * (0.3 + 0.7 * done)} if best else {})))
+        lines.append(json.dumps(line | ({"accuracy_percent": best * (0.3 + 0.7 * done)} if best else {})))
     return "\n".join(lines) + "\n"
 
 

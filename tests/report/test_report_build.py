@@ -99,10 +99,10 @@ def test_a_measurement_far_from_its_prediction_is_warned_of(folder: RunFolder, t
 
 def test_accuracies_have_wilson_intervals(folder: RunFolder) -> None:
     first = report_of(folder).artifacts[0]
-    n, p, z = 5000, first.top1_percent / 100, 1.959963985
+    n, p, z = 5000, first.accuracy_percent / 100, 1.959963985
     middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    assert first.top1_low_percent == pytest.approx(100 * (middle - half) / (1 + z * z / n), abs=1e-6)
-    assert first.top1_high_percent == pytest.approx(100 * (middle + half) / (1 + z * z / n), abs=1e-6)
+    assert first.accuracy_low_percent == pytest.approx(100 * (middle - half) / (1 + z * z / n), abs=1e-6)
+    assert first.accuracy_high_percent == pytest.approx(100 * (middle + half) / (1 + z * z / n), abs=1e-6)
 
 
 def test_table_and_losses_predict_the_truth_they_were_made_from() -> None:

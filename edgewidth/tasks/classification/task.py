@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from edgewidth.errors import DataError
-from edgewidth.tasks.task import FileText, Metric
+from edgewidth.tasks.task import FileText
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +27,7 @@ class Classification:
     """Those of the classes."""
 
     name: ClassVar = "classification"
-    metric: ClassVar = Metric(name="top-1 accuracy", short="top-1")
+    metric: ClassVar = "top-1"
     text: ClassVar = FileText(
         model="Image classifier",
         output="One logit a class; softmax makes probabilities of them.",
