@@ -12,14 +12,13 @@ from edgewidth.records.artifact import ArtifactMetadata
 from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy as np
     from numpy.typing import NDArray
 
     from edgewidth.formats.format import Format
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.records.weights import FoldedWeights
+    from edgewidth.tasks.task import Task
 
 Files = dict[tuple[Precision, FormatName], bytes]
 """Contents of model files."""
@@ -28,14 +27,14 @@ Files = dict[tuple[Precision, FormatName], bytes]
 class ArtifactMaker(NamedTuple):
     """Makes files of one configuration, of whatever weights.
 
-    ``calibration``: images uint8 (n, height, width, channels) of the training data. ``class_names``: one for every
-    class, in the order of the logits.
+    ``calibration``: images uint8 (n, height, width, channels) of the training data. ``task``: what the
+    network is for.
     """
 
     space: SearchSpace
     config: ChannelConfig
     calibration: NDArray[np.uint8]
-    class_names: Sequence[str]
+    task: Task
     progress: Progress = SILENT
 
     def files(self, weights: FoldedWeights, *precisions: Precision) -> Files:
@@ -74,6 +73,6 @@ class ArtifactMaker(NamedTuple):
             pixel_std=PIXEL_STD,
             input_quantisation=facts.inputs[0].quantisation,
             output_quantisation=facts.outputs[0].quantisation,
-            class_names=tuple(self.class_names),
+            class_names=self.task.output_names,
         )
-        return file_format.annotate(content, metadata)
+        return file_format.annotate(content, metadata, self.task.text)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edgewidth.records.artifact import ArtifactMetadata
     from edgewidth.records.measurement import FormatName, Precision
     from edgewidth.records.weights import FoldedWeights
+    from edgewidth.tasks.task import FileText
 
 
 class Layout(Protocol):
@@ -86,10 +87,10 @@ class Format(Protocol):
             FileError: It is damaged, or has operators that the runtime does not know.
         """
 
-    def annotate(self, content: bytes, metadata: ArtifactMetadata) -> bytes:
+    def annotate(self, content: bytes, metadata: ArtifactMetadata, text: FileText) -> bytes:
         """The file with a description of its input and output, for edgewidth and in the words that other tools read."""
 
-    def metadata_bytes(self, class_names: Sequence[str]) -> int:
+    def metadata_bytes(self, output_names: Sequence[str]) -> int:
         """How much larger ``annotate`` makes a file, at most."""
 
     def probe(self) -> bytes:

@@ -34,9 +34,9 @@ METADATA_BYTES = 2_000
 """Normalisation and descriptions in an emitted file; at most, measured with both formats."""
 
 
-def metadata_bytes(class_names: Sequence[str]) -> int:
-    """What the description of input and output adds to a file, at most, with each class name once as JSON."""
-    return METADATA_BYTES + sum(len(json.dumps(name)) + len("  ,\n") for name in class_names)
+def metadata_bytes(output_names: Sequence[str]) -> int:
+    """What the description of input and output adds to a file, at most, with each output's name once as JSON."""
+    return METADATA_BYTES + sum(len(json.dumps(name)) + len("  ,\n") for name in output_names)
 
 
 def element_bytes(precision: Precision) -> int:

@@ -8,13 +8,13 @@ from edgewidth.files import write_atomic
 from edgewidth.formats.artifacts import ArtifactMaker
 from edgewidth.formats.registry import FORMATS
 from edgewidth.progress import SILENT
-from edgewidth.records.artifact import LABELS, Artifacts, model_name
+from edgewidth.records.artifact import Artifacts, model_name
 from edgewidth.records.measurement import Precision
 from edgewidth.stages.int8 import choose_int8, int8_warnings
-from edgewidth.stages.parity import evaluate, top1_percent
+from edgewidth.stages.parity import evaluate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     import numpy as np
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 
 class Int8Network(NamedTuple):
-    """A network trained on for int8: its folded weights, and its logits of the validation images (n, classes)."""
+    """A network trained on for int8: its folded weights, and its outputs for the test images (n, outputs)."""
 
     weights: FoldedWeights
-    logits: NDArray[np.float32]
+    outputs: NDArray[np.float32]
 
 
 def export_artifacts(
@@ -41,29 +41,27 @@ def export_artifacts(
     weights: FoldedWeights,
     *,
     calibration: NDArray[np.uint8],
-    validation: Truth,
+    test: Truth,
     search: Truth,
-    class_names: Sequence[str],
     max_int8_drop_points: float,
     train_int8: Callable[[], Int8Network],
     folder: Path,
     progress: Progress = SILENT,
 ) -> Artifacts:
-    """Write files of every format, int8 and float32, and ``labels.txt``; run each on all validation images.
+    """Write files of every format, int8 and float32, and the task's ``labels.txt``; run each on all test images.
 
     Where an int8 file is less accurate than the network by more than ``max_int8_drop_points``, the network is trained
     on for int8, and each int8 file is made of the weights with which it is more accurate. Both are decided on the
-    search images, so that accuracies on the validation images are of files that were not chosen by them.
+    search images, so that accuracies on the test images are of files that were not chosen by them.
 
     Args:
         space: The search space that the configuration is of.
         config: The channel configuration.
         weights: Its trained weights, batch normalisation folded.
         calibration: Images uint8 (n, height, width, channels) of the training data.
-        validation: The images that accuracies are reported of, with the trained network's logits.
-        search: Images kept out of training, with the trained network's logits.
-        class_names: One for every class, in the order of the logits.
-        max_int8_drop_points: How much top-1 accuracy quantisation may cost, in percentage points.
+        test: The images that accuracies are reported of, with the trained network's outputs.
+        search: Images kept out of training, with the trained network's outputs.
+        max_int8_drop_points: How much accuracy quantisation may cost, in percentage points.
         train_int8: Trains the network on for int8.
         folder: Where the files go.
         progress: Where to report to.
@@ -74,17 +72,17 @@ def export_artifacts(
     Raises:
         ParityError: A float32 file does not compute what the network computes; nothing is written then.
         MismatchError: The weights are not of this configuration.
-        DataError: Images, labels, logits and class names do not fit each other.
+        DataError: Images, targets, outputs and the task do not fit each other.
         MissingPackageError, SurroundingsError: The conversion failed.
         StorageError: A file cannot be written.
     """
-    for name, truth in (("validation", validation), ("search", search)):
-        truth.check(name, space.network.num_classes, class_names)
-    maker = ArtifactMaker(space, config, calibration, class_names, progress)
+    for name, truth in (("test", test), ("search", search)):
+        truth.check(name, space.network.num_classes)
+    maker = ArtifactMaker(space, config, calibration, test.task, progress)
     files = maker.files(weights, Precision.INT8, Precision.FLOAT32)
     float32 = {key: content for key, content in files.items() if key[0] is Precision.FLOAT32}
     # First, since a network that is converted wrongly need not be trained.
-    artifacts = [evaluate(model_name(*key), content, validation, progress) for key, content in float32.items()]
+    artifacts = [evaluate(model_name(*key), content, test, progress) for key, content in float32.items()]
     retrained: list[Int8Network] = []
 
     def retrain() -> Files:
@@ -94,15 +92,16 @@ def export_artifacts(
     plain = {key: content for key, content in files.items() if key not in float32}
     chosen = choose_int8(plain, search, max_int8_drop_points, retrain, progress)
     for key, choice in chosen.items():
-        truth = validation._replace(logits=retrained[0].logits) if choice.accuracy.is_trained else validation
+        truth = test._replace(outputs=retrained[0].outputs) if choice.accuracy.is_trained else test
         artifacts.append(evaluate(model_name(*key), choice.content, truth, progress, int8=choice.accuracy))
     for key, content in (float32 | {key: choice.content for key, choice in chosen.items()}).items():
         write_atomic(folder / model_name(*key), content)
-    write_atomic(folder / LABELS, "".join(f"{name}\n" for name in class_names).encode())
+    for name, content in test.task.companions().items():
+        write_atomic(folder / name, content)
     return Artifacts(
         space=space,
         config=config,
-        reference_accuracy_percent=top1_percent(validation.logits, validation.labels),
+        reference_accuracy_percent=test.accuracy_percent,
         max_int8_drop_points=max_int8_drop_points,
         artifacts=tuple(sorted(artifacts, key=_place)),
         warnings=int8_warnings(artifacts, max_int8_drop_points),

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from edgewidth.formats.inspect import run_logits
 from edgewidth.records.artifact import Int8Accuracy
 from edgewidth.records.measurement import MeasurementWarning
-from edgewidth.stages.parity import top1_percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,13 +32,13 @@ def choose_int8(
 
     Args:
         plain: int8 files, quantised as the network was trained.
-        truth: Images to decide on, with the trained network's logits.
-        max_drop_points: How much top-1 accuracy quantisation may cost, in percentage points.
+        truth: Images to decide on, with the trained network's outputs.
+        max_drop_points: How much accuracy quantisation may cost, in percentage points.
         retrain: Gives the same files of the network trained on for int8; called once at most.
         progress: Where to report to.
     """
-    reference = top1_percent(truth.logits, truth.labels)
-    before = {key: _top1(content, truth, progress) for key, content in plain.items()}
+    reference = truth.accuracy_percent
+    before = {key: _accuracy_percent(content, truth, progress) for key, content in plain.items()}
     lost = reference - min(before.values())
     trained: Files = {}
     if lost > max_drop_points:
@@ -48,18 +47,19 @@ def choose_int8(
     chosen = {}
     for key, content in plain.items():
         accuracy = Int8Accuracy(
-            images=len(truth.labels),
+            images=len(truth.split),
             float32_percent=reference,
             plain_percent=before[key],
-            trained_percent=_top1(trained[key], truth, progress) if trained else None,
+            trained_percent=_accuracy_percent(trained[key], truth, progress) if trained else None,
         )
         progress.say(f"int8 .{key[1]}: {accuracy}.")
         chosen[key] = Int8Choice(trained[key] if accuracy.is_trained else content, accuracy)
     return chosen
 
 
-def _top1(content: bytes, truth: Truth, progress: Progress) -> float:
-    return top1_percent(run_logits(content, truth.images, progress=progress, title="Comparing int8"), truth.labels)
+def _accuracy_percent(content: bytes, truth: Truth, progress: Progress) -> float:
+    outputs = run_logits(content, truth.split.images, progress=progress, title="Comparing int8")
+    return truth.task.score(outputs, truth.split.targets)
 
 
 def int8_warnings(artifacts: Iterable[Artifact], max_drop_points: float) -> tuple[MeasurementWarning, ...]:

@@ -13,47 +13,48 @@ from edgewidth.records.artifact import Artifact
 from edgewidth.records.measurement import Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
+    from edgewidth.data.sources import Split
     from edgewidth.progress import Progress
     from edgewidth.records.artifact import Int8Accuracy
+    from edgewidth.tasks.task import Task
 
 PARITY_TOLERANCE = 1e-2
-"""How far a float32 artifact's logits may be from the network's, over the largest logit. Other orders of summation give
+"""How far a float32 artifact's outputs may be from the network's, over the largest one. Other orders of summation give
 1e-6 to 1e-5, a reference computed by a GPU in TF32 a few 1e-3; a layer that is wrong gives 1e-1 and more."""
 
 
 class Truth(NamedTuple):
-    """What files are held against: images (n, height, width, channels), labels (n,), logits (n, classes)."""
+    """What files are held against: images with their targets, and the trained network's ``outputs`` (n, outputs)."""
 
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-    logits: NDArray[np.float32]
+    task: Task
+    split: Split
+    outputs: NDArray[np.float32]
 
-    def check(self, name: str, classes: int, class_names: Sequence[str]) -> None:
-        """Hold it against the number of classes that the network has.
+    @property
+    def accuracy_percent(self) -> float:
+        """The trained network's own."""
+        return self.task.score(self.outputs, self.split.targets)
+
+    def check(self, name: str, outputs: int) -> None:
+        """Hold it against the network that it should be of.
 
         Raises:
-            DataError: Images, labels, logits, classes and class names are not as many as each other; ``name`` says of
-                which images.
+            DataError: Images, targets and outputs are not as many as each other, or the outputs, the network's
+                ``outputs`` and the task's are not; ``name`` says of which images.
         """
-        if not len(self.images) == len(self.labels) == len(self.logits) > 0:
+        images, targets = len(self.split.images), len(self.split.targets)
+        if not images == targets == len(self.outputs) > 0:
             raise DataError(
-                f"There are {len(self.images)} {name} images, {len(self.labels)} labels and "
-                f"{len(self.logits)} rows of logits; there must be as many of each, and at least one."
+                f"There are {images} {name} images, {targets} targets and {len(self.outputs)} rows of outputs; "
+                "there must be as many of each, and at least one."
             )
-        if not self.logits.shape[1] == len(class_names) == classes:
+        if not self.outputs.shape[1] == len(self.task.output_names) == outputs:
             raise DataError(
-                f"The network has {classes} classes, the logits {self.logits.shape[1]}, and there are "
-                f"{len(class_names)} class names."
+                f"The network has {outputs} outputs, there are {self.outputs.shape[1]} of each {name} image, and the "
+                f"task names {len(self.task.output_names)}."
             )
-
-
-def top1_percent(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """How many of the rows of ``logits`` (n, classes) are greatest at their label (n,)."""
-    return float(np.mean(logits.argmax(1) == labels) * 100)
 
 
 def evaluate(
@@ -65,12 +66,12 @@ def evaluate(
         ParityError: It is float32 and computes something else.
     """
     facts = open_session(content).facts
-    logits = run_logits(content, truth.images, progress=progress, title=f"Evaluating {name}")
-    difference = float(np.max(np.abs(logits - truth.logits)))
-    largest = max(1.0, float(np.max(np.abs(truth.logits))))
+    outputs = run_logits(content, truth.split.images, progress=progress, title=f"Evaluating {name}")
+    difference = float(np.max(np.abs(outputs - truth.outputs)))
+    largest = max(1.0, float(np.max(np.abs(truth.outputs))))
     if facts.precision is Precision.FLOAT32 and not difference <= PARITY_TOLERANCE * largest:
         raise ParityError(
-            f"{name} does not compute what the trained network computes: a logit differs by {difference:.3g}, "
+            f"{name} does not compute what the trained network computes: an output differs by {difference:.3g}, "
             f"where the largest is {largest:.3g}.",
             remedy="This is a fault of the conversion; report it with run.json and weights.safetensors.",
         )
@@ -82,11 +83,11 @@ def evaluate(
         sha256=hashlib.sha256(content).hexdigest(),
         input_quantisation=facts.inputs[0].quantisation,
         output_quantisation=facts.outputs[0].quantisation,
-        metric="top-1",
-        accuracy_percent=top1_percent(logits, truth.labels),
-        agreement_percent=top1_percent(logits, truth.logits.argmax(1)),
+        metric=truth.task.metric,
+        accuracy_percent=truth.task.score(outputs, truth.split.targets),
+        agreement_percent=truth.task.agreement(outputs, truth.outputs),
         max_difference=difference,
-        cosine=_mean_cosine(logits, truth.logits),
+        cosine=_mean_cosine(outputs, truth.outputs),
         int8=int8,
     )
 

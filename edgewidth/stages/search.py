@@ -138,13 +138,13 @@ def search(table: LatencyTable, losses: UnaryLosses, budget: Budget) -> SearchRe
     )
 
 
-def cost_problem(table: LatencyTable, limits: Limits, class_names: Sequence[str] = ()) -> Problem:
+def cost_problem(table: LatencyTable, limits: Limits, output_names: Sequence[str] = ()) -> Problem:
     """What every configuration costs by a table, within which limits; without losses.
 
     Its latencies are sums of the table's entries: a budget for them is ``Curve.of(table).sum_ms`` of the latency's.
     """
     latency = latency_factors(table)
-    sums, peaks = further_budgets(table, limits, class_names)
+    sums, peaks = further_budgets(table, limits, output_names)
     return Problem(
         sizes=tuple(len(variable.choices) for variable in table.space.variables),
         losses=(),
@@ -155,7 +155,7 @@ def cost_problem(table: LatencyTable, limits: Limits, class_names: Sequence[str]
 
 
 def further_budgets(
-    table: LatencyTable, limits: Limits, class_names: Sequence[str]
+    table: LatencyTable, limits: Limits, output_names: Sequence[str]
 ) -> tuple[tuple[SumBudget, ...], tuple[PeakBudget, ...]]:
     """The limits beside latency as the search takes them, for files of the table's precision and runtime."""
     if limits == NO_LIMITS:
@@ -165,7 +165,7 @@ def further_budgets(
     sums, peaks = [], []
     if limits.size_bytes is not None:
         sizes = (Factor(layer.scope, file_format.sizes[precision].of(layer)) for layer in layers)
-        sums.append(SumBudget("size", tuple(sizes), limits.size_bytes - file_format.metadata_bytes(class_names)))
+        sums.append(SumBudget("size", tuple(sizes), limits.size_bytes - file_format.metadata_bytes(output_names)))
     if limits.macs is not None:
         sums.append(SumBudget("MACs", tuple(Factor(layer.scope, layer.macs) for layer in layers), limits.macs))
     if limits.activation_bytes is not None:

@@ -161,7 +161,7 @@ def _check_trained(supernet: Path, found: SupernetTraining | None, asked: Supern
         )
 
 
-def _focus(space: SearchSpace, aim: Aim, class_names: tuple[str, ...]) -> Focus:
+def _focus(space: SearchSpace, aim: Aim, output_names: tuple[str, ...]) -> Focus:
     from edgewidth.losses.focus import Focus  # noqa: PLC0415  a light module in a heavy room
 
     table, curve = aim.table, Curve.of(aim.table)
@@ -170,7 +170,7 @@ def _focus(space: SearchSpace, aim: Aim, class_names: tuple[str, ...]) -> Focus:
             f"The latency table is of another search space; {space.differences(table.space)}.",
             remedy="Give the same --network, --resolution, widths and --data as to edgewidth profile.",
         )
-    problem = cost_problem(table, aim.budget.limits, class_names)
+    problem = cost_problem(table, aim.budget.limits, output_names)
     budget_ms = curve.sum_ms(aim.budget.latency_ms)
     try:
         check_feasible(problem, Plan(problem.sizes, problem.scopes), budget_ms)

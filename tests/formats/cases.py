@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from edgewidth.data.sources import Split
 from edgewidth.formats.folded import random_weights, slice_weights
 from edgewidth.formats.variants import SEED, VariantFactory
 from edgewidth.graph.space import ChannelConfig, SearchSpace, WidthVariable
@@ -15,6 +16,7 @@ from edgewidth.records.measurement import FormatName, Precision
 from edgewidth.stages.artifacts import Int8Network, export_artifacts
 from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.parity import Truth
+from edgewidth.tasks.classification.task import Classification
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from edgewidth.records.weights import FoldedWeights
 
 CLASS_NAMES = ("T-shirt", "größer", "日本", "d", "e")
+TASK = Classification(CLASS_NAMES)
 
 MakeFactory = Callable[[SearchSpace, Precision, FormatName], VariantFactory]
 
@@ -81,16 +84,16 @@ def export_case(case: Case, folder: Path, **changes: Any) -> Exported:
     images = colours.clip(0, 255).astype(np.uint8)
     weights = slice_weights(case.space.network, case.space.widths(case.config), case.weights)
     reference = torch_logits(weights, images)
+    labels = reference.argmax(1)
     arguments: dict[str, Any] = {
         "space": case.space,
         "config": case.config,
         "weights": weights,
         "calibration": images[:50],
-        "validation": Truth(images, reference.argmax(1), reference),
-        "search": Truth(images[:20], reference[:20].argmax(1), reference[:20]),
+        "test": Truth(TASK, Split(images, labels), reference),
+        "search": Truth(TASK, Split(images[:20], labels[:20]), reference[:20]),
         "max_int8_drop_points": 100.0,
         "train_int8": _needless,
-        "class_names": CLASS_NAMES,
         "folder": folder,
     }
     arguments |= changes

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from formats.cases import CLASS_NAMES, torch_logits
+from formats.cases import CLASS_NAMES, TASK, torch_logits
 
 from edgewidth.errors import FileError
 from edgewidth.formats.folded import slice_weights
@@ -123,7 +123,7 @@ def test_an_annotated_file_computes_the_same(file_format: Format, converted: dic
         pixel_std=127.5,
         class_names=CLASS_NAMES,
     )
-    annotated = file_format.annotate(content, metadata)
+    annotated = file_format.annotate(content, metadata, TASK.text)
     assert file_format.load(annotated).facts.metadata == metadata
     image = np.random.default_rng(6).normal(size=(1, 32, 32, 3)).astype(np.float32)
     run = RUN[file_format.name]

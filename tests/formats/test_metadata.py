@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 import pytest
-from formats.cases import CLASS_NAMES
+from formats.cases import CLASS_NAMES, TASK
 from small_onnx import small_onnx
 from small_tflite import small_tflite
 
@@ -30,7 +30,7 @@ def test_room_for_metadata_is_enough_and_not_much_more(exported: Exported, class
     metadata = found.model_copy(update={"class_names": class_names})
     for content in (small_tflite(), small_onnx((8,))):
         file_format = format_of(content)
-        size = len(file_format.annotate(content, metadata)) - len(content)
+        size = len(file_format.annotate(content, metadata, TASK.text)) - len(content)
         assert size <= file_format.metadata_bytes(class_names) <= size + METADATA_BYTES
 
 

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from formats.cases import CLASS_NAMES, export_case
 
+from edgewidth.data.sources import Split
 from edgewidth.errors import DataError, MismatchError, ParityError
 from edgewidth.formats.inspect import inspect_model, run_logits
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.measurement import FormatName, Precision
+from edgewidth.tasks.classification.task import Classification
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +42,8 @@ def test_every_artifact_computes_what_torch_computes(exported: Exported) -> None
 def test_what_is_recorded_is_what_is_in_the_files(exported: Exported) -> None:
     """Size, hash and accuracy, from the file on the disk."""
     folder, artifacts, arguments = exported
-    images, _, reference = arguments["validation"]
+    truth = arguments["test"]
+    images, reference = truth.split.images, truth.outputs
     assert len(np.unique(reference.argmax(1))) > 2
     for artifact in artifacts.artifacts:
         content = (folder.path / artifact.file).read_bytes()
@@ -80,11 +83,11 @@ def test_a_file_that_computes_something_else_is_not_written(
     """Parity is a gate, and one wrong logit of one image closes it."""
     converted = {precision: exported.folder.model(precision, FormatName.TFLITE).read_bytes() for precision in Precision}
     monkeypatch.setattr("edgewidth.formats.tflite.convert.tflite_files", lambda *_, **__: converted)
-    truth = exported.arguments["validation"]
-    wrong = truth.logits.copy()
+    truth = exported.arguments["test"]
+    wrong = truth.outputs.copy()
     wrong[7, 3] += 0.1
     with pytest.raises(ParityError, match=r"model_float32\.tflite does not compute"):
-        export_case(residual_case, tmp_path, validation=truth._replace(logits=wrong))
+        export_case(residual_case, tmp_path, test=truth._replace(outputs=wrong))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -96,8 +99,9 @@ def test_weights_of_another_configuration_are_refused(residual_case: Case, tmp_p
 
 def test_data_that_do_not_fit_are_refused(residual_case: Case, exported: Exported, tmp_path: Path) -> None:
     """As many labels as images, as many names as classes."""
-    truth = exported.arguments["validation"]._replace(labels=np.zeros(149, np.int64))
-    with pytest.raises(DataError, match="150 validation images, 149 labels"):
-        export_case(residual_case, tmp_path, validation=truth)
-    with pytest.raises(DataError, match="4 class names"):
-        export_case(residual_case, tmp_path, class_names=CLASS_NAMES[:4])
+    truth = exported.arguments["test"]
+    fewer = truth._replace(split=Split(truth.split.images, truth.split.targets[:149]))
+    with pytest.raises(DataError, match="150 test images, 149 targets"):
+        export_case(residual_case, tmp_path, test=fewer)
+    with pytest.raises(DataError, match="the task names 4"):
+        export_case(residual_case, tmp_path, test=truth._replace(task=Classification(CLASS_NAMES[:4])))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from edgewidth.data.sources import Split
 from edgewidth.progress import SILENT
 from edgewidth.records.measurement import FormatName, Precision
 from edgewidth.stages.int8 import choose_int8, int8_warnings
@@ -28,23 +29,23 @@ def _files(exported: Exported, precision: Precision) -> Files:
 def test_the_more_accurate_file_is_kept(exported: Exported, *, better: bool) -> None:
     """The exact files stand in for trained ones; their labels are the network's answers, so they lose nothing."""
     exact, rounded = (_files(exported, precision) for precision in (Precision.FLOAT32, Precision.INT8))
-    truth = exported.arguments["validation"]
+    truth = exported.arguments["test"]
     plain, trained = (rounded, exact) if better else (exact, rounded)
     # A reference without any error loses to nothing; -1 asks for training in any case.
     for key, choice in choose_int8(plain, truth, -1.0, lambda: trained, SILENT).items():
         assert choice.content == exact[key]
         assert choice.accuracy.is_trained == better
         assert choice.accuracy.float32_percent == 100
-        assert choice.accuracy.images == len(truth.labels)
+        assert choice.accuracy.images == len(truth.split)
         assert {choice.accuracy.plain_percent, choice.accuracy.trained_percent} != {100}
 
 
 def test_training_is_asked_for_only_beyond_the_limit(exported: Exported) -> None:
     """One wrong image of 150 is 0.67 points; the limit itself is allowed."""
     exact = _files(exported, Precision.FLOAT32)
-    truth = exported.arguments["validation"]
-    logits = truth.logits.copy()
-    labels = truth.labels.copy()
+    truth = exported.arguments["test"]
+    logits = truth.outputs.copy()
+    labels = truth.split.targets.copy()
     labels[0] = (labels[0] + 1) % 5
     logits[0] = np.eye(5)[labels[0]]  # the network is right where the files are wrong
     asked = []
@@ -53,7 +54,7 @@ def test_training_is_asked_for_only_beyond_the_limit(exported: Exported) -> None
         asked.append(True)
         return exact
 
-    truth = truth._replace(logits=logits, labels=labels)
+    truth = truth._replace(outputs=logits, split=Split(truth.split.images, labels))
     assert (
         choose_int8(exact, truth, 0.7, retrain, SILENT)[Precision.INT8, FormatName.ONNX].accuracy.trained_percent
         is None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edgewidth.progress import Progress
     from edgewidth.records.artifact import ArtifactMetadata
     from edgewidth.records.weights import FoldedWeights
+    from edgewidth.tasks.task import FileText
 
 
 class OnnxFormat:
@@ -66,15 +67,15 @@ class OnnxFormat:
 
         return OnnxSession(content)
 
-    def annotate(self, content: bytes, metadata: ArtifactMetadata) -> bytes:
+    def annotate(self, content: bytes, metadata: ArtifactMetadata, text: FileText) -> bytes:
         """Our own property, and those that the standard names."""
         from edgewidth.formats.onnx.metadata import with_onnx_metadata
 
-        return with_onnx_metadata(content, metadata)
+        return with_onnx_metadata(content, metadata, text)
 
-    def metadata_bytes(self, class_names: Sequence[str]) -> int:
+    def metadata_bytes(self, output_names: Sequence[str]) -> int:
         """The class names are in our own property alone."""
-        return metadata_bytes(class_names)
+        return metadata_bytes(output_names)
 
     def probe(self) -> bytes:
         """Written node by node."""

@@ -13,10 +13,11 @@ from edgewidth.formats.metadata import OWN_ENTRY, parse_metadata
 
 if TYPE_CHECKING:
     from edgewidth.records.artifact import ArtifactMetadata
+    from edgewidth.tasks.task import FileText
 
 
-def with_onnx_metadata(content: bytes, metadata: ArtifactMetadata) -> bytes:
-    """An .onnx file with both kinds of metadata; the class names are in ours."""
+def with_onnx_metadata(content: bytes, metadata: ArtifactMetadata, text: FileText) -> bytes:
+    """An .onnx file with both kinds of metadata; the names of the outputs are in ours."""
     model = onnx.load_model_from_string(content)
     properties = {
         OWN_ENTRY: metadata.to_json(),
@@ -25,7 +26,7 @@ def with_onnx_metadata(content: bytes, metadata: ArtifactMetadata) -> bytes:
     }
     onnx.helper.set_model_props(model, properties)
     model.producer_version = metadata.edgewidth_version
-    model.doc_string = f"Image classifier, {metadata.precision}, channel configuration {metadata.config}."
+    model.doc_string = f"{text.model}, {metadata.precision}, channel configuration {metadata.config}."
     return bytes(model.SerializeToString())
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edgewidth.progress import Progress
     from edgewidth.records.artifact import ArtifactMetadata
     from edgewidth.records.weights import FoldedWeights
+    from edgewidth.tasks.task import FileText
 
 IDENTIFIER = b"TFL3"
 """What every TFLite file has at its fifth byte."""
@@ -68,15 +69,15 @@ class TfliteFormat:
 
         return TfliteSession(content)
 
-    def annotate(self, content: bytes, metadata: ArtifactMetadata) -> bytes:
+    def annotate(self, content: bytes, metadata: ArtifactMetadata, text: FileText) -> bytes:
         """Our own entry, the standard TFLite metadata, and the label file behind the model."""
         from edgewidth.formats.tflite.metadata import with_tflite_metadata
 
-        return with_tflite_metadata(content, metadata)
+        return with_tflite_metadata(content, metadata, text)
 
-    def metadata_bytes(self, class_names: Sequence[str]) -> int:
+    def metadata_bytes(self, output_names: Sequence[str]) -> int:
         """The label file holds the class names once more, as plain text."""
-        return metadata_bytes(class_names) + sum(len(name.encode()) + len("\n") for name in class_names)
+        return metadata_bytes(output_names) + sum(len(name.encode()) + len("\n") for name in output_names)
 
     def probe(self) -> bytes:
         """Written field by field."""

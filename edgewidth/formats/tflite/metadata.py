@@ -17,14 +17,15 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgewidth.formats.metadata import OWN_ENTRY, parse_metadata
 from edgewidth.formats.tflite.file import read_model, write_model
+from edgewidth.records.artifact import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgewidth.records.artifact import ArtifactMetadata
+    from edgewidth.tasks.task import FileText
 
 STANDARD_ENTRY = "TFLITE_METADATA"
-LABELS_FILE = "labels.txt"
 _IDENTIFIER = b"M001"
 _MIN_PARSER_VERSION = "1.0.0"
 
@@ -35,7 +36,7 @@ _FEATURE_PROPERTIES, _IMAGE_PROPERTIES = 1, 2
 _NORMALIZATION_OPTIONS = 1
 
 
-def with_tflite_metadata(content: bytes, metadata: ArtifactMetadata) -> bytes:
+def with_tflite_metadata(content: bytes, metadata: ArtifactMetadata, text: FileText) -> bytes:
     """A .tflite file with both kinds of metadata and its labels.
 
     Raises:
@@ -43,7 +44,7 @@ def with_tflite_metadata(content: bytes, metadata: ArtifactMetadata) -> bytes:
     """
     model = read_model(content)
     _add_entry(model, OWN_ENTRY, metadata.to_json().encode())
-    _add_entry(model, STANDARD_ENTRY, _standard_metadata(metadata))
+    _add_entry(model, STANDARD_ENTRY, _standard_metadata(metadata, text))
     return _append_labels(write_model(model), metadata.class_names)
 
 
@@ -109,12 +110,12 @@ class _Writer:
         return bytes(self.builder.Output())
 
 
-def _standard_metadata(metadata: ArtifactMetadata) -> bytes:
+def _standard_metadata(metadata: ArtifactMetadata, text: FileText) -> bytes:
     """The content of the buffer ``TFLITE_METADATA``."""
     writer = _Writer()
-    subgraph = writer.table({2: writer.tables([_input(writer, metadata)]), 3: writer.tables([_output(writer)])})
+    subgraph = writer.table({2: writer.tables([_input(writer, metadata)]), 3: writer.tables([_output(writer, text)])})
     description = (
-        f"Image classifier, {metadata.precision}, channel configuration {metadata.config}; "
+        f"{text.model}, {metadata.precision}, channel configuration {metadata.config}; "
         f"made by edgewidth {metadata.edgewidth_version}."
     )
     root = writer.table(
@@ -145,14 +146,12 @@ def _input(writer: _Writer, metadata: ArtifactMetadata) -> _Reference:
     )
 
 
-def _output(writer: _Writer) -> _Reference:
-    labels = writer.table(
-        {0: writer.text(LABELS_FILE), 1: writer.text("The class names."), 2: _Byte(_TENSOR_AXIS_LABELS)}
-    )
+def _output(writer: _Writer, text: FileText) -> _Reference:
+    labels = writer.table({0: writer.text(LABELS), 1: writer.text(text.output_names), 2: _Byte(_TENSOR_AXIS_LABELS)})
     return writer.table(
         {
             0: writer.text("logits"),
-            1: writer.text("One logit a class; softmax makes probabilities of them."),
+            1: writer.text(text.output),
             3: writer.table({0: _Byte(_FEATURE_PROPERTIES), 1: writer.table({})}),
             6: writer.tables([labels]),
         }
@@ -165,5 +164,5 @@ def _append_labels(content: bytes, class_names: Sequence[str]) -> bytes:
     file.seek(0, io.SEEK_END)
     with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
         # A fixed time: the same network gives the same file.
-        archive.writestr(zipfile.ZipInfo(LABELS_FILE), "".join(f"{name}\n" for name in class_names))
+        archive.writestr(zipfile.ZipInfo(LABELS), "".join(f"{name}\n" for name in class_names))
     return file.getvalue()

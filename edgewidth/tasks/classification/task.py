@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from edgewidth.errors import DataError
+from edgewidth.records.artifact import LABELS
 from edgewidth.tasks.task import FileText
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgewidth.tasks.task import Objective, Outputs, Targets
-
-LABELS_FILE = "labels.txt"
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class Classification:
 
     def companions(self) -> dict[str, bytes]:
         """``labels.txt``: a class name on every line, in the order of the logits."""
-        return {LABELS_FILE: "".join(f"{name}\n" for name in self.output_names).encode()}
+        return {LABELS: "".join(f"{name}\n" for name in self.output_names).encode()}
 
     def result(self, score: float) -> str:
         """How many of the test images get their own label."""
