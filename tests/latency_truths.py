@@ -9,7 +9,7 @@ import numpy as np
 from edgewidth.graph.families.registry import search_space
 from edgewidth.graph.space import SearchSpace, WidthVariable
 from edgewidth.graph.spec import LayerSpec, NetworkSpec
-from edgewidth.records.measurement import Precision, Runtime, Setting
+from edgewidth.records.measurement import Engine, Precision, Runtime, Setting
 from edgewidth.records.table import ConfigVisits
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SETTING = Setting(
     device="known",
     hardware="a formula",
-    runtime=Runtime.LITERT,
+    engine=Engine(runtime=Runtime.LITERT),
     runtime_version="1",
     threads=1,
     precision=Precision.INT8,

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgewidth.graph.costs import costs
 from edgewidth.latency.fit import fit_table
-from edgewidth.records.measurement import Precision, Runtime, Setting, Statistic
+from edgewidth.records.measurement import Engine, Precision, Runtime, Setting, Statistic
 from edgewidth.records.table import ConfigVisits, LatencyTable
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SETTING = Setting(
     device="phone",
     hardware="phone",
-    runtime=Runtime.LITERT,
+    engine=Engine(runtime=Runtime.LITERT),
     runtime_version="1",
     precision=Precision.INT8,
     threads=1,

@@ -12,7 +12,7 @@ from edgewidth.cli.record import option
 from edgewidth.cli.values import FILE, FOLDER, FiniteRange, OneOf, duration, pairs, percent
 from edgewidth.errors import InputError
 from edgewidth.records.budget import BudgetRequest, Limits, parse_count
-from edgewidth.records.measurement import Precision, Runtime, Statistic
+from edgewidth.records.measurement import EngineName, Precision, Statistic
 from edgewidth.stages.target import Target, make_target
 from edgewidth.training.recipes import RECIPES, Phase, Recipe, load_recipe
 
@@ -101,8 +101,8 @@ class TargetOptions:
         ),
     ]
     runtime: Annotated[
-        Runtime | None,
-        option("--runtime", type=OneOf(Runtime), help="What executes the model there.  [default: the profile's]"),
+        EngineName | None,
+        option("--runtime", type=OneOf(EngineName), help="What executes the model there.  [default: the profile's]"),
     ]
     threads: Annotated[
         int | None, option("--threads", type=click.IntRange(1, 64), help="Threads.  [default: the profile's]")

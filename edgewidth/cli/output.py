@@ -58,7 +58,7 @@ def print_report(report: Report, folder: RunFolder) -> None:
     click.echo(f"{report.verdict.capitalize()}: {report.summary}")
     if report.device:
         setting = report.device.setting
-        click.echo(f"Device: {setting.device} ({setting.hardware}), {setting.runtime} {setting.runtime_version},")
+        click.echo(f"Device: {setting.device} ({setting.hardware}), {setting.engine} {setting.runtime_version},")
         click.echo(f"        {setting.precision}, {setting.threads} thread(s), clock {setting.clock}")
     if report.widths:
         click.echo("")
@@ -94,7 +94,7 @@ def print_artifacts(artifacts: Sequence[Artifact], folder: RunFolder) -> None:
 def print_validation(validation: ValidationReport) -> None:
     """One file's latency, and the verdict where there is a budget."""
     setting = validation.setting
-    where = f"{setting.device}, {setting.runtime} {setting.runtime_version}, {setting.threads} thread(s)"
+    where = f"{setting.device}, {setting.engine} {setting.runtime_version}, {setting.threads} thread(s)"
     click.echo(f"{validation.file}: {validation.estimate.statistic} {_interval(validation.estimate)} on {where}")
     if validation.budget is not None:
         used = 100 * validation.estimate.value_ms / validation.budget.latency_ms
@@ -111,13 +111,19 @@ def print_validation(validation: ValidationReport) -> None:
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """Every way with its latencies on standard error, the fastest first; what was asked for goes elsewhere."""
+    """Every way with its latencies on standard error, the fastest first, and how to ask for that one."""
+    from edgewidth.devices.engines.table import support_of  # noqa: PLC0415  help stays instant
+
     table = Table("runtime", "precision", "threads", *map(str, comparison.configs), "", box=None)
     for one in comparison.ways:
         latencies = [f"{latency.value_ms:.4g} ms" for latency in one.latencies] or ["–"] * len(comparison.configs)
-        row = (one.way.runtime, one.way.precision, str(one.way.threads), *latencies)
+        row = (str(one.way.engine), one.way.precision, str(one.way.threads), *latencies)
         table.add_row(*row, one.failure or "")
     print_table(table, err=True)
+    if comparison.fastest is not None:
+        way = comparison.fastest.way
+        options = f"--runtime {support_of(way.engine).name} --precision {way.precision} --threads {way.threads}"
+        click.echo(f"The fastest on {comparison.device}: {options}", err=True)
 
 
 def print_quality(outcome: ProfileOutcome) -> None:
@@ -137,7 +143,7 @@ def print_entries(latency_table: LatencyTable) -> None:
     """A latency table: what it belongs to, how good it is, what each layer needs at its narrowest and widest."""
     setting = latency_table.setting
     click.echo(
-        f"{setting.device} ({setting.hardware}), {setting.runtime} {setting.runtime_version}, {setting.precision}, "
+        f"{setting.device} ({setting.hardware}), {setting.engine} {setting.runtime_version}, {setting.precision}, "
         f"{setting.threads} thread(s), clock {setting.clock}, {latency_table.statistic}"
     )
     click.echo(_describe_quality(latency_table.quality))

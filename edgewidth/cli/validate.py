@@ -47,11 +47,11 @@ def command(options: Options) -> int:
 
     Without a budget it is only measured.
     """
-    from edgewidth.stages.validate import runtime_for, validate  # noqa: PLC0415  help stays instant
+    from edgewidth.stages.validate import engine_for, validate  # noqa: PLC0415  help stays instant
 
     target = options.measuring.target(options.device, statistic=options.statistic)
     if options.measuring.runtime is None:
-        target = replace(target, runtime=runtime_for(options.model, target.profile) or target.runtime)
+        target = replace(target, engine=engine_for(options.model, target.profile) or target.engine)
     budget = None if options.budget is None else options.budget.resolve(0.0, target.statistic)
     validation = validate(
         options.model, target, budget=budget, sustained_s=options.sustained_s, progress=TerminalProgress()

@@ -19,10 +19,10 @@ from edgewidth.records.measurement import (
     Clock,
     DeviceFacts,
     DeviceState,
+    Engine,
     LatencyEstimate,
     MeasurementWarning,
     Precision,
-    Runtime,
     Statistic,
 )
 
@@ -60,7 +60,7 @@ class DeviceCheck(Record):
 
 def check_device(
     profile: DeviceProfile,
-    runtime: Runtime,
+    engine: Engine,
     threads: int,
     probe: Callable[[], bytes],
     *,
@@ -70,18 +70,18 @@ def check_device(
 
     Args:
         profile: The device.
-        runtime: What runs the model there.
+        engine: What runs the model there.
         threads: On how many threads.
-        probe: Gives a float32 model that the runtime executes, whose speed is looked at.
+        probe: Gives a float32 model that the engine executes, whose speed is looked at.
         progress: Where to report to.
 
     Raises:
-        InputError: The profile itself does not make sense, or does not offer the runtime.
+        InputError: More threads than the device's clock can show.
     """
     try:
         with open_device(profile, progress=progress) as device:
             items = [CheckItem(name="reachable", ok=True, finding=device.facts.hardware), _space(device)]
-            return _check_open(device, runtime, threads, probe, items, progress)
+            return _check_open(device, engine, threads, probe, items, progress)
     except (DeviceError, TransientDeviceError) as error:
         item = CheckItem(name="reachable", ok=False, finding=error.message, remedy=error.remedy)
         return DeviceCheck(device=profile.name, ok=False, items=(item,))
@@ -89,7 +89,7 @@ def check_device(
 
 def _check_open(
     device: Device,
-    runtime: Runtime,
+    engine: Engine,
     threads: int,
     probe: Callable[[], bytes],
     items: list[CheckItem],
@@ -99,8 +99,8 @@ def _check_open(
     first = None
     try:
         # Of the probe; only its speed is looked at.
-        setting = device.setting(runtime, Precision.FLOAT32, threads)
-        items.append(CheckItem(name="runtime", ok=True, finding=f"{runtime} {setting.runtime_version}"))
+        setting = device.setting(engine, Precision.FLOAT32, threads)
+        items.append(CheckItem(name="runtime", ok=True, finding=f"{engine} {setting.runtime_version}"))
     except DeviceError as error:
         items.append(CheckItem(name="runtime", ok=False, finding=error.message, remedy=error.remedy))
     else:

@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgewidth.devices.engines import programs as native
+from edgewidth.devices.engines.table import offered_engines, support_of
 from edgewidth.devices.reach.facts import device_python
 from edgewidth.devices.reach.shell_facts import shell_facts
 from edgewidth.errors import DeviceError, InputError
 from edgewidth.progress import SILENT
-from edgewidth.records.measurement import Clock, DeviceFacts, Precision, Runtime, Setting
+from edgewidth.records.measurement import Clock, DeviceFacts, Engine, Precision, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,10 +47,11 @@ def open_device(profile: DeviceProfile, *, progress: Progress = SILENT) -> Itera
     """The connected device, for the length of a ``with`` block; raises as ``open_transport`` does."""
     transport = open_transport(profile, progress)
     try:
-        without_python = all(native.is_native(profile, runtime) for runtime in profile.runtimes)
-        facts = shell_facts(transport) if without_python else transport.facts()
-        programs = native.find_programs(transport, profile)
-        yield Device(profile, transport, facts.model_copy(update={"runtimes": facts.runtimes | programs}))
+        engines = [support_of(engine) for engine in offered_engines(profile)]
+        facts = transport.facts() if any(one.needs_python for one in engines) else shell_facts(transport)
+        found = {one.key: one.version(transport, profile, facts) for one in engines}
+        versions = facts.runtimes | {key: version for key, version in found.items() if version is not None}
+        yield Device(profile, transport, facts.model_copy(update={"runtimes": versions}))
     finally:
         transport.close()
 
@@ -67,69 +68,31 @@ class Device(NamedTuple):
         """The command that starts the device's Python."""
         return device_python(self.profile)
 
-    def setting(self, runtime: Runtime, precision: Precision, threads: int) -> Setting:
+    def setting(self, engine: Engine, precision: Precision, threads: int) -> Setting:
         """What measurements made now would have in common.
 
         Raises:
-            InputError: The profile does not offer this runtime, or more threads than the clock can show.
-            DeviceError: The runtime is not on the device; the remedy is the line that installs it there.
+            InputError: More threads than the clock can show.
+            DeviceError: The engine is not on the device; the remedy is the line that installs it there.
         """
-        if runtime not in self.profile.runtimes:
-            offered = ", ".join(self.profile.runtimes)
-            raise InputError(f"{self.profile.name} does not offer {runtime}.", remedy=f"Use --runtime with: {offered}.")
         if threads != 1 and self.transport.clock is Clock.ICOUNT:
             raise InputError(
                 f"{self.profile.name} counts instructions on one processor; {threads} threads show nothing there.",
                 remedy="Use --threads 1.",
             )
-        version = self.facts.runtimes.get(runtime)
+        version = self.facts.runtimes.get(support_of(engine).key)
         if version is None:
-            raise DeviceError(f"{runtime} is not installed on {self.profile.name}.", remedy=install_line(self, runtime))
+            raise DeviceError(f"{engine} is not installed on {self.profile.name}.", remedy=self.install_line(engine))
         return Setting(
             device=self.profile.name,
             hardware=self.facts.hardware,
-            runtime=runtime,
+            engine=engine,
             runtime_version=version,
             threads=threads,
             precision=precision,
             clock=self.transport.clock,
         )
 
-
-def install_line(device: Device, runtime: Runtime) -> str:
-    """What to type so that this device has the runtime, or why it cannot have it."""
-    if native.is_native(device.profile, runtime):
-        return native.where_from(runtime)
-    packages, reason = _packages(runtime, device.facts)
-    if packages is None:
-        return reason
-    python, where = device.python, _where(device.profile)
-    if python not in {"python3", "/usr/bin/python3"} or device.profile.transport == "local":
-        return f"{where}{python} -m pip install {packages}"
-    # Since Debian 12 and its Raspberry Pi OS the system's own Python takes no packages from pip.
-    made = "python3 -m venv ~/edgewidth-venv && ~/edgewidth-venv/bin/pip install " + packages
-    return f'{where}"{made}", then --set python=/home/…/edgewidth-venv/bin/python' if where else made
-
-
-def _where(profile: DeviceProfile) -> str:
-    return f"ssh {profile.address} " if profile.transport == "ssh" and profile.address else ""
-
-
-def _packages(runtime: Runtime, facts: DeviceFacts) -> tuple[str | None, str]:
-    """The packages that bring a runtime to a machine of this kind; None with a reason where there are none."""
-    minor = _python_minor(facts.python)
-    arm32 = (facts.architecture or "").startswith(("armv6", "armv7"))
-    if runtime is Runtime.TFLITE_RUNTIME:
-        if minor in (range(9, 12) if arm32 or facts.architecture == "x86_64" else (9, 11)):
-            return "tflite-runtime 'numpy<2'", ""
-        return None, f"tflite-runtime has no build for Python 3.{minor} on {facts.architecture}; use Python 3.11."
-    if arm32:
-        return None, f"{runtime} has no build for 32-bit ARM: use --runtime tflite-runtime, or a 64-bit system."
-    if runtime is Runtime.LITERT and minor < 10:
-        return None, f"ai-edge-litert needs Python 3.10 or newer, and the device has 3.{minor}; use tflite-runtime."
-    return {Runtime.LITERT: "ai-edge-litert numpy", Runtime.ONNXRUNTIME: "onnxruntime"}[runtime], ""
-
-
-def _python_minor(version: str | None) -> int:
-    parts = (version or "3.11").split(".")
-    return int(parts[1]) if len(parts) > 1 and parts[1].isdecimal() else 11
+    def install_line(self, engine: Engine) -> str:
+        """What to do so that this device has the engine, or why it cannot have it."""
+        return support_of(engine).install_line(self.profile, self.facts)

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_valid
 from edgewidth.devices.words import Address, Description, DevicePath, LocalPath, Name, Serial
 from edgewidth.documents import Record, first_problem
 from edgewidth.errors import ProfileError
-from edgewidth.records.measurement import Clock, Runtime
+from edgewidth.records.measurement import Clock, EngineName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,9 +56,9 @@ class DeviceProfile(Record):
     workdir: DevicePath | None = None
     """A folder on the device; None: the transport's own choice."""
 
-    runtime: Runtime = Runtime.LITERT
-    runtimes: tuple[Runtime, ...] = (Runtime.LITERT, Runtime.ONNXRUNTIME)
-    """What may be asked for on this device."""
+    runtime: EngineName = EngineName.LITERT
+    runtimes: tuple[EngineName, ...] = (EngineName.LITERT, EngineName.ONNXRUNTIME)
+    """What may be asked for on this device; ``engines.table.engine_named`` makes engines of them."""
     benchmark_model: DevicePath | None = None
     """The native TFLite benchmark program: its path on the device, or ``push:`` and a path on this machine."""
     onnxruntime_perf_test: DevicePath | None = None
@@ -109,7 +109,7 @@ class DeviceProfile(Record):
             return "runtimes: names none"
         if self.runtime not in self.runtimes:
             return f"runtime: {self.runtime} is not among runtimes ({', '.join(self.runtimes)})"
-        if Runtime.BENCHMARK_MODEL in self.runtimes and self.benchmark_model is None:
+        if EngineName.BENCHMARK_MODEL in self.runtimes and self.benchmark_model is None:
             return "benchmark_model: the runtime benchmark_model needs the program's path"
         if self.transport == "emulator" and self.clock is not Clock.ICOUNT:
             return "clock: the emulator counts instructions: icount"

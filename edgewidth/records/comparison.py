@@ -1,4 +1,4 @@
-"""The same networks by every runtime, precision and thread count of a device."""
+"""The same networks by every engine, precision and thread count of a device."""
 
 from __future__ import annotations
 
@@ -6,24 +6,19 @@ from typing import Any, ClassVar
 
 from edgewidth.documents import Document, Record
 from edgewidth.graph.space import ChannelConfig, SearchSpace
-from edgewidth.records.measurement import DeviceFacts, LatencyEstimate, MeasurementWarning, Precision, Runtime
-from edgewidth.records.upgrades import name_visits
+from edgewidth.records.measurement import DeviceFacts, Engine, LatencyEstimate, MeasurementWarning, Precision
+from edgewidth.records.upgrades import name_engine, name_visits
 
 
 class Way(Record):
     """One way to execute a network there."""
 
-    runtime: Runtime
+    engine: Engine
     precision: Precision
     threads: int
 
     def __str__(self) -> str:
-        return f"{self.runtime} {self.precision} {self.threads} thread{'s' if self.threads > 1 else ''}"
-
-    @property
-    def options(self) -> str:
-        """What to type to choose it."""
-        return f"--runtime {self.runtime} --precision {self.precision} --threads {self.threads}"
+        return f"{self.engine} {self.precision} {self.threads} thread{'s' if self.threads > 1 else ''}"
 
 
 class Compared(Record):
@@ -57,5 +52,7 @@ class Comparison(Document):
     @classmethod
     def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
         del version
-        name_visits(*(latency for way in content["ways"] for latency in way["latencies"]))
+        for one in content["ways"]:
+            name_engine(one["way"], one["runtime_version"])
+            name_visits(*one["latencies"])
         return content

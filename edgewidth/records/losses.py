@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from edgewidth.documents import Document, Record
 from edgewidth.graph.space import ChannelConfig, SearchSpace
@@ -10,6 +10,7 @@ from edgewidth.records.budget import Budget
 from edgewidth.records.measurement import Setting
 from edgewidth.records.run import Narrowing
 from edgewidth.records.training import SupernetTraining
+from edgewidth.records.upgrades import name_engine
 
 Cost = Literal["latency", "multiply-accumulates"]
 """What budgets are of: latency (ms) where the device was known, else counts."""
@@ -111,6 +112,7 @@ class UnaryLosses(Document):
     """The losses of every (variable, width), where they came from and how far they can be trusted."""
 
     schema_name: ClassVar[str] = "edgewidth/unary-losses"
+    schema_version: ClassVar[int] = 2
 
     space: SearchSpace
     data_fingerprint: str
@@ -134,3 +136,11 @@ class UnaryLosses(Document):
     """What it narrowed for; None: nothing, or it is not known."""
     training: SupernetTraining | None = None
     """What the supernet was trained with; None: it is not known, as of one that was trained in one's own loop."""
+
+    @classmethod
+    def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
+        del version
+        if content.get("narrowed"):
+            setting = content["narrowed"]["setting"]
+            name_engine(setting, setting["runtime_version"])
+        return content

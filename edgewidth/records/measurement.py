@@ -18,17 +18,61 @@ class FormatName(StrEnum):
 
 
 class Runtime(StrEnum):
-    """What executes an artifact on the device."""
+    """A library that executes models."""
 
     LITERT = "litert"
     TFLITE_RUNTIME = "tflite-runtime"
     ONNXRUNTIME = "onnxruntime"
-    BENCHMARK_MODEL = "benchmark_model"
 
     @property
     def file_format(self) -> FormatName:
         """The format of the files that it executes."""
         return FormatName.ONNX if self is Runtime.ONNXRUNTIME else FormatName.TFLITE
+
+
+class Accelerator(StrEnum):
+    """The kind of processor that a runtime computes on."""
+
+    CPU = "cpu"
+
+
+class Launcher(StrEnum):
+    """What hands a model to a runtime on the device, runs it and takes the times."""
+
+    PYTHON = "python"
+    BENCHMARK_MODEL = "benchmark_model"
+    PERF_TEST = "onnxruntime_perf_test"
+
+
+class Engine(Record):
+    """What runs a model on a device. How edgewidth works with each one: ``edgewidth.devices.engines``."""
+
+    runtime: Runtime
+    accelerator: Accelerator = Accelerator.CPU
+    launcher: Launcher = Launcher.PYTHON
+
+    def __str__(self) -> str:
+        accelerator = "" if self.accelerator is Accelerator.CPU else f" on {self.accelerator}"
+        launcher = "" if self.launcher is Launcher.PYTHON else f" through {self.launcher}"
+        return f"{self.runtime}{accelerator}{launcher}"
+
+    @property
+    def file_format(self) -> FormatName:
+        """The format of the files that it executes."""
+        return self.runtime.file_format
+
+
+class EngineName(StrEnum):
+    """How an engine is asked for, on the command line and in a device profile.
+
+    A device profile decides which engine of its name is meant: ``onnxruntime`` is ONNX Runtime's own program where
+    the profile has that, and else the Python package.
+    """
+
+    LITERT = "litert"
+    TFLITE_RUNTIME = "tflite-runtime"
+    ONNXRUNTIME = "onnxruntime"
+    BENCHMARK_MODEL = "benchmark_model"
 
 
 class Precision(StrEnum):
@@ -66,15 +110,16 @@ class Setting(Record):
     """The name of the device profile."""
     hardware: str
     """What the device says it is: its model and processor."""
-    runtime: Runtime
+    engine: Engine
     runtime_version: str
+    """Of a native program, which tells none, ``sha256:`` and the beginning of its digest."""
     threads: Annotated[int, Field(ge=1)]
     precision: Precision
     clock: Clock = Clock.WALL
 
     def differences(self, other: Setting) -> list[str]:
         """What differs, as sentences such as ``threads: 1 here, 4 there``; empty if they may meet."""
-        mine, theirs = self.model_dump(mode="json"), other.model_dump(mode="json")
+        mine, theirs = dict(self), dict(other)
         return [f"{name}: {mine[name]} here, {theirs[name]} there" for name in mine if mine[name] != theirs[name]]
 
 
@@ -110,7 +155,8 @@ class DeviceFacts(Record):
     system: str | None = None
     python: str | None = None
     runtimes: dict[str, str] = Field(default_factory=dict)
-    """Versions of the runtimes found there, by ``Runtime`` value."""
+    """Versions of what was found there to run models: of Python packages by ``Runtime`` value, of native programs by
+    ``Launcher`` value."""
     free_bytes: int | None = None
     """Free space where models are put."""
 

@@ -13,10 +13,10 @@ from edgewidth.records.budget import Budget
 from edgewidth.records.losses import EvaluationPhase, HeldOutKind, LossQuality, NarrowingStep, VariableLosses
 from edgewidth.records.measurement import (
     DeviceFacts,
+    EngineName,
     LatencyEstimate,
     MeasurementWarning,
     Precision,
-    Runtime,
     Setting,
     Statistic,
     Visit,
@@ -24,7 +24,7 @@ from edgewidth.records.measurement import (
 from edgewidth.records.run import DataFacts
 from edgewidth.records.search import Certificate, Choice, FrontierPoint, RefineStep
 from edgewidth.records.table import HeldOut, TableQuality
-from edgewidth.records.upgrades import name_accuracies, name_splits, name_visits
+from edgewidth.records.upgrades import name_accuracies, name_engine, name_splits, name_visits
 
 Verdict = Literal["within budget", "over budget", "partial"]
 Stage = Literal["profile", "train", "search", "finetune", "export", "validate"]
@@ -181,7 +181,7 @@ class Reproduce(_Described):
     seed: int
     recipe: str
     data: DataFacts
-    runtime: Runtime
+    runtime: EngineName
     precision: Precision
     threads: int
     versions: dict[str, str]
@@ -253,6 +253,9 @@ class Report(Document):
         if content["reproduce"]:
             name_splits(content["reproduce"]["data"])
         name_visits(content, content["measured"], content["variant_estimate"])
+        if content["device"]:
+            setting = content["device"]["setting"]
+            name_engine(setting, setting["runtime_version"])
         if content["search"]:
             name_visits(*(step["measured"] for step in content["search"]["refinement"]))
         return content

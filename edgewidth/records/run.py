@@ -8,7 +8,7 @@ from edgewidth.documents import Document, Record
 from edgewidth.graph.space import SearchSpace
 from edgewidth.records.artifact import MAX_INT8_DROP_POINTS
 from edgewidth.records.budget import BudgetRequest
-from edgewidth.records.measurement import Precision, Runtime, Statistic
+from edgewidth.records.measurement import EngineName, Precision, Statistic
 from edgewidth.records.upgrades import name_splits
 
 
@@ -51,7 +51,7 @@ class RunRequest(Document):
     space: SearchSpace
     data: DataFacts
     device: str
-    runtime: Runtime
+    runtime: EngineName
     precision: Precision
     threads: int
     budget: BudgetRequest

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from edgewidth.documents import Document, Record
 from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.records.measurement import DeviceFacts, MeasurementWarning, Setting, Statistic
+from edgewidth.records.upgrades import name_engine
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -89,7 +90,7 @@ class LatencyTable(Document):
     """Predicts the latency of any configuration, with an interval; see ``edgewidth.latency``."""
 
     schema_name: ClassVar[str] = "edgewidth/latency-table"
-    schema_version: ClassVar[int] = 2
+    schema_version: ClassVar[int] = 3
 
     space: SearchSpace
     setting: Setting
@@ -110,6 +111,12 @@ class LatencyTable(Document):
     """What the device said it is when it was last measured for this table."""
     warnings: tuple[MeasurementWarning, ...] = ()
     """What made its measurements less trustworthy."""
+
+    @classmethod
+    def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
+        del version
+        name_engine(content["setting"], content["setting"]["runtime_version"])
+        return content
 
     def visits(self) -> dict[ChannelConfig, ConfigVisits]:
         """Everything measured that it stands on, held-out configurations included."""

@@ -25,3 +25,17 @@ def name_accuracies(content: dict[str, Any]) -> None:
         for part in ("", "_low", "_high"):
             if f"top1{part}_percent" in artifact:
                 artifact[f"accuracy{part}_percent"] = artifact.pop(f"top1{part}_percent")
+
+
+def name_engine(content: dict[str, Any], version: str) -> None:
+    """Make an ``Engine`` of ``runtime``, which was the launcher too where that was ``benchmark_model``.
+
+    That ONNX Runtime was launched by its native program shows in the ``version``: that of a program is a digest.
+    """
+    name = content.pop("runtime")
+    launcher = "onnxruntime_perf_test" if version.startswith("sha256:") else "python"
+    content["engine"] = {
+        "runtime": "litert" if name == "benchmark_model" else name,
+        "accelerator": "cpu",
+        "launcher": name if name == "benchmark_model" else launcher,
+    }

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from edgewidth.documents import Document, Record
 from edgewidth.records.budget import Budget
 from edgewidth.records.measurement import DeviceFacts, LatencyEstimate, MeasurementWarning, Setting, Visit
-from edgewidth.records.upgrades import name_visits
+from edgewidth.records.upgrades import name_engine, name_visits
 
 
 class SustainedPoint(Record):
@@ -54,4 +54,5 @@ class ValidationReport(Document):
     def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
         del version
         name_visits(content, content["estimate"])
+        name_engine(content["setting"], content["setting"]["runtime_version"])
         return content

@@ -152,7 +152,7 @@ def _device_rows(report: Report) -> list[tuple[str, str]]:
     rows = [
         ("Device profile", setting.device),
         *([] if facts else [("Hardware", setting.hardware)]),
-        ("Runtime", f"{setting.runtime} {setting.runtime_version}"),
+        ("Runtime", f"{setting.engine} {setting.runtime_version}"),
         ("Precision", str(setting.precision)),
         ("Threads", str(setting.threads)),
         ("Clock", "real time" if setting.clock == "wall" else "instructions counted by the emulator, 1 ns each"),

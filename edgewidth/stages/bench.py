@@ -153,8 +153,8 @@ def make_bench(
     Raises:
         InputError, DeviceError: It does not offer what the target asks.
     """
-    setting = device.setting(target.runtime, target.precision, target.threads)
+    setting = device.setting(target.engine, target.precision, target.threads)
     with MeasurementStore(folder.measurements) as store:
-        factory = VariantFactory(space, target.precision, target.runtime.file_format, cache_folder(), progress=progress)
+        factory = VariantFactory(space, target.precision, target.engine.file_format, cache_folder(), progress=progress)
         prior = LatencyTable.read(folder.prior) if folder.prior.exists() else None
         yield Bench(device, target, setting, space, store, factory, prior, progress)

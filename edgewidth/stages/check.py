@@ -17,7 +17,7 @@ def check(target: Target, *, progress: Progress = SILENT) -> DeviceCheck:
     """Reach a device, look at it and measure a small model; what fails is an item, not an exception.
 
     Raises:
-        InputError: The profile itself does not make sense, or does not offer the runtime.
+        InputError: More threads than the device's clock can show.
     """
-    probe = FORMATS[target.runtime.file_format].probe
-    return check_device(target.profile, target.runtime, target.threads, probe, progress=progress)
+    probe = FORMATS[target.engine.file_format].probe
+    return check_device(target.profile, target.engine, target.threads, probe, progress=progress)

@@ -1,4 +1,4 @@
-"""Int8 or float32, which runtime, how many threads? Answered by measuring the same networks in every way."""
+"""Int8 or float32, which engine, how many threads? Answered by measuring the same networks in every way."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from edgewidth.devices.device import open_device
+from edgewidth.devices.engines.table import offered_engines, support_of
 from edgewidth.errors import DeviceError, EdgewidthError
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.comparison import Compared, Comparison, Way
@@ -38,14 +39,14 @@ def compare(target: Target, space: SearchSpace, folder: RunFolder, *, progress: 
     with open_device(target.profile, progress=progress) as device:
         facts = device.facts
         for way in ways_of(target, device):
-            asked = dataclasses.replace(target, runtime=way.runtime, precision=way.precision, threads=way.threads)
+            asked = dataclasses.replace(target, engine=way.engine, precision=way.precision, threads=way.threads)
             try:
                 with make_bench(device, asked, space, folder, progress=progress) as bench:
                     found.append(_measured(bench, way, configs))
                     warnings |= {warning.code: warning for warning in bench.warnings}
             except EdgewidthError as error:  # a runtime that cannot, or a model too large: the others still can
                 progress.say(f"{way}: {error.message}")
-                version = facts.runtimes.get(way.runtime, "")
+                version = facts.runtimes.get(support_of(way.engine).key, "")
                 found.append(Compared(way=way, runtime_version=version, latencies=(), failure=error.message))
     comparison = Comparison(
         device=target.profile.name,
@@ -62,19 +63,20 @@ def compare(target: Target, space: SearchSpace, folder: RunFolder, *, progress: 
             f"{target.profile.name}: {found[0].failure if found else 'none of the profile’s runtimes is there.'}",
             remedy=f"edgewidth devices check {target.profile.name} tells what is missing.",
         )
-    progress.say(f"Fastest on {target.profile.name}: {best.way.options} ({best.latencies[0].value_ms:.4g} ms)")
+    progress.say(f"Fastest on {target.profile.name}: {best.way} ({best.latencies[0].value_ms:.4g} ms)")
     return comparison
 
 
 def ways_of(target: Target, device: Device) -> list[Way]:
-    """Every runtime that is there, in both precisions, with the thread counts that its processors allow."""
+    """Every engine that is there, in both precisions, with the thread counts that its processors allow."""
     counts = {target.threads, *(count for count in THREADS if count <= (device.facts.cores or 1))}
     if device.transport.clock is Clock.ICOUNT:
         counts = {1}
-    runtimes = [runtime for runtime in target.profile.runtimes if runtime in device.facts.runtimes]
+    there = device.facts.runtimes
+    engines = [engine for engine in offered_engines(target.profile) if support_of(engine).key in there]
     return [
-        Way(runtime=runtime, precision=precision, threads=threads)
-        for runtime in runtimes
+        Way(engine=engine, precision=precision, threads=threads)
+        for engine in engines
         for precision in (Precision.INT8, Precision.FLOAT32)
         for threads in sorted(counts)
     ]

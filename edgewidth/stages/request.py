@@ -6,6 +6,7 @@ import importlib.metadata
 import shlex
 from typing import TYPE_CHECKING
 
+from edgewidth.devices.engines.table import support_of
 from edgewidth.records.artifact import MAX_INT8_DROP_POINTS
 from edgewidth.records.run import Narrowing, RunRequest
 
@@ -40,7 +41,7 @@ def make_request(
         space=space,
         data=data_facts(data),
         device=target.profile.name,
-        runtime=target.runtime,
+        runtime=support_of(target.engine).name,
         precision=target.precision,
         threads=target.threads,
         budget=budget,

@@ -94,7 +94,7 @@ def _run(job: Job, folder: RunFolder, progress: Progress) -> Report:
         judge(job.data, result, folder, progress=progress)
     _network(job, result, folder, progress)
     if not folder.validation.exists():
-        artifact = folder.model(job.target.precision, job.target.runtime.file_format)
+        artifact = folder.model(job.target.precision, job.target.engine.file_format)
         validation = validate(artifact, job.target, budget=budget, measurements=folder.measurements, progress=progress)
         validation.write(folder.validation)
     return report(folder)

@@ -161,7 +161,7 @@ def further_budgets(
     if limits == NO_LIMITS:
         return (), ()
     layers = layer_factors(table.space)
-    precision, file_format = table.setting.precision, FORMATS[table.setting.runtime.file_format]
+    precision, file_format = table.setting.precision, FORMATS[table.setting.engine.file_format]
     sums, peaks = [], []
     if limits.size_bytes is not None:
         sizes = (Factor(layer.scope, file_format.sizes[precision].of(layer)) for layer in layers)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgewidth.errors import InputError
-from edgewidth.records.measurement import Precision, Runtime, Statistic
+from edgewidth.records.measurement import Precision, Statistic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from edgewidth.devices.profiles import DeviceProfile
+    from edgewidth.records.measurement import Engine, EngineName
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Target:
     """A device profile with the choices that a run makes on top of it."""
 
     profile: DeviceProfile
-    runtime: Runtime
+    engine: Engine
     precision: Precision
     threads: int
     statistic: Statistic = Statistic.MEDIAN
@@ -31,7 +31,7 @@ def make_target(
     *,
     folder: Path | None = None,
     overrides: Mapping[str, str] | None = None,
-    runtime: Runtime | None = None,
+    runtime: EngineName | None = None,
     threads: int | None = None,
     precision: Precision = Precision.INT8,
     statistic: Statistic = Statistic.MEDIAN,
@@ -40,15 +40,10 @@ def make_target(
 
     Raises:
         ProfileError: No such profile, or one that does not make sense.
-        InputError: A runtime that the profile rules out.
+        InputError: A runtime that the profile does not offer.
     """
+    from edgewidth.devices.engines.table import engine_named  # noqa: PLC0415  help stays instant
     from edgewidth.devices.profiles import load_profile  # noqa: PLC0415  help stays instant
 
     profile = load_profile(device, folder=folder, overrides=overrides)
-    runtime = runtime or profile.runtime
-    if runtime not in profile.runtimes:
-        raise InputError(
-            f"The device {profile.name} does not offer the runtime {runtime}.",
-            remedy=f"Use one of {', '.join(profile.runtimes)}, or add it to the profile's runtimes.",
-        )
-    return Target(profile, runtime, precision, threads or profile.threads, statistic)
+    return Target(profile, engine_named(profile, runtime), precision, threads or profile.threads, statistic)

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from edgewidth.devices.device import open_device
+from edgewidth.devices.engines.table import engine_named, offered_engines
 from edgewidth.devices.measure.campaign import Model, measure
 from edgewidth.devices.measure.estimate import estimate
 from edgewidth.devices.measure.store import MeasurementStore
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from edgewidth.devices.device import Device
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.records.budget import Budget
-    from edgewidth.records.measurement import MeasurementWarning, Runtime
+    from edgewidth.records.measurement import Engine, MeasurementWarning
     from edgewidth.stages.target import Target
 
 VISITS = 12
@@ -58,10 +59,10 @@ def validate(
         InputError: The runtime does not execute this kind of file.
         DeviceError, TransientDeviceError: The device failed.
     """
-    inspected, executed = inspect_model(model), target.runtime.file_format
+    inspected, executed = inspect_model(model), target.engine.file_format
     if inspected.format is not executed:
         raise InputError(
-            f"{model} is a .{inspected.format} file; the runtime {target.runtime} executes .{executed}.",
+            f"{model} is a .{inspected.format} file; the runtime {target.engine} executes .{executed}.",
             remedy="Choose the --runtime that executes it.",
         )
     content = model.read_bytes()
@@ -70,7 +71,7 @@ def validate(
         device = device or stack.enter_context(open_device(target.profile, progress=progress))
         measurements = measurements or Path(stack.enter_context(TemporaryDirectory())) / "measurements.sqlite"
         store = stack.enter_context(MeasurementStore(measurements))
-        setting = device.setting(target.runtime, inspected.precision, target.threads)
+        setting = device.setting(target.engine, inspected.precision, target.threads)
         models = [Model(digest, lambda: content)]
 
         def visit(visits: int) -> tuple[MeasurementWarning, ...]:
@@ -101,11 +102,12 @@ def validate(
         )
 
 
-def runtime_for(model: Path, profile: DeviceProfile) -> Runtime | None:
-    """The runtime of a profile that executes a file: its default one if that does; None if none does.
+def engine_for(model: Path, profile: DeviceProfile) -> Engine | None:
+    """The engine of a profile that executes a file: its default one if that does; None if none does.
 
     Raises:
         FileError: Neither a ``.tflite`` nor an ``.onnx`` file.
     """
     found = inspect_model(model).format
-    return next((runtime for runtime in (profile.runtime, *profile.runtimes) if runtime.file_format is found), None)
+    engines = (engine_named(profile), *offered_engines(profile))
+    return next((engine for engine in engines if engine.file_format is found), None)

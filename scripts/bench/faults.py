@@ -39,7 +39,7 @@ from edgewidth.devices.measure.policy import Policy
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.profiles import DeviceProfile
 from edgewidth.errors import DeviceError, SurroundingsError, TransientDeviceError
-from edgewidth.records.measurement import Precision, Runtime
+from edgewidth.records.measurement import Engine, Precision, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,7 +138,7 @@ def profile(folder: Path) -> DeviceProfile:
 
 def setting_of(device: Device) -> Setting:
     """What is measured here."""
-    return device.setting(Runtime.ONNXRUNTIME, Precision.FLOAT32, 1)
+    return device.setting(Engine(runtime=Runtime.ONNXRUNTIME), Precision.FLOAT32, 1)
 
 
 def program(folder: str) -> None:

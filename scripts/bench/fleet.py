@@ -29,7 +29,7 @@ from edgewidth.devices.fake.transport import FakeTransport
 from edgewidth.devices.measure.campaign import Model, measure
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.profiles import DeviceProfile
-from edgewidth.records.measurement import Precision, Runtime
+from edgewidth.records.measurement import Engine, Precision, Runtime
 
 COUNTS = (1, 2, 4, 8)
 
@@ -49,7 +49,7 @@ def measure_one(number: int, folder: Path, models: list[Model]) -> None:
     profile = DeviceProfile(name=f"fake{number}", transport="fake")
     with MeasurementStore(folder / f"{number}.sqlite") as store:
         device = Device(profile, transport, transport.facts())
-        setting = device.setting(Runtime.ONNXRUNTIME, Precision.FLOAT32, 1)
+        setting = device.setting(Engine(runtime=Runtime.ONNXRUNTIME), Precision.FLOAT32, 1)
         measure(device, setting, models, store)
         missing = [model.key for model in models if model.key not in store.visits(setting)]
     if missing:

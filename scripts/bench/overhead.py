@@ -25,7 +25,7 @@ from edgewidth.devices.profiles import load_profile
 from edgewidth.files import cache_folder
 from edgewidth.formats.variants import VariantFactory
 from edgewidth.graph.families.registry import search_space
-from edgewidth.records.measurement import FormatName, Precision, Runtime
+from edgewidth.records.measurement import Engine, FormatName, Precision, Runtime
 
 
 def make_variants(count: int) -> list[Model]:
@@ -52,7 +52,7 @@ def main() -> None:
         open_device(profile) as device,
         MeasurementStore(Path(folder) / "measurements.sqlite") as store,
     ):
-        setting = device.setting(Runtime.LITERT, Precision.INT8, 1)
+        setting = device.setting(Engine(runtime=Runtime.LITERT), Precision.INT8, 1)
         start = time.monotonic()
         measure(device, setting, models, store)
         wall_s = time.monotonic() - start

@@ -38,7 +38,7 @@ from edgewidth.devices.profiles import load_profile
 from edgewidth.files import cache_folder
 from edgewidth.formats.variants import VariantFactory
 from edgewidth.graph.families.registry import search_space
-from edgewidth.records.measurement import Clock, FormatName, Precision, Runtime, Statistic
+from edgewidth.records.measurement import Clock, Engine, FormatName, Precision, Runtime, Statistic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,7 +67,7 @@ def campaign(profile: DeviceProfile, models: Sequence[Model], policy: Policy) ->
         open_device(profile) as device,
         MeasurementStore(Path(folder) / "measurements.sqlite") as store,
     ):
-        setting = device.setting(Runtime.LITERT, Precision.INT8, 1)
+        setting = device.setting(Engine(runtime=Runtime.LITERT), Precision.INT8, 1)
         measure(device, setting, models, store, policy=policy)
         return store.visits(setting)
 

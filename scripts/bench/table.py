@@ -30,6 +30,7 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 
 from edgewidth.devices.device import open_device
+from edgewidth.devices.engines.table import engine_named
 from edgewidth.devices.measure.campaign import Model, measure
 from edgewidth.devices.measure.policy import Policy
 from edgewidth.devices.measure.store import MeasurementStore
@@ -41,7 +42,7 @@ from edgewidth.latency.design import first_configs, held_out_configs, next_confi
 from edgewidth.latency.factors import latency_factors
 from edgewidth.latency.fit import fit_table
 from edgewidth.progress import Lines
-from edgewidth.records.measurement import Clock, Precision, Runtime, Statistic
+from edgewidth.records.measurement import Clock, EngineName, Precision, Statistic
 from edgewidth.stages.bench import config_visits
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Bench:
         self._device, self.setting, self.space, self._store = device, setting, space, store
         self._policy = EXACT if setting.clock is Clock.ICOUNT else Policy()
         self._factory = VariantFactory(
-            space, setting.precision, setting.runtime.file_format, cache_folder(), progress=Lines()
+            space, setting.precision, setting.engine.file_format, cache_folder(), progress=Lines()
         )
 
     def measure(self, rounds: Sequence[tuple[Sequence[ChannelConfig], int]]) -> None:
@@ -115,8 +116,8 @@ def open_bench(options: argparse.Namespace) -> Iterator[Bench]:
         open_device(profile, progress=Lines()) as device,
         MeasurementStore(options.folder / "measurements.sqlite") as s,
     ):
-        runtime = options.runtime or profile.runtime
-        yield Bench(device, device.setting(runtime, options.precision, options.threads or profile.threads), space, s)
+        engine = engine_named(profile, options.runtime)
+        yield Bench(device, device.setting(engine, options.precision, options.threads or profile.threads), space, s)
 
 
 def designed(bench: Bench, plan: Plan, held_out: list[ChannelConfig], rng: np.random.Generator) -> list[ChannelConfig]:
@@ -279,7 +280,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="local")
     parser.add_argument("--precision", type=Precision, choices=list(Precision), default=Precision.INT8)
-    parser.add_argument("--runtime", type=Runtime, choices=list(Runtime))
+    parser.add_argument("--runtime", type=EngineName, choices=list(EngineName))
     parser.add_argument("--threads", type=int)
     parser.add_argument("--resolution", type=int, default=96)
     parser.add_argument("--networks", type=int, help="fitted networks")

@@ -22,7 +22,7 @@ from edgewidth.devices.reach.adb_client import AdbClient, Phone, network_serial
 from edgewidth.devices.reach.shell_facts import parse_thermalservice, shell_facts, shell_state
 from edgewidth.errors import DeviceError, MissingPackageError, TransientDeviceError
 from edgewidth.progress import SILENT, Silent
-from edgewidth.records.measurement import Precision, Runtime
+from edgewidth.records.measurement import Engine, Precision, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +65,7 @@ def test_a_whole_campaign_over_adb(phone: AdbDaemon, tmp_path: Path) -> None:
     profile = profile_of(phone, tmp_path, runtime=Runtime.ONNXRUNTIME, runtimes=(Runtime.ONNXRUNTIME,))
     phone.cut_after = 60_000
     with open_device(profile) as device, MeasurementStore(tmp_path / "m.sqlite") as store:
-        setting = device.setting(Runtime.ONNXRUNTIME, Precision.FLOAT32, 1)
+        setting = device.setting(Engine(runtime=Runtime.ONNXRUNTIME), Precision.FLOAT32, 1)
         measure(device, setting, [onnx_model(8), onnx_model(64, 128, 128)], store, policy=policy)
         visits = store.visits(setting)
         left = device.transport.run(["ls", "-A"]).stdout

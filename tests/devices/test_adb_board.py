@@ -19,7 +19,7 @@ from edgewidth.devices.measure.policy import Policy
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.profiles import DeviceProfile, load_profile
 from edgewidth.progress import SILENT
-from edgewidth.records.measurement import Clock, Precision, Runtime
+from edgewidth.records.measurement import Clock, Engine, Precision, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,7 @@ def test_a_campaign_on_a_board_over_adb(adb: AdbClient, board_serial: str, tmp_p
     )
     with open_device(profile) as device, MeasurementStore(tmp_path / "m.sqlite") as store:
         assert (device.facts.processor, device.facts.architecture) == ("Cortex-A72", "aarch64")
-        setting = device.setting(Runtime.ONNXRUNTIME, Precision.FLOAT32, 1)
+        setting = device.setting(Engine(runtime=Runtime.ONNXRUNTIME), Precision.FLOAT32, 1)
         assert setting.clock is Clock.ICOUNT
         policy = Policy(rounds=2, visit_ms=5, warmup_min_ms=1, warmup_max_ms=5)
         measure(device, setting, [onnx_model(8, 16)], store, policy=policy)

@@ -13,7 +13,7 @@ from edgewidth.devices.measure.campaign import measure
 from edgewidth.devices.measure.estimate import estimate
 from edgewidth.devices.measure.policy import Policy
 from edgewidth.devices.measure.store import MeasurementStore
-from edgewidth.records.measurement import Precision, Runtime, Statistic
+from edgewidth.records.measurement import Engine, Precision, Runtime, Statistic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ QUICK = Policy(rounds=2, visit_ms=20, warmup_min_ms=3, warmup_max_ms=50, remeasu
 
 def test_local_end_to_end(local: Device, tmp_path: Path) -> None:
     """This machine's ONNX Runtime is measured, and a wider network takes longer."""
-    setting = local.setting(Runtime.ONNXRUNTIME, Precision.FLOAT32, 1)
+    setting = local.setting(Engine(runtime=Runtime.ONNXRUNTIME), Precision.FLOAT32, 1)
     models = [onnx_model(8), onnx_model(64, 128, 128), onnx_model(16)]
     with MeasurementStore(tmp_path / "m.sqlite") as store:
         measure(local, setting, models, store, policy=QUICK)
@@ -39,7 +39,7 @@ def test_local_end_to_end(local: Device, tmp_path: Path) -> None:
 def test_fake_recovers_the_truth(make_fake: Callable[..., Device], tmp_path: Path) -> None:
     """What is measured of the fake device is what its formula says, within its noise."""
     fake = make_fake(noise=FakeNoise(run=0.01, visit=0.005, drift=0.0, outliers=0.01))
-    setting = fake.setting(Runtime.ONNXRUNTIME, Precision.FLOAT32, 1)
+    setting = fake.setting(Engine(runtime=Runtime.ONNXRUNTIME), Precision.FLOAT32, 1)
     widths = [(8 * i, 16 * i) for i in range(1, 13)]
     with MeasurementStore(tmp_path / "m.sqlite") as store:
         measure(fake, setting, [onnx_model(*w) for w in widths], store)
@@ -53,7 +53,7 @@ def test_fake_recovers_the_truth(make_fake: Callable[..., Device], tmp_path: Pat
 def test_measures_only_what_is_missing(make_fake: Callable[..., Device], tmp_path: Path) -> None:
     """A second call adds nothing; one with more rounds adds those."""
     fake = make_fake()
-    setting = fake.setting(Runtime.ONNXRUNTIME, Precision.FLOAT32, 1)
+    setting = fake.setting(Engine(runtime=Runtime.ONNXRUNTIME), Precision.FLOAT32, 1)
     models = [onnx_model(8), onnx_model(16)]
     with MeasurementStore(tmp_path / "m.sqlite") as store:
         measure(fake, setting, models, store, policy=Policy(rounds=2))
@@ -91,7 +91,7 @@ def test_models_never_need_more_space_than_there_is(
         seen.append(sum(there))
 
     monkeypatch.setattr(FakeTransport, "put", put)
-    setting = fake.setting(Runtime.ONNXRUNTIME, Precision.FLOAT32, 1)
+    setting = fake.setting(Engine(runtime=Runtime.ONNXRUNTIME), Precision.FLOAT32, 1)
     with MeasurementStore(tmp_path / "m.sqlite") as store:
         measure(fake, setting, models, store, policy=Policy(rounds=2))
         assert {len(some) for some in store.visits(setting).values()} == {2}

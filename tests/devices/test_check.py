@@ -8,9 +8,8 @@ import pytest
 
 from edgewidth.devices.check import check_device
 from edgewidth.devices.profiles import DeviceProfile
-from edgewidth.errors import InputError
 from edgewidth.formats.registry import FORMATS
-from edgewidth.records.measurement import Runtime
+from edgewidth.records.measurement import Engine, EngineName, Runtime
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 def test_this_machine_is_fit(runtime: Runtime, tmp_path: Path) -> None:
     """Everything is looked at, and a first latency is measured."""
     profile = DeviceProfile(name="local", transport="local", workdir=str(tmp_path))
-    check = check_device(profile, runtime, 1, FORMATS[runtime.file_format].probe)
+    check = check_device(profile, Engine(runtime=runtime), 1, FORMATS[runtime.file_format].probe)
     assert check.ok, check.items
     assert {"reachable", "runtime", "space", "memory", "clock", "throttling", "latency"} <= {
         i.name for i in check.items
@@ -32,15 +31,14 @@ def test_this_machine_is_fit(runtime: Runtime, tmp_path: Path) -> None:
 def test_what_is_missing_is_an_item(tmp_path: Path) -> None:
     """No Python, no space, no such runtime: not fit, with a remedy."""
     profile = DeviceProfile(
-        name="local", transport="local", workdir=str(tmp_path), runtimes=(Runtime.LITERT, Runtime.TFLITE_RUNTIME)
+        name="local", transport="local", workdir=str(tmp_path), runtimes=(EngineName.LITERT, EngineName.TFLITE_RUNTIME)
     )
-    no_python = check_device(profile.model_copy(update={"python": "/nowhere/python3"}), Runtime.LITERT, 1, bytes)
-    no_space = check_device(profile.model_copy(update={"min_free_mb": 10**9}), Runtime.LITERT, 1, bytes)
-    no_runtime = check_device(profile, Runtime.TFLITE_RUNTIME, 1, bytes)
+    litert = Engine(runtime=Runtime.LITERT)
+    no_python = check_device(profile.model_copy(update={"python": "/nowhere/python3"}), litert, 1, bytes)
+    no_space = check_device(profile.model_copy(update={"min_free_mb": 10**9}), litert, 1, bytes)
+    no_runtime = check_device(profile, Engine(runtime=Runtime.TFLITE_RUNTIME), 1, bytes)
     for check, name in ((no_python, "reachable"), (no_space, "space"), (no_runtime, "runtime")):
         assert not check.ok
         [item] = [item for item in check.items if item.name == name]
         assert not item.ok
         assert item.remedy
-    with pytest.raises(InputError, match="does not offer"):
-        check_device(profile, Runtime.ONNXRUNTIME, 1, bytes)

@@ -28,7 +28,7 @@ from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.profiles import EmulatorSection, load_profile
 from edgewidth.errors import DeviceError, StorageError, TransientDeviceError
 from edgewidth.progress import SILENT
-from edgewidth.records.measurement import Clock, Precision, Runtime
+from edgewidth.records.measurement import Clock, Engine, Precision, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,7 @@ def test_it_says_what_it_is(device: Device) -> None:
 
 def test_a_campaign_repeats(device: Device, tmp_path: Path) -> None:
     """Two visits to one model, minutes apart or not, agree within 0.3 %."""
-    setting = device.setting(Runtime.LITERT, Precision.FLOAT32, 1)
+    setting = device.setting(Engine(runtime=Runtime.LITERT), Precision.FLOAT32, 1)
     assert setting.clock is Clock.ICOUNT
     model = Model("small", small_tflite)
     with MeasurementStore(tmp_path / "m.sqlite") as store:

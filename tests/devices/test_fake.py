@@ -16,7 +16,7 @@ from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.errors import InputError
 from edgewidth.formats.probe import CHANNELS, FILTERS, SIZE
 from edgewidth.formats.registry import FORMATS
-from edgewidth.records.measurement import FormatName, Precision, Runtime
+from edgewidth.records.measurement import Engine, FormatName, Precision, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,7 @@ def test_the_truth_by_hand() -> None:
 def test_without_noise_every_run_is_the_truth(make_fake: Callable[..., Device], tmp_path: Path) -> None:
     """To the nanosecond; the first run of a visit is slower, as everywhere."""
     fake = make_fake(noise=SILENT_NOISE)
-    setting = fake.setting(Runtime.ONNXRUNTIME, Precision.FLOAT32, 1)
+    setting = fake.setting(Engine(runtime=Runtime.ONNXRUNTIME), Precision.FLOAT32, 1)
     with MeasurementStore(tmp_path / "m.sqlite") as store:
         measure(fake, setting, [onnx_model(24)], store, policy=Policy(rounds=1))
         [visit] = store.visits(setting)["24"]
@@ -75,7 +75,7 @@ def test_without_noise_every_run_is_the_truth(make_fake: Callable[..., Device], 
 def test_slow_stretches_come_and_go(make_fake: Callable[..., Device], tmp_path: Path) -> None:
     """With drift, medians have two levels; the judged estimate stays at the truth."""
     fake = make_fake(noise=FakeNoise(run=0.001, visit=0.001, drift=0.08, drift_every_s=30.0, outliers=0.0))
-    setting = fake.setting(Runtime.ONNXRUNTIME, Precision.FLOAT32, 1)
+    setting = fake.setting(Engine(runtime=Runtime.ONNXRUNTIME), Precision.FLOAT32, 1)
     models = [onnx_model(8 * i) for i in range(1, 9)]
     with MeasurementStore(tmp_path / "m.sqlite") as store:
         measure(fake, setting, models, store, policy=Policy(rounds=20, visit_ms=1000, remeasure=0))

@@ -23,7 +23,7 @@ from edgewidth.devices.measure.policy import Policy
 from edgewidth.devices.measure.session import Model
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.errors import DeviceError, TransientDeviceError
-from edgewidth.records.measurement import Precision, Runtime, Setting
+from edgewidth.records.measurement import Engine, Precision, Runtime, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -53,7 +53,7 @@ class Broken:
 
 
 def onnx_setting(device: Device) -> Setting:
-    return device.setting(Runtime.ONNXRUNTIME, Precision.FLOAT32, 1)
+    return device.setting(Engine(runtime=Runtime.ONNXRUNTIME), Precision.FLOAT32, 1)
 
 
 def check_complete(

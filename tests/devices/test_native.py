@@ -14,8 +14,13 @@ import pytest
 from devices.test_adb import put_program
 
 from edgewidth.devices.device import Device, open_device
-from edgewidth.devices.engines import programs as native
-from edgewidth.devices.engines.programs import Statistics, parse_benchmark_model, parse_perf_test
+from edgewidth.devices.engines.benchmark_model import (
+    BENCHMARK_MODEL,
+    Statistics,
+    benchmark_model_words,
+    parse_benchmark_model,
+)
+from edgewidth.devices.engines.perf_test import PERF_TEST, parse_perf_test, perf_test_words
 from edgewidth.devices.measure.campaign import Model, measure
 from edgewidth.devices.measure.estimate import estimate
 from edgewidth.devices.measure.policy import Policy
@@ -23,7 +28,7 @@ from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.on_device.runner import VisitError
 from edgewidth.devices.profiles import DeviceProfile
 from edgewidth.errors import DeviceError, ProfileError, SurroundingsError
-from edgewidth.records.measurement import Precision, Runtime, Setting, Statistic
+from edgewidth.records.measurement import EngineName, Precision, Setting, Statistic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,7 +148,7 @@ def test_both_formats_of_perf_test() -> None:
 
 def test_argument_lists() -> None:
     """Exactly what the programs are told."""
-    assert native.benchmark_model_words("/a b/m.tflite", 4) == [
+    assert benchmark_model_words("/a b/m.tflite", 4) == [
         "--graph=/a b/m.tflite",
         "--num_threads=4",
         "--num_runs=3",
@@ -151,12 +156,12 @@ def test_argument_lists() -> None:
         "--warmup_runs=3",
         "--warmup_min_secs=0",
     ]
-    assert native.perf_test_words("m.onnx", "r.csv", 2, 50) == (
+    assert perf_test_words("m.onnx", "r.csv", 2, 50) == (
         ["-e", "cpu", "-m", "times", "-r", "50", "-x", "2", "-y", "1", "-I", "m.onnx", "r.csv"]
     )
 
 
-BENCHMARK_MODEL = f"""#!{sys.executable}
+BENCHMARK_MODEL_SCRIPT = f"""#!{sys.executable}
 import os, random, sys
 flags = dict(word[2:].split("=", 1) for word in sys.argv[1:])
 content = open(flags["graph"], "rb").read()
@@ -175,7 +180,7 @@ print(told(int(flags["warmup_runs"]), 1.5) + "\\n\\n" + told(int(flags["num_runs
 print("Inference timings in us: Init: 855, First inference: 1, Warmup (avg): 1, Inference (avg): 1")
 """
 
-PERF_TEST = f"""#!{sys.executable}
+PERF_TEST_SCRIPT = f"""#!{sys.executable}
 import sys
 words = sys.argv[1:]
 assert words[-2].endswith(".onnx") and words[words.index("-m") + 1] == "times" and "-I" in words
@@ -193,7 +198,7 @@ def phone_profile(
 ) -> DeviceProfile:
     """A phone without Python, with a benchmark program that is pushed from here."""
     monkeypatch.setenv("EDGEWIDTH_CACHE", str(tmp_path / "cache"))
-    for name, text in (("benchmark model", BENCHMARK_MODEL), ("perf_test", PERF_TEST)):
+    for name, text in (("benchmark model", BENCHMARK_MODEL_SCRIPT), ("perf_test", PERF_TEST_SCRIPT)):
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
     phone = make_phone()
@@ -203,8 +208,8 @@ def phone_profile(
         address=phone.serial,
         workdir=f"{tmp_path}/it's a phone",
         python="/no/python",
-        runtime=Runtime.BENCHMARK_MODEL,
-        runtimes=(Runtime.BENCHMARK_MODEL, Runtime.ONNXRUNTIME),
+        runtime=EngineName.BENCHMARK_MODEL,
+        runtimes=(EngineName.BENCHMARK_MODEL, EngineName.ONNXRUNTIME),
         benchmark_model=f"push:{tmp_path}/benchmark model",
         onnxruntime_perf_test=str(tmp_path / "perf_test"),
     )
@@ -234,7 +239,7 @@ def test_a_campaign_with_benchmark_model(phone_profile: DeviceProfile, tmp_path:
         folder.mkdir(parents=True)
         (folder / f"benchmark_model{style}").touch()
     with open_device(phone_profile) as device:
-        setting = device.setting(Runtime.BENCHMARK_MODEL, Precision.INT8, 1)
+        setting = device.setting(BENCHMARK_MODEL.engine, Precision.INT8, 1)
         assert setting.runtime_version.startswith("sha256:")
         found = medians(device, setting, models(2000, 9000), tmp_path)
     assert found == pytest.approx({"2000": 2.0, "9000": 9.0}, rel=0.02)
@@ -245,7 +250,7 @@ def test_a_campaign_with_benchmark_model(phone_profile: DeviceProfile, tmp_path:
 def test_a_campaign_with_perf_test(phone_profile: DeviceProfile, tmp_path: Path) -> None:
     """ONNX Runtime without Python; every run is in the result file."""
     with open_device(phone_profile) as device:
-        setting = device.setting(Runtime.ONNXRUNTIME, Precision.FLOAT32, 2)
+        setting = device.setting(PERF_TEST.engine, Precision.FLOAT32, 2)
         found = medians(device, setting, models(3000), tmp_path)
     assert found == pytest.approx({"3000": 3.003}, rel=1e-4)
 
@@ -258,7 +263,7 @@ def test_the_link_is_cut_in_a_campaign(
     profile = phone_profile.model_copy(update={"address": phone.serial})
     phone.cut_after = 40_000
     with open_device(profile) as device:
-        setting = device.setting(Runtime.BENCHMARK_MODEL, Precision.INT8, 1)
+        setting = device.setting(BENCHMARK_MODEL.engine, Precision.INT8, 1)
         assert phone.cut_after, "not before the campaign"
         found = medians(device, setting, models(30_000), tmp_path)
         assert not phone.cut_after
@@ -269,8 +274,8 @@ def test_a_board_without_python(phone_profile: DeviceProfile, tmp_path: Path) ->
     """Not only phones: over any transport the shell and the program are enough."""
     changes = {"transport": "local", "address": None, "workdir": str(tmp_path / "board")}
     with open_device(phone_profile.model_copy(update=changes)) as device:
-        assert (device.facts.python, set(device.facts.runtimes)) == (None, {"benchmark_model", "onnxruntime"})
-        setting = device.setting(Runtime.BENCHMARK_MODEL, Precision.INT8, 1)
+        assert (device.facts.python, set(device.facts.runtimes)) == (None, {"benchmark_model", "onnxruntime_perf_test"})
+        setting = device.setting(BENCHMARK_MODEL.engine, Precision.INT8, 1)
         found = medians(device, setting, models(4000), tmp_path)
     assert found == pytest.approx({"4000": 4.0}, rel=0.02)
 
@@ -283,10 +288,11 @@ from edgewidth.devices.measure.campaign import measure
 from edgewidth.devices.device import open_device
 from edgewidth.devices.profiles import DeviceProfile
 from edgewidth.devices.measure.store import MeasurementStore
-from edgewidth.records.measurement import Precision, Runtime
+from edgewidth.devices.engines.benchmark_model import BENCHMARK_MODEL
+from edgewidth.records.measurement import Precision
 with open_device(DeviceProfile.model_validate_json(sys.argv[1])) as device:
     with MeasurementStore(Path(sys.argv[2]) / "m.sqlite") as store:
-        setting = device.setting(Runtime.BENCHMARK_MODEL, Precision.INT8, 1)
+        setting = device.setting(BENCHMARK_MODEL.engine, Precision.INT8, 1)
         measure(device, setting, models(2000, 4000, 6000), store, policy=QUICK)
 """
 
@@ -305,7 +311,7 @@ def test_killed_in_a_campaign(phone_profile: DeviceProfile, tmp_path: Path) -> N
     program.wait(10)
     assert 2 <= lines < 6
     with open_device(phone_profile) as device:
-        setting = device.setting(Runtime.BENCHMARK_MODEL, Precision.INT8, 1)
+        setting = device.setting(BENCHMARK_MODEL.engine, Precision.INT8, 1)
         found = medians(device, setting, models(2000, 4000, 6000), tmp_path)
     assert found == pytest.approx({"2000": 2.0, "4000": 4.0, "6000": 6.0}, rel=0.02)
     assert not list((tmp_path / "cache" / "native" / "phone").iterdir())
@@ -315,7 +321,7 @@ def test_affinity_and_threads_reach_the_program(phone_profile: DeviceProfile, tm
     put_program(tmp_path, "taskset", f'echo "$@" >>"{tmp_path}/asked"; shift; exec "$@"')
     profile = phone_profile.model_copy(update={"affinity": (4, 5, 7)})
     with open_device(profile) as device:
-        program = native.program(device.transport, profile, Runtime.BENCHMARK_MODEL, 2)
+        program = BENCHMARK_MODEL.program(device.transport, profile, 2)
         device.transport.put({"m.tflite": b"x" * 500})
         told = program.invoke("m.tflite", 7, timeout_s=30)
     assert (len(told.runs_ns), len(told.first_ns)) == (9, 9)
@@ -328,7 +334,7 @@ def test_affinity_and_threads_reach_the_program(phone_profile: DeviceProfile, tm
 def test_a_model_that_does_not_load(phone_profile: DeviceProfile, tmp_path: Path) -> None:
     """The program's own words reach the user."""
     with open_device(phone_profile) as device, MeasurementStore(tmp_path / "m.sqlite") as store:
-        setting = device.setting(Runtime.BENCHMARK_MODEL, Precision.INT8, 1)
+        setting = device.setting(BENCHMARK_MODEL.engine, Precision.INT8, 1)
         broken = Model("broken", lambda: b"not a model")
         with pytest.raises(DeviceError, match=r"could not run broken.*Failed to load model"):
             measure(device, setting, [broken], store, policy=QUICK)
@@ -338,7 +344,7 @@ def test_a_missing_program_says_where_it_comes_from(phone_profile: DeviceProfile
     profile = phone_profile.model_copy(update={"benchmark_model": "/no/benchmark_model"})
     with open_device(profile) as device:
         with pytest.raises(DeviceError, match="benchmark_model is not installed on phone") as caught:
-            device.setting(Runtime.BENCHMARK_MODEL, Precision.INT8, 1)
+            device.setting(BENCHMARK_MODEL.engine, Precision.INT8, 1)
         assert "https://ai.google.dev" in (caught.value.remedy or "")
         assert "--set benchmark_model=push:" in (caught.value.remedy or "")
     profile = phone_profile.model_copy(update={"benchmark_model": f"push:{tmp_path}/nothing"})
@@ -364,6 +370,6 @@ def test_a_program_that_misbehaves(phone_profile: DeviceProfile, tmp_path: Path,
     put_program(tmp_path, "bad", script)
     profile = phone_profile.model_copy(update={"benchmark_model": str(tmp_path / "bin" / "bad")})
     with open_device(profile) as device:
-        program = native.program(device.transport, profile, Runtime.BENCHMARK_MODEL, 1)
+        program = BENCHMARK_MODEL.program(device.transport, profile, 1)
         with pytest.raises((VisitError, SurroundingsError), match=says):
             program.invoke("m.tflite", 3, timeout_s=10)

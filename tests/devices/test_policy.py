@@ -8,10 +8,15 @@ import pytest
 from edgewidth.devices.measure import policy as rules
 from edgewidth.devices.measure.policy import Policy
 from edgewidth.devices.profiles import DeviceProfile
-from edgewidth.records.measurement import Clock, DeviceState, Precision, Runtime, Setting, Visit
+from edgewidth.records.measurement import Clock, DeviceState, Engine, Precision, Runtime, Setting, Visit
 
 SETTING = Setting(
-    device="a", hardware="b", runtime=Runtime.LITERT, runtime_version="1", threads=1, precision=Precision.INT8
+    device="a",
+    hardware="b",
+    engine=Engine(runtime=Runtime.LITERT),
+    runtime_version="1",
+    threads=1,
+    precision=Precision.INT8,
 )
 PROFILE = DeviceProfile(name="a", transport="local", max_temperature_c=70)
 

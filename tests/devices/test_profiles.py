@@ -9,7 +9,7 @@ import pytest
 
 from edgewidth.devices.profiles import FOLDER_VARIABLE, DeviceProfile, list_profiles, load_profile, shipped_folder
 from edgewidth.errors import ProfileError
-from edgewidth.records.measurement import Clock, Runtime
+from edgewidth.records.measurement import Clock, EngineName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,8 +50,8 @@ def test_shipped_profiles_are_all_there_and_valid() -> None:
     profiles = {profile.name: profile for profile in list_profiles()}
     assert set(profiles) == SHIPPED
     assert all(profile.description for profile in profiles.values())
-    assert profiles["raspberry-pi-os-32bit"].runtimes == (Runtime.TFLITE_RUNTIME,)
-    assert profiles["android"].runtime is Runtime.BENCHMARK_MODEL
+    assert profiles["raspberry-pi-os-32bit"].runtimes == (EngineName.TFLITE_RUNTIME,)
+    assert profiles["android"].runtime is EngineName.BENCHMARK_MODEL
     assert {profile.clock for name, profile in profiles.items() if name.startswith("emulator")} == {Clock.ICOUNT}
 
 
@@ -127,7 +127,7 @@ def test_overrides_are_typed_by_the_model() -> None:
     assert profile.emulator is not None
     assert (profile.emulator.cpu, profile.emulator.memory_mb) == ("cortex-a72", 4096)
     assert (profile.affinity, profile.threads, profile.cool_down_c) == ((0, 3), 2, 55.5)
-    assert profile.runtime is Runtime.ONNXRUNTIME
+    assert profile.runtime is EngineName.ONNXRUNTIME
     assert load_profile("raspberry-pi-5", overrides={"cool_down_c": ""}).cool_down_c is None
     assert load_profile("android", overrides={"fixed_performance": "false"}).fixed_performance is False
 

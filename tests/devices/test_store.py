@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from edgewidth.devices.measure.store import MeasurementStore, OpenSession
 from edgewidth.errors import DeviceError, FileError, StorageError
-from edgewidth.records.measurement import DeviceState, MeasurementWarning, Precision, Runtime, Setting, Visit
+from edgewidth.records.measurement import DeviceState, Engine, MeasurementWarning, Precision, Runtime, Setting, Visit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 SETTING = Setting(
     device="a",
     hardware="b",
-    runtime=Runtime.LITERT,
+    engine=Engine(runtime=Runtime.LITERT),
     runtime_version="2.3.0",
     threads=1,
     precision=Precision.INT8,
@@ -70,17 +69,6 @@ def test_marks_what_was_disturbed(tmp_path: Path) -> None:
         judged = visit(disturbed="slow stretch", slow_above_ns=1.5)
         store.judge(SETTING, [("0@8", judged)])
         assert store.visits(SETTING)["8"] == [judged]
-
-
-def test_a_store_of_the_first_version_is_read(tmp_path: Path) -> None:
-    """It lacks what stretches were judged by."""
-    path = tmp_path / "m.sqlite"
-    with MeasurementStore(path) as store:
-        store.add(SETTING, "0@8", visit())
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript("ALTER TABLE blocks DROP COLUMN slow_above_ns; PRAGMA user_version = 1")
-    with MeasurementStore(path) as store:
-        assert store.visits(SETTING)["8"] == [visit()]
 
 
 def test_keeps_warnings(tmp_path: Path) -> None:

@@ -8,10 +8,15 @@ import pytest
 from edgewidth.devices.measure.estimate import estimate
 from edgewidth.devices.measure.policy import judge
 from edgewidth.devices.measure.stretches import counting_runs, own_jitter, undisturbed
-from edgewidth.records.measurement import Clock, DeviceState, Precision, Runtime, Setting, Statistic, Visit
+from edgewidth.records.measurement import Clock, DeviceState, Engine, Precision, Runtime, Setting, Statistic, Visit
 
 SETTING = Setting(
-    device="a", hardware="b", runtime=Runtime.LITERT, runtime_version="1", threads=1, precision=Precision.INT8
+    device="a",
+    hardware="b",
+    engine=Engine(runtime=Runtime.LITERT),
+    runtime_version="1",
+    threads=1,
+    precision=Precision.INT8,
 )
 
 

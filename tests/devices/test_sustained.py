@@ -11,7 +11,7 @@ from edgewidth.devices.fake.transport import SILENT_NOISE
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.measure.sustained import measure_sustained
 from edgewidth.errors import InputError
-from edgewidth.records.measurement import DeviceState, Precision, Runtime
+from edgewidth.records.measurement import DeviceState, Engine, Precision, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ def test_a_device_that_gets_slower(make_fake: Callable[..., Device], tmp_path: P
         noise=SILENT_NOISE._replace(heat=0.2, heats_after_s=30.0),
         state=lambda now_s: DeviceState(temperature_c=40 + min(now_s, 40)),
     )
-    setting = fake.setting(Runtime.ONNXRUNTIME, Precision.FLOAT32, 1)
+    setting = fake.setting(Engine(runtime=Runtime.ONNXRUNTIME), Precision.FLOAT32, 1)
     with MeasurementStore(tmp_path / "m.sqlite") as store:
         found = measure_sustained(fake, setting, onnx_model(8), store, duration_s=120)
         again = measure_sustained(fake, setting, onnx_model(8), store, duration_s=120)

@@ -27,6 +27,7 @@ from edgewidth.records.losses import (
 from edgewidth.records.measurement import (
     DeviceFacts,
     DeviceState,
+    Engine,
     LatencyEstimate,
     MeasurementWarning,
     Precision,
@@ -100,7 +101,7 @@ def setting(truth: Truth) -> Setting:
     return Setting(
         device=f"rpi4{truth.hostile}",
         hardware=f"Raspberry Pi 4 Model B Rev 1.5, Cortex-A72, 4 cores, aarch64{truth.hostile}",
-        runtime=Runtime.LITERT,
+        engine=Engine(runtime=Runtime.LITERT),
         runtime_version="2.3.0",
         threads=1,
         precision=Precision.INT8,

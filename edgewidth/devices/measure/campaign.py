@@ -7,7 +7,6 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from edgewidth.devices.device import install_line
 from edgewidth.devices.measure import policy as rules
 from edgewidth.devices.measure import wire
 from edgewidth.devices.measure.native import as_measured
@@ -326,8 +325,8 @@ class _Campaign:
         name = self.setting.device
         if end.status == "no runtime":
             raise DeviceError(
-                f"{self.setting.runtime} does not work on {name}: {end.detail}",
-                remedy=install_line(self.device, self.setting.runtime),
+                f"{self.setting.engine} does not work on {name}: {end.detail}",
+                remedy=self.device.install_line(self.setting.engine),
             )
         if end.status == "disk full":
             raise DeviceError(f"The disk of {name} is full.", remedy="Free space there and start again.")

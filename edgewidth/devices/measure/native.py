@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from edgewidth.devices.engines import programs as native
+from edgewidth.devices.engines.engine import LEAST_RUNS
+from edgewidth.devices.engines.table import support_of
 from edgewidth.devices.measure.policy import Policy
 from edgewidth.devices.measure.session import Patience
 from edgewidth.devices.on_device import runner
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edgewidth.devices.device import Device
+    from edgewidth.devices.engines.engine import Program, Runs
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.devices.reach.transport import Transport
     from edgewidth.records.measurement import DeviceFacts, Setting
@@ -39,11 +41,12 @@ _CALL_S = 5.0
 
 def as_measured(device: Device, setting: Setting) -> Device:
     """The device as a campaign sees it: itself, or with its native program behind a session served here."""
-    if not native.is_native(device.profile, setting.runtime):
+    program = support_of(setting.engine).program(device.transport, device.profile, setting.threads)
+    if program is None:
         return device
     # The session looks at this machine's temperature; the visits look at the device's.
     profile = device.profile.model_copy(update={"cool_down_c": None})
-    return device._replace(profile=profile, transport=NativeTransport(device.transport, device.profile, setting))
+    return device._replace(profile=profile, transport=NativeTransport(device.transport, device.profile, program))
 
 
 class NativeTransport(LocalTransport):
@@ -52,10 +55,10 @@ class NativeTransport(LocalTransport):
     The folder outlives this program, as a device's would: what was measured before a crash is still there.
     """
 
-    def __init__(self, link: Transport, profile: DeviceProfile, setting: Setting) -> None:
+    def __init__(self, link: Transport, profile: DeviceProfile, program: Program) -> None:
         super().__init__(cache_folder() / "native" / profile.name, profile.python)
         self.clock = link.clock
-        self._link, self._profile, self._setting = link, profile, setting
+        self._link, self._profile, self._program = link, profile, program
 
     def facts(self) -> DeviceFacts:
         """What the device itself is."""
@@ -63,7 +66,7 @@ class NativeTransport(LocalTransport):
 
     def start(self, argv: Sequence[str], *, log: str) -> None:
         """Serve the session whose folder and time are the last words, in a thread."""
-        visits = _Visits(self._link, self._profile, self._setting)
+        visits = _Visits(self._link, self._profile, self._program)
         session = runner.Session(Path(argv[-2]), float(argv[-1]), lambda _: visits)
         threading.Thread(target=session.serve, name=log, daemon=True).start()
 
@@ -71,9 +74,8 @@ class NativeTransport(LocalTransport):
 class _Visits:
     """Measures one model after the other; what ``runner.Forked`` is on devices with Python."""
 
-    def __init__(self, link: Transport, profile: DeviceProfile, setting: Setting) -> None:
-        self._link, self._profile = link, profile
-        self._program = native.program(link, profile, setting.runtime, setting.threads)
+    def __init__(self, link: Transport, profile: DeviceProfile, program: Program) -> None:
+        self._link, self._profile, self._program = link, profile, program
         self._patience = Patience(Policy(), SILENT)
 
     def __call__(self, path: str, plan: dict[str, Any], beat: Callable[[], None]) -> dict[str, Any]:
@@ -125,7 +127,7 @@ class _Visit:
     """The invocations of one visit, and what they told."""
 
     def __init__(
-        self, program: native.Program, model: str, plan: dict[str, Any], call: Callable[[Callable[[], Any]], Any]
+        self, program: Program, model: str, plan: dict[str, Any], call: Callable[[Callable[[], Any]], Any]
     ) -> None:
         self._program, self._model, self._plan, self._call = program, model, plan, call
         self._deadline = time.monotonic() + plan["limit_s"]
@@ -157,12 +159,12 @@ class _Visit:
         left_s = self._deadline - time.monotonic()
         if left_s <= 0:
             raise runner.VisitError(f"no result within {self._plan['limit_s']:.0f} s")
-        count = native.RUNS_AT_A_TIME
+        count = LEAST_RUNS
         if times and self._seconds_per_run:
             count = max(count, round(wanted_ns / runner.middle(times)))
-            count = max(native.RUNS_AT_A_TIME, min(count, int(_CALL_S / self._seconds_per_run)))
+            count = max(LEAST_RUNS, min(count, int(_CALL_S / self._seconds_per_run)))
         start = time.monotonic()
-        told: native.Runs = self._call(lambda: self._program.invoke(self._model, count, timeout_s=left_s))
+        told: Runs = self._call(lambda: self._program.invoke(self._model, count, timeout_s=left_s))
         self._seconds_per_run = (time.monotonic() - start) / len(told.runs_ns)
         self.first_ns += told.first_ns
         self.own_s += told.own_s

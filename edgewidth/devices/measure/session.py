@@ -94,7 +94,7 @@ class RemoteSession:
     def begin(self, policy: Policy) -> None:
         """Put the runner and its job there, and start it; again: it goes on where it was."""
         job = {
-            "runtime": self._setting.runtime.value,
+            "runtime": self._setting.engine.runtime.value,
             "threads": self._setting.threads,
             "affinity": list(self._device.profile.affinity),
             "cool_down_c": self._device.profile.cool_down_c,
@@ -138,7 +138,7 @@ class RemoteSession:
             digest = hashlib.sha256(content).hexdigest()
             keep = self.held_bytes + len(content) <= max_held_bytes
             name = digest[:24] if keep else f"once-{self._batches}-{len(files)}"
-            file = f"models/{name}.{self._setting.runtime.file_format}"
+            file = f"models/{name}.{self._setting.engine.file_format}"
             files[file] = content
             if keep:
                 self.held_bytes += len(content)

@@ -7,6 +7,7 @@ stored once, however often it is sent.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sqlite3
@@ -19,28 +20,29 @@ import numpy as np
 
 from edgewidth.errors import DeviceError, FileError, StorageError
 from edgewidth.records.measurement import DeviceState, MeasurementWarning, Setting, Visit
+from edgewidth.records.upgrades import name_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
     from typing import Self
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _BUSY_S = 60.0
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS settings (id INTEGER PRIMARY KEY, json TEXT NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS blocks (
+CREATE TABLE settings (id INTEGER PRIMARY KEY, json TEXT NOT NULL UNIQUE);
+CREATE TABLE visits (
     id INTEGER PRIMARY KEY, setting INTEGER NOT NULL REFERENCES settings(id), visit TEXT NOT NULL,
     model TEXT NOT NULL, round INTEGER NOT NULL, started_s REAL NOT NULL, warmup_ns BLOB NOT NULL,
     runs_ns BLOB NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL, own_s REAL, disturbed TEXT,
     slow_above_ns REAL,
     UNIQUE (setting, visit));
-CREATE TABLE IF NOT EXISTS sessions (
+CREATE TABLE sessions (
     setting INTEGER PRIMARY KEY REFERENCES settings(id), folder TEXT NOT NULL, position INTEGER NOT NULL,
     owner TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS warnings (
+CREATE TABLE warnings (
     setting INTEGER NOT NULL REFERENCES settings(id), code TEXT NOT NULL, message TEXT NOT NULL,
-    remedy TEXT NOT NULL, UNIQUE (setting, code));
+    remedy TEXT NOT NULL, UNIQUE (setting, code))
 """
 
 
@@ -83,7 +85,7 @@ class MeasurementStore:
         with self._write() as connection:
             row = self._setting(setting)
             added = connection.execute(
-                "INSERT OR IGNORE INTO blocks (setting, visit, model, round, started_s, warmup_ns, runs_ns, before,"
+                "INSERT OR IGNORE INTO visits (setting, visit, model, round, started_s, warmup_ns, runs_ns, before,"
                 " after, own_s, disturbed, slow_above_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     row,
@@ -114,8 +116,8 @@ class MeasurementStore:
         with self._lock, self._errors():
             rows = self._connection.execute(
                 "SELECT visit, model, round, started_s, warmup_ns, runs_ns, before, after, own_s, disturbed,"
-                " slow_above_ns FROM blocks JOIN settings ON settings.id = setting WHERE json = ?"
-                " ORDER BY started_s, blocks.id",
+                " slow_above_ns FROM visits JOIN settings ON settings.id = setting WHERE json = ?"
+                " ORDER BY started_s, visits.id",
                 (setting.model_dump_json(),),
             ).fetchall()
         return [(row[0], _visit(row[1:])) for row in rows]
@@ -131,7 +133,7 @@ class MeasurementStore:
         with self._write() as connection:
             row = self._setting(setting)
             connection.executemany(
-                "UPDATE blocks SET disturbed = ?, slow_above_ns = ? WHERE setting = ? AND visit = ?",
+                "UPDATE visits SET disturbed = ?, slow_above_ns = ? WHERE setting = ? AND visit = ?",
                 [(visit.disturbed, visit.slow_above_ns, row, name) for name, visit in judged],
             )
 
@@ -196,7 +198,7 @@ class MeasurementStore:
                 connection.execute("DELETE FROM sessions WHERE setting = ?", (row,))
 
     def _prepare(self) -> None:
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        version = self._version()
         if version > SCHEMA_VERSION:
             raise FileError(
                 f"{self.path} was written by a newer edgewidth: its schema_version is {version}.",
@@ -205,12 +207,14 @@ class MeasurementStore:
         self._connection.execute("PRAGMA journal_mode = WAL")
         # A visit lost to a power cut is measured again; a file spoilt by one would not be.
         self._connection.execute("PRAGMA synchronous = NORMAL")
-        if version == 1:
-            self._connection.executescript(
-                "BEGIN IMMEDIATE; ALTER TABLE blocks ADD COLUMN slow_above_ns REAL; PRAGMA user_version = 2; COMMIT"
-            )
-        elif version < SCHEMA_VERSION:
-            self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
+        if version < SCHEMA_VERSION:
+            with self._write() as connection:
+                _upgrade(connection, self._version())  # asked again: another program may have come first
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _version(self) -> int:
+        version: int = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        return version
 
     def _setting(self, setting: Setting) -> int:
         text = setting.model_dump_json()
@@ -247,6 +251,22 @@ class MeasurementStore:
             f"{self.path} could not be written: {reason}.",
             remedy="Free space or choose another folder and start again; what was measured so far stays.",
         )
+
+
+def _upgrade(connection: sqlite3.Connection, version: int) -> None:
+    """Bring the tables of an older version, 0 for a new file, to this one."""
+    if version == 0:
+        for statement in _SCHEMA.split(";"):  # not executescript, which would end the transaction
+            connection.execute(statement)
+    if version == 1:
+        connection.execute("ALTER TABLE blocks ADD COLUMN slow_above_ns REAL")
+    if version in {1, 2}:  # visits were called blocks, and settings had no engine
+        connection.execute("ALTER TABLE blocks RENAME TO visits")
+        for row, text in connection.execute("SELECT id, json FROM settings").fetchall():
+            content = json.loads(text)
+            name_engine(content, content["runtime_version"])
+            setting = Setting.model_validate_json(json.dumps(content)).model_dump_json()
+            connection.execute("UPDATE settings SET json = ? WHERE id = ?", (setting, row))
 
 
 def _pack(times_ns: Sequence[int]) -> bytes:

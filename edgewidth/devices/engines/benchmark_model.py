@@ -1,0 +1,116 @@
+"""``benchmark_model``, the native program of TFLite and LiteRT: what it is told and what it prints.
+
+It prints statistics only, so it is asked for three runs at a time: their smallest, their largest and their mean (or
+median) tell all three.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from edgewidth.devices.engines.engine import LEAST_RUNS, Runs
+from edgewidth.devices.engines.native import NativeEngine, pinned, repeat
+from edgewidth.devices.on_device.runner import VisitError
+from edgewidth.devices.reach.adb_client import last_line
+from edgewidth.records.measurement import Engine, EngineName, Launcher, Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgewidth.devices.reach.transport import Transport
+
+
+class Statistics(NamedTuple):
+    """A line of ``benchmark_model``, in microseconds; None: this build does not print it."""
+
+    runs: int
+    low: float
+    high: float
+    mean: float
+    median: float | None = None
+
+    def values_ns(self) -> list[int]:
+        """Every single value, in rising order.
+
+        Raises:
+            VisitError: There are more than these statistics tell, or they contradict each other.
+        """
+        if self.runs not in range(1, LEAST_RUNS + 1) or not self._fit():
+            raise VisitError(f"benchmark_model printed statistics that cannot be: {self}")
+        middle = self.median if self.median is not None else round(self.runs * self.mean - self.low - self.high)
+        inner = [min(max(middle, self.low), self.high)] if self.runs == LEAST_RUNS else []
+        values = [self.low] if self.runs == 1 else [self.low, *inner, self.high]
+        return [round(1000 * value) for value in values]
+
+    def _fit(self) -> bool:
+        """Whether the mean lies between the extremes, as far as its six printed digits tell."""
+        slack = 1 + 1e-5
+        return 0 <= self.low <= self.mean * slack and self.mean <= self.high * slack
+
+
+class BenchmarkModel(NamedTuple):
+    """TFLite's program at ``path`` on the device."""
+
+    transport: Transport
+    path: str
+    threads: int
+    affinity: Sequence[int]
+
+    def invoke(self, model: str, runs: int, *, timeout_s: float) -> Runs:
+        """See ``Program``; each process warms up for as many runs as it then measures."""
+        words = pinned([self.path, *benchmark_model_words(model, self.threads)], self.affinity)
+        times = -(-runs // LEAST_RUNS)
+        text, own_s = repeat(self.transport, times, words, timeout_s)
+        pairs = parse_benchmark_model(text)
+        if len(pairs) != times:
+            raise VisitError(f"benchmark_model told {len(pairs)} results of {times}: {last_line(text.encode())}")
+        first = [value for warm_up, _ in pairs for value in warm_up.values_ns()]
+        return Runs(first, [value for _, measured in pairs for value in measured.values_ns()], own_s)
+
+
+def benchmark_model_words(model: str, threads: int) -> list[str]:
+    """The arguments of one short invocation; the zeros make the counts exact."""
+    return [
+        f"--graph={model}",
+        f"--num_threads={threads}",
+        f"--num_runs={LEAST_RUNS}",
+        "--min_secs=0",
+        f"--warmup_runs={LEAST_RUNS}",
+        "--warmup_min_secs=0",
+    ]
+
+
+def parse_benchmark_model(text: str) -> list[tuple[Statistics, Statistics]]:
+    """The warm-up's and the measured runs' statistics of each invocation in the output.
+
+    All formats since 2018: with ``first=`` or without, with percentiles or without, ``curr=`` before ``count=``,
+    ``(all same)``, numbers as ``1.3e+06``, lines behind ``INFO:`` or a log's time stamp.
+
+    Raises:
+        VisitError: A line of statistics lacks what all builds print.
+    """
+    lines = [line for line in text.splitlines() if re.search(r"\bcount=\d", line)]
+    found = [_statistics(line) for line in lines]
+    return list(zip(found[::2], found[1::2], strict=False))
+
+
+def _statistics(line: str) -> Statistics:
+    fields = {name: float(value) for name, value in re.findall(r"\b(\w+)=([\d.]+(?:e[+-]?\d+)?)", line)}
+    try:
+        if "min" not in fields:  # one run, or all the same
+            return Statistics(int(fields["count"]), fields["curr"], fields["curr"], fields["curr"])
+        return Statistics(
+            int(fields["count"]), fields["min"], fields["max"], fields["avg"], median=fields.get("median")
+        )
+    except KeyError as error:
+        raise VisitError(f"benchmark_model printed no {error.args[0]}: {line.strip()[:120]}") from error
+
+
+BENCHMARK_MODEL = NativeEngine(
+    EngineName.BENCHMARK_MODEL,
+    Engine(runtime=Runtime.LITERT, launcher=Launcher.BENCHMARK_MODEL),
+    BenchmarkModel,
+    "Download a prebuilt benchmark_model for its processor (https://ai.google.dev/edge/litert/models/measurement, "
+    "under “native benchmark binary”), then --set benchmark_model=push:/path/to/it",
+)

@@ -1,0 +1,73 @@
+"""What edgewidth must know of an engine to measure with it; ``table`` holds all that there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from edgewidth.devices.profiles import DeviceProfile
+    from edgewidth.devices.reach.transport import Transport
+    from edgewidth.records.measurement import DeviceFacts, Engine, EngineName
+
+LEAST_RUNS = 3
+"""No program is asked for fewer at a time, since ``benchmark_model``'s statistics tell exactly so many."""
+
+
+class Runs(NamedTuple):
+    """Raw nanoseconds of inferences, and the processor seconds that they took with everything around them.
+
+    ``first_ns`` are those that warmed a process up. Runs that were told together stand in rising order.
+    """
+
+    first_ns: list[int]
+    runs_ns: list[int]
+    own_s: float
+
+
+class Program(Protocol):
+    """A benchmark program on a device."""
+
+    def invoke(self, model: str, runs: int, *, timeout_s: float) -> Runs:
+        """Run a model about so often, back to back.
+
+        Raises:
+            VisitError: The program failed, or printed what cannot be understood.
+            TransientDeviceError: The link failed.
+        """
+
+
+class EngineSupport(Protocol):
+    """How edgewidth works with one engine."""
+
+    @property
+    def name(self) -> EngineName:
+        """How it is asked for."""
+
+    @property
+    def engine(self) -> Engine:
+        """Which one it is."""
+
+    @property
+    def key(self) -> str:
+        """Its name in ``DeviceFacts.runtimes``."""
+
+    @property
+    def needs_python(self) -> bool:
+        """Whether the device needs Python for it."""
+
+    def is_offered(self, profile: DeviceProfile) -> bool:
+        """Whether the profile says all that it takes."""
+
+    def version(self, transport: Transport, profile: DeviceProfile, facts: DeviceFacts) -> str | None:
+        """The version that is ready on the device, after putting there what is to be put; None: it is not there.
+
+        Raises:
+            ProfileError: What is to be put there is not on this machine.
+            DeviceError: It cannot be copied.
+        """
+
+    def install_line(self, profile: DeviceProfile, facts: DeviceFacts) -> str:
+        """What to do so that the device has it, or why it cannot."""
+
+    def program(self, transport: Transport, profile: DeviceProfile, threads: int) -> Program | None:
+        """The program that runs models; None: ``on_device.runner`` does, in the device's Python."""
