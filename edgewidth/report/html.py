@@ -83,8 +83,11 @@ def _sections(report: Report) -> tuple[Section, ...]:
 
 
 def _tiles(report: Report) -> list[Tile]:
-    tiles = [_accuracy_tile(report, artifact) for artifact in report.artifacts if artifact.format == "tflite"]
-    tiles += _size_tiles(report)
+    emitted = _emitted(report)
+    tiles = []
+    if emitted is not None:
+        same_format = (one for one in report.artifacts if one.format == emitted.format)
+        tiles = [*(_accuracy_tile(report, one) for one in same_format), _size_tile(report, emitted)]
     chosen, full = _candidate(report, "chosen"), _candidate(report, "uniform 1.0")
     if chosen and full:
         tiles += _cost_tiles(report, chosen, full)
@@ -106,14 +109,16 @@ def _accuracy_tile(report: Report, artifact: ReportedArtifact) -> Tile:
     return Tile(f"{artifact.precision} accuracy", units.percent(artifact.accuracy_percent, 2), note)
 
 
-def _size_tiles(report: Report) -> list[Tile]:
-    artifact = next((one for one in report.artifacts if report.measured and one.file == report.measured.file), None)
-    artifact = artifact or next(iter(report.artifacts), None)
-    if artifact is None:
-        return []
+def _emitted(report: Report) -> ReportedArtifact | None:
+    """The file that was measured on the device; where none was, the first."""
+    measured = (one for one in report.artifacts if report.measured and one.file == report.measured.file)
+    return next(measured, next(iter(report.artifacts), None))
+
+
+def _size_tile(report: Report, artifact: ReportedArtifact) -> Tile:
     largest = max(one.size_bytes for one in report.artifacts)
     note = f"{artifact.file}; float32 {units.size(largest)}" if largest > artifact.size_bytes else artifact.file
-    return [Tile("file size", units.size(artifact.size_bytes), note)]
+    return Tile("file size", units.size(artifact.size_bytes), note)
 
 
 def _cost_tiles(report: Report, chosen: Candidate, full: Candidate) -> list[Tile]:

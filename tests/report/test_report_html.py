@@ -69,6 +69,16 @@ def test_the_page_needs_nothing_but_itself(html: str, page: Page) -> None:
     assert any("default-src 'none'" in (meta.get("content") or "") for meta in page.all("meta"))
 
 
+@pytest.mark.parametrize(("suffix", "accuracy"), [("tflite", "91.32 %"), ("onnx", "91.26 %")])
+def test_the_accuracy_on_top_is_of_the_file_that_was_measured(suffix: str, accuracy: str, tmp_path: Path) -> None:
+    """In the format that the device executes."""
+    report = report_of(sample.sample_folder(tmp_path, slower=0.985))
+    assert report.measured is not None
+    measured = report.measured.model_copy(update={"file": f"model_int8.{suffix}"})
+    texts = Page(render_html(report.model_copy(update={"measured": measured}))).texts
+    assert texts[texts.index("int8 accuracy") + 1] == accuracy
+
+
 def test_hostile_strings_stay_text(tmp_path: Path) -> None:
     html = render_html(report_of(sample.sample_folder(tmp_path, hostile=sample.HOSTILE, slower=0.985)))
     page = Page(html)
