@@ -48,7 +48,7 @@ class CheckItem(Record):
 
 
 class DeviceCheck(Record):
-    """Whether a device is fit, and everything that was found. ``first``: a probe model's median latency."""
+    """Whether a device is fit, and everything that was found. ``first`` is the median latency of the trial model."""
 
     device: str
     ok: bool
@@ -62,7 +62,7 @@ def check_device(
     profile: DeviceProfile,
     engine: Engine,
     threads: int,
-    probe: Callable[[], bytes],
+    trial: Callable[[], bytes],
     *,
     progress: Progress = SILENT,
 ) -> DeviceCheck:
@@ -72,7 +72,7 @@ def check_device(
         profile: The device.
         engine: What runs the model there.
         threads: On how many threads.
-        probe: Gives a float32 model that the engine executes, whose speed is looked at.
+        trial: Gives a float32 model that the engine executes, whose speed is looked at.
         progress: Where to report to.
 
     Raises:
@@ -81,7 +81,7 @@ def check_device(
     try:
         with open_device(profile, progress=progress) as device:
             items = [CheckItem(name="reachable", ok=True, finding=device.facts.hardware), _space(device)]
-            return _check_open(device, engine, threads, probe, items, progress)
+            return _check_open(device, engine, threads, trial, items, progress)
     except (DeviceError, TransientDeviceError) as error:
         item = CheckItem(name="reachable", ok=False, finding=error.message, remedy=error.remedy)
         return DeviceCheck(device=profile.name, ok=False, items=(item,))
@@ -91,21 +91,21 @@ def _check_open(
     device: Device,
     engine: Engine,
     threads: int,
-    probe: Callable[[], bytes],
+    trial: Callable[[], bytes],
     items: list[CheckItem],
     progress: Progress,
 ) -> DeviceCheck:
     warnings: tuple[MeasurementWarning, ...] = ()
     first = None
     try:
-        # Of the probe; only its speed is looked at.
+        # The trial model's precision; only its speed is looked at.
         setting = device.setting(engine, Precision.FLOAT32, threads)
         items.append(CheckItem(name="runtime", ok=True, finding=f"{engine} {setting.runtime_version}"))
     except DeviceError as error:
         items.append(CheckItem(name="runtime", ok=False, finding=error.message, remedy=error.remedy))
     else:
         try:
-            visits, warnings = _measure(device, setting, probe, progress)
+            visits, warnings = _measure(device, setting, trial, progress)
             first = estimate(visits, Statistic.MEDIAN)
             items += [_clock(setting), *_state_items(device.profile, visits[-1].after), _latency(first)]
         except (DeviceError, TransientDeviceError) as error:
@@ -121,9 +121,9 @@ def _check_open(
 
 
 def _measure(
-    device: Device, setting: Setting, probe: Callable[[], bytes], progress: Progress
+    device: Device, setting: Setting, trial: Callable[[], bytes], progress: Progress
 ) -> tuple[list[Visit], tuple[MeasurementWarning, ...]]:
-    model = Model("probe", probe)
+    model = Model("trial", trial)
     with (
         tempfile.TemporaryDirectory(prefix="edgewidth-check-") as folder,
         MeasurementStore(Path(folder) / "check.sqlite") as store,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgewidth.formats.sessions import Session
+    from edgewidth.formats.loaded import LoadedModel
     from edgewidth.formats.sizes import FileSize
     from edgewidth.graph.spec import NetworkSpec
     from edgewidth.progress import Progress
@@ -80,7 +80,7 @@ class Format(Protocol):
             MismatchError: It is not this network.
         """
 
-    def load(self, content: bytes) -> Session:
+    def load(self, content: bytes) -> LoadedModel:
         """A file of any maker, loaded by the format's runtime on this machine.
 
         Raises:
@@ -93,5 +93,5 @@ class Format(Protocol):
     def metadata_bytes(self, output_names: Sequence[str]) -> int:
         """How much larger ``annotate`` makes a file, at most."""
 
-    def probe(self) -> bytes:
-        """A file of one convolution (``edgewidth.formats.probe``), made without the converter."""
+    def trial(self) -> bytes:
+        """The network that a device is tried out with (``edgewidth.formats.trial``), made without the converter."""

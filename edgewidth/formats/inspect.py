@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edgewidth.formats.sessions import ModelFacts, Session, TensorFacts
+    from edgewidth.formats.loaded import LoadedModel, ModelFacts, TensorFacts
     from edgewidth.progress import Progress
 
 _CHUNK = 64
@@ -37,12 +37,12 @@ def inspect_model(path: Path) -> ModelFacts:
     except OSError as error:
         raise FileError(f"{path} could not be read: {error.strerror}.") from error
     try:
-        return open_session(content).facts
+        return load_model(content).facts
     except FileError as error:
         raise FileError(f"{path} is no model that can be used: {error.message}", remedy=error.remedy) from error
 
 
-def open_session(content: bytes) -> Session:
+def load_model(content: bytes) -> LoadedModel:
     """A model file loaded by its own runtime.
 
     Raises:
@@ -51,7 +51,7 @@ def open_session(content: bytes) -> Session:
     return format_of(content).load(content)
 
 
-def run_logits(
+def run_model(
     content: bytes,
     images: NDArray[np.uint8],
     *,
@@ -62,7 +62,7 @@ def run_logits(
     """What a model file computes of images, one at a time as on a device, several threads beside each other.
 
     Args:
-        content: A model file with one image as input and one row of logits as output.
+        content: A model file with one image as input and one row of numbers as output.
         images: uint8 (n, height, width, channels); they are normalised as all of edgewidth's are, and quantised and
             laid out as the file asks.
         threads: How many; None: as many as this process may use.
@@ -70,19 +70,19 @@ def run_logits(
         title: What to report.
 
     Returns:
-        Logits, float32 (n, classes): dequantised where the file's output is quantised.
+        Outputs, float32 (n, outputs): dequantised where the file's output is quantised.
 
     Raises:
         FileError: The file cannot be loaded.
         MismatchError: Its input is not one image of this shape.
     """
-    session = open_session(content)
-    source, target = session.facts.inputs[0], session.facts.outputs[0]
+    loaded = load_model(content)
+    source, target = loaded.facts.inputs[0], loaded.facts.outputs[0]
     channels_first = _channels_first(source, images.shape[1:])
     workers = min(threads or os.cpu_count() or 1, max(1, len(images) // _CHUNK))
-    free: queue.SimpleQueue[Session] = queue.SimpleQueue()
+    free: queue.SimpleQueue[LoadedModel] = queue.SimpleQueue()
     for worker in range(workers):
-        free.put(session if worker == 0 else session.clone())
+        free.put(loaded if worker == 0 else loaded.clone())
 
     def run_chunk(start: int) -> NDArray[np.float32]:
         inputs = _stored(source, normalise(images[start : start + _CHUNK]))
@@ -94,12 +94,12 @@ def run_logits(
         finally:
             free.put(mine)
 
-    logits = []
+    outputs = []
     with ThreadPoolExecutor(workers) as pool, progress.task(title, len(images)) as task:
         for chunk in pool.map(run_chunk, range(0, len(images), _CHUNK)):
-            logits.append(chunk)
+            outputs.append(chunk)
             task.advance(len(chunk))
-    return np.concatenate(logits)
+    return np.concatenate(outputs)
 
 
 def _channels_first(source: TensorFacts, shape: tuple[int, ...]) -> bool:

@@ -34,15 +34,15 @@ class ModelFacts(NamedTuple):
     metadata: ArtifactMetadata | None
 
 
-class Session(Protocol):
-    """A file loaded for one thread, with one core."""
+class LoadedModel(Protocol):
+    """A model file loaded by its format's runtime, to be run in one thread on one core."""
 
     @property
     def facts(self) -> ModelFacts:
         """What the file says of itself."""
 
     def clone(self) -> Self:
-        """Another session of the same file, for another thread."""
+        """The same file loaded again, for another thread."""
 
     def run(self, value: NDArray[Any]) -> NDArray[Any]:
         """The first output for one input, both as stored and with their batch axis."""

@@ -19,5 +19,5 @@ def check(target: Target, *, progress: Progress = SILENT) -> DeviceCheck:
     Raises:
         InputError: More threads than the device's clock can show.
     """
-    probe = FORMATS[target.engine.file_format].probe
-    return check_device(target.profile, target.engine, target.threads, probe, progress=progress)
+    trial = FORMATS[target.engine.file_format].trial
+    return check_device(target.profile, target.engine, target.threads, trial, progress=progress)

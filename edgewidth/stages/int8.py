@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgewidth.formats.inspect import run_logits
+from edgewidth.formats.inspect import run_model
 from edgewidth.records.artifact import Int8Accuracy
 from edgewidth.records.measurement import MeasurementWarning
 
@@ -58,7 +58,7 @@ def choose_int8(
 
 
 def _accuracy_percent(content: bytes, truth: Truth, progress: Progress) -> float:
-    outputs = run_logits(content, truth.split.images, progress=progress, title="Comparing int8")
+    outputs = run_model(content, truth.split.images, progress=progress, title="Comparing int8")
     return truth.task.score(outputs, truth.split.targets)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgewidth.errors import DataError, ParityError
-from edgewidth.formats.inspect import open_session, run_logits
+from edgewidth.formats.inspect import load_model, run_model
 from edgewidth.records.artifact import Artifact
 from edgewidth.records.measurement import Precision
 
@@ -65,8 +65,8 @@ def evaluate(
     Raises:
         ParityError: It is float32 and computes something else.
     """
-    facts = open_session(content).facts
-    outputs = run_logits(content, truth.split.images, progress=progress, title=f"Evaluating {name}")
+    facts = load_model(content).facts
+    outputs = run_model(content, truth.split.images, progress=progress, title=f"Evaluating {name}")
     difference = float(np.max(np.abs(outputs - truth.outputs)))
     largest = max(1.0, float(np.max(np.abs(truth.outputs))))
     if facts.precision is Precision.FLOAT32 and not difference <= PARITY_TOLERANCE * largest:

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from edgewidth.formats.folded import random_weights, slice_weights
-from edgewidth.formats.inspect import open_session
+from edgewidth.formats.inspect import load_model
 from edgewidth.formats.onnx.network import onnx_network, quantise_onnx
 from edgewidth.formats.variants import SEED, VariantFactory
 from edgewidth.graph.families.registry import search_space
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edgewidth.formats.sessions import Session
+    from edgewidth.formats.loaded import LoadedModel
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.graph.spec import NetworkSpec
     from edgewidth.records.weights import FoldedWeights
@@ -122,7 +122,7 @@ def latency_difference_percent(pair: Converted) -> float:
     ratios = []
     for _ in range(SESSIONS):
         # Where a session's memory lies changes its speed by a few percent, so that one session of each says little.
-        sliced, converted = open_session(pair.sliced), open_session(pair.converted)
+        sliced, converted = load_model(pair.sliced), load_model(pair.converted)
         source = sliced.facts.inputs[0]
         image = np.zeros(source.shape, source.dtype)
         block_s(sliced, image), block_s(converted, image)
@@ -135,12 +135,12 @@ def latency_difference_percent(pair: Converted) -> float:
     return float(np.median(ratios) - 1) * 100
 
 
-def block_s(session: Session, image: NDArray[Any]) -> float:
+def block_s(loaded: LoadedModel, image: NDArray[Any]) -> float:
     """The fastest run of one block of back-to-back runs; its first is a warm-up."""
-    session.run(image)
+    loaded.run(image)
     best, end = float("inf"), time.perf_counter() + BLOCK_S
     while (start := time.perf_counter()) < end:
-        session.run(image)
+        loaded.run(image)
         best = min(best, time.perf_counter() - start)
     return best
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def test_this_machine_is_fit(runtime: Runtime, tmp_path: Path) -> None:
     """Everything is looked at, and a first latency is measured."""
     profile = DeviceProfile(name="local", transport="local", workdir=str(tmp_path))
-    check = check_device(profile, Engine(runtime=runtime), 1, FORMATS[runtime.file_format].probe)
+    check = check_device(profile, Engine(runtime=runtime), 1, FORMATS[runtime.file_format].trial)
     assert check.ok, check.items
     assert {"reachable", "runtime", "space", "memory", "clock", "throttling", "latency"} <= {
         i.name for i in check.items

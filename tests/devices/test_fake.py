@@ -14,8 +14,8 @@ from edgewidth.devices.measure.campaign import measure
 from edgewidth.devices.measure.policy import Policy
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.errors import InputError
-from edgewidth.formats.probe import CHANNELS, FILTERS, SIZE
 from edgewidth.formats.registry import FORMATS
+from edgewidth.formats.trial import CHANNELS, FILTERS, SIZE
 from edgewidth.records.measurement import Engine, FormatName, Precision, Runtime
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("format_name", FormatName)
 def test_reads_operators(format_name: FormatName) -> None:
     """Both formats of one convolution are the same operator."""
-    assert read_operators(FORMATS[format_name].probe()) == [
+    assert read_operators(FORMATS[format_name].trial()) == [
         Operator("conv", SIZE, SIZE, CHANNELS, SIZE, SIZE, FILTERS, 9, 4)
     ]
 

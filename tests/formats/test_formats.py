@@ -12,8 +12,8 @@ from formats.cases import CLASS_NAMES, TASK, torch_logits
 
 from edgewidth.errors import FileError
 from edgewidth.formats.folded import slice_weights
-from edgewidth.formats.probe import CHANNELS, FILTERS, SIZE, probe_kernel
 from edgewidth.formats.registry import FORMATS, format_of
+from edgewidth.formats.trial import CHANNELS, FILTERS, SIZE, trial_kernel
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.progress import SILENT
 from edgewidth.records.artifact import ArtifactMetadata
@@ -134,9 +134,9 @@ def test_an_annotated_file_computes_the_same(file_format: Format, converted: dic
 def test_the_probe_is_its_convolution(file_format: Format) -> None:
     """At a few places, by the sum that a convolution is."""
     image = np.random.default_rng(1).normal(size=(1, SIZE, SIZE, CHANNELS)).astype(np.float32)
-    output = RUN[file_format.name](file_format.probe(), image)
+    output = RUN[file_format.name](file_format.trial(), image)
     assert output.shape == (1, SIZE, SIZE, FILTERS)
-    padded, kernel = np.pad(image[0], ((1, 1), (1, 1), (0, 0))), probe_kernel()
+    padded, kernel = np.pad(image[0], ((1, 1), (1, 1), (0, 0))), trial_kernel()
     for row, column in ((0, 0), (7, 30), (SIZE - 1, SIZE - 1)):
         patch = padded[row : row + 3, column : column + 3]
         np.testing.assert_allclose(output[0, row, column], (kernel * patch).sum((1, 2, 3)), atol=1e-4)

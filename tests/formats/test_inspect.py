@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from edgewidth.errors import FileError, MismatchError
-from edgewidth.formats.inspect import inspect_model, run_logits
+from edgewidth.formats.inspect import inspect_model, run_model
 from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def test_images_of_another_shape_are_refused(exported: Exported) -> None:
     for format_name in FormatName:
         content = exported.folder.path.joinpath(f"model_int8.{format_name}").read_bytes()
         with pytest.raises(MismatchError, match="input"):
-            run_logits(content, np.zeros((1, 64, 64, 3), np.uint8))
+            run_model(content, np.zeros((1, 64, 64, 3), np.uint8))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_file_of_another_maker_is_read_and_run(tmp_path: Path) -> None:
     assert (facts.inputs[0].shape, facts.outputs[0].shape) == ((-1, 8, 8, 3), (-1, 3))
     images = np.random.default_rng(4).integers(0, 256, (130, 8, 8, 3), np.uint8)
     expected = images.mean((1, 2)) / 127.5 - 1
-    np.testing.assert_allclose(run_logits(path.read_bytes(), images, threads=2), expected, atol=1e-6)
+    np.testing.assert_allclose(run_model(path.read_bytes(), images, threads=2), expected, atol=1e-6)
 
 
 def test_a_variant_is_a_file_without_metadata(residual_case: Case, factory: MakeFactory, tmp_path: Path) -> None:

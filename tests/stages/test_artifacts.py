@@ -11,7 +11,7 @@ from formats.cases import CLASS_NAMES, export_case
 
 from edgewidth.data.sources import Split
 from edgewidth.errors import DataError, MismatchError, ParityError
-from edgewidth.formats.inspect import inspect_model, run_logits
+from edgewidth.formats.inspect import inspect_model, run_model
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.measurement import FormatName, Precision
 from edgewidth.tasks.classification.task import Classification
@@ -49,7 +49,7 @@ def test_what_is_recorded_is_what_is_in_the_files(exported: Exported) -> None:
         content = (folder.path / artifact.file).read_bytes()
         assert len(content) == artifact.size_bytes
         assert hashlib.sha256(content).hexdigest() == artifact.sha256
-        logits = run_logits(content, images)
+        logits = run_model(content, images)
         assert np.mean(logits.argmax(1) == reference.argmax(1)) * 100 == pytest.approx(artifact.accuracy_percent)
         assert np.abs(logits - reference).max() == pytest.approx(artifact.max_difference)
     artifacts.write(folder.artifacts)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from small_training import small_data, small_recipe, small_space
 
-from edgewidth.formats.inspect import run_logits
+from edgewidth.formats.inspect import run_model
 from edgewidth.records.artifact import Artifact, Artifacts
 from edgewidth.records.measurement import Precision
 from edgewidth.stages.export import export
@@ -106,12 +106,12 @@ def test_training_regains_what_quantisation_costs(
         assert found.lost_points > 5
         assert found.trained_percent is not None
         assert found.trained_percent >= reference - 1
-        ran = run_logits((tmp_path / artifact.file).read_bytes(), DATA.search.images)
+        ran = run_model((tmp_path / artifact.file).read_bytes(), DATA.search.images)
         assert np.mean(ran.argmax(1) == DATA.search.targets) * 100 == pytest.approx(found.trained_percent)
     trained = load_plain(folder.weights_int8)
     for artifact in artifacts.artifacts:
         own = logits(trained if artifact.int8 else spoiled, DATA.test.images)
-        ran = run_logits((tmp_path / artifact.file).read_bytes(), DATA.test.images)
+        ran = run_model((tmp_path / artifact.file).read_bytes(), DATA.test.images)
         assert np.abs(ran - own).max() == pytest.approx(artifact.max_difference, rel=1e-3, abs=1e-4)
     assert artifacts.warnings == ()
     assert not list(folder.checkpoints.glob("*"))

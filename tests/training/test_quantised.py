@@ -10,7 +10,7 @@ import torch
 from small_training import RESOLUTION, KillAfter, Killed, small_data, small_recipe, small_space
 
 from edgewidth.data.pixels import normalise_tensor
-from edgewidth.formats.inspect import run_logits
+from edgewidth.formats.inspect import run_model
 from edgewidth.formats.onnx.network import onnx_files
 from edgewidth.formats.tflite.convert import tflite_files
 from edgewidth.graph.space import ChannelConfig, SearchSpace, WidthVariable
@@ -59,7 +59,7 @@ def test_it_computes_what_the_int8_file_computes(files: Any) -> None:
     converted = files(
         network.space.network, network.widths, fold(network), precisions=[Precision.INT8], calibration=DATA.train.images
     )
-    int8 = run_logits(converted[Precision.INT8], DATA.test.images)
+    int8 = run_model(converted[Precision.INT8], DATA.test.images)
     quantised = QuantisedNetwork(network).eval()
     quantised.calibrate(torch.from_numpy(DATA.train.images))
     with torch.no_grad():

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgewidth.formats.format import Layout
-    from edgewidth.formats.sessions import Session
+    from edgewidth.formats.loaded import LoadedModel
     from edgewidth.graph.spec import NetworkSpec
     from edgewidth.progress import Progress
     from edgewidth.records.artifact import ArtifactMetadata
@@ -61,11 +61,11 @@ class OnnxFormat:
         del weights
         return OnnxLayout(content, network, widths)
 
-    def load(self, content: bytes) -> Session:
+    def load(self, content: bytes) -> LoadedModel:
         """Loaded by ONNX Runtime."""
-        from edgewidth.formats.onnx.session import OnnxSession
+        from edgewidth.formats.onnx.loaded import LoadedOnnx
 
-        return OnnxSession(content)
+        return LoadedOnnx(content)
 
     def annotate(self, content: bytes, metadata: ArtifactMetadata, text: FileText) -> bytes:
         """Our own property, and those that the standard names."""
@@ -77,8 +77,8 @@ class OnnxFormat:
         """The class names are in our own property alone."""
         return metadata_bytes(output_names)
 
-    def probe(self) -> bytes:
+    def trial(self) -> bytes:
         """Written node by node."""
-        from edgewidth.formats.onnx.probe import onnx_probe
+        from edgewidth.formats.onnx.trial import onnx_trial
 
-        return onnx_probe()
+        return onnx_trial()

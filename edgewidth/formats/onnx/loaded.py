@@ -9,8 +9,8 @@ import onnx
 import onnxruntime
 
 from edgewidth.errors import FileError
+from edgewidth.formats.loaded import ModelFacts, TensorFacts
 from edgewidth.formats.onnx.metadata import read_onnx_metadata
-from edgewidth.formats.sessions import ModelFacts, TensorFacts
 from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _QUANTISED = ("QLinear", "QuantizeLinear", "DequantizeLinear", "ConvInteger", "M
 _ERRORS_ONLY = 3
 
 
-class OnnxSession:
+class LoadedOnnx:
     """One file. ONNX Runtime allows several threads to run one session.
 
     Raises:
@@ -53,8 +53,8 @@ class OnnxSession:
             metadata=read_onnx_metadata(model),
         )
 
-    def clone(self) -> OnnxSession:
-        """The same session: it serves several threads."""
+    def clone(self) -> LoadedOnnx:
+        """The same: ONNX Runtime's session serves several threads."""
         return self
 
     def run(self, value: NDArray[Any]) -> NDArray[Any]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgewidth.formats.format import Layout
-    from edgewidth.formats.sessions import Session
+    from edgewidth.formats.loaded import LoadedModel
     from edgewidth.graph.spec import NetworkSpec
     from edgewidth.progress import Progress
     from edgewidth.records.artifact import ArtifactMetadata
@@ -63,11 +63,11 @@ class TfliteFormat:
 
         return tflite_layout(content, network, widths, weights)
 
-    def load(self, content: bytes) -> Session:
+    def load(self, content: bytes) -> LoadedModel:
         """Loaded by LiteRT."""
-        from edgewidth.formats.tflite.session import TfliteSession
+        from edgewidth.formats.tflite.loaded import LoadedTflite
 
-        return TfliteSession(content)
+        return LoadedTflite(content)
 
     def annotate(self, content: bytes, metadata: ArtifactMetadata, text: FileText) -> bytes:
         """Our own entry, the standard TFLite metadata, and the label file behind the model."""
@@ -79,8 +79,8 @@ class TfliteFormat:
         """The label file holds the class names once more, as plain text."""
         return metadata_bytes(output_names) + sum(len(name.encode()) + len("\n") for name in output_names)
 
-    def probe(self) -> bytes:
+    def trial(self) -> bytes:
         """Written field by field."""
-        from edgewidth.formats.tflite.probe import tflite_probe
+        from edgewidth.formats.tflite.trial import tflite_trial
 
-        return tflite_probe()
+        return tflite_trial()

@@ -12,7 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from edgewidth.errors import FileError
-from edgewidth.formats.sessions import ModelFacts, TensorFacts
+from edgewidth.formats.loaded import ModelFacts, TensorFacts
 from edgewidth.formats.tflite.metadata import read_tflite_metadata
 from edgewidth.records.artifact import Quantisation
 from edgewidth.records.measurement import FormatName, Precision
@@ -26,7 +26,7 @@ _STDERR = 2
 _redirection = threading.Lock()
 
 
-class TfliteSession:
+class LoadedTflite:
     """One file, loaded for one thread.
 
     Raises:
@@ -55,9 +55,9 @@ class TfliteSession:
             metadata=read_tflite_metadata(self._content),
         )
 
-    def clone(self) -> TfliteSession:
-        """Another session of the same file, for another thread."""
-        return TfliteSession(self._content)
+    def clone(self) -> LoadedTflite:
+        """The same file loaded again, for another thread."""
+        return LoadedTflite(self._content)
 
     def run(self, value: NDArray[Any]) -> NDArray[Any]:
         """The first output for one input, both as stored and with their batch axis."""

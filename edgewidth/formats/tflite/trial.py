@@ -1,4 +1,4 @@
-"""The probe network as a TFLite file."""
+"""The trial network as a TFLite file."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from edgewidth.formats.probe import CHANNELS, FILTERS, SIZE, probe_kernel
 from edgewidth.formats.tflite.file import write_model
+from edgewidth.formats.trial import CHANNELS, FILTERS, SIZE, trial_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 _SCHEMA_VERSION = 3
 
 
-def tflite_probe() -> bytes:
+def tflite_trial() -> bytes:
     """The convolution in float32."""
-    kernel, bias = probe_kernel(), np.zeros(FILTERS, np.float32)
+    kernel, bias = trial_kernel(), np.zeros(FILTERS, np.float32)
     conv = schema.BuiltinOperator.CONV_2D
     operator = schema.OperatorT(
         inputs=[0, 1, 2],
