@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -57,7 +58,7 @@ def allowed(room: str) -> set[str]:
 FRAMEWORKS = {"torch", "tensorflow", "keras", "accelerate", "sklearn", "ai_edge_quantizer"}
 """Heavy, and extras: only the rooms that exist for them may name them."""
 MAY_NAME_FRAMEWORKS = {"tasks", "training", "formats", "data", "capture"}
-ON_THE_DEVICE = {("devices/on_device/runner.py", "tensorflow.lite.python.interpreter")}
+ON_THE_DEVICE = {("devices/on_device/runtimes.py", "tensorflow.lite.python.interpreter")}
 """The runner runs on the device: where that has no runtime but TensorFlow's, this is the runtime."""
 
 
@@ -67,6 +68,9 @@ class Import(NamedTuple):
     file: Path
     line: int
     module: str
+    """A file or folder of the package as the file system has it; of another package what the statement says."""
+    for_types: bool = False
+    """Whether it is under TYPE_CHECKING."""
 
     @property
     def importer(self) -> str:
@@ -85,16 +89,25 @@ class Import(NamedTuple):
 
 def imports(file: Path) -> Iterator[Import]:
     """All of a file, those inside functions and under TYPE_CHECKING too."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    guarded = [
+        node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    ]
+    for_types = {inner for node in guarded for part in node.body for inner in ast.walk(part)}
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (Import(file, node.lineno, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module == "edgewidth":
-            # ``from edgewidth import records`` names the room in the alias; ``__version__`` is the package's own.
-            for alias in node.names:
-                is_room = (PACKAGE / alias.name).is_dir() or (PACKAGE / f"{alias.name}.py").is_file()
-                yield Import(file, node.lineno, f"edgewidth.{alias.name}" if is_room else "edgewidth")
+            yield from (Import(file, node.lineno, alias.name, node in for_types) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield Import(file, node.lineno, "." * node.level + (node.module or ""))
+            module = "." * node.level + (node.module or "")
+            for name in dict.fromkeys(_file_named(module, alias.name) for alias in node.names):
+                yield Import(file, node.lineno, name, node in for_types)
+
+
+def _file_named(module: str, name: str) -> str:
+    """``from module import name`` imports a file where ``name`` is one, and else ``module``."""
+    path = PACKAGE.parent.joinpath(*module.split("."), name)
+    is_file = module.split(".", maxsplit=1)[0] == "edgewidth" and (path.is_dir() or path.with_suffix(".py").is_file())
+    return f"{module}.{name}" if is_file else module
 
 
 ALL_IMPORTS = [found for file in sorted(PACKAGE.rglob("*.py")) for found in imports(file)]
@@ -112,6 +125,43 @@ def test_rooms_import_only_what_lies_below_them() -> None:
         str(found) for found in ALL_IMPORTS if found.room is not None and found.room not in allowed(found.importer)
     ]
     assert wrong == []
+
+
+DEVICE_FLOORS = (
+    {"words"},
+    {"profiles", "on_device"},
+    {"reach"},
+    {"emulator", "fake"},
+    {"engines"},
+    {"device"},
+    {"measure"},
+    {"check"},
+)
+"""The folders and files inside ``devices``, in the same way."""
+
+
+def test_arrows_inside_devices_point_down() -> None:
+    """From the check of a device down to the texts of its profile; a folder that nobody planned is noticed."""
+    floors = {part: floor for floor, parts in enumerate(DEVICE_FLOORS) for part in parts}
+    wrong = []
+    for found in ALL_IMPORTS:
+        if found.importer == "devices" and found.module.startswith("edgewidth.devices."):
+            importer = found.file.relative_to(PACKAGE / "devices").parts[0].removesuffix(".py")
+            imported = found.module.split(".")[2]
+            if importer != imported and floors[imported] >= floors[importer]:
+                wrong.append(str(found))
+    assert wrong == []
+    assert {path.stem for path in (PACKAGE / "devices").iterdir()} - {"__init__", "__pycache__"} == set(floors)
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """Inside functions neither; what only a type checker follows is no circle."""
+    graph: dict[str, set[str]] = {}
+    for found in ALL_IMPORTS:
+        if found.room is not None and not found.for_types:
+            importer = ".".join(found.file.relative_to(PACKAGE.parent).with_suffix("").parts)
+            graph.setdefault(importer.removesuffix(".__init__"), set()).add(found.module)
+    TopologicalSorter(graph).prepare()  # raises a CycleError that tells the circle
 
 
 def test_search_knows_only_numbers() -> None:
@@ -142,14 +192,17 @@ def test_the_walk_sees_imports_inside_functions(tmp_path: Path) -> None:
     file = tmp_path / "sample.py"
     file.write_text(
         "from edgewidth import records, __version__\n"
+        "if TYPE_CHECKING:\n    from edgewidth.devices.measure import Y, wire\n"
         "def late():\n    import torch.nn\n    from edgewidth.devices.measure.store import X\n"
     )
     found = list(imports(file))
-    assert {(item.module, item.room) for item in found} == {
-        ("edgewidth.records", "records"),
-        ("edgewidth", "__init__"),
-        ("torch.nn", None),
-        ("edgewidth.devices.measure.store", "devices"),
+    assert {(item.module, item.room, item.for_types) for item in found} == {
+        ("edgewidth.records", "records", False),
+        ("edgewidth", "__init__", False),
+        ("edgewidth.devices.measure", "devices", True),
+        ("edgewidth.devices.measure.wire", "devices", True),
+        ("torch.nn", None, False),
+        ("edgewidth.devices.measure.store", "devices", False),
     }
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from small_onnx import small_onnx
 
-from edgewidth.devices.on_device import runner, vitals
+from edgewidth.devices.on_device import runner, runtimes, vitals
 from edgewidth.devices.reach.facts import runner_archive
 
 if TYPE_CHECKING:
@@ -60,14 +60,14 @@ def clocked(durations_ns: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[], 
     return run
 
 
-@pytest.mark.parametrize("module", [runner, vitals])
+@pytest.mark.parametrize("module", [runner, runtimes, vitals])
 def test_the_source_is_fit_for_python_3_9(module: ModuleType) -> None:
     """Old boards have Python 3.9: the files must parse there and need nothing beside the standard library."""
     tree = ast.parse(Path(module.__file__ or "").read_text(encoding="utf-8"), feature_version=(3, 9))
     top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {alias.name for node in top if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module or "" for node in top if isinstance(node, ast.ImportFrom)}
-    names -= {"edgewidth.devices.on_device.vitals"}
+    names -= {"edgewidth.devices.on_device.runtimes", "edgewidth.devices.on_device.vitals"}
     assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names
 
 

@@ -1,7 +1,7 @@
-"""The one file that runs on the device: it measures what it is ordered to and writes down every nanosecond.
+"""The program that runs on the device: it measures what it is ordered to and writes down every nanosecond.
 
-It needs Python 3.9, numpy and one runtime, and is copied to the device with ``vitals`` as one archive that Python
-runs (see ``facts.runner_archive``). A session is a folder:
+It needs Python 3.9, numpy and one runtime, and is copied to the device as one archive that Python runs, with
+``runtimes`` and ``vitals`` (see ``facts.runner_archive``). A session is a folder:
 
 - ``job.json``: runtime, threads, affinity and limits, the same for every visit of the session;
 - ``orders-0001.jsonl`` …: visits to make, put there while the runner works; the last line counts the others,
@@ -28,9 +28,9 @@ import shutil
 import signal
 import time
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
+from edgewidth.devices.on_device.runtimes import import_runtime, load
 from edgewidth.devices.on_device.vitals import read_facts, read_state, temperature_c
 
 TYPE_CHECKING = False
@@ -64,52 +64,6 @@ def check_whole(path: Path, sha256: str) -> None:
         raise VisitError("the model is not there")
     if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
         raise VisitError("the model did not arrive whole")
-
-
-def import_runtime(runtime: str) -> Any:
-    """The module or class that makes interpreters; imported once, before anything is forked."""
-    if runtime == "onnxruntime":
-        import onnxruntime  # noqa: PLC0415 - whichever runtime is there
-
-        return onnxruntime
-    if runtime == "tflite-runtime":
-        from tflite_runtime.interpreter import Interpreter  # noqa: PLC0415 - whichever runtime is there
-
-        return Interpreter
-    # Not where it is there and broken: the facts name its version, and another's times must not go by that name.
-    if find_spec("ai_edge_litert") is None:
-        from tensorflow.lite.python.interpreter import Interpreter  # noqa: PLC0415 - the same interpreter
-    else:
-        from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 - whichever runtime is there
-    return Interpreter
-
-
-def load(module: Any, runtime: str, path: str, threads: int) -> Callable[[], object]:
-    """A function that runs the model once, on random input that was set beforehand."""
-    import numpy as np  # noqa: PLC0415 - the runtimes bring it; facts and state do without
-
-    rng = np.random.default_rng(0)
-
-    def sample(shape: Sequence[object], kind: Any) -> Any:
-        sizes = [size if isinstance(size, int) and size > 0 else 1 for size in shape]
-        kind = np.dtype(kind)
-        if kind.kind == "f":
-            return rng.uniform(-1, 1, sizes).astype(kind)
-        limits = np.iinfo(kind)
-        return rng.integers(limits.min, limits.max, sizes, dtype=kind, endpoint=True)
-
-    if runtime == "onnxruntime":
-        options = module.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        session = module.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        kinds = {"tensor(float)": "f4", "tensor(int8)": "i1", "tensor(uint8)": "u1"}
-        feed = {tensor.name: sample(tensor.shape, kinds[tensor.type]) for tensor in session.get_inputs()}
-        return lambda: session.run(None, feed)
-    interpreter = module(model_path=path, num_threads=threads)
-    interpreter.allocate_tensors()
-    for tensor in interpreter.get_input_details():
-        interpreter.set_tensor(tensor["index"], sample([int(size) for size in tensor["shape"]], tensor["dtype"]))
-    return interpreter.invoke  # type: ignore[no-any-return]  # the runtimes ship no types
 
 
 def middle(values: Sequence[int]) -> float:
