@@ -22,8 +22,7 @@ from edgewidth.devices.emulator.system import (
     unpack_system,
     unpack_wheels,
 )
-from edgewidth.devices.reach.process import finish
-from edgewidth.devices.reach.ssh_errors import last_line
+from edgewidth.devices.reach.process import finish, last_line
 from edgewidth.errors import DeviceError, StorageError
 from edgewidth.files import cache_folder
 
@@ -149,7 +148,7 @@ def _make_keys(root: Path, ready: Path, alias: str) -> None:
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", alias, "-f", str(key)]
         ended = finish(command, timeout_s=60, what="Making a key")
         if ended.returncode != 0:
-            said = last_line(ended.stderr.decode(errors="replace"))
+            said = last_line(ended.stderr)
             raise StorageError(f"No key could be made: {said}.", remedy=NO_SPACE)
     (ready / "known_hosts").write_text(f"{alias} {host_key.with_suffix('.pub').read_text()}")
     let_in = root / "root/.ssh/authorized_keys"
@@ -166,5 +165,5 @@ def _pack(root: Path, initrd: Path) -> None:
     initrd.touch(mode=0o600)  # it holds the board's host key
     ended = finish(command, timeout_s=600, what="Packing", stdin="\0".join(names).encode(), folder=root)
     if ended.returncode != 0:
-        said = last_line(ended.stderr.decode(errors="replace"))
+        said = last_line(ended.stderr)
         raise StorageError(f"The board's system could not be packed: {said}.", remedy=NO_SPACE)

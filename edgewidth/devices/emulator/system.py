@@ -12,8 +12,7 @@ from importlib import resources
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from edgewidth.devices.reach.process import finish
-from edgewidth.devices.reach.ssh_errors import last_line
+from edgewidth.devices.reach.process import finish, last_line
 from edgewidth.errors import DeviceError, StorageError
 
 if TYPE_CHECKING:

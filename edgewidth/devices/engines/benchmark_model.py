@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from edgewidth.devices.engines.engine import LEAST_RUNS, Runs
 from edgewidth.devices.engines.native import NativeEngine, pinned, repeat
 from edgewidth.devices.on_device.runner import VisitError
-from edgewidth.devices.reach.adb_client import last_line
+from edgewidth.devices.reach.process import last_line
 from edgewidth.records.measurement import Engine, EngineName, Launcher, Runtime
 
 if TYPE_CHECKING:

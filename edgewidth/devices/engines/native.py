@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from edgewidth.devices.on_device.runner import VisitError
-from edgewidth.devices.reach.adb_client import last_line
+from edgewidth.devices.reach.process import last_line
 from edgewidth.errors import ProfileError
 
 if TYPE_CHECKING:

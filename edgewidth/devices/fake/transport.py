@@ -120,9 +120,7 @@ class FakeTransport(LocalTransport):
 
     def facts(self) -> DeviceFacts:
         """What it pretends to be."""
-        versions = {
-            runtime.value: _VERSION for runtime in (Runtime.LITERT, Runtime.TFLITE_RUNTIME, Runtime.ONNXRUNTIME)
-        }
+        versions = {runtime.value: _VERSION for runtime in Runtime}
         return DeviceFacts(model="fake device", architecture="none", cores=4, python="3.11.0", runtimes=versions)
 
     def start(self, argv: Sequence[str], *, log: str) -> None:

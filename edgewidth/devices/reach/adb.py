@@ -14,8 +14,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 
-from edgewidth.devices.reach.adb_client import AdbClient, last_line
+from edgewidth.devices.reach.adb_client import AdbClient
 from edgewidth.devices.reach.facts import read_facts
+from edgewidth.devices.reach.process import last_line
 from edgewidth.devices.reach.shell_facts import shell_facts
 from edgewidth.devices.reach.transport import Completed
 from edgewidth.errors import DeviceError, SurroundingsError, TransientDeviceError

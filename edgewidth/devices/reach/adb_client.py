@@ -7,7 +7,7 @@ import shutil
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgewidth.devices.reach.process import finish
+from edgewidth.devices.reach.process import finish, last_line
 from edgewidth.errors import DeviceError, MissingPackageError, TransientDeviceError
 
 if TYPE_CHECKING:
@@ -153,13 +153,6 @@ def network_serial(address: str) -> str:
 
 def _with_port(host: str) -> str:
     return f"[{host}]:{DEFAULT_PORT}" if ":" in host and not host.endswith("]") else f"{host}:{DEFAULT_PORT}"
-
-
-def last_line(output: bytes) -> str:
-    """The last line of a program's output, for a message; without its own prefix and full stop."""
-    lines = [line.strip() for line in output.decode(errors="replace").splitlines() if line.strip()]
-    text = lines[-1] if lines else ""
-    return text.removeprefix("adb: ").removeprefix("error: ").rstrip(".")[:300]
 
 
 def _choose(phones: Sequence[Phone], named: str | None) -> Phone:

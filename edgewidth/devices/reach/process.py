@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import selectors
 import subprocess
 import tempfile
@@ -129,3 +130,14 @@ def _feed(pipe: IO[bytes], unsent: memoryview) -> memoryview:
 def _close(pipe: IO[bytes]) -> None:
     with contextlib.suppress(BrokenPipeError):
         pipe.close()
+
+
+def last_line(output: str | bytes) -> str:
+    """The last line of a program's output that says something, to be part of a sentence of ours.
+
+    What could steer a terminal, adb's own prefixes and the full stop are left out.
+    """
+    text = output.decode(errors="replace") if isinstance(output, bytes) else output
+    lines = [re.sub(r"[^\x20-\x7e]", "", line).strip() for line in text.splitlines()]
+    last = next((line for line in reversed(lines) if line), "")
+    return last.removeprefix("adb: ").removeprefix("error: ")[:300].rstrip(".")

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self, TypeVar
 
 from edgewidth.devices.reach.facts import read_facts
+from edgewidth.devices.reach.process import last_line
 from edgewidth.devices.reach.shell_facts import shell_facts
-from edgewidth.devices.reach.ssh_errors import last_line
 from edgewidth.devices.reach.ssh_link import Destination, SshLink
 from edgewidth.errors import DeviceError, FileError, TransientDeviceError
 

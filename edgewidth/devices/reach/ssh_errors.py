@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from edgewidth.devices.reach.process import last_line
 from edgewidth.errors import DeviceError, TransientDeviceError
 
 LINK_STATUS = 255
@@ -82,12 +83,6 @@ def refusal(host: str, port: int | None, said: str, status: int | None) -> Devic
 def broken(host: str, said: str) -> TransientDeviceError:
     """A link that was there and is no more."""
     return TransientDeviceError(f"The link to {host.rpartition('@')[2]} broke: {last_line(said) or 'ssh ended'}.")
-
-
-def last_line(said: str) -> str:
-    """The last line with something in it, without control characters and full stop, to be part of a sentence."""
-    lines = [re.sub(r"[^\x20-\x7e]", "", line).strip() for line in said.splitlines()]
-    return next((line for line in reversed(lines) if line), "")[:300].rstrip(".")
 
 
 def _lasting(said: str, status: int | None) -> _Meaning | None:
