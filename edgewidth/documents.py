@@ -46,15 +46,29 @@ class Document(Record):
         Raises:
             FileError: No such file, not JSON, another schema, a newer version, or fields that are wrong.
         """
-        content = _read_json(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise FileError(f"{path} could not be read: {reason}.") from error
+        return cls.from_json(text, str(path))
+
+    @classmethod
+    def from_json(cls, text: str, source: str) -> Self:
+        """The document of this schema that a text is; ``source`` names the text in messages.
+
+        Raises:
+            FileError: Not JSON, another schema, a newer version, or fields that are wrong.
+        """
+        content = _json_object(text, source)
         name, version = content.pop("schema", None), content.pop("schema_version", None)
         if name != cls.schema_name:
-            raise FileError(f"{path} is not an {cls.schema_name} file: its schema is {name!r}.")
+            raise FileError(f"{source} is not an {cls.schema_name} file: its schema is {name!r}.")
         if type(version) is not int or version < 1:
-            raise FileError(f"{path}: schema_version is {version!r}, and should be a number from 1.")
+            raise FileError(f"{source}: schema_version is {version!r}, and should be a number from 1.")
         if version > cls.schema_version:
             raise FileError(
-                f"{path} was written by a newer edgewidth: its schema_version is {version}, "
+                f"{source} was written by a newer edgewidth: its schema_version is {version}, "
                 f"and this one reads up to {cls.schema_version}.",
                 remedy="pip install --upgrade edgewidth",
             )
@@ -62,9 +76,9 @@ class Document(Record):
             current = cls._upgrade(content, version) if version < cls.schema_version else content
             return cls.model_validate_json(json.dumps(current))
         except ValidationError as error:
-            raise FileError(f"{path}: {first_problem(error)}.") from error
+            raise FileError(f"{source}: {first_problem(error)}.") from error
         except (LookupError, TypeError, AttributeError) as error:  # of an upgrade, which trusts the old content
-            raise FileError(f"{path} is not as schema_version {version} says: {error!r}.") from error
+            raise FileError(f"{source} is not as schema_version {version} says: {error!r}.") from error
 
     @classmethod
     def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
@@ -85,20 +99,15 @@ def first_problem(error: ValidationError) -> str:
     return f"{where}: {what}" if where else what
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise FileError(f"{path} could not be read: {reason}.") from error
+def _json_object(text: str, source: str) -> dict[str, Any]:
     try:
         content = json.loads(text, parse_constant=_no_number)
     except json.JSONDecodeError as error:
-        raise FileError(f"{path} is not JSON: {error.msg} in line {error.lineno}.") from error
+        raise FileError(f"{source} is not JSON: {error.msg} in line {error.lineno}.") from error
     except (ValueError, RecursionError) as error:  # an endless number, NaN, or brackets in brackets without end
-        raise FileError(f"{path} is not JSON that edgewidth wrote: {error}.") from error
+        raise FileError(f"{source} is not JSON that edgewidth wrote: {error}.") from error
     if not isinstance(content, dict):
-        raise FileError(f"{path} is not a JSON object.")
+        raise FileError(f"{source} is not a JSON object.")
     return content
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
+from edgewidth.errors import FileError
 from edgewidth.records.artifact import ArtifactMetadata
 
 OWN_ENTRY = ArtifactMetadata.schema_name
@@ -13,10 +12,6 @@ OWN_ENTRY = ArtifactMetadata.schema_name
 def parse_metadata(text: str) -> ArtifactMetadata | None:
     """The metadata in an entry of that name; None if it is not ours or of a newer edgewidth."""
     try:
-        fields = json.loads(text)
-        name, version = fields.pop("schema"), fields.pop("schema_version")
-        if name != ArtifactMetadata.schema_name or version > ArtifactMetadata.schema_version:
-            return None
-        return ArtifactMetadata.model_validate_json(json.dumps(fields))
-    except (ValueError, TypeError, KeyError, AttributeError):
+        return ArtifactMetadata.from_json(text, OWN_ENTRY)
+    except FileError:
         return None

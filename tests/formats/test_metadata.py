@@ -14,8 +14,10 @@ from small_onnx import small_onnx
 from small_tflite import small_tflite
 
 from edgewidth.formats.inspect import inspect_model
+from edgewidth.formats.metadata import parse_metadata
 from edgewidth.formats.registry import format_of
 from edgewidth.formats.sizes import METADATA_BYTES
+from edgewidth.records.artifact import Quantisation
 from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
@@ -71,3 +73,34 @@ def test_the_standard_tflite_metadata_is_a_valid_flatbuffer(exported: Exported) 
         assert np.frombuffer(content, "<f4", 1, start) == 127.5
     name = first(target, 16)
     assert name.String(name.Pos + name.Offset(4)) == b"labels.txt"
+
+
+WRITTEN_BY_0_1_0 = """{"schema": "edgewidth/artifact", "schema_version": 1, "edgewidth_version": "0.1.0",
+ "network": "mobilenet_v1", "config": "24-64", "precision": "int8", "resolution": 32, "channels": 1, "layout": "NHWC",
+ "pixel_mean": 127.5, "pixel_std": 127.5, "input_quantisation": {"scale": 0.0078, "zero_point": -1},
+ "output_quantisation": null, "class_names": ["cat", "dog"]}"""
+
+
+def test_what_the_first_version_wrote_is_read() -> None:
+    """Files outlive the edgewidth that made them."""
+    found = parse_metadata(WRITTEN_BY_0_1_0)
+    assert found is not None
+    assert (str(found.config), found.class_names, found.layout) == ("24-64", ("cat", "dog"), "NHWC")
+    assert found.input_quantisation == Quantisation(scale=0.0078, zero_point=-1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "not JSON",
+        "{}",
+        WRITTEN_BY_0_1_0.replace('"schema_version": 1', '"schema_version": 1000'),
+        WRITTEN_BY_0_1_0.replace("edgewidth/artifact", "another/artifact"),
+        WRITTEN_BY_0_1_0.replace("127.5", '"bright"'),
+    ],
+)
+def test_what_is_not_our_metadata_is_none(text: str) -> None:
+    """Another program's entry, a newer edgewidth's, or a damaged one is no reason to refuse a file."""
+    assert parse_metadata(text) is None
