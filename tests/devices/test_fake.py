@@ -73,7 +73,7 @@ def test_without_noise_every_run_is_the_truth(make_fake: Callable[..., Device], 
 
 
 def test_slow_stretches_come_and_go(make_fake: Callable[..., Device], tmp_path: Path) -> None:
-    """With drift, medians have two levels; the judged estimate stays at the truth."""
+    """With drift, medians have two levels; the estimate stays at the truth."""
     fake = make_fake(noise=FakeNoise(run=0.001, visit=0.001, drift=0.08, drift_every_s=30.0, outliers=0.0))
     setting = fake.setting(Engine(runtime=Runtime.ONNXRUNTIME), Precision.FLOAT32, 1)
     models = [onnx_model(8 * i) for i in range(1, 9)]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgewidth.devices.measure import policy as rules
-from edgewidth.devices.measure.policy import Policy
+from edgewidth.devices.measure.disturbed import disturbance, mark_disturbed
+from edgewidth.devices.measure.policy import Policy, visit_name
+from edgewidth.devices.measure.warnings import find_warnings
 from edgewidth.devices.profiles import DeviceProfile
 from edgewidth.records.measurement import Clock, DeviceState, Engine, Precision, Runtime, Setting, Visit
 
@@ -63,7 +64,7 @@ def test_the_order_is_shuffled_anew_each_round() -> None:
 )
 def test_what_the_device_says_disturbs(before: dict[str, object], after: dict[str, object], says: str | None) -> None:
     """Flags that are raised, heat, a falling clock and swapping; not what was so before."""
-    found = rules.disturbance(visit(before=state(**before), after=state(**after)), PROFILE)
+    found = disturbance(visit(before=state(**before), after=state(**after)), PROFILE)
     assert (found is None) if says is None else says in (found or "")
 
 
@@ -75,22 +76,22 @@ def test_a_slow_stretch_is_told_from_noise() -> None:
     for model in range(40):
         for number in range(4):
             slow = number == 1 and model < 20
-            slowed |= {rules.visit_name(str(model), number)} if slow else set()
+            slowed |= {visit_name(str(model), number)} if slow else set()
             time = 1e6 * (model + 1) * (1.08 if slow else 1.0) * np.exp(0.005 * rng.standard_normal())
             visits[str(model)].append(visit(time, number, str(model)))
-    judged = rules.judge(visits, SETTING)
-    found = {rules.visit_name(b.model, b.round) for b in judged if b.disturbed is not None}
+    marked = mark_disturbed(visits, SETTING)
+    found = {visit_name(b.model, b.round) for b in marked if b.disturbed is not None}
     assert slowed <= found
     assert len(found - slowed) <= 4
-    again = rules.judge({m: [b for b in judged if b.model == m] for m in visits}, SETTING)
-    assert again == judged, "judging twice changes nothing"
+    again = mark_disturbed({m: [b for b in marked if b.model == m] for m in visits}, SETTING)
+    assert again == marked, "judging twice changes nothing"
 
 
-def test_what_the_device_said_is_not_judged_away() -> None:
+def test_what_the_device_said_is_not_marked_away() -> None:
     """A visit that was throttled stays so, and is nobody's best."""
     throttled = visit(5e5, 0, disturbed="raised throttled")
-    judged = rules.judge({"m": [throttled, visit(1e6, 1), visit(1e6, 2)]}, SETTING)
-    assert {b.round: b.disturbed for b in judged} == {0: "raised throttled", 1: None, 2: None}
+    marked = mark_disturbed({"m": [throttled, visit(1e6, 1), visit(1e6, 2)]}, SETTING)
+    assert {b.round: b.disturbed for b in marked} == {0: "raised throttled", 1: None, 2: None}
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_measuring_again_is_bounded(good: int, bad: int, missing: int) -> None:
 
 
 def codes(visits: list[Visit], setting: Setting = SETTING, policy: Policy | None = None) -> set[str]:
-    return {warning.code for warning in rules.find_warnings({"m": visits}, setting, policy or Policy(rounds=1))}
+    return {warning.code for warning in find_warnings({"m": visits}, setting, policy or Policy(rounds=1))}
 
 
 def test_warnings() -> None:

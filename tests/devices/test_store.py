@@ -63,12 +63,12 @@ def test_settings_do_not_mix(tmp_path: Path) -> None:
 
 
 def test_marks_what_was_disturbed(tmp_path: Path) -> None:
-    """A judgement that comes later changes the mark and nothing else."""
+    """What is found out later changes the mark and nothing else."""
     with MeasurementStore(tmp_path / "m.sqlite") as store:
         store.add(SETTING, "0@8", visit())
-        judged = visit(disturbed="slow stretch", slow_above_ns=1.5)
-        store.judge(SETTING, [("0@8", judged)])
-        assert store.visits(SETTING)["8"] == [judged]
+        marked = visit(disturbed="slow stretch", slow_above_ns=1.5)
+        store.mark(SETTING, [("0@8", marked)])
+        assert store.visits(SETTING)["8"] == [marked]
 
 
 def test_keeps_warnings(tmp_path: Path) -> None:

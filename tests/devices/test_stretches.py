@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgewidth.devices.measure.disturbed import mark_disturbed
 from edgewidth.devices.measure.estimate import estimate
-from edgewidth.devices.measure.policy import judge
 from edgewidth.devices.measure.stretches import counting_runs, own_jitter, undisturbed
 from edgewidth.records.measurement import Clock, DeviceState, Engine, Precision, Runtime, Setting, Statistic, Visit
 
@@ -25,9 +25,9 @@ def visit(runs_ms: np.ndarray, number: int, model: str) -> Visit:
     return Visit(model=model, round=number, started_s=number, warmup_ns=(1,), runs_ns=runs)
 
 
-def judged(runs_ms: dict[str, list[np.ndarray]], setting: Setting = SETTING) -> dict[str, list[Visit]]:
+def marked(runs_ms: dict[str, list[np.ndarray]], setting: Setting = SETTING) -> dict[str, list[Visit]]:
     visits = {m: [visit(runs, i, m) for i, runs in enumerate(some)] for m, some in runs_ms.items()}
-    found = judge(visits, setting)
+    found = mark_disturbed(visits, setting)
     return {model: [b for b in found if b.model == model] for model in visits}
 
 
@@ -36,7 +36,7 @@ def test_steady_noise_is_no_disturbance(jitter: float) -> None:
     """Where single runs only jitter, nearly all count, and the median is that of all of them."""
     rng = np.random.default_rng(0)
     visits = {str(m): [np.exp(jitter * rng.standard_normal(150)) for _ in range(4)] for m in range(30)}
-    found = judged(visits)
+    found = marked(visits)
     assert own_jitter(found.values()) == pytest.approx(jitter, rel=0.25)
     assert np.mean([undisturbed(b).mean() for some in found.values() for b in some]) > 0.9
     ratio = [estimate(some, Statistic.MEDIAN).value_ms / np.median(visits[m]) for m, some in found.items()]
@@ -59,7 +59,7 @@ def test_slow_stretches_do_not_count(share: float, slower: float) -> None:
     """However many of them: the estimate stays at the undisturbed level, where the plain median leaves it."""
     rng = np.random.default_rng(1)
     truth = {str(m): [slowed(rng, 150, share, slower) for _ in range(4)] for m in range(30)}
-    found = judged({model: [runs for runs, _ in some] for model, some in truth.items()})
+    found = marked({model: [runs for runs, _ in some] for model, some in truth.items()})
     values = [estimate(some, Statistic.MEDIAN) for some in found.values()]
     assert max(abs(value.value_ms - 1) for value in values) < 0.01
     assert np.mean([value.counted_percent for value in values]) == pytest.approx(100 * (1 - share), abs=10)
@@ -73,7 +73,7 @@ def test_a_tail_is_of_all_runs() -> None:
     """Disturbances are what a tail is made of."""
     rng = np.random.default_rng(2)
     runs = [slowed(rng, 300, 0.4, 1.2)[0] for _ in range(4)]
-    [some] = judged({"m": runs}).values()
+    [some] = marked({"m": runs}).values()
     assert estimate(some, Statistic.P95).all_ms == pytest.approx(np.quantile(np.concatenate(runs), 0.95), rel=1e-5)
     assert estimate(some, Statistic.P95).counted_percent == 100
     assert len(counting_runs(some[0], Statistic.P95)) == 300
@@ -83,7 +83,7 @@ def test_a_tail_is_of_all_runs() -> None:
 def test_single_late_runs_stay() -> None:
     """A run that came late among others is no stretch: it counts."""
     runs = np.where(np.arange(120) % 10 == 4, 3.0, 1.0)
-    [[one]] = judged({"m": [runs]}).values()
+    [[one]] = marked({"m": [runs]}).values()
     assert undisturbed(one).all()
 
 
@@ -91,14 +91,14 @@ def test_a_clock_that_counts_is_held_to_more() -> None:
     """One percent is a disturbance where instructions are counted, and nothing where time is measured."""
     runs = np.repeat([1.0, 1.01], 30)
     counted = SETTING.model_copy(update={"clock": Clock.ICOUNT})
-    assert undisturbed(judged({"m": [runs]})["m"][0]).all()
-    assert undisturbed(judged({"m": [runs]}, counted)["m"][0]).sum() == 30
+    assert undisturbed(marked({"m": [runs]})["m"][0]).all()
+    assert undisturbed(marked({"m": [runs]}, counted)["m"][0]).sum() == 30
 
 
 def test_a_late_run_left_over_at_the_end_does_not_count() -> None:
     """Where a visit has few runs, one that fills no stretch must not move the median."""
     first = np.array([9.576, 9.072, 6.042, 5.947, 5.959, 6.883, 9.539])
-    [[one, other]] = judged(
+    [[one, other]] = marked(
         {"m": [first, np.full(7, 5.942)]}, SETTING.model_copy(update={"clock": Clock.ICOUNT})
     ).values()
     assert undisturbed(one).tolist() == [False] * 3 + [True] * 3 + [False]
@@ -109,7 +109,7 @@ def test_a_late_run_left_over_at_the_end_does_not_count() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7])
 def test_few_runs_are_one_stretch(count: int) -> None:
     """However few there are, equal ones count."""
-    [[one]] = judged({"m": [np.ones(count)]}).values()
+    [[one]] = marked({"m": [np.ones(count)]}).values()
     assert undisturbed(one).tolist() == [True] * count
 
 
@@ -125,7 +125,7 @@ def test_a_visit_slow_from_end_to_end_is_known_by_the_fixed_calculation() -> Non
         "slow": states([visit(slow, i, "slow") for i in range(3)], late),
         "steady": states([visit(slow, i, "steady") for i in range(4)], fast),
     }
-    found = judge(visits, SETTING)
+    found = mark_disturbed(visits, SETTING)
     assert {b.model: b.disturbed for b in found if b.disturbed} == {
         "mixed": "slow: a fixed calculation took 1.5 times as long as usual",
         "slow": "slow: a fixed calculation took 1.5 times as long as usual",
@@ -135,8 +135,8 @@ def test_a_visit_slow_from_end_to_end_is_known_by_the_fixed_calculation() -> Non
     assert of["slow"].low_ms < 1.0 < of["slow"].value_ms
     assert of["steady"].low_ms > 1.1
     elsewhere = [visit(quiet, 0, "other").model_copy(update={"before": DeviceState(probe_ns=100)})]
-    assert all(b.disturbed for b in judge({"slow": visits["slow"]}, SETTING, elsewhere))
-    assert not any(b.disturbed for b in judge({"slow": visits["slow"]}, SETTING))
+    assert all(b.disturbed for b in mark_disturbed({"slow": visits["slow"]}, SETTING, elsewhere))
+    assert not any(b.disturbed for b in mark_disturbed({"slow": visits["slow"]}, SETTING))
 
 
 def states(visits: list[Visit], around: list[tuple[DeviceState, DeviceState]]) -> list[Visit]:

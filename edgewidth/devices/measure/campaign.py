@@ -7,10 +7,12 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from edgewidth.devices.measure import policy as rules
 from edgewidth.devices.measure import wire
+from edgewidth.devices.measure.disturbed import disturbance, mark_disturbed
 from edgewidth.devices.measure.native import as_measured
+from edgewidth.devices.measure.policy import default_policy, visit_name
 from edgewidth.devices.measure.session import Model, Order, Patience, RemoteSession
+from edgewidth.devices.measure.warnings import find_warnings
 from edgewidth.errors import DeviceError, StorageError, TransientDeviceError
 from edgewidth.progress import SILENT
 from edgewidth.records.measurement import Clock, Visit
@@ -69,12 +71,12 @@ def measure(
         TransientDeviceError: The link or the runner failed again and again.
         StorageError: The store cannot be written; the device keeps what was measured until the next call.
     """
-    policy = policy or rules.default_policy(setting.clock)
+    policy = policy or default_policy(setting.clock)
     campaign = _Campaign(as_measured(device, setting), setting, store, policy, progress)
     campaign.run(models)
     known = {model.key for model in models}
     visits = {model: some for model, some in store.visits(setting).items() if model in known}
-    warnings = rules.find_warnings(visits, setting, policy)
+    warnings = find_warnings(visits, setting, policy)
     store.warn(setting, warnings)
     return warnings
 
@@ -137,14 +139,14 @@ class _Campaign:
             self.progress.say(f"{error.message} It is left behind.")
 
     def _plan(self, models: Sequence[Model]) -> None:
-        """Judge what there is, and put the missing visits in a row: round by round, each in an order of its own."""
+        """Mark what counts, and put the missing visits in a row: round by round, each in an order of its own."""
         by_key = {model.key: model for model in models}
         everything = self.store.visits(self.setting)
         visits = {key: some for key, some in everything.items() if key in by_key}
         others = [visit for key, some in everything.items() if key not in by_key for visit in some]
-        judged = rules.judge(visits, self.setting, others)
-        self.store.judge(self.setting, [(rules.visit_name(v.model, v.round), v) for v in judged])
-        visits |= {key: [v for v in judged if v.model == key] for key in {v.model for v in judged}}
+        marked = mark_disturbed(visits, self.setting, others)
+        self.store.mark(self.setting, [(visit_name(v.model, v.round), v) for v in marked])
+        visits |= {key: [v for v in marked if v.model == key] for key in {v.model for v in marked}}
         self.visits = {key: 1 + max((visit.round for visit in visits.get(key, [])), default=-1) for key in by_key}
         missing = {key: self.policy.missing(visits.get(key, [])) for key in by_key}
         for number in range(self.policy.rounds):
@@ -155,7 +157,7 @@ class _Campaign:
         """The next visit to a model; a visit's name is its number and the model."""
         number = self.visits[model.key]
         self.visits[model.key] += 1
-        return Order(rules.visit_name(model.key, number), model)
+        return Order(visit_name(model.key, number), model)
 
     def _measure(self, models: Sequence[Model], task: Task) -> None:
         """Measure what is missing, and again what was disturbed, until the policy has enough."""
@@ -300,7 +302,7 @@ class _Campaign:
             after=message.after,
             own_s=message.own_s,
         )
-        reason = rules.disturbance(visit, self.device.profile)
+        reason = disturbance(visit, self.device.profile)
         visit = visit.model_copy(update={"disturbed": reason})
         self.store.add(self.setting, message.id, visit)
         self.outstanding.pop(message.id, None)

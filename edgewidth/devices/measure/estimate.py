@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgewidth.devices.measure.policy import SLOW
+from edgewidth.devices.measure.disturbed import SLOW
 from edgewidth.devices.measure.stretches import counting_runs, undisturbed
 from edgewidth.errors import InputError
 from edgewidth.records.measurement import LatencyEstimate, Statistic

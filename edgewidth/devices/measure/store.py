@@ -128,13 +128,13 @@ class MeasurementStore:
             rows = self._connection.execute("SELECT json FROM settings ORDER BY id").fetchall()
         return [Setting.model_validate_json(text) for (text,) in rows]
 
-    def judge(self, setting: Setting, judged: Iterable[tuple[str, Visit]]) -> None:
-        """Keep what visits, by their names, were judged to be: ``disturbed`` and ``slow_above_ns``."""
+    def mark(self, setting: Setting, marked: Iterable[tuple[str, Visit]]) -> None:
+        """Keep the ``disturbed`` and ``slow_above_ns`` of visits, by their names."""
         with self._write() as connection:
             row = self._setting(setting)
             connection.executemany(
                 "UPDATE visits SET disturbed = ?, slow_above_ns = ? WHERE setting = ? AND visit = ?",
-                [(visit.disturbed, visit.slow_above_ns, row, name) for name, visit in judged],
+                [(visit.disturbed, visit.slow_above_ns, row, name) for name, visit in marked],
             )
 
     def warn(self, setting: Setting, warnings: Sequence[MeasurementWarning]) -> None:

@@ -82,14 +82,14 @@ def slow_above_ns(visits: Sequence[Visit], clock: Clock, jitter: float) -> float
 
 
 def undisturbed(visit: Visit) -> NDArray[np.bool_]:
-    """Which runs of a visit lie in undisturbed stretches: (runs,). All of them before it was judged."""
+    """Which runs of a visit lie in undisturbed stretches: (runs,). All of them as long as nothing is known."""
     times = _times(visit)
     if visit.slow_above_ns is None:
         return np.ones(len(times), dtype=np.bool_)
     quiet = _medians(times) <= visit.slow_above_ns
     if len(times) < RUNS:
         return np.repeat(quiet, len(times))
-    # What is left over at the end is judged by its own median.
+    # What is left over at the end counts or not by its own median.
     left = times[len(times) // RUNS * RUNS :]
     rest = np.full(len(left), len(left) > 0 and np.median(left) <= visit.slow_above_ns, dtype=np.bool_)
     return np.concatenate([np.repeat(quiet, RUNS), rest])

@@ -1,0 +1,176 @@
+"""What makes measurements less trustworthy, and what to do about it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgewidth.devices.measure.disturbed import swapped
+from edgewidth.devices.measure.stretches import undisturbed
+from edgewidth.devices.on_device.runner import is_steady, window_runs
+from edgewidth.devices.on_device.vitals import THROTTLE_FLAGS
+from edgewidth.records.measurement import Clock, MeasurementWarning
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from edgewidth.devices.measure.policy import Policy
+    from edgewidth.records.measurement import DeviceState, Setting, Visit
+
+FEW_VISITS, FEW_RUNS = 3, 5
+"""With fewer undisturbed visits of a model, or runs in one of them, there is a warning."""
+OFTEN = 0.3
+"""The share of runs in slow stretches from which on there is a warning."""
+
+
+def other_load(visit: Visit) -> float | None:
+    """How many processors others used during a visit; None if the device does not say or the visit was too short."""
+    before_s, after_s = visit.before.uptime_s, visit.after.uptime_s
+    told_s = sum(visit.warmup_ns + visit.runs_ns) / 1e9
+    spent_s = told_s if before_s is None or after_s is None else after_s - before_s
+    if visit.before.busy_s is None or visit.after.busy_s is None or visit.own_s is None or spent_s < 0.1:
+        return None
+    # The kernel counts in hundredths of a second; two of them are no evidence.
+    return max(0.0, visit.after.busy_s - visit.before.busy_s - visit.own_s - 0.02) / spent_s
+
+
+def was_steady(visit: Visit, policy: Policy) -> bool:
+    """Whether the warm-up ended because the times were steady, not because it was long enough."""
+    spent_ns = sum(visit.warmup_ns)
+    if spent_ns < 0.98 * policy.warmup_max_ms * 1e6:
+        return True
+    window = window_runs(visit.warmup_ns, policy.window_ms * 1e6)
+    return len(visit.warmup_ns) < 3 * window or is_steady(visit.warmup_ns, window, policy.tolerance)
+
+
+def find_warnings(
+    visits: Mapping[str, Sequence[Visit]], setting: Setting, policy: Policy
+) -> tuple[MeasurementWarning, ...]:
+    """What makes these measurements less trustworthy, and what to do about it."""
+    every = [visit for of_model in visits.values() for visit in of_model]
+    found = [
+        _emulated(setting),
+        _governor(every),
+        _throttling(every),
+        _voltage(every),
+        _other_load(every),
+        _swapping(every),
+        _unsteady(every, policy),
+        _often_disturbed(every),
+        _few_runs(visits, policy),
+    ]
+    return tuple(warning for warning in found if warning is not None)
+
+
+def _warning(code: str, message: str, remedy: str) -> MeasurementWarning:
+    return MeasurementWarning(code=code, message=message, remedy=remedy)
+
+
+def _emulated(setting: Setting) -> MeasurementWarning | None:
+    if setting.clock is not Clock.ICOUNT:
+        return None
+    return _warning(
+        "emulated-clock",
+        f"{setting.device} counts instructions, not time: these are no latencies of a real device.",
+        "Use them to compare variants, and measure on the device itself before deciding.",
+    )
+
+
+def _states(visits: Sequence[Visit]) -> list[DeviceState]:
+    return [state for visit in visits for state in (visit.before, visit.after)]
+
+
+def _governor(visits: Sequence[Visit]) -> MeasurementWarning | None:
+    slow = {state.governor for state in _states(visits)} & {"powersave", "conservative"}
+    # Intel's active driver calls its ordinary, load-following mode powersave.
+    frequencies = [state.frequency_mhz for state in _states(visits) if state.frequency_mhz]
+    if not slow or (frequencies and max(frequencies) > 1.5 * min(frequencies)):
+        return None
+    return _warning(
+        "governor",
+        f"The processor's frequency governor is {slow.pop()}: it keeps the device slow.",
+        "On the device: echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor",
+    )
+
+
+def _throttling(visits: Sequence[Visit]) -> MeasurementWarning | None:
+    flags = {flag for state in _states(visits) for flag in state.throttled if not flag.startswith(THROTTLE_FLAGS[0])}
+    if not flags:
+        return None
+    return _warning(
+        "throttling",
+        f"The device held its processor back: {', '.join(sorted(flags))}.",
+        "Cool it better (heat sink, fan), or let the profile wait: --set cool_down_c=55",
+    )
+
+
+def _voltage(visits: Sequence[Visit]) -> MeasurementWarning | None:
+    if not any(flag.startswith(THROTTLE_FLAGS[0]) for state in _states(visits) for flag in state.throttled):
+        return None
+    return _warning(
+        "under-voltage",
+        "The device's supply voltage was too low, now or since it was started.",
+        "Use the power supply and cable made for this board, then restart it.",
+    )
+
+
+def _other_load(visits: Sequence[Visit]) -> MeasurementWarning | None:
+    loads = [load for visit in visits if (load := other_load(visit)) is not None]
+    busy = sum(load > 0.25 for load in loads)
+    if not busy or busy < 0.05 * len(loads):
+        return None
+    return _warning(
+        "other-load",
+        f"Other programs used the processor in {busy} of {len(loads)} visits (up to {max(loads):.1f} processors).",
+        "Stop what else runs on the device and measure again.",
+    )
+
+
+def _swapping(visits: Sequence[Visit]) -> MeasurementWarning | None:
+    pages = [swapped(a.after, b.before) for a, b in pairwise(visits)]
+    pages += [swapped(visit.before, visit.after) for visit in visits]
+    if not any(count > 100 for count in pages):
+        return None
+    return _warning(
+        "swapping",
+        "The device moved memory to its disk while it was measured.",
+        "Stop programs that use memory there, or use a device with more of it.",
+    )
+
+
+def _unsteady(visits: Sequence[Visit], policy: Policy) -> MeasurementWarning | None:
+    unsteady = sum(not was_steady(visit, policy) for visit in visits)
+    if not unsteady or unsteady < 0.1 * len(visits):
+        return None
+    return _warning(
+        "unsteady-warm-up",
+        f"In {unsteady} of {len(visits)} visits the warm-up of {policy.warmup_max_ms:g} ms ended unsteadily.",
+        "Look for other load on the device, and at its frequency governor.",
+    )
+
+
+def _often_disturbed(visits: Sequence[Visit]) -> MeasurementWarning | None:
+    slow = sum(int(np.sum(~undisturbed(visit))) for visit in visits)
+    share = slow / max(sum(len(visit.runs_ns) for visit in visits), 1)
+    if share < OFTEN:
+        return None
+    return _warning(
+        "often-disturbed",
+        f"Something else slowed the device in {share:.0%} of the runs; their times do not count for a median.",
+        "Stop what else runs there. If it always shares its processor, mind the latency of all runs that is given too.",
+    )
+
+
+def _few_runs(visits: Mapping[str, Sequence[Visit]], policy: Policy) -> MeasurementWarning | None:
+    least = min(policy.rounds, FEW_VISITS)
+    counting = {model: [visit for visit in some if visit.disturbed is None] for model, some in visits.items()}
+    few = [m for m, some in counting.items() if len(some) < least or any(len(v.runs_ns) < FEW_RUNS for v in some)]
+    if not few:
+        return None
+    return _warning(
+        "few-runs",
+        f"{len(few)} of {len(visits)} models have fewer than {least} undisturbed visits or {FEW_RUNS} runs in each.",
+        "Measure again, for longer: the intervals say how far these can be trusted.",
+    )
