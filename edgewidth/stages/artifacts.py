@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.files import write_atomic
@@ -83,20 +84,19 @@ def export_artifacts(
     float32 = {key: content for key, content in files.items() if key[0] is Precision.FLOAT32}
     # First, since a network that is converted wrongly need not be trained.
     artifacts = [evaluate(model_name(*key), content, test, progress) for key, content in float32.items()]
-    retrained: list[Int8Network] = []
+    trained = cache(train_int8)
 
     def retrain() -> Files:
-        retrained.append(train_int8())
-        return maker.files(retrained[0].weights, Precision.INT8)
+        return maker.files(trained().weights, Precision.INT8)
 
     plain = {key: content for key, content in files.items() if key not in float32}
     chosen = choose_int8(plain, search, max_int8_drop_points, retrain, progress)
     for key, choice in chosen.items():
-        truth = test._replace(outputs=retrained[0].outputs) if choice.accuracy.is_trained else test
+        truth = test._replace(outputs=trained().outputs) if choice.accuracy.is_trained else test
         artifacts.append(evaluate(model_name(*key), choice.content, truth, progress, int8=choice.accuracy))
-    for key, content in (float32 | {key: choice.content for key, choice in chosen.items()}).items():
-        write_atomic(folder / model_name(*key), content)
-    for name, content in test.task.companions().items():
+    files |= {key: choice.content for key, choice in chosen.items()}
+    models = {model_name(*key): content for key, content in files.items()}
+    for name, content in {**models, **test.task.companions()}.items():
         write_atomic(folder / name, content)
     return Artifacts(
         space=space,
