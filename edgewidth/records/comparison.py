@@ -11,7 +11,7 @@ from edgewidth.records.upgrades import name_engine, name_visits
 
 
 class Way(Record):
-    """One way to execute a network there."""
+    """One way to execute a network on the device."""
 
     engine: Engine
     precision: Precision
@@ -22,17 +22,17 @@ class Way(Record):
 
 
 class Compared(Record):
-    """One way, measured."""
+    """One way to execute the networks, and how long they took."""
 
     way: Way
     runtime_version: str
     latencies: tuple[LatencyEstimate, ...]
-    """Of the comparison's networks, in their order; empty where it failed."""
+    """The latencies of the comparison's networks, in their order; empty where it failed."""
     failure: str | None = None
 
 
 class Comparison(Document):
-    """All ways, the fastest on the first network first; those that failed last."""
+    """The same networks in every way that a device offers: the fastest on the first network first, what failed last."""
 
     schema_name: ClassVar[str] = "edgewidth/comparison"
     schema_version: ClassVar[int] = 2
@@ -46,7 +46,7 @@ class Comparison(Document):
 
     @property
     def fastest(self) -> Compared | None:
-        """The fastest on the first network; None: every way failed."""
+        """The way that is fastest on the first network; None if every way failed."""
         return next((one for one in self.ways if one.failure is None), None)
 
     @classmethod

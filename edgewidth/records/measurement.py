@@ -45,7 +45,7 @@ class Launcher(StrEnum):
 
 
 class Engine(Record):
-    """What runs a model on a device. How edgewidth works with each one: ``edgewidth.devices.engines``."""
+    """What runs a model on a device: a runtime, on an accelerator, through a launcher."""
 
     runtime: Runtime
     accelerator: Accelerator = Accelerator.CPU
@@ -90,7 +90,7 @@ class Clock(StrEnum):
 
 
 class Statistic(StrEnum):
-    """What is taken of the latency distribution."""
+    """Which number stands for the distribution of latencies."""
 
     MEDIAN = "median"
     P90 = "p90"
@@ -99,12 +99,12 @@ class Statistic(StrEnum):
 
     @property
     def quantile(self) -> float:
-        """The quantile in 0…1."""
+        """The quantile as a share from 0 to 1."""
         return 0.5 if self is Statistic.MEDIAN else int(self.value[1:]) / 100
 
 
 class Setting(Record):
-    """What must be equal for measurements to meet in one table."""
+    """How and where something was measured: only measurements that agree in all of it meet in one table."""
 
     device: str
     """The name of the device profile."""
@@ -112,40 +112,41 @@ class Setting(Record):
     """What the device says it is: its model and processor."""
     engine: Engine
     runtime_version: str
-    """Of a native program, which tells none, ``sha256:`` and the beginning of its digest."""
+    """The version that the runtime's package tells. A native program tells none; for one it is ``sha256:`` and the
+    beginning of the program's digest."""
     threads: Annotated[int, Field(ge=1)]
     precision: Precision
     clock: Clock = Clock.WALL
 
     def differences(self, other: Setting) -> list[str]:
-        """What differs, as sentences such as ``threads: 1 here, 4 there``; empty if they may meet."""
+        """What differs, in words such as ``threads: 1 here, 4 there``; empty if the measurements may meet."""
         mine, theirs = dict(self), dict(other)
         return [f"{name}: {mine[name]} here, {theirs[name]} there" for name in mine if mine[name] != theirs[name]]
 
 
 class DeviceState(Record):
-    """What a device says of itself at one moment; None: it does not say."""
+    """What a device says of itself at one moment. What is None it does not say."""
 
     temperature_c: float | None = None
     frequency_mhz: float | None = None
     governor: str | None = None
     throttled: tuple[str, ...] = ()
-    """Names of raised flags: ``under-voltage``, ``frequency capped``, ``throttled``, ``soft temperature limit``;
-    with ``since boot`` behind it, a flag that was raised at any time since then."""
+    """The flags that are raised: ``under-voltage``, ``frequency capped``, ``throttled`` or ``soft temperature limit``.
+    With ``since boot`` behind it, a flag was raised at some time since the device was started."""
     load_1m: float | None = None
     available_bytes: int | None = None
     swapped_pages: int | None = None
-    """Pages swapped in and out since boot: only a difference says something."""
+    """How many pages were swapped in and out since the device was started."""
     busy_s: float | None = None
-    """Processor seconds that anybody used since boot: only a difference says something."""
+    """How many seconds all processors together worked since the device was started."""
     probe_ns: int | None = None
-    """The time of a fixed calculation: how fast the processor was at that moment."""
+    """How long a fixed calculation took, which tells how fast the processor was at that moment."""
     uptime_s: float | None = None
-    """Seconds since boot, where more happens between two states than the runs that are told."""
+    """Seconds since the device was started, where more happens between two states than the runs that are told."""
 
 
 class DeviceFacts(Record):
-    """What a device is, as it says itself; None: it does not say."""
+    """What a device is, as it says itself. What is None it does not say."""
 
     model: str | None = None
     processor: str | None = None
@@ -155,10 +156,10 @@ class DeviceFacts(Record):
     system: str | None = None
     python: str | None = None
     runtimes: dict[str, str] = Field(default_factory=dict)
-    """Versions of what was found there to run models: of Python packages by ``Runtime`` value, of native programs by
-    ``Launcher`` value."""
+    """The versions of what can run models there: of Python packages by the name of the runtime, of native programs by
+    the name of the launcher."""
     free_bytes: int | None = None
-    """Free space where models are put."""
+    """The free space where models are put."""
 
     @property
     def hardware(self) -> str:
@@ -168,23 +169,24 @@ class DeviceFacts(Record):
 
 
 class Visit(Record):
-    """Back-to-back runs of one model after a warm-up: one visit. Times are raw nanoseconds."""
+    """One warm-up of a model and the back-to-back runs after it. Times are raw nanoseconds."""
 
     model: str
     """The key of the model that was measured: a configuration's text, or an artifact's digest."""
     round: int
+    """Its number among the visits to this model, from 0."""
     started_s: float
-    """Unix time on the host."""
+    """When it began, in Unix time by the host's clock."""
     warmup_ns: tuple[int, ...]
     runs_ns: Annotated[tuple[int, ...], Field(min_length=1)]
     before: DeviceState = DeviceState()
     after: DeviceState = DeviceState()
     own_s: float | None = None
-    """Processor seconds that the measuring process used between ``before`` and ``after``."""
+    """How many processor seconds the measuring process used between ``before`` and ``after``."""
     disturbed: str | None = None
-    """Why this visit does not count: what disturbed the device meanwhile."""
+    """What disturbed the device meanwhile, so that the visit does not count; None if nothing did."""
     slow_above_ns: float | None = None
-    """Stretches of runs with a higher median do not count either; see ``edgewidth.devices.measure.stretches``."""
+    """Three runs in a row with a higher median than this do not count either; None if that is not known yet."""
 
 
 class LatencyEstimate(Record):
@@ -195,12 +197,13 @@ class LatencyEstimate(Record):
     low_ms: float
     high_ms: float
     visits: int
+    """How many visits count."""
     runs: int
-    """That count."""
+    """How many runs of these visits count."""
     counted_percent: float = 100.0
-    """The share of all runs that count: the others were made while something disturbed the device."""
+    """The share of all runs that count. The others were made while something disturbed the device."""
     all_ms: float | None = None
-    """The statistic of all runs, those too that do not count."""
+    """The statistic of all runs, including those that do not count."""
 
 
 class MeasurementWarning(Record):

@@ -11,9 +11,10 @@ from edgewidth.records.upgrades import name_engine, name_visits
 
 
 class SustainedPoint(Record):
-    """Two seconds of back-to-back runs. ``at_s``: since the first of them."""
+    """A few seconds of back-to-back runs."""
 
     at_s: float
+    """When they began, in seconds since the first point began."""
     median_ms: float
     p95_ms: float
     temperature_c: float | None = None
@@ -22,13 +23,16 @@ class SustainedPoint(Record):
 
 
 class Sustained(Record):
-    """Latency over time under full load. ``drift_percent``: median of the last tenth over that of the first."""
+    """The latency over time under full load."""
 
     duration_s: float
     points: tuple[SustainedPoint, ...]
     first_ms: float
+    """The median of the first tenth of the points."""
     last_ms: float
+    """The median of the last tenth of the points."""
     drift_percent: float
+    """By how much ``last_ms`` is above ``first_ms``."""
 
 
 class ValidationReport(Document):
@@ -48,7 +52,7 @@ class ValidationReport(Document):
     visits: tuple[Visit, ...]
     warnings: tuple[MeasurementWarning, ...]
     sustained: Sustained | None = None
-    """How the latency drifted under load, where that was asked for; not part of the verdict."""
+    """How the latency drifted under load, where that was asked for. It is no part of the verdict."""
 
     @classmethod
     def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:

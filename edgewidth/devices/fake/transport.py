@@ -36,24 +36,24 @@ _VERSION = "1.0"
 
 
 class FakeNoise(NamedTuple):
-    """What stands between the truth and a measurement; all are shares of the latency, or seconds."""
+    """What stands between the truth and a measurement: shares of the latency, or seconds of the device's clock."""
 
     run: float = 0.01
-    """Sigma of the logarithm from run to run."""
+    """The standard deviation of the logarithm from run to run."""
     visit: float = 0.01
-    """Sigma of the logarithm from visit to visit."""
+    """The standard deviation of the logarithm from visit to visit."""
     drift: float = 0.05
-    """In a slow stretch everything takes so much longer …"""
+    """By how much longer everything takes in a slow stretch."""
     drift_every_s: float = 200.0
-    """… which happens about once in so long …"""
+    """The mean time between two slow stretches."""
     drift_lasts_s: tuple[float, float] = (20.0, 80.0)
-    """… and lasts between so long and so long."""
+    """The shortest and the longest slow stretch."""
     outliers: float = 0.01
-    """So many runs take half as long again."""
+    """The share of runs that take half as long again."""
     heat: float = 0.0
-    """Once it has worked for long everything takes so much longer …"""
+    """By how much longer everything takes once the device is hot."""
     heats_after_s: float = 60.0
-    """… from this second on."""
+    """After how long it is hot."""
 
 
 SILENT_NOISE = FakeNoise(run=0.0, visit=0.0, drift=0.0, outliers=0.0)

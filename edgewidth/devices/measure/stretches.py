@@ -24,20 +24,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RUNS = 3
-"""The fewest whose median a single late run does not move."""
+"""How many runs a stretch has: the fewest whose median a single late run does not move."""
 LEAST_SHARE = 0.1
-"""Of a visit's runs: with fewer undisturbed ones the visit does not count at all."""
+"""A visit of whose runs a smaller share is undisturbed does not count at all."""
 _TOLERANCE = {Clock.WALL: 0.02, Clock.ICOUNT: 0.006}
-"""Above the model's fastest stretch, at least …"""
+"""A stretch counts if it is slower than the model's fastest one by no more than this share."""
 _JITTERS = 4.0
-"""… or so many standard deviations of single runs. Medians of three of steady noise have 0.67 of one: the fastest of
-two hundred lies 1.9 below the middle, and one in fifty 1.4 above it."""
+"""It counts too if it is slower by no more than so many standard deviations of single runs. The median of three runs
+has two thirds of their standard deviation, so that of two hundred medians the fastest lies 1.9 standard deviations of
+a run below the middle, and one in fifty lies 1.4 above it."""
 _FASTEST = 0.2
 """The share of stretches that tells the device's own jitter."""
 _QUIETEST = 0.02
 """The share of visits around which the processor is taken to be as fast as usual."""
 SLOW_PROBE = 1.25
-"""So many times its usual time, and the fixed calculation says that the processor was slow. Where a busy neighbour
+"""The processor was slow if the fixed calculation took so many times as long as usual. Where a busy neighbour
 shares the core it took 1.5 to 1.8 times as long, and up to 1.2 times around visits that were fast."""
 
 
