@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from edgewidth.stages.target import Target
 
 VISITS = 12
-"""Visits of the artifact at first; twice as many while the budget lies in its interval …"""
+"""How often the file is visited at first."""
 EXTENSIONS = 2
-"""… so often at most."""
+"""How often, at most, the visits are doubled because the budget lies within the interval of the latency."""
 
 
 def validate(
@@ -43,7 +43,7 @@ def validate(
     device: Device | None = None,
     progress: Progress = SILENT,
 ) -> ValidationReport:
-    """Measure a ``.tflite`` or ``.onnx`` file; any one, also of another maker.
+    """Measure a model file, also one of another maker, as it is.
 
     Args:
         model: The file.
@@ -55,8 +55,8 @@ def validate(
         progress: Where to report to.
 
     Raises:
-        FileError: Not a file of that kind.
-        InputError: The runtime does not execute this kind of file.
+        FileError: It cannot be read, is of no known format, or is damaged.
+        InputError: The engine does not execute files of this format.
         DeviceError, TransientDeviceError: The device failed.
     """
     inspected, executed = inspect_model(model), target.engine.file_format
@@ -106,7 +106,7 @@ def engine_for(model: Path, profile: DeviceProfile) -> Engine | None:
     """The engine of a profile that executes a file: its default one if that does; None if none does.
 
     Raises:
-        FileError: Neither a ``.tflite`` nor an ``.onnx`` file.
+        FileError: The file cannot be read, is of no known format, or is damaged.
     """
     found = inspect_model(model).format
     engines = (engine_named(profile), *offered_engines(profile))
