@@ -182,6 +182,25 @@ def test_frameworks_are_named_only_where_they_belong() -> None:
     assert named == ON_THE_DEVICE
 
 
+def names_a_format(node: ast.AST) -> bool:
+    """A format's ending as a text, or a member of ``FormatName``."""
+    if isinstance(node, ast.Constant):
+        return node.value in {"tflite", ".tflite", ".onnx"}
+    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "FormatName"
+
+
+def test_only_formats_tell_one_format_from_another() -> None:
+    """Outside, a format is a value that is handed on; only which one a runtime executes stands beside the runtimes."""
+    naming = {
+        file.relative_to(PACKAGE).as_posix()
+        for file in PACKAGE.rglob("*.py")
+        if any(map(names_a_format, ast.walk(ast.parse(file.read_text(encoding="utf-8")))))
+    }
+    outside = {name for name in naming if not name.startswith("formats/")}
+    assert outside == {"records/measurement.py"}
+    assert {"formats/tflite/format.py", "formats/onnx/format.py"} <= naming
+
+
 def test_imports_are_absolute() -> None:
     """One way of naming a module."""
     assert [str(found) for found in ALL_IMPORTS if found.module.startswith(".")] == []
