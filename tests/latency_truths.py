@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgewidth.graph.families.registry import search_space
+from edgewidth.graph.operators import Add, Conv, Dense, Depthwise, GlobalAveragePool
 from edgewidth.graph.space import SearchSpace, WidthVariable
-from edgewidth.graph.spec import LayerSpec, NetworkSpec
+from edgewidth.graph.spec import NetworkSpec, Node
+from edgewidth.graph.widths import total
 from edgewidth.records.measurement import Engine, Precision, Runtime, Setting
 from edgewidth.records.table import ConfigVisits
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edgewidth.graph.space import ChannelConfig
-    from edgewidth.graph.spec import LayerShape
+    from edgewidth.graph.spec import Layer
 
 SETTING = Setting(
     device="known",
@@ -53,21 +55,21 @@ def chain() -> SearchSpace:
 
 def residual_space() -> SearchSpace:
     """A network whose blocks share a width variable through additions."""
-    layers = [LayerSpec(name="stem", op="conv", inputs=("input",), width="w0", kernel=3, stride=2, activation="relu6")]
+    nodes = [Node(name="stem", operator=Conv(width="w0", kernel=3, stride=2, activation="relu6"), inputs=("input",))]
     for i in range(3):
-        before = layers[-1].name
-        layers += [
-            LayerSpec(name=f"expand{i}", op="conv", inputs=(before,), width=f"e{i}", activation="relu6"),
-            LayerSpec(name=f"spatial{i}", op="depthwise", inputs=(f"expand{i}",), kernel=3, activation="relu6"),
-            LayerSpec(name=f"project{i}", op="conv", inputs=(f"spatial{i}",), width="w0"),
-            LayerSpec(name=f"same{i}", op="conv", inputs=(f"project{i}",), width="w0"),
-            LayerSpec(name=f"add{i}", op="add", inputs=(f"same{i}", before)),
+        before = nodes[-1].name
+        nodes += [
+            Node(name=f"expand{i}", operator=Conv(width=f"e{i}", activation="relu6"), inputs=(before,)),
+            Node(name=f"spatial{i}", operator=Depthwise(kernel=3, activation="relu6"), inputs=(f"expand{i}",)),
+            Node(name=f"project{i}", operator=Conv(width="w0"), inputs=(f"spatial{i}",)),
+            Node(name=f"same{i}", operator=Conv(width="w0"), inputs=(f"project{i}",)),
+            Node(name=f"add{i}", operator=Add(), inputs=(f"same{i}", before)),
         ]
-    layers += [
-        LayerSpec(name="pool", op="global_average_pool", inputs=(layers[-1].name,)),
-        LayerSpec(name="logits", op="dense", inputs=("pool",), width=5),
+    nodes += [
+        Node(name="pool", operator=GlobalAveragePool(), inputs=(nodes[-1].name,)),
+        Node(name="logits", operator=Dense(width=5), inputs=("pool",)),
     ]
-    network = NetworkSpec(family="residual", resolution=32, in_channels=3, num_classes=5, layers=tuple(layers))
+    network = NetworkSpec(family="residual", resolution=32, in_channels=3, nodes=tuple(nodes))
     choices = tuple(range(8, 72, 8))
     variables = tuple(WidthVariable(name=name, base=32, choices=choices) for name in network.variables)
     return SearchSpace(network=network, variables=variables)
@@ -76,14 +78,14 @@ def residual_space() -> SearchSpace:
 def tiled_device(space: SearchSpace) -> Callable[[ChannelConfig], float]:
     """Milliseconds on a device whose kernels compute 4 pixels times 16 channels at once."""
 
-    def layer_ns(shape: LayerShape, ins: int, outs: int) -> float:
-        pixels, op = shape.out_size**2, shape.layer.op
+    def layer_ns(layer: Layer, ins: int, outs: int) -> float:
+        pixels, op = layer.output.pixels, layer.operator.op
         if op in {"conv", "dense"}:
             tiles = np.ceil(pixels / 4) * np.ceil(outs / 16)
-            return float(tiles * (64 * shape.layer.kernel**2 * ins * 0.1 + 90) + 2 * pixels * outs * 0.1 + 900)
+            return float(tiles * (64 * layer.operator.taps * ins * 0.1 + 90) + 2 * pixels * outs * 0.1 + 900)
         if op == "depthwise":
-            return float(pixels * (np.ceil(outs / 16) * 16 * shape.layer.kernel**2 * 0.2 + 4) + 500)
-        return float(len(shape.layer.inputs) * shape.in_size**2 * ins * 0.3 + 300)
+            return float(pixels * (np.ceil(outs / 16) * 16 * layer.operator.taps * 0.2 + 4) + 500)
+        return float(len(layer.inputs) * layer.reads[0].pixels * ins * 0.3 + 300)
 
     return _summed(space, layer_ns)
 
@@ -91,27 +93,27 @@ def tiled_device(space: SearchSpace) -> Callable[[ChannelConfig], float]:
 def cached_device(space: SearchSpace) -> Callable[[ChannelConfig], float]:
     """Milliseconds on a device that loses efficiency on narrow layers, and where weights outgrow a cache."""
 
-    def layer_ns(shape: LayerShape, ins: int, outs: int) -> float:
-        pixels, op = shape.out_size**2, shape.layer.op
+    def layer_ns(layer: Layer, ins: int, outs: int) -> float:
+        pixels, op = layer.output.pixels, layer.operator.op
         if op in {"conv", "dense"}:
-            taps = shape.layer.kernel**2 * ins
+            taps = layer.operator.taps * ins
             efficiency = 0.5 + 0.5 * np.tanh(outs / 64)
             outgrown = 1 + 0.4 / (1 + np.exp(-(taps * outs - 2e5) / 6e4))
             return float(0.05 * pixels * taps * outs / efficiency * outgrown + 0.4 * pixels * (taps + outs) + 800)
-        return float(len(shape.layer.inputs) * shape.in_size**2 * ins * 0.9 + 400)
+        return float(len(layer.inputs) * layer.reads[0].pixels * ins * 0.9 + 400)
 
     return _summed(space, layer_ns)
 
 
-def _summed(space: SearchSpace, layer_ns: Callable[[LayerShape, int, int], float]) -> Callable[[ChannelConfig], float]:
+def _summed(space: SearchSpace, layer_ns: Callable[[Layer, int, int], float]) -> Callable[[ChannelConfig], float]:
     def latency_ms(config: ChannelConfig) -> float:
         widths = space.widths(config)
-
-        def resolve(width: str | int) -> int:
-            return width if isinstance(width, int) else widths[width]
-
-        shapes = space.network.shapes
-        return 0.02 + 1e-6 * sum(layer_ns(s, resolve(s.in_width), resolve(s.out_width)) for s in shapes)
+        layers = space.network.layers
+        ins, outs = (
+            [total(s.channels, widths) for s in shapes]
+            for shapes in zip(*((x.reads[0], x.output) for x in layers), strict=True)
+        )
+        return 0.02 + 1e-6 * sum(map(layer_ns, layers, ins, outs))
 
     return latency_ms
 

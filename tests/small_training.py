@@ -12,8 +12,9 @@ import numpy as np
 from edgewidth.data.augmentation import Augmentation
 from edgewidth.data.sources import Split
 from edgewidth.data.split import ImageData
+from edgewidth.graph.operators import Add, Conv, Dense, Depthwise, GlobalAveragePool
 from edgewidth.graph.space import SearchSpace, WidthVariable
-from edgewidth.graph.spec import INPUT, LayerSpec, NetworkSpec
+from edgewidth.graph.spec import INPUT, NetworkSpec, Node
 from edgewidth.tasks.classification.task import Classification
 from edgewidth.training.recipes import Phase, Recipe
 
@@ -31,19 +32,17 @@ RESOLUTION = 9
 
 def small_space(*, num_classes: int = 3, in_channels: int = 1) -> SearchSpace:
     """Two variables; the first is shared by the two sides of a residual connection."""
-    layers = (
-        LayerSpec(name="stem", op="conv", inputs=(INPUT,), width="a", kernel=3, stride=2, activation="relu6"),
-        LayerSpec(name="inner", op="conv", inputs=("stem",), width="b", activation="relu6"),
-        LayerSpec(name="spatial", op="depthwise", inputs=("inner",), kernel=3, activation="relu6"),
-        LayerSpec(name="outer", op="conv", inputs=("spatial",), width="a"),
-        LayerSpec(name="sum", op="add", inputs=("stem", "outer")),
-        LayerSpec(name="down", op="depthwise", inputs=("sum",), kernel=3, stride=2, activation="relu6"),
-        LayerSpec(name="pool", op="global_average_pool", inputs=("down",)),
-        LayerSpec(name="logits", op="dense", inputs=("pool",), width=num_classes),
+    nodes = (
+        Node(name="stem", operator=Conv(width="a", kernel=3, stride=2, activation="relu6"), inputs=(INPUT,)),
+        Node(name="inner", operator=Conv(width="b", activation="relu6"), inputs=("stem",)),
+        Node(name="spatial", operator=Depthwise(kernel=3, activation="relu6"), inputs=("inner",)),
+        Node(name="outer", operator=Conv(width="a"), inputs=("spatial",)),
+        Node(name="sum", operator=Add(), inputs=("stem", "outer")),
+        Node(name="down", operator=Depthwise(kernel=3, stride=2, activation="relu6"), inputs=("sum",)),
+        Node(name="pool", operator=GlobalAveragePool(), inputs=("down",)),
+        Node(name="logits", operator=Dense(width=num_classes), inputs=("pool",)),
     )
-    network = NetworkSpec(
-        family="small", resolution=RESOLUTION, in_channels=in_channels, num_classes=num_classes, layers=layers
-    )
+    network = NetworkSpec(family="small", resolution=RESOLUTION, in_channels=in_channels, nodes=nodes)
     variables = (
         WidthVariable(name="a", base=8, choices=(4, 8, 12)),
         WidthVariable(name="b", base=16, choices=(4, 8, 12, 16)),

@@ -70,9 +70,9 @@ def command(options: Options) -> None:
         if folder.artifacts.exists() and not options.force:
             raise InputError(f"{folder.artifacts} exists.", remedy="Choose another --out, or --force to replace it.")
         data = load_images(options.data, resolution=spec.resolution, seed=options.seed, progress=progress)
-        if (data.in_channels, len(data.task.output_names)) != (spec.in_channels, spec.num_classes):
+        if (data.in_channels, len(data.task.output_names)) != (spec.in_channels, spec.outputs):
             raise MismatchError(
-                f"{options.weights} takes {spec.in_channels} channels and knows {spec.num_classes} classes; "
+                f"{options.weights} takes {spec.in_channels} channels and knows {spec.outputs} classes; "
                 f"the images of {data.source} have {data.in_channels} and {len(data.task.output_names)}.",
                 remedy="Give the --data that it was trained on.",
             )

@@ -1,49 +1,42 @@
-"""Folded weights of one network: their shapes, slices and random stand-ins."""
+"""Folded weights of one network: their shapes, cuts and random stand-ins."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgewidth.errors import MismatchError
+from edgewidth.graph.widths import kept, lengths
 from edgewidth.records.weights import FoldedLayer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from numpy.typing import NDArray
 
-    from edgewidth.graph.spec import LayerShape, NetworkSpec
+    from edgewidth.graph.space import ChannelConfig, SearchSpace
+    from edgewidth.graph.spec import NetworkSpec
+    from edgewidth.graph.widths import Axes, Widths
     from edgewidth.records.weights import FoldedWeights
 
-Label = str | int
-"""The length of an axis: a width variable's name, or a number."""
 
-
-def resolve(label: Label, widths: Mapping[str, int]) -> int:
-    """The length that a label stands for."""
-    return label if isinstance(label, int) else widths[label]
-
-
-def kernel_axes(shape: LayerShape) -> tuple[Label, ...]:
-    """The axes of a layer's kernel as ``FoldedLayer`` orders them; empty for a layer without weights."""
-    layer = shape.layer
-    return {
-        "conv": (shape.out_width, shape.in_width, layer.kernel, layer.kernel),
-        "depthwise": (shape.out_width, 1, layer.kernel, layer.kernel),
-        "dense": (shape.out_width, shape.in_width),
-    }.get(layer.op, ())
-
-
-def kernel_shapes(network: NetworkSpec, widths: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
+def kernel_shapes(network: NetworkSpec, widths: Widths) -> dict[str, tuple[int, ...]]:
     """The kernel shape of every layer that has weights, by layer name."""
-    return {
-        shape.layer.name: tuple(resolve(axis, widths) for axis in axes)
-        for shape in network.shapes
-        if (axes := kernel_axes(shape))
-    }
+    return {layer.name: lengths(layer.kernel, widths) for layer in network.layers if layer.kernel}
 
 
-def check_weights(network: NetworkSpec, widths: Mapping[str, int], weights: FoldedWeights) -> None:
+def cut(array: NDArray[Any], axes: Axes, widths: Widths, widest: Widths) -> NDArray[Any]:
+    """What a configuration of ``widths`` uses of an array that has these axes at ``widest``."""
+    parts = [kept(axis, widths, widest) for axis in axes]
+    if all(len(slices) == 1 for slices in parts):
+        return array[tuple(part for (part,) in parts)]
+    for axis, slices in enumerate(parts):
+        before = (slice(None),) * axis
+        array = np.concatenate([array[(*before, part)] for part in slices], axis)
+    return array
+
+
+def check_weights(network: NetworkSpec, widths: Widths, weights: FoldedWeights) -> None:
     """Hold weights against a network.
 
     Raises:
@@ -62,23 +55,30 @@ def check_weights(network: NetworkSpec, widths: Mapping[str, int], weights: Fold
             raise MismatchError(f"The weights of the layer {name} are not all finite numbers.")
 
 
-def slice_weights(network: NetworkSpec, widths: Mapping[str, int], weights: FoldedWeights) -> dict[str, FoldedLayer]:
-    """The leading channels of every layer: what a narrower configuration uses of wider weights."""
+def slice_weights(space: SearchSpace, config: ChannelConfig, weights: FoldedWeights) -> dict[str, FoldedLayer]:
+    """What a configuration uses of the weights of the largest one."""
+    widths, widest = space.widths(config), space.widths(space.largest)
     return {
-        name: FoldedLayer(weights[name].kernel[tuple(map(slice, shape))], weights[name].bias[: shape[0]])
-        for name, shape in kernel_shapes(network, widths).items()
+        layer.name: FoldedLayer(
+            cut(weights[layer.name].kernel, layer.kernel, widths, widest),
+            cut(weights[layer.name].bias, layer.kernel[:1], widths, widest),
+        )
+        for layer in space.network.layers
+        if layer.kernel
     }
 
 
-def random_weights(network: NetworkSpec, widths: Mapping[str, int], *, seed: int) -> dict[str, FoldedLayer]:
-    """Weights of the size that training starts from (He et al. 2015, arXiv 1502.01852), for measuring latency.
+def random_weights(network: NetworkSpec, widths: Widths, *, seed: int) -> dict[str, FoldedLayer]:
+    """Weights of the size that training starts from, for measuring latency.
 
     All biases differ, because a converter stores equal ones once; they are mostly positive, so that a narrow
     slice of a wide network still has activations of a normal size and no denormal numbers.
     """
     rng = np.random.default_rng(seed)
     weights = {}
-    for name, shape in kernel_shapes(network, widths).items():
-        kernel = rng.standard_normal(shape, dtype=np.float32) * np.float32(np.sqrt(2 / np.prod(shape[1:])))
-        weights[name] = FoldedLayer(kernel, rng.uniform(-0.1, 0.5, shape[0]).astype(np.float32))
+    for layer in network.layers:
+        if layer.kernel:
+            shape = lengths(layer.kernel, widths)
+            kernel = layer.operator.initial(rng.standard_normal(shape, dtype=np.float32), math.prod(shape[1:]))
+            weights[layer.name] = FoldedLayer(kernel, rng.uniform(-0.1, 0.5, shape[0]).astype(np.float32))
     return weights

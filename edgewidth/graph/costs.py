@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from edgewidth.graph.widths import lengths, total, variables_of
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgewidth.graph.space import ChannelConfig, SearchSpace
-    from edgewidth.graph.spec import LayerShape
+    from edgewidth.graph.spec import Layer
+    from edgewidth.graph.widths import Widths
 
     Array = NDArray[np.float64]
 
@@ -25,24 +29,18 @@ class Costs(NamedTuple):
     """The most input and output elements of one layer that live at once."""
 
 
-def layer_costs(shape: LayerShape, in_width: int, out_width: int) -> Costs:
+def layer_costs(layer: Layer, widths: Widths) -> Costs:
     """The costs of one layer at given widths; element counts, so bytes at int8."""
-    layer = shape.layer
-    pixels = shape.out_size**2
-    taps = {"conv": layer.kernel**2 * in_width, "depthwise": layer.kernel**2, "dense": in_width}.get(layer.op, 0)
-    parameters = (taps + 1) * out_width if taps else 0
-    activations = len(layer.inputs) * shape.in_size**2 * in_width + pixels * out_width
-    return Costs(taps * out_width * pixels, parameters, activations)
+    weights = math.prod(lengths(layer.kernel, widths)) if layer.kernel else 0
+    biases = total(layer.output.channels, widths) if layer.kernel else 0
+    activations = sum(tensor.elements(widths) for tensor in (*layer.reads, layer.output))
+    return Costs(weights * layer.output.pixels, weights + biases, activations)
 
 
 def costs(space: SearchSpace, config: ChannelConfig) -> Costs:
     """The costs of a configuration. Peak activations are exact for a chain, a lower bound with long skips."""
     widths = space.widths(config)
-
-    def resolve(width: str | int) -> int:
-        return width if isinstance(width, int) else widths[width]
-
-    layers = [layer_costs(s, resolve(s.in_width), resolve(s.out_width)) for s in space.network.shapes]
+    layers = [layer_costs(layer, widths) for layer in space.network.layers]
     return Costs(
         macs=sum(layer.macs for layer in layers),
         parameters=sum(layer.parameters for layer in layers),
@@ -68,18 +66,15 @@ def layer_factors(space: SearchSpace) -> tuple[LayerFactor, ...]:
     """The costs of every layer as functions of the width variables; summed, or the most of them, they are ``costs``."""
     names = [variable.name for variable in space.variables]
     factors = []
-    for shape in space.network.shapes:
-        ends = (shape.in_width, shape.out_width)
-        scope = tuple(sorted({names.index(width) for width in ends if isinstance(width, str)}))
+    for layer in space.network.layers:
+        channels = (segment for tensor in (*layer.reads, layer.output) for segment in tensor.channels)
+        scope = tuple(sorted(names.index(name) for name in variables_of(tuple(channels))))
         grid = [space.variables[variable].choices for variable in scope]
-        values = np.zeros((4, *(len(choices) for choices in grid)))
+        values = np.zeros((*(len(choices) for choices in grid), 4))
         for place in product(*(range(len(choices)) for choices in grid)):
             widths = {names[v]: choices[i] for v, choices, i in zip(scope, grid, place, strict=True)}
-            in_width, out_width = (width if isinstance(width, int) else widths[width] for width in ends)
-            layer = layer_costs(shape, in_width, out_width)
-            channels = out_width if layer.parameters else 0
-            counts = (layer.macs, layer.parameters, channels, layer.peak_activations)
-            for kind, count in enumerate(counts):
-                values[(kind, *place)] = count
-        factors.append(LayerFactor(scope, *values))
+            counted = layer_costs(layer, widths)
+            channels_out = total(layer.output.channels, widths) if layer.kernel else 0
+            values[place] = counted.macs, counted.parameters, channels_out, counted.peak_activations
+        factors.append(LayerFactor(scope, *np.moveaxis(values, -1, 0)))
     return tuple(factors)

@@ -14,7 +14,9 @@ from pydantic_core import core_schema
 
 from edgewidth.documents import Record
 from edgewidth.errors import InputError
-from edgewidth.graph.spec import Name, NetworkSpec, Width
+from edgewidth.graph.spec import NetworkSpec
+from edgewidth.graph.version1 import fingerprint_of_version_1
+from edgewidth.graph.widths import Name, Segment, Width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -97,8 +99,16 @@ class SearchSpace(Record):
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that differ when anything in the description differs."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+        """16 hexadecimal digits that differ when anything in the description differs.
+
+        Defaults are left out, so that a field with a default may be added and the digits stay.
+        """
+        return hashlib.sha256(self.model_dump_json(exclude_defaults=True).encode()).hexdigest()[:16]
+
+    @property
+    def old_fingerprint(self) -> str:
+        """The digits by which version 1 knew this search space."""
+        return fingerprint_of_version_1(self)
 
     @property
     def size(self) -> int:
@@ -164,7 +174,7 @@ class SearchSpace(Record):
             "network": spec.family,
             "resolution": spec.resolution,
             "input channels": spec.in_channels,
-            "classes": spec.num_classes,
+            "classes": spec.outputs,
             "widths": f"{ends[0]:.2g} to {ends[1]:.2g} in {len(last.choices)} levels",
         }
 
@@ -182,8 +192,8 @@ class SearchSpace(Record):
         self.check(config)
         return {v.name: width for v, width in zip(self.variables, config, strict=True)}
 
-    def choices_of(self, width: str | int) -> tuple[int, ...]:
+    def choices_of(self, segment: Segment) -> tuple[int, ...]:
         """The choices of a variable by name; a fixed width is its own only choice."""
-        if isinstance(width, int):
-            return (width,)
-        return next(variable.choices for variable in self.variables if variable.name == width)
+        if isinstance(segment, int):
+            return (segment,)
+        return next(variable.choices for variable in self.variables if variable.name == segment)

@@ -100,7 +100,7 @@ def basis_of(space: SearchSpace) -> Basis:
     reference = _reference(space)
     nominal = nominal_work(terms, reference)
     groups, typical, group_of = [OFFSET], [0.05], [0]
-    blocks: dict[str, list[Block]] = {term.layer: [] for term in terms}
+    blocks: dict[str, list[Block]] = {term.name: [] for term in terms}
     by_kind = sorted(terms, key=lambda term: term.kind)
     for kind, kind_terms in groupby(by_kind, key=lambda term: term.kind):
         members = tuple(kind_terms)
@@ -109,8 +109,8 @@ def basis_of(space: SearchSpace) -> Basis:
             scale = _norm(made, members, reference, nominal)
             if scale < 1e-12:
                 continue
-            for layer, block in made.items():
-                blocks[layer].append(Block(block.columns, block.values / scale))
+            for name, block in made.items():
+                blocks[name].append(Block(block.columns, block.values / scale))
             group_of += [len(groups)] * width
             groups.append(f"{kind}/{feature.level}/{feature.name}")
             typical.append(feature.typical)
@@ -121,7 +121,7 @@ def basis_of(space: SearchSpace) -> Basis:
     typical.append(0.003)
     return Basis(
         terms=terms,
-        blocks=tuple(tuple(blocks[term.layer]) for term in terms),
+        blocks=tuple(tuple(blocks[term.name]) for term in terms),
         groups=tuple(groups),
         typical=np.array(typical),
         group_of=np.array(group_of, dtype=np.int64),
@@ -144,17 +144,17 @@ def _reference(space: SearchSpace) -> Ints:
 
 
 def _blocks(feature: Feature, members: tuple[Term, ...], start: int) -> tuple[dict[str, Block], int]:
-    """The columns of one feature, unscaled, by layer; and how many there are."""
+    """The columns of one feature, unscaled, by term; and how many there are."""
     shared_by: dict[str, list[Term]] = {}
     for term in members:
-        shared_by.setdefault({"all": "", "shape": term.shape, "layer": term.layer}[feature.level], []).append(term)
+        shared_by.setdefault({"all": "", "shape": term.shape, "layer": term.name}[feature.level], []).append(term)
     made, width = {}, 0
     for sharing in shared_by.values():
         columns_of = feature.columns(tuple(sharing))
         for term in sharing:
             values = columns_of(term)
-            made[term.layer] = Block(slice(start + width, start + width + values.shape[1]), values)
-        width += made[sharing[-1].layer].values.shape[1]
+            made[term.name] = Block(slice(start + width, start + width + values.shape[1]), values)
+        width += made[sharing[-1].name].values.shape[1]
     return made, width
 
 
@@ -164,6 +164,6 @@ def _norm(made: dict[str, Block], members: tuple[Term, ...], reference: Ints, no
     stop = max(block.columns.stop for block in made.values())
     rows = np.zeros((len(reference), stop - start))
     for term in members:
-        block = made[term.layer]
+        block = made[term.name]
         rows[:, block.columns.start - start : block.columns.stop - start] += block.values[term.entries(reference)]
     return float(np.sqrt(np.mean(np.sum(rows**2, axis=1) / nominal**2)))

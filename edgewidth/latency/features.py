@@ -42,9 +42,10 @@ class Feature(NamedTuple):
 def work(term: Term) -> Floats:
     """A rough cost of every entry in multiply-accumulates, by which deviations are scaled. (entries,)."""
     ins, outs = term.in_widths, term.out_widths
-    if term.op in {"conv", "dense"}:
-        return term.pixels * (term.taps * ins * outs + 8 * term.taps * ins + 8 * outs) + 5000
-    return 2 * term.taps * term.pixels * outs + 2 * term.in_pixels * ins + 5000
+    once = 5000 * term.is_first
+    if term.mixes:
+        return term.pixels * (term.taps * ins * outs + 8 * term.taps * ins + 8 * outs * term.is_first) + once
+    return 2 * term.taps * term.pixels * outs + 2 * term.in_pixels * ins + once
 
 
 def features_of(kind_terms: tuple[Term, ...]) -> list[Feature]:
@@ -55,7 +56,7 @@ def features_of(kind_terms: tuple[Term, ...]) -> list[Feature]:
     levels += ["layer"] if len(kind_terms) > len(shapes) else []
     both: tuple[Axis, ...] = ("in", "out")
     sides = tuple(side for side in both if _varies(np.concatenate([_side(term, side) for term in kind_terms])))
-    axes: tuple[Axis, ...] = sides if kind_terms[0].op in {"conv", "dense"} else ("out",)
+    axes: tuple[Axis, ...] = sides if kind_terms[0].mixes else ("out",)
     found = []
     for level in levels:
         found += _linear(level, axes) + _smooth(level, axes)
@@ -64,18 +65,18 @@ def features_of(kind_terms: tuple[Term, ...]) -> list[Feature]:
 
 def _linear(level: Level, axes: tuple[Axis, ...]) -> list[Feature]:
     parts: dict[str, Columns] = {
-        "macs": lambda t: t.pixels * t.taps * t.out_widths * (t.in_widths if t.op in {"conv", "dense"} else 1.0),
-        "constant": lambda t: np.ones(t.size),
+        "macs": lambda t: t.pixels * t.taps * t.out_widths * (t.in_widths if t.mixes else 1.0),
+        "constant": lambda t: np.full(t.size, float(t.is_first)),
     }
     if len(axes) == 2:
         parts["in"] = lambda t: t.pixels * t.taps * t.in_widths
-        parts["out"] = lambda t: t.pixels * t.out_widths
+        parts["out"] = lambda t: t.pixels * t.out_widths * t.is_first
     if level == "all":
-        parts["pixels"] = lambda t: np.full(t.size, float(t.pixels))
+        parts["pixels"] = lambda t: np.full(t.size, float(t.pixels * t.is_first))
         parts["read"] = lambda t: t.in_pixels * t.in_widths
-        parts["weights"] = lambda t: t.taps * t.out_widths * (t.in_widths if t.op in {"conv", "dense"} else 1.0)
+        parts["weights"] = lambda t: t.taps * t.out_widths * (t.in_widths if t.mixes else 1.0)
         if len(axes) == 2:
-            parts["filters"] = lambda t: t.out_widths
+            parts["filters"] = lambda t: t.out_widths * t.is_first
             parts["channels"] = lambda t: t.in_widths
     typical = {"all": 0.2, "shape": 0.03, "layer": 0.005}[level]
     return [Feature(name, level, typical, _same(part)) for name, part in parts.items()]
@@ -104,7 +105,7 @@ def _step(axis: Axis, tile: int) -> Columns:
 
     def columns(term: Term) -> Floats:
         lacking: Floats = term.pixels * term.taps * _saw(_side(term, axis), tile)
-        if term.op not in {"conv", "dense"}:
+        if not term.mixes:
             return lacking[:, None]
         others = np.stack([_side(term, _OTHER[axis]), np.full(term.size, 16.0)], axis=1)
         both: Floats = lacking[:, None] * others

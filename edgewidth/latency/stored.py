@@ -34,7 +34,7 @@ def table_entries(model: Model, space: SearchSpace) -> tuple[TableEntry, ...]:
     names = [variable.name for variable in space.variables]
     return tuple(
         TableEntry(
-            layer=term.layer,
+            layer=term.name,
             scope=tuple(names[v] for v in term.scope),
             values_ms=tuple(tuple(row) for row in values.reshape(term.rows, term.columns).tolist()),
         )
@@ -43,7 +43,7 @@ def table_entries(model: Model, space: SearchSpace) -> tuple[TableEntry, ...]:
 
 
 def entry_values(table: LatencyTable) -> list[Floats]:
-    """The entries of a table, one flat array a layer."""
+    """The entries of a table, one flat array a term."""
     return [np.array(entry.values_ms, dtype=float).ravel() for entry in table.entries]
 
 

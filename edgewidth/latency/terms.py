@@ -1,4 +1,4 @@
-"""The terms of a latency table: one per layer, with what is known of its work at every choice of its widths."""
+"""The terms of a latency table, with what is known of their work at every choice of their widths."""
 
 from __future__ import annotations
 
@@ -7,25 +7,36 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewidth.graph.widths import variables_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgewidth.graph.operators.operator import Part
     from edgewidth.graph.space import ChannelConfig, SearchSpace
-    from edgewidth.graph.spec import LayerShape
+    from edgewidth.graph.spec import Layer
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
 class Term(NamedTuple):
-    """One layer's place in the sum. An entry is one choice of its widths; entries are numbered row by row."""
+    """One summand of the latency. An entry is one choice of its widths; entries are numbered row by row.
 
-    layer: str
+    A layer is one term for every segment that it reads: work is a sum over these, and so no term depends on more
+    than two widths. What a layer costs once, however much it reads, belongs to its first term.
+    """
+
+    name: str
+    """The layer's, for its first term; ``layer:2``, ``layer:3`` … for the others."""
+    is_first: bool
+    """Whether it is its layer's first."""
     kind: str
     """What layers of the same operation and kernel share, such as ``conv1x1``."""
     shape: str
-    """What layers of equal shape share: the kind with stride and spatial sizes."""
-    op: str
+    """What terms of equal shape share: the kind with spatial sizes."""
+    mixes: bool
+    """Whether every channel that leaves is computed from all that enter."""
     taps: int
     """Kernel elements per channel."""
     in_pixels: int
@@ -55,8 +66,12 @@ class Term(NamedTuple):
 
 
 def terms_of(space: SearchSpace) -> tuple[Term, ...]:
-    """The terms of a search space, one per layer in the network's order."""
-    return tuple(_term(space, shape) for shape in space.network.shapes)
+    """The terms of a search space, in the network's order."""
+    return tuple(
+        _term(space, layer, place, part)
+        for layer in space.network.layers
+        for place, part in enumerate(layer.operator.parts(layer.reads, layer.output))
+    )
 
 
 def choice_indices(space: SearchSpace, configs: Sequence[ChannelConfig]) -> Ints:
@@ -69,20 +84,21 @@ def choice_indices(space: SearchSpace, configs: Sequence[ChannelConfig]) -> Ints
     return np.array(rows, dtype=np.int64).reshape(len(rows), len(space.variables))
 
 
-def _term(space: SearchSpace, shape: LayerShape) -> Term:
+def _term(space: SearchSpace, layer: Layer, place: int, part: Part) -> Term:
     names = [variable.name for variable in space.variables]
-    layer = shape.layer
-    scope = tuple(dict.fromkeys(names.index(w) for w in (shape.in_width, shape.out_width) if isinstance(w, str)))
-    ins, outs = _widths(space, shape, len(scope))
-    kind = f"{layer.op}{layer.kernel}x{layer.kernel}" if layer.op in {"conv", "depthwise"} else layer.op
+    scope = tuple(names.index(name) for name in variables_of((part.source, part.target)))
+    ins, outs = _widths(space, part)
+    kind = layer.operator.kind
+    sizes = ["x".join(map(str, tensor.size)) for tensor in (layer.reads[0], layer.output)]
     return Term(
-        layer=layer.name,
+        name=f"{layer.name}:{place + 1}" if place else layer.name,
+        is_first=place == 0,
         kind=kind,
-        shape=f"{kind}/{layer.stride}/{shape.in_size}/{shape.out_size}",
-        op=layer.op,
-        taps=layer.kernel**2 if layer.op in {"conv", "depthwise"} else 1,
-        in_pixels=len(layer.inputs) * shape.in_size**2,
-        pixels=shape.out_size**2,
+        shape="/".join([kind, *sizes]),
+        mixes=layer.operator.mixes,
+        taps=layer.operator.taps,
+        in_pixels=part.in_pixels,
+        pixels=layer.output.pixels,
         scope=scope,
         rows=ins.shape[0],
         columns=ins.shape[1],
@@ -91,14 +107,12 @@ def _term(space: SearchSpace, shape: LayerShape) -> Term:
     )
 
 
-def _widths(space: SearchSpace, shape: LayerShape, variables: int) -> tuple[Ints, Ints]:
+def _widths(space: SearchSpace, part: Part) -> tuple[Ints, Ints]:
     """Channels in and out for every entry, both (rows, columns): as ``TableEntry.values_ms`` is laid out."""
-    ins, outs = np.array(space.choices_of(shape.in_width)), np.array(space.choices_of(shape.out_width))
-    if shape.in_width == shape.out_width:
+    ins, outs = np.array(space.choices_of(part.source)), np.array(space.choices_of(part.target))
+    if part.source == part.target:
         return ins[None, :], outs[None, :]
-    if variables == 2:
-        grid = np.meshgrid(ins, outs, indexing="ij")
-        return grid[0], grid[1]
-    if isinstance(shape.out_width, str):
-        return np.full((1, len(outs)), ins[0]), outs[None, :]
-    return ins[None, :], np.full((1, len(ins)), outs[0])
+    grid = np.meshgrid(ins, outs, indexing="ij")
+    if isinstance(part.source, str) and not isinstance(part.target, str):
+        return grid[0].T, grid[1].T  # one variable lies along a row
+    return grid[0], grid[1]

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from edgewidth.graph.widths import variables_of
 from edgewidth.search.problem import Factor
 
 if TYPE_CHECKING:
@@ -102,14 +103,11 @@ class Design:
 
 
 def neighbours(space: SearchSpace) -> tuple[tuple[int, int], ...]:
-    """Pairs of variables that meet in a layer: one is its input's width, the other its output's."""
+    """Pairs of variables that meet in a layer: one is a width that it reads, the other the width that it makes."""
     index = {variable.name: i for i, variable in enumerate(space.variables)}
-    pairs = {
-        (index[shape.in_width], index[shape.out_width])
-        for shape in space.network.shapes
-        if isinstance(shape.in_width, str) and isinstance(shape.out_width, str) and shape.in_width != shape.out_width
-    }
-    return tuple(sorted({(min(pair), max(pair)) for pair in pairs}))
+    parts = (part for layer in space.network.layers for part in layer.operator.parts(layer.reads, layer.output))
+    met = ([index[name] for name in variables_of((part.source, part.target))] for part in parts)
+    return tuple(sorted({(min(pair), max(pair)) for pair in met if len(pair) == 2}))
 
 
 @dataclass(frozen=True)

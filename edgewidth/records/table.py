@@ -45,6 +45,8 @@ class ConfigVisits(Record):
 class TableEntry(Record):
     """What one layer adds, for every choice of its widths, in milliseconds.
 
+    A layer that reads several segments has an entry for each of them: ``layer``, ``layer:2``, ``layer:3`` …
+
     ``values_ms[i][j]``: the i-th choice of the first variable of ``scope`` and the j-th of the second; one row
     where the scope has one variable, one value where it has none.
     """

@@ -90,7 +90,7 @@ def _network(space: SearchSpace) -> NetworkReport:
         family=network.family,
         resolution=network.resolution,
         in_channels=network.in_channels,
-        num_classes=network.num_classes,
+        num_classes=network.outputs,
         variables=len(space.variables),
         configurations=space.size,
     )
@@ -151,7 +151,11 @@ def _widths(inputs: Inputs) -> tuple[VariableWidths, ...]:
     return tuple(
         VariableWidths(
             variable=variable.name,
-            layers=tuple(layer.name for layer in space.network.layers if layer.width == variable.name),
+            layers=tuple(
+                layer.name
+                for layer in space.network.layers
+                if layer.operator.mixes and variable.name in layer.output.channels
+            ),
             base=variable.base,
             choices=variable.choices,
             chosen=chosen,

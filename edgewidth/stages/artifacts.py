@@ -78,7 +78,7 @@ def export_artifacts(
         StorageError: A file cannot be written.
     """
     for name, truth in (("test", test), ("search", search)):
-        truth.check(name, space.network.num_classes)
+        truth.check(name, space.network.outputs)
     maker = ArtifactMaker(space, config, calibration, test.task, progress)
     files = maker.files(weights, Precision.INT8, Precision.FLOAT32)
     float32 = {key: content for key, content in files.items() if key[0] is Precision.FLOAT32}

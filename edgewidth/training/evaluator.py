@@ -54,7 +54,7 @@ class Evaluator:
         space = self._supernet.space
         size = batch_size(space.network, space.widths(config))
         moments = measure_moments(lambda x, found: self._supernet(x, config, found), self._moment_images, batch=size)
-        weights = fold_tensors(self._supernet.layers, moments)
+        weights = fold_tensors(self._supernet.weights(config), moments)
         parts = [folded_logits(space.network, weights, part) for part in torch.split(self._images, size)]
         return self._objective.losses(torch.cat(parts), self._targets).double().cpu().numpy()
 

@@ -14,8 +14,8 @@ from edgewidth.training.loop.checkpoint import Checkpoints
 from edgewidth.training.loop.loop import LOSS, Averager, Training, make_batches, train
 from edgewidth.training.loop.optimise import Optimiser
 from edgewidth.training.loop.processes import ALONE, join
-from edgewidth.training.networks.inference import apply_folded, batch_size, fold_tensors, measure_moments
-from edgewidth.training.networks.layers import compute_device, run_graph
+from edgewidth.training.networks.inference import batch_size, fold_tensors, measure_moments, run_folded
+from edgewidth.training.networks.layers import compute_device
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.pretrained import begin_with
 from edgewidth.training.networks.quantised import QuantisedNetwork
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from edgewidth.data.batches import Batch, Batches
     from edgewidth.data.split import ImageData
     from edgewidth.graph.space import ChannelConfig, SearchSpace
-    from edgewidth.graph.spec import LayerShape
     from edgewidth.progress import Progress
     from edgewidth.tasks.task import Objective
     from edgewidth.training.loop.processes import Processes
@@ -193,12 +192,8 @@ class _Lesson(NamedTuple):
 
 def _folded(network: PlainNetwork) -> Teacher:
     """A finished network as it computes in float32."""
-    weights = fold_tensors(network.layers, network.moments)
-
-    def weighted(shape: LayerShape, x: Tensor) -> Tensor:
-        return apply_folded(shape, weights[shape.layer.name], x)
-
-    return lambda images: run_graph(network.space.network, images, weighted)
+    weights = fold_tensors(network.weights(), network.moments)
+    return lambda images: run_folded(network.space.network, weights, images)
 
 
 def finish(network: PlainNetwork, data: ImageData, *, seed: int) -> None:

@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgewidth.graph.families.registry import search_space
+from edgewidth.graph.operators import Add, Conv, Dense, GlobalAveragePool
 from edgewidth.graph.space import SearchSpace, WidthVariable
-from edgewidth.graph.spec import LayerSpec, NetworkSpec
+from edgewidth.graph.spec import NetworkSpec, Node
+from edgewidth.graph.widths import variables_of
 from edgewidth.search.baselines.brute_force import brute_force
 from edgewidth.search.baselines.lagrangian import lagrangian
 from edgewidth.search.exact import Solution, solve
@@ -30,7 +32,8 @@ from edgewidth.search.feasible import fastest
 from edgewidth.search.problem import Factor, Problem
 
 if TYPE_CHECKING:
-    from edgewidth.graph.spec import LayerShape
+    from edgewidth.graph.operators.operator import Part
+    from edgewidth.graph.spec import Layer
     from edgewidth.search.problem import Array
 
 TABLES = 50
@@ -44,37 +47,38 @@ def random_table(space: SearchSpace, rng: np.random.Generator) -> Problem:
     place = {variable.name: i for i, variable in enumerate(space.variables)}
     speed = rng.lognormal(0, 0.3)
     latencies = []
-    for shape in space.network.shapes:
-        scope = dict.fromkeys(width for width in (shape.in_width, shape.out_width) if isinstance(width, str))
-        values = _layer_ms(space, shape, speed) * rng.uniform(0.93, 1.07, _table_shape(space, shape))
-        latencies.append(Factor(tuple(place[name] for name in scope), _over(values, shape)))
+    for layer in space.network.layers:
+        for part in layer.operator.parts(layer.reads, layer.output):
+            values = _part_ms(space, layer, part, speed) * rng.uniform(0.93, 1.07, _table_shape(space, part))
+            scope = variables_of((part.source, part.target))
+            latencies.append(Factor(tuple(place[name] for name in scope), _over(values, part)))
     return Problem(tuple(len(v.choices) for v in space.variables), _random_losses(space, rng), tuple(latencies))
 
 
-def _table_shape(space: SearchSpace, shape: LayerShape) -> tuple[int, int]:
-    return len(space.choices_of(shape.in_width)), len(space.choices_of(shape.out_width))
+def _table_shape(space: SearchSpace, part: Part) -> tuple[int, int]:
+    return len(space.choices_of(part.source)), len(space.choices_of(part.target))
 
 
-def _layer_ms(space: SearchSpace, shape: LayerShape, speed: float) -> Array:
+def _part_ms(space: SearchSpace, layer: Layer, part: Part, speed: float) -> Array:
     """Channels are computed in groups of 16 on the way out, so that latency ascends in stairs."""
-    layer, pixels = shape.layer, shape.out_size**2
-    inputs = np.array(space.choices_of(shape.in_width), dtype=float)[:, np.newaxis]
-    outputs = np.array(space.choices_of(shape.out_width), dtype=float)[np.newaxis]
+    operator, pixels = layer.operator, layer.output.pixels
+    inputs = np.array(space.choices_of(part.source), dtype=float)[:, np.newaxis]
+    outputs = np.array(space.choices_of(part.target), dtype=float)[np.newaxis]
     stairs: Array = 0.5 * outputs + 0.5 * 16 * np.ceil(outputs / 16)
-    traffic: Array = 1e-7 * (inputs * shape.in_size**2 + outputs * pixels)
-    if layer.op in {"conv", "dense"}:
-        computed = 1e-8 * inputs * stairs * layer.kernel**2 * pixels
+    traffic: Array = 1e-7 * (inputs * layer.reads[0].pixels + outputs * pixels)
+    if operator.mixes:
+        computed = 1e-8 * inputs * stairs * operator.taps * pixels
     else:
-        computed = 1e-7 * layer.kernel**2 * outputs * pixels
+        computed = 1e-7 * operator.taps * outputs * pixels
     result: Array = speed * (computed + traffic) + 0.002
     return result
 
 
-def _over(values: Array, shape: LayerShape) -> Array:
+def _over(values: Array, part: Part) -> Array:
     """(in, out) as a table over the layer's distinct variables."""
-    if shape.in_width == shape.out_width:
+    if part.source == part.target:
         return np.diagonal(values).copy()
-    kept = [isinstance(width, str) for width in (shape.in_width, shape.out_width)]
+    kept = [isinstance(width, str) for width in (part.source, part.target)]
     return values[tuple(slice(None) if keep else 0 for keep in kept)]
 
 
@@ -161,19 +165,19 @@ def brute_force_equal(rng: np.random.Generator) -> bool:
 
 def residual_space() -> SearchSpace:
     """Bottleneck blocks with two inner widths each; the blocks of a group share the width they add up to."""
-    layers = [LayerSpec(name="stem", op="conv", inputs=("input",), width="stem", kernel=3, stride=2)]
+    nodes = [Node(name="stem", operator=Conv(width="stem", kernel=3, stride=2), inputs=("input",))]
     bases = {"stem": 32}
     for group, blocks in enumerate((5, 6, 6, 5)):
         shared, base = f"group{group}", 32 * 2**group
         bases[shared] = 2 * base
         for block in range(blocks):
-            layers += _block(layers[-1].name, f"g{group}b{block}", shared, base, first=block == 0, bases=bases)
-    layers += [
-        LayerSpec(name="head", op="conv", inputs=(layers[-1].name,), width="head"),
-        LayerSpec(name="pool", op="global_average_pool", inputs=("head",)),
-        LayerSpec(name="logits", op="dense", inputs=("pool",), width=1000),
+            nodes += _block(nodes[-1].name, f"g{group}b{block}", shared, base, first=block == 0, bases=bases)
+    nodes += [
+        Node(name="head", operator=Conv(width="head"), inputs=(nodes[-1].name,)),
+        Node(name="pool", operator=GlobalAveragePool(), inputs=("head",)),
+        Node(name="logits", operator=Dense(width=1000), inputs=("pool",)),
     ]
-    network = NetworkSpec(family="residual", resolution=224, in_channels=3, num_classes=1000, layers=tuple(layers))
+    network = NetworkSpec(family="residual", resolution=224, in_channels=3, nodes=tuple(nodes))
     bases["head"] = 512
     multipliers = np.linspace(0.2, 1.5, 14)
     variables = tuple(
@@ -183,17 +187,17 @@ def residual_space() -> SearchSpace:
     return SearchSpace(network=network, variables=variables)
 
 
-def _block(source: str, name: str, shared: str, base: int, *, first: bool, bases: dict[str, int]) -> list[LayerSpec]:
+def _block(source: str, name: str, shared: str, base: int, *, first: bool, bases: dict[str, int]) -> list[Node]:
     bases[f"{name}a"] = bases[f"{name}b"] = base
     stride = 2 if first else 1
-    layers = [
-        LayerSpec(name=f"{name}reduce", op="conv", inputs=(source,), width=f"{name}a", activation="relu6"),
-        LayerSpec(name=f"{name}conv", op="conv", inputs=(f"{name}reduce",), width=f"{name}b", kernel=3, stride=stride),
-        LayerSpec(name=f"{name}expand", op="conv", inputs=(f"{name}conv",), width=shared),
+    nodes = [
+        Node(name=f"{name}reduce", operator=Conv(width=f"{name}a", activation="relu6"), inputs=(source,)),
+        Node(name=f"{name}conv", operator=Conv(width=f"{name}b", kernel=3, stride=stride), inputs=(f"{name}reduce",)),
+        Node(name=f"{name}expand", operator=Conv(width=shared), inputs=(f"{name}conv",)),
     ]
     if not first:
-        layers.append(LayerSpec(name=f"{name}add", op="add", inputs=(f"{name}expand", source)))
-    return layers
+        nodes.append(Node(name=f"{name}add", operator=Add(), inputs=(f"{name}expand", source)))
+    return nodes
 
 
 def residual_seconds(rng: np.random.Generator) -> float:

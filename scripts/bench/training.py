@@ -28,6 +28,8 @@ from edgewidth.data.batches import Batch
 from edgewidth.data.sources import Split
 from edgewidth.data.split import ImageData
 from edgewidth.graph.families.registry import search_space
+from edgewidth.graph.operators import Conv, Depthwise
+from edgewidth.graph.widths import total, variables_of
 from edgewidth.tasks.classification.task import Classification
 from edgewidth.training.loop.loop import make_batches
 from edgewidth.training.loop.optimise import Optimiser
@@ -69,11 +71,14 @@ class MaskedNetwork(nn.Module):
         widest = space.widths(space.largest)
         self.widths: list[str] = []
         layers = []
-        for shape in space.network.shapes[:-2]:
-            in_width, out_width = (w if isinstance(w, int) else widest[w] for w in (shape.in_width, shape.out_width))
-            groups = in_width if shape.layer.op == "depthwise" else 1
-            layers.append(MaskedLayer(in_width, out_width, shape.layer.kernel, shape.layer.stride, groups))
-            self.widths.append(str(shape.out_width))
+        for layer in space.network.layers[:-2]:
+            in_width, out_width = (total(shape.channels, widest) for shape in (layer.reads[0], layer.output))
+            operator = layer.operator
+            if not isinstance(operator, Conv | Depthwise):
+                raise TypeError("before its head MobileNet-v1 has convolutions alone")
+            groups = 1 if operator.mixes else in_width
+            layers.append(MaskedLayer(in_width, out_width, operator.kernel[0], operator.stride[0], groups))
+            self.widths.extend(variables_of(layer.output.channels))
         self.layers = nn.ModuleList(layers)
         self.dense = nn.Linear(widest[self.widths[-1]], CLASSES)
 

@@ -84,7 +84,7 @@ def make(space: SearchSpace, config: ChannelConfig, factory: VariantFactory, con
     """Convert a configuration once and slice it often."""
     widths = space.widths(config)
     whole = random_weights(space.network, space.widths(space.largest), seed=SEED)
-    weights = slice_weights(space.network, widths, whole)
+    weights = slice_weights(space, config, whole)
     size = space.network.resolution
     images = np.random.default_rng(1).integers(0, 256, (CALIBRATION_IMAGES, size, size, 3), np.uint8)
     start = time.perf_counter()

@@ -194,7 +194,7 @@ def sampled(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     losses = UnaryLosses.read(folder.losses)
     small_table(losses.space).write(folder.table)
     network = losses.space.network
-    other = search_space("mobilenet_v1", resolution=64, in_channels=3, num_classes=network.num_classes)
+    other = search_space("mobilenet_v1", resolution=64, in_channels=3, num_classes=network.outputs)
     losses.model_copy(update={"space": other}).write(folder.path / "other.json")
     return folder
 

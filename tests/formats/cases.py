@@ -10,8 +10,9 @@ import numpy as np
 from edgewidth.data.sources import Split
 from edgewidth.formats.folded import random_weights, slice_weights
 from edgewidth.formats.variants import SEED, VariantFactory
+from edgewidth.graph.operators import Add, Conv, Dense, Depthwise, GlobalAveragePool
 from edgewidth.graph.space import ChannelConfig, SearchSpace, WidthVariable
-from edgewidth.graph.spec import INPUT, LayerSpec, NetworkSpec
+from edgewidth.graph.spec import INPUT, NetworkSpec, Node
 from edgewidth.records.measurement import FormatName, Precision
 from edgewidth.stages.artifacts import Int8Network, export_artifacts
 from edgewidth.stages.folder import RunFolder
@@ -34,18 +35,17 @@ MakeFactory = Callable[[SearchSpace, Precision, FormatName], VariantFactory]
 
 def residual_space() -> SearchSpace:
     """Two variables, one of them shared by a skip connection, and two layers whose kernels have the same shape."""
-    conv = {"op": "conv", "kernel": 3, "activation": "relu6"}
-    layers = (
-        LayerSpec(name="stem", inputs=(INPUT,), width="a", stride=2, **conv),
-        LayerSpec(name="first", inputs=("stem",), width="b", **conv),
-        LayerSpec(name="second", inputs=("first",), width="a", op="conv", kernel=3),
-        LayerSpec(name="sum", op="add", inputs=("second", "stem"), activation="relu6"),
-        LayerSpec(name="spread", op="depthwise", inputs=("sum",), kernel=3, stride=2, activation="relu6"),
-        LayerSpec(name="mix", inputs=("spread",), width="b", op="conv", activation="relu6"),
-        LayerSpec(name="pool", op="global_average_pool", inputs=("mix",)),
-        LayerSpec(name="logits", op="dense", inputs=("pool",), width=5),
+    nodes = (
+        Node(name="stem", operator=Conv(width="a", kernel=3, stride=2, activation="relu6"), inputs=(INPUT,)),
+        Node(name="first", operator=Conv(width="b", kernel=3, activation="relu6"), inputs=("stem",)),
+        Node(name="second", operator=Conv(width="a", kernel=3), inputs=("first",)),
+        Node(name="sum", operator=Add(activation="relu6"), inputs=("second", "stem")),
+        Node(name="spread", operator=Depthwise(kernel=3, stride=2, activation="relu6"), inputs=("sum",)),
+        Node(name="mix", operator=Conv(width="b", activation="relu6"), inputs=("spread",)),
+        Node(name="pool", operator=GlobalAveragePool(), inputs=("mix",)),
+        Node(name="logits", operator=Dense(width=5), inputs=("pool",)),
     )
-    network = NetworkSpec(family="residual", resolution=32, in_channels=3, num_classes=5, layers=layers)
+    network = NetworkSpec(family="residual", resolution=32, in_channels=3, nodes=nodes)
     variables = (
         WidthVariable(name="a", base=16, choices=(4, 8, 12, 16)),
         WidthVariable(name="b", base=16, choices=(4, 8, 12, 16)),
@@ -82,7 +82,7 @@ def export_case(case: Case, folder: Path, **changes: Any) -> Exported:
     rng = np.random.default_rng(3)
     colours = rng.integers(0, 256, (150, 1, 1, 3)) + rng.integers(-60, 60, (150, 32, 32, 3))
     images = colours.clip(0, 255).astype(np.uint8)
-    weights = slice_weights(case.space.network, case.space.widths(case.config), case.weights)
+    weights = slice_weights(case.space, case.config, case.weights)
     reference = torch_logits(weights, images)
     labels = reference.argmax(1)
     arguments: dict[str, Any] = {

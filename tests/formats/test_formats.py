@@ -87,7 +87,7 @@ def test_converted_and_sliced_files_compute_what_torch_computes(
     narrow = space.widths(residual_case.config)
     for file, weights in (
         (content, whole),
-        (layout.write(narrow), slice_weights(space.network, narrow, whole)),
+        (layout.write(narrow), slice_weights(space, residual_case.config, whole)),
     ):
         logits = RUN[file_format.name](file, image.astype(np.float32) / 127.5 - 1)
         np.testing.assert_allclose(logits, torch_logits(weights, image), atol=1e-4)

@@ -46,7 +46,7 @@ def some_images(case: Case) -> NDArray[np.float32]:
 def masked(content: bytes, case: Case) -> bytes:
     """The maximum-width file with zero where the case's configuration has no weight."""
     model = onnx.load_model_from_string(content)
-    kept = slice_weights(case.space.network, case.space.widths(case.config), case.weights)
+    kept = slice_weights(case.space, case.config, case.weights)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for name, layer in kept.items():
         for part, shape in (("kernel", layer.kernel.shape), ("bias", layer.bias.shape)):
@@ -83,14 +83,14 @@ def test_an_onnx_slice_is_executed_as_a_fresh_file_is(
     widths = space.widths(config)
     rng = np.random.default_rng(2)
     calibration = rng.integers(0, 256, (4, 32, 32, space.network.in_channels), np.uint8)
-    few = slice_weights(space.network, widths, weights)
+    few = slice_weights(space, config, weights)
     fresh = onnx_files(space.network, widths, few, precisions=[FLOAT32, INT8], calibration=calibration)
     images, seen = some_images(case), {}
     for source, content in (("fresh", fresh[INT8]), ("slice", factory(space, INT8, FormatName.ONNX).variant(config))):
         run(content, images, tmp_path / f"{source}.onnx")
         seen[source] = operators(onnx.load(tmp_path / f"{source}.onnx"))
     assert seen["slice"] == seen["fresh"]
-    convolutions = sum(shape.layer.op in {"conv", "depthwise"} for shape in space.network.shapes)
+    convolutions = sum(layer.operator.op in {"conv", "depthwise"} for layer in space.network.layers)
     assert seen["slice"]["QLinearConv"] == convolutions
     assert seen["slice"]["Conv"] == 0
     variant = onnx.load_model_from_string(factory(space, FLOAT32, FormatName.ONNX).variant(config))

@@ -52,7 +52,7 @@ def shapes(content: bytes) -> Counter[tuple[int, tuple[int, ...]]]:
 def masked(content: bytes, config: ChannelConfig, case: Case) -> bytes:
     """The maximum-width file with zero where a narrower network has no weight: the same function by another way."""
     space = case.space
-    kept = slice_weights(space.network, space.widths(config), case.weights)
+    kept = slice_weights(space, config, case.weights)
     model = read_model(content)
     graph = model.subgraphs[0]
     for layer, operator in zip(weighted_layers(case), weighted_operators(model), strict=True):
@@ -73,7 +73,7 @@ def masked(content: bytes, config: ChannelConfig, case: Case) -> bytes:
 
 
 def weighted_layers(case: Case) -> list[str]:
-    return [shape.layer.name for shape in case.space.network.shapes if shape.layer.name in case.weights]
+    return [layer.name for layer in case.space.network.layers if layer.name in case.weights]
 
 
 def weighted_operators(model: Any) -> list[Any]:

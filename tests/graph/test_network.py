@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,8 +14,12 @@ from edgewidth.errors import InputError
 from edgewidth.graph.costs import costs, layer_costs
 from edgewidth.graph.families.mobilenet_v1 import STRIDES, mobilenet_v1
 from edgewidth.graph.families.registry import search_space
+from edgewidth.graph.operators import Add, Concatenate, Conv, Dense, Depthwise, GlobalAveragePool
 from edgewidth.graph.space import ChannelConfig, SearchSpace, WidthVariable
-from edgewidth.graph.spec import LayerSpec, NetworkSpec
+from edgewidth.graph.spec import NetworkSpec, Node
+
+if TYPE_CHECKING:
+    from edgewidth.graph.operators.operator import Operator
 
 
 def mobilenet_space(**options: object) -> SearchSpace:
@@ -24,19 +29,19 @@ def mobilenet_space(**options: object) -> SearchSpace:
 
 def residual_network(**changes: object) -> NetworkSpec:
     """Two blocks that add to a shared width, and a head."""
-    layers = (
-        LayerSpec(name="stem", op="conv", inputs=("input",), width="trunk", kernel=3, stride=2, activation="relu6"),
-        LayerSpec(name="a1", op="conv", inputs=("stem",), width="inner1", activation="relu6"),
-        LayerSpec(name="a2", op="depthwise", inputs=("a1",), kernel=3, activation="relu6"),
-        LayerSpec(name="a3", op="conv", inputs=("a2",), width="trunk"),
-        LayerSpec(name="a", op="add", inputs=("a3", "stem")),
-        LayerSpec(name="b1", op="conv", inputs=("a",), width="inner2", kernel=3, activation="relu6"),
-        LayerSpec(name="b2", op="conv", inputs=("b1",), width="trunk"),
-        LayerSpec(name="b", op="add", inputs=("b2", "a")),
-        LayerSpec(name="pool", op="global_average_pool", inputs=("b",)),
-        LayerSpec(name="logits", op="dense", inputs=("pool",), width=10),
+    nodes = (
+        Node(name="stem", operator=Conv(width="trunk", kernel=3, stride=2, activation="relu6"), inputs=("input",)),
+        Node(name="a1", operator=Conv(width="inner1", activation="relu6"), inputs=("stem",)),
+        Node(name="a2", operator=Depthwise(kernel=3, activation="relu6"), inputs=("a1",)),
+        Node(name="a3", operator=Conv(width="trunk"), inputs=("a2",)),
+        Node(name="a", operator=Add(), inputs=("a3", "stem")),
+        Node(name="b1", operator=Conv(width="inner2", kernel=3, activation="relu6"), inputs=("a",)),
+        Node(name="b2", operator=Conv(width="trunk"), inputs=("b1",)),
+        Node(name="b", operator=Add(), inputs=("b2", "a")),
+        Node(name="pool", operator=GlobalAveragePool(), inputs=("b",)),
+        Node(name="logits", operator=Dense(width=10), inputs=("pool",)),
     )
-    fields = {"family": "residual", "resolution": 33, "in_channels": 3, "num_classes": 10, "layers": layers}
+    fields = {"family": "residual", "resolution": 33, "in_channels": 3, "nodes": nodes}
     return NetworkSpec.model_validate(fields | changes)
 
 
@@ -54,8 +59,8 @@ def residual_space() -> SearchSpace:
 def test_mobilenet_is_the_published_one() -> None:
     """Table 1 of arXiv 1704.04861: spatial sizes, 569 million multiply-accumulates, 4.2 million parameters."""
     space = mobilenet_space()
-    sizes = [shape.out_size for shape in space.network.shapes if shape.layer.op == "depthwise"]
-    assert sizes == [112, 56, 56, 28, 28, 14, 14, 14, 14, 14, 14, 7, 7]
+    sizes = [layer.output.size for layer in space.network.layers if isinstance(layer.operator, Depthwise)]
+    assert sizes == [(n, n) for n in (112, 56, 56, 28, 28, 14, 14, 14, 14, 14, 14, 7, 7)]
     counted = costs(space, space.uniform(1.0))
     assert round(counted.macs / 1e6) == 569
     assert round(counted.parameters / 1e6, 1) == 4.2
@@ -121,7 +126,7 @@ def test_unknown_families_name_the_known_ones() -> None:
 def test_the_last_map_is_at_least_two_pixels(resolution: int) -> None:
     """Strides belong to the description: at 32 pixels one downsampling step is left out."""
     network = mobilenet_v1(resolution=resolution, in_channels=1, num_classes=10)
-    assert network.shapes[-3].out_size == max(2, resolution // 32)
+    assert network.layers[-3].output.size == (max(2, resolution // 32),) * 2
 
 
 @pytest.mark.parametrize("resolution", [0, 16, 50, 225, 256])
@@ -140,19 +145,19 @@ def test_strides_are_fourteen_ones_and_twos(strides: tuple[int, ...]) -> None:
 
 def test_same_padding_rounds_sizes_up() -> None:
     """TensorFlow's SAME: the output has ceil(input / stride) pixels, whatever the kernel."""
-    shapes = {shape.layer.name: shape for shape in residual_network().shapes}
-    assert (shapes["stem"].in_size, shapes["stem"].out_size) == (33, 17)
-    assert (shapes["b1"].in_size, shapes["b1"].out_size) == (17, 17)
-    assert (shapes["pool"].out_size, shapes["logits"].out_size) == (1, 1)
+    layers = {layer.name: layer for layer in residual_network().layers}
+    assert (layers["stem"].reads[0].size, layers["stem"].output.size) == ((33, 33), (17, 17))
+    assert (layers["b1"].reads[0].size, layers["b1"].output.size) == ((17, 17), (17, 17))
+    assert (layers["pool"].output.size, layers["logits"].output.size) == ((), ())
 
 
 def test_a_residual_network_needs_only_a_description() -> None:
     """Layers share the width they add up to; widths resolve through depthwise, add and pooling."""
     space = residual_space()
     assert space.network.variables == ("trunk", "inner1", "inner2")
-    shapes = {shape.layer.name: shape for shape in space.network.shapes}
-    assert (shapes["a2"].in_width, shapes["a2"].out_width) == ("inner1", "inner1")
-    assert shapes["b"].out_width == shapes["logits"].in_width == "trunk"
+    layers = {layer.name: layer for layer in space.network.layers}
+    assert layers["a2"].reads[0].channels == layers["a2"].output.channels == ("inner1",)
+    assert layers["b"].output.channels == layers["logits"].reads[0].channels == ("trunk",)
     assert SearchSpace.model_validate_json(space.model_dump_json()) == space
 
 
@@ -168,53 +173,56 @@ def test_residual_costs_are_those_counted_by_hand() -> None:
 
 def test_adding_costs_memory_but_no_multiplications() -> None:
     """Both inputs and the output live at once."""
-    add = next(shape for shape in residual_network().shapes if shape.layer.op == "add")
-    assert layer_costs(add, 8, 8) == (0, 0, 3 * 17 * 17 * 8)
+    add = next(layer for layer in residual_network().layers if isinstance(layer.operator, Add))
+    assert layer_costs(add, {"trunk": 8}) == (0, 0, 3 * 17 * 17 * 8)
 
 
-def broken(**change: object) -> tuple[LayerSpec, ...]:
-    """The residual network's layers with one changed."""
-    layers = [
-        layer.model_copy(update={k: v for k, v in change.items() if k != "name"})
-        if layer.name == change["name"]
-        else layer
-        for layer in residual_network().layers
-    ]
-    return tuple(layers)
+def broken(name: str, operator: Operator | None = None, inputs: tuple[str, ...] = ()) -> tuple[Node, ...]:
+    """The residual network's nodes with one changed."""
+    return tuple(
+        Node(name=name, operator=operator or node.operator, inputs=inputs or node.inputs) if node.name == name else node
+        for node in residual_network().nodes
+    )
 
 
 @pytest.mark.parametrize(
-    ("layers", "message"),
+    ("nodes", "message"),
     [
-        ((), "last layer must be dense"),
-        (residual_network().layers[:-1], "last layer must be dense"),
-        (broken(name="a1", inputs=("later",)), "later is not an earlier layer"),
-        (broken(name="b2", width="inner1"), "different widths"),
-        (broken(name="a2", stride=2), "different sizes"),
-        ((*residual_network().layers[:-2], LayerSpec(name="x", op="dense", inputs=("b",), width=10)), "not pooled"),
-        ((*residual_network().layers[:1], *residual_network().layers), "exists twice"),
+        ((), "at least one layer"),
+        (residual_network().nodes[:-1], "last layer, pool, must give a vector of fixed length"),
+        (residual_network().nodes[:-2], "last layer, b, must give a vector of fixed length"),
+        (broken("a1", inputs=("later",)), "layer a1: input later is not an earlier layer"),
+        (broken("b2", Conv(width="inner1")), "layer b: .* different widths"),
+        (broken("a2", Depthwise(kernel=3, stride=2)), "layer a: .* different sizes"),
+        (broken("pool", Dense(width=10)), "layer pool: .* not pooled"),
+        (broken("logits", Conv(width=10)), "layer logits: conv takes a map"),
+        (broken("logits", GlobalAveragePool()), "layer logits: .* its input is a vector"),
+        (broken("a", Add(), ("a3",)), r"layer a: add takes 2 input\(s\), not 1"),
+        (broken("a", Concatenate(), ("a3",)), r"layer a: concatenate takes at least 2 input\(s\), not 1"),
+        (broken("a3", Conv(width="trunk"), ("a2", "stem")), r"layer a3: conv takes 1 input\(s\), not 2"),
+        ((*residual_network().nodes[:1], *residual_network().nodes), "layer stem exists twice"),
     ],
 )
-def test_descriptions_that_are_no_network(layers: tuple[LayerSpec, ...], message: str) -> None:
+def test_descriptions_that_are_no_network(nodes: tuple[Node, ...], message: str) -> None:
     """Each is refused with the layer that is wrong."""
     with pytest.raises(ValidationError, match=message):
-        residual_network(layers=layers)
+        residual_network(nodes=nodes)
 
 
 @pytest.mark.parametrize(
-    ("fields", "message"),
+    ("operator", "message"),
     [
-        ({"op": "conv", "inputs": ("input",)}, "state a width"),
-        ({"op": "depthwise", "inputs": ("input",), "width": 8}, "state a width"),
-        ({"op": "add", "inputs": ("input",)}, "takes 2 input"),
-        ({"op": "conv", "inputs": ("a", "b"), "width": 8}, "takes 1 input"),
-        ({"op": "conv", "inputs": ("a",), "width": 0}, "greater than or equal to 1"),
+        ({"op": "conv"}, "Field required"),
+        ({"op": "depthwise", "width": 8}, "Extra inputs"),
+        ({"op": "conv", "width": 0}, "greater than or equal to 1"),
+        ({"op": "conv", "width": 8, "kernel": [3, 0]}, "greater than or equal to 1"),
+        ({"op": "pad"}, "does not match any of the expected tags"),
     ],
 )
-def test_layers_that_contradict_themselves(fields: dict[str, object], message: str) -> None:
-    """Widths and inputs as the operation has them."""
+def test_operators_that_contradict_themselves(operator: dict[str, object], message: str) -> None:
+    """An operator states its own attributes, and all of them."""
     with pytest.raises(ValidationError, match=message):
-        LayerSpec.model_validate({"name": "layer"} | fields)
+        Node.model_validate({"name": "layer", "inputs": ["input"], "operator": operator})
 
 
 @pytest.mark.parametrize("choices", [(), (8, 8), (16, 8)])

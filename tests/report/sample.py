@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from edgewidth.graph.costs import costs
+from edgewidth.graph.costs import costs, layer_costs
 from edgewidth.graph.families.registry import search_space
+from edgewidth.graph.widths import variables_of
 from edgewidth.records.artifact import Artifact, Artifacts, Int8Accuracy, Quantisation
 from edgewidth.records.budget import Budget, BudgetRequest
 from edgewidth.records.judged import Judged, JudgedChoice
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgewidth.graph.space import ChannelConfig, SearchSpace
+    from edgewidth.graph.spec import Layer
 
 BUDGET_MS = 10.0
 HOSTILE = '<script>alert("x")</script>&amp;'
@@ -172,24 +174,23 @@ def table(truth: Truth) -> LatencyTable:
 
 def _entries(truth: Truth) -> tuple[TableEntry, ...]:
     entries = []
-    for shape in truth.space.network.shapes:
-        scope = tuple(dict.fromkeys(w for w in (shape.in_width, shape.out_width) if isinstance(w, str)))
+    for layer in truth.space.network.layers:
+        (before,), (after,) = layer.reads[0].channels, layer.output.channels
+        scope = variables_of((before, after))
         rows = [
-            [_layer_ms(shape, a, b) for b in truth.space.choices_of(shape.out_width)]
-            for a in truth.space.choices_of(shape.in_width)
+            [_layer_ms(layer, {str(before): a, str(after): b}) for b in truth.space.choices_of(after)]
+            for a in truth.space.choices_of(before)
         ]
-        if shape.in_width == shape.out_width:
+        if before == after:
             rows = [[rows[i][i] for i in range(len(rows))]]
-        elif isinstance(shape.out_width, int):
+        elif isinstance(after, int):
             rows = [[row[0] for row in rows]]
-        entries.append(TableEntry(layer=shape.layer.name, scope=scope, values_ms=tuple(map(tuple, rows))))
+        entries.append(TableEntry(layer=layer.name, scope=scope, values_ms=tuple(map(tuple, rows))))
     return tuple(entries)
 
 
-def _layer_ms(shape: object, in_width: int, out_width: int) -> float:
-    from edgewidth.graph.costs import layer_costs
-
-    counted = layer_costs(shape, in_width, out_width)  # type: ignore[arg-type]  # a LayerShape, named only for typing
+def _layer_ms(layer: Layer, widths: dict[str, int]) -> float:
+    counted = layer_costs(layer, widths)
     return counted.macs / 5.2e6 + counted.parameters / 2.2e6
 
 

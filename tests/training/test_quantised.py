@@ -13,8 +13,9 @@ from edgewidth.data.pixels import normalise_tensor
 from edgewidth.formats.inspect import run_model
 from edgewidth.formats.onnx.network import onnx_files
 from edgewidth.formats.tflite.convert import tflite_files
+from edgewidth.graph.operators import Conv, Dense, Depthwise, GlobalAveragePool
 from edgewidth.graph.space import ChannelConfig, SearchSpace, WidthVariable
-from edgewidth.graph.spec import INPUT, LayerSpec, NetworkSpec
+from edgewidth.graph.spec import INPUT, NetworkSpec, Node
 from edgewidth.records.measurement import Precision
 from edgewidth.training.finetune import finetune_int8, finish
 from edgewidth.training.loop import loop
@@ -31,13 +32,13 @@ DATA = small_data()
 
 def _chain_space() -> SearchSpace:
     """Three weighted layers: few enough that a value rounded to the other side changes little after it."""
-    layers = (
-        LayerSpec(name="stem", op="conv", inputs=(INPUT,), width="a", kernel=3, stride=2, activation="relu6"),
-        LayerSpec(name="spatial", op="depthwise", inputs=("stem",), kernel=3),
-        LayerSpec(name="pool", op="global_average_pool", inputs=("spatial",)),
-        LayerSpec(name="logits", op="dense", inputs=("pool",), width=3),
+    nodes = (
+        Node(name="stem", operator=Conv(width="a", kernel=3, stride=2, activation="relu6"), inputs=(INPUT,)),
+        Node(name="spatial", operator=Depthwise(kernel=3), inputs=("stem",)),
+        Node(name="pool", operator=GlobalAveragePool(), inputs=("spatial",)),
+        Node(name="logits", operator=Dense(width=3), inputs=("pool",)),
     )
-    network = NetworkSpec(family="chain", resolution=RESOLUTION, in_channels=1, num_classes=3, layers=layers)
+    network = NetworkSpec(family="chain", resolution=RESOLUTION, in_channels=1, nodes=nodes)
     return SearchSpace(network=network, variables=(WidthVariable(name="a", base=8, choices=(8,)),))
 
 

@@ -16,11 +16,14 @@ from torch.nn import functional
 
 from edgewidth.data.pixels import normalise_tensor
 from edgewidth.graph.families.registry import search_space
+from edgewidth.graph.operators import Conv, Depthwise
 from edgewidth.graph.space import ChannelConfig
-from edgewidth.graph.spec import INPUT, LayerShape, LayerSpec
+from edgewidth.graph.spec import INPUT, Layer
+from edgewidth.graph.widths import TensorShape
 from edgewidth.training.finetune import MOMENT_IMAGES, finish
 from edgewidth.training.networks.inference import fold, fold_tensors, folded_logits, logits, measure_moments
-from edgewidth.training.networks.layers import NORM_EPSILON, convolve, layer_weights
+from edgewidth.training.networks.layers import NORM_EPSILON, layer_weights
+from edgewidth.training.networks.operators import compute
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.supernet import Supernet
 
@@ -110,7 +113,7 @@ def test_folded_weights_compute_inference(a: int, b: int) -> None:
     config, images = ChannelConfig((a, b)), torch.from_numpy(small_data().train.images)
     reference(normalise_tensor(images))
     moments = measure_moments(lambda x, found: supernet(x, config, found), images, batch=len(images))
-    ours = folded_logits(supernet.space.network, fold_tensors(supernet.layers, moments), images)
+    ours = folded_logits(supernet.space.network, fold_tensors(supernet.weights(config), moments), images)
     torch.testing.assert_close(ours, reference.eval()(normalise_tensor(images)), rtol=1e-4, atol=1e-5)
     network = PlainNetwork.from_supernet(supernet, config)
     network.set_moments(measure_moments(network.forward, images, batch=len(images)))
@@ -164,9 +167,10 @@ def test_same_padding_is_tensorflows(size: int, kernel: int, stride: int, op: st
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, 4, size, size, generator=generator)
     weight = torch.randn(4, 4 if op == "conv" else 1, kernel, kernel, generator=generator)
-    width = 4 if op == "conv" else None
-    layer = LayerSpec(name="layer", op=op, inputs=(INPUT,), width=width, kernel=kernel, stride=stride)
-    ours = convolve(x, weight, None, LayerShape(layer, size, -(-size // stride), 4, 4))
+    operator = Conv(width=4, kernel=kernel, stride=stride) if op == "conv" else Depthwise(kernel=kernel, stride=stride)
+    source = TensorShape((size, size), (4,))
+    layer = Layer("layer", operator, (INPUT,), (source,), operator.output_of([source]), operator.kernel_axes([source]))
+    ours = compute(layer, x, weight)
     images = x.permute(0, 2, 3, 1).numpy()
     if op == "conv":
         theirs = tf.nn.conv2d(images, weight.permute(2, 3, 1, 0).numpy(), stride, "SAME")

@@ -8,25 +8,30 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from edgewidth.data.pixels import normalise
-from edgewidth.formats.folded import check_weights, resolve
+from edgewidth.formats.folded import check_weights
 from edgewidth.formats.images import check_calibration
+from edgewidth.graph.operators import Add, Concatenate, Conv, Dense, Depthwise, GlobalAveragePool
 from edgewidth.graph.spec import INPUT
+from edgewidth.graph.widths import total
 from edgewidth.progress import SILENT
 from edgewidth.records.measurement import Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from edgewidth.graph.spec import LayerShape, NetworkSpec
+    from edgewidth.graph.operators.conv import Convolution
+    from edgewidth.graph.operators.operator import Activation, Operator
+    from edgewidth.graph.spec import Layer, NetworkSpec
+    from edgewidth.graph.widths import Widths
     from edgewidth.progress import Progress
     from edgewidth.records.weights import FoldedWeights
 
@@ -45,7 +50,7 @@ def bias_name(layer: str) -> str:
     return f"{layer}.bias"
 
 
-def onnx_network(network: NetworkSpec, widths: Mapping[str, int], weights: FoldedWeights) -> onnx.ModelProto:
+def onnx_network(network: NetworkSpec, widths: Widths, weights: FoldedWeights) -> onnx.ModelProto:
     """The network in float32.
 
     Raises:
@@ -55,14 +60,13 @@ def onnx_network(network: NetworkSpec, widths: Mapping[str, int], weights: Folde
     initializers = [_constant("relu6.min", np.float32(0)), _constant("relu6.max", np.float32(6))]
     for name, layer in weights.items():
         initializers += [_constant(kernel_name(name), layer.kernel), _constant(bias_name(name), layer.bias)]
-    nodes = [node for shape in network.shapes for node in _nodes(shape, widths)]
+    nodes = [node for layer in network.layers for node in layer_nodes(layer, widths)]
     nodes[-1].output[0] = OUTPUT_NAME
-    size = network.resolution
     graph = helper.make_graph(
         nodes,
         network.family,
-        [helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, [1, network.in_channels, size, size])],
-        [helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, [1, network.num_classes])],
+        [helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, [1, network.in_channels, *network.input.size])],
+        [helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, [1, network.outputs])],
         initializers,
     )
     opset = helper.make_opsetid("", OPSET)
@@ -75,43 +79,66 @@ def _constant(name: str, value: NDArray[np.float32] | np.float32) -> TensorProto
     return numpy_helper.from_array(np.asarray(value, order="C"), name)
 
 
-def _nodes(shape: LayerShape, widths: Mapping[str, int]) -> Iterator[onnx.NodeProto]:
-    """A layer's nodes; the last one's output has the layer's name."""
-    layer = shape.layer
+def layer_nodes(layer: Layer, widths: Widths) -> list[NodeProto]:
+    """A layer's nodes: the first has the layer's name, and the last one's output."""
     inputs = [INPUT_NAME if name == INPUT else name for name in layer.inputs]
-    output = f"{layer.name}.linear" if layer.activation == "relu6" else layer.name
-    constants = [kernel_name(layer.name), bias_name(layer.name)]
-    match layer.op:
-        case "conv" | "depthwise":
-            group = resolve(shape.out_width, widths) if layer.op == "depthwise" else 1
-            yield helper.make_node(
-                "Conv",
-                inputs + constants,
-                [output],
-                layer.name,
-                kernel_shape=[layer.kernel] * 2,
-                strides=[layer.stride] * 2,
-                pads=_same_pads(shape),
-                group=group,
-            )
-        case "add":
-            yield helper.make_node("Add", inputs, [output], layer.name)
-        case "global_average_pool":
-            pooled = f"{layer.name}.map"
-            yield helper.make_node("GlobalAveragePool", inputs, [pooled], layer.name)
-            yield helper.make_node("Flatten", [pooled], [output], f"{layer.name}.flatten")
-        case "dense":
-            yield helper.make_node("Gemm", inputs + constants, [output], layer.name, transB=1)
-    if layer.activation == "relu6":
-        yield helper.make_node("Clip", [output, "relu6.min", "relu6.max"], [layer.name], f"{layer.name}.relu6")
+    if layer.kernel:
+        inputs += [kernel_name(layer.name), bias_name(layer.name)]
+    is_linear = layer.operator.activation == "none"
+    output = layer.name if is_linear else f"{layer.name}.linear"
+    nodes = OPERATORS[type(layer.operator)](layer.operator, layer, widths, inputs, output)
+    return nodes if is_linear else [*nodes, ACTIVATIONS[layer.operator.activation](layer.name, output)]
 
 
-def _same_pads(shape: LayerShape) -> list[int]:
-    """TFLite's SAME padding as ONNX states it: top, left, bottom, right; an odd rest goes to the bottom right."""
-    layer = shape.layer
-    total = max((shape.out_size - 1) * layer.stride + layer.kernel - shape.in_size, 0)
-    before, after = total // 2, total - total // 2
-    return [before, before, after, after]
+def _conv(operator: Convolution, layer: Layer, widths: Widths, inputs: list[str], output: str) -> list[NodeProto]:
+    (top, bottom), (left, right) = operator.padding(layer.reads[0].size)
+    node = helper.make_node(
+        "Conv",
+        inputs,
+        [output],
+        layer.name,
+        kernel_shape=operator.kernel,
+        strides=operator.stride,
+        pads=[top, left, bottom, right],
+        group=1 if operator.mixes else total(layer.output.channels, widths),
+    )
+    return [node]
+
+
+def _global_average_pool(_: Operator, layer: Layer, __: Widths, inputs: list[str], output: str) -> list[NodeProto]:
+    pooled = f"{layer.name}.map"
+    return [
+        helper.make_node("GlobalAveragePool", inputs, [pooled], layer.name),
+        helper.make_node("Flatten", [pooled], [output], f"{layer.name}.flatten"),
+    ]
+
+
+def _as(op_type: str, **attributes: Any) -> Callable[..., list[NodeProto]]:
+    """One node whose attributes are always the same."""
+
+    def nodes(_: Operator, layer: Layer, __: Widths, inputs: list[str], output: str) -> list[NodeProto]:
+        return [helper.make_node(op_type, inputs, [output], layer.name, **attributes)]
+
+    return nodes
+
+
+def _relu6(layer: str, linear: str) -> NodeProto:
+    return helper.make_node("Clip", [linear, "relu6.min", "relu6.max"], [layer], f"{layer}.relu6")
+
+
+OPERATORS: dict[type[Operator], Callable[..., list[NodeProto]]] = {
+    Conv: _conv,
+    Depthwise: _conv,
+    Dense: _as("Gemm", transB=1),
+    Add: _as("Add"),
+    Concatenate: _as("Concat", axis=1),
+    GlobalAveragePool: _global_average_pool,
+}
+"""The nodes of a layer, the first with its name, given its operator, itself, the widths, its inputs (constants last)
+and its output before the activation."""
+
+ACTIVATIONS: dict[Activation, Callable[[str, str], NodeProto]] = {"relu6": _relu6}
+"""The node from a layer's output before the activation to the layer's own; none for ``none``."""
 
 
 class _Calibration:
@@ -161,7 +188,7 @@ def quantise_onnx(model: onnx.ModelProto, calibration: NDArray[np.uint8]) -> onn
 
 def onnx_files(
     network: NetworkSpec,
-    widths: Mapping[str, int],
+    widths: Widths,
     weights: FoldedWeights,
     *,
     precisions: Sequence[Precision],

@@ -2,46 +2,50 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import onnx
 from onnx import numpy_helper
 
 from edgewidth.errors import FileError, MismatchError
-from edgewidth.formats.folded import kernel_axes, resolve
-from edgewidth.formats.onnx.network import bias_name, kernel_name
+from edgewidth.formats.folded import cut
+from edgewidth.formats.onnx.network import bias_name, kernel_name, layer_nodes
+from edgewidth.graph.operators import Add, Concatenate, Conv, Dense, Depthwise, GlobalAveragePool
+from edgewidth.graph.widths import lengths, total, variables_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
-    from edgewidth.formats.folded import Label
-    from edgewidth.graph.spec import NetworkSpec
+    from edgewidth.graph.operators.operator import Operator
+    from edgewidth.graph.spec import Layer, NetworkSpec
+    from edgewidth.graph.widths import Axes, Channels, Widths
 
-_OPERATORS = {
-    "conv": "Conv",
-    "depthwise": "Conv",
-    "add": "Add",
-    "global_average_pool": "GlobalAveragePool",
-    "dense": "Gemm",
+OPERATORS: dict[type[Operator], Mapping[str, Callable[[Layer], Channels]]] = {
+    Conv: {},
+    Depthwise: {"group": lambda layer: layer.output.channels},
+    Dense: {},
+    Add: {},
+    Concatenate: {},
+    GlobalAveragePool: {},
 }
+"""The attributes of an operator's node that count channels, by their names in ONNX."""
 
 
 class _Constant(NamedTuple):
-    """A constant in the model, all of its numbers, and what each axis is cut to."""
+    """A constant in the model, all of its numbers, and what lies along each axis."""
 
     tensor: onnx.TensorProto
     content: NDArray[Any]
-    axes: tuple[Label, ...]
+    axes: Axes
 
 
-class _Group(NamedTuple):
-    """The ``group`` of a depthwise convolution: its number of channels."""
+class _Attribute(NamedTuple):
+    """An attribute of a node, and the channels that it counts."""
 
     attribute: onnx.AttributeProto
-    label: Label
+    channels: Channels
 
 
 class OnnxLayout:
@@ -57,52 +61,52 @@ class OnnxLayout:
         MismatchError: The file is not that network: another operator or shape.
     """
 
-    def __init__(self, content: bytes, network: NetworkSpec, widths: Mapping[str, int]) -> None:
+    def __init__(self, content: bytes, network: NetworkSpec, widths: Widths) -> None:
         try:
             self._model = onnx.load_model_from_string(content)
         except Exception as error:  # protobuf's DecodeError has another base in each of its implementations
             raise FileError("This ONNX file is damaged or cut short.") from error
-        _check_operators(self._model, network)
-        labels = _constant_labels(network)
+        self._widest = widths
+        self._attributes = list(_attributes(self._model, network, widths))
+        labels = _constant_axes(network)
         self._constants = []
         for tensor in self._model.graph.initializer:
             axes = labels.get(tensor.name, ())
-            if tuple(tensor.dims) != tuple(resolve(axis, widths) for axis in axes):
+            if tuple(tensor.dims) != lengths(axes, widths):
                 raise MismatchError(f"The constant {tensor.name} of the ONNX file has the shape {list(tensor.dims)}.")
-            if any(isinstance(axis, str) for axis in axes):
+            if any(variables_of(axis) for axis in axes):
                 numbers = numpy_helper.to_array(tensor)
                 tensor.CopyFrom(numpy_helper.from_array(numbers, tensor.name))  # as raw_data, which write replaces
                 self._constants.append(_Constant(tensor, numbers, axes))
-        widths_of = {s.layer.name: s.out_width for s in network.shapes if s.layer.op == "depthwise"}
-        nodes = (node for node in self._model.graph.node if node.name in widths_of)
-        self._groups = [_Group(a, widths_of[n.name]) for n in nodes for a in n.attribute if a.name == "group"]
 
-    def write(self, widths: Mapping[str, int]) -> bytes:
-        """The file at these widths: of every axis that a width variable labels, the leading part."""
-        for group in self._groups:
-            group.attribute.i = resolve(group.label, widths)
-        for constant in self._constants:
-            shape = [resolve(axis, widths) for axis in constant.axes]
-            constant.tensor.dims[:] = shape
-            constant.tensor.raw_data = constant.content[tuple(map(slice, shape))].tobytes()
+    def write(self, widths: Widths) -> bytes:
+        """The file at these widths: of every axis that holds channels, the first of every segment."""
+        for attribute, channels in self._attributes:
+            attribute.i = total(channels, widths)
+        for tensor, content, axes in self._constants:
+            part = cut(content, axes, widths, self._widest)
+            tensor.dims[:] = part.shape
+            tensor.raw_data = part.tobytes()
         return bytes(self._model.SerializeToString())
 
 
-def _constant_labels(network: NetworkSpec) -> dict[str, tuple[Label, ...]]:
+def _constant_axes(network: NetworkSpec) -> dict[str, Axes]:
     """The axes of every constant that has any, under the names that it has in float32 and after quantisation."""
-    labels: dict[str, tuple[Label, ...]] = {}
-    for shape in network.shapes:
-        if not (axes := kernel_axes(shape)):
-            continue
-        for name, its_axes in ((kernel_name(shape.layer.name), axes), (bias_name(shape.layer.name), axes[:1])):
-            labels |= {name: its_axes, f"{name}_quantized": its_axes}
-            labels |= dict.fromkeys((f"{name}_scale", f"{name}_zero_point"), axes[:1])
-            labels |= dict.fromkeys((f"{name}_quantized_scale", f"{name}_quantized_zero_point"), axes[:1])
-    return labels
+    found: dict[str, Axes] = {}
+    for layer in network.layers:
+        for name, axes in ((kernel_name(layer.name), layer.kernel), (bias_name(layer.name), layer.kernel[:1])):
+            found |= {name: axes, f"{name}_quantized": axes}
+            found |= dict.fromkeys((f"{name}_scale", f"{name}_zero_point"), axes[:1])
+            found |= dict.fromkeys((f"{name}_quantized_scale", f"{name}_quantized_zero_point"), axes[:1])
+    return found
 
 
-def _check_operators(model: onnx.ModelProto, network: NetworkSpec) -> None:
-    expected = Counter(_OPERATORS[shape.layer.op] for shape in network.shapes)
-    found = Counter(node.op_type for node in model.graph.node if node.op_type in _OPERATORS.values())
-    if found != expected:
-        raise MismatchError("The ONNX file's operators are not the network's.")
+def _attributes(model: onnx.ModelProto, network: NetworkSpec, widths: Widths) -> Iterator[_Attribute]:
+    """The attributes that follow the widths; every layer must be there under its name, with its operator."""
+    nodes = {node.name: node for node in model.graph.node}
+    for layer in network.layers:
+        expected, found = layer_nodes(layer, widths)[0], nodes.get(layer.name)
+        if found is None or found.op_type != expected.op_type:
+            raise MismatchError("The ONNX file's operators are not the network's.")
+        counting = OPERATORS[type(layer.operator)]
+        yield from (_Attribute(a, counting[a.name](layer)) for a in found.attribute if a.name in counting)

@@ -18,14 +18,15 @@ from ai_edge_litert import schema_py_generated as schema
 from flatbuffers.table import Table
 
 from edgewidth.errors import FileError
-from edgewidth.formats.folded import resolve
+from edgewidth.formats.folded import cut
+from edgewidth.graph.widths import lengths, total, variables_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from edgewidth.formats.folded import Label
+    from edgewidth.graph.widths import Axes, Channels, Widths
 
 IDENTIFIER = b"TFL3"
 ALIGNMENT = 16
@@ -47,7 +48,7 @@ class _Vector(NamedTuple):
 
     field: int
     content: NDArray[Any]
-    axes: tuple[Label, ...]
+    axes: Axes
     unit_bytes: int
 
 
@@ -59,10 +60,10 @@ _DTYPES: dict[int, np.dtype[Any]] = {
 
 
 class _ShapeEntry(NamedTuple):
-    """One int32 of a tensor's shape and the width variable that it is."""
+    """One int32 of a tensor's shape and the channels that it counts."""
 
     position: int
-    label: str
+    channels: Channels
 
 
 def read_model(content: bytes) -> Any:
@@ -104,9 +105,11 @@ class Layout:
     Args:
         model: A ``ModelT`` from ``read_model``, at the maximum widths; it is used up.
         labels: By index of a tensor in the first subgraph, what its axes are; a tensor that is not named stays whole.
+        widest: The maximum widths.
     """
 
-    def __init__(self, model: Any, labels: Mapping[int, tuple[Label, ...]]) -> None:
+    def __init__(self, model: Any, labels: Mapping[int, Axes], widest: Widths) -> None:
+        self._widest = widest
         buffers = _take_buffers(model, labels)
         scales = _take_scales(model, labels)
         builder = flatbuffers.Builder(1 << 16)
@@ -120,25 +123,25 @@ class Layout:
         for index, axes in labels.items():
             table = tensor_tables[index]
             start = table.Vector(table.Offset(_TENSOR_SHAPE))
-            self._shape_entries += [_ShapeEntry(start + 4 * i, a) for i, a in enumerate(axes) if isinstance(a, str)]
+            self._shape_entries += [_ShapeEntry(start + 4 * i, a) for i, a in enumerate(axes) if variables_of(a)]
         for index, slot, data, axes in scales:
             quantization = _child(tensor_tables[index], _TENSOR_QUANTIZATION)
             self._vectors.append(_Vector(_field(quantization, slot), data, axes, data.itemsize))
 
-    def write(self, widths: Mapping[str, int]) -> bytes:
-        """The file at these widths: of every axis that a width variable labels, the leading part."""
-        shapes = [tuple(resolve(axis, widths) for axis in vector.axes) for vector in self._vectors]
+    def write(self, widths: Widths) -> bytes:
+        """The file at these widths: of every axis that holds channels, the first of every segment."""
+        shapes = [lengths(vector.axes, widths) for vector in self._vectors]
         starts, end = self._starts(shapes)
         content = np.zeros(end, np.uint8)
         content[: len(self._skeleton)] = np.frombuffer(self._skeleton, np.uint8)
         raw = content.data
-        for position, label in self._shape_entries:
-            struct.pack_into("<i", raw, position, widths[label])
-        for vector, shape, start in zip(self._vectors, shapes, starts, strict=True):
-            cut = vector.content[tuple(map(slice, shape))]
+        for position, channels in self._shape_entries:
+            struct.pack_into("<i", raw, position, total(channels, widths))
+        for vector, start in zip(self._vectors, starts, strict=True):
+            part = cut(vector.content, vector.axes, widths, self._widest)
             struct.pack_into("<I", raw, vector.field, start - 4 - vector.field)
-            struct.pack_into("<I", raw, start - 4, cut.nbytes // vector.unit_bytes)
-            content[start : start + cut.nbytes].view(cut.dtype).reshape(cut.shape)[...] = cut
+            struct.pack_into("<I", raw, start - 4, part.nbytes // vector.unit_bytes)
+            content[start : start + part.nbytes].view(part.dtype).reshape(part.shape)[...] = part
         return content.tobytes()
 
     def _starts(self, shapes: Sequence[tuple[int, ...]]) -> tuple[list[int], int]:
@@ -152,7 +155,7 @@ class Layout:
 
 def write_model(model: Any) -> bytes:
     """A ``ModelT`` from ``read_model`` as a file, its buffers aligned as the schema asks; the model is used up."""
-    return Layout(model, {}).write({})
+    return Layout(model, {}, {}).write({})
 
 
 def tensor_data(model: Any, tensor: Any) -> NDArray[Any]:
@@ -162,9 +165,7 @@ def tensor_data(model: Any, tensor: Any) -> NDArray[Any]:
     return stored.reshape(tensor.shape)
 
 
-def _take_buffers(
-    model: Any, labels: Mapping[int, tuple[Label, ...]]
-) -> list[tuple[int, NDArray[Any], tuple[Label, ...]]]:
+def _take_buffers(model: Any, labels: Mapping[int, Axes]) -> list[tuple[int, NDArray[Any], Axes]]:
     """Every constant with its buffer's index and its axes; in the model one byte stays in its place."""
     tensors = model.subgraphs[0].tensors
     owners = {tensor.buffer: index for index, tensor in enumerate(tensors)}
@@ -176,16 +177,14 @@ def _take_buffers(
         if owner in labels:
             taken.append((index, tensor_data(model, tensors[owner]), labels[owner]))
         else:
-            taken.append((index, np.asarray(buffer.data, np.uint8), (len(buffer.data),)))
+            taken.append((index, np.asarray(buffer.data, np.uint8), ((len(buffer.data),),)))
         buffer.data = np.zeros(1, np.uint8)
     return taken
 
 
-def _take_scales(
-    model: Any, labels: Mapping[int, tuple[Label, ...]]
-) -> list[tuple[int, int, NDArray[Any], tuple[Label, ...]]]:
+def _take_scales(model: Any, labels: Mapping[int, Axes]) -> list[tuple[int, int, NDArray[Any], Axes]]:
     """Every per-channel scale and zero point with its tensor's index and its slot; one element stays in its place."""
-    taken: list[tuple[int, int, NDArray[Any], tuple[Label, ...]]] = []
+    taken: list[tuple[int, int, NDArray[Any], Axes]] = []
     for index, axes in labels.items():
         quantization = model.subgraphs[0].tensors[index].quantization
         if quantization is None or quantization.scale is None or len(quantization.scale) <= 1:

@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgewidth.errors import MismatchError
-from edgewidth.formats.folded import kernel_axes, resolve
 from edgewidth.formats.tflite.file import Layout, read_model, tensor_data
+from edgewidth.graph.operators import Add, Concatenate, Conv, Dense, Depthwise, GlobalAveragePool
+from edgewidth.graph.spec import INPUT
+from edgewidth.graph.widths import lengths
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
-    from edgewidth.formats.folded import Label
-    from edgewidth.graph.spec import LayerShape, NetworkSpec
+    from edgewidth.graph.operators.operator import Operator
+    from edgewidth.graph.spec import Layer, NetworkSpec
+    from edgewidth.graph.widths import Axes, TensorShape, Widths
     from edgewidth.records.weights import FoldedWeights
 
 _BUILTIN = schema.BuiltinOperator
-_WEIGHTED = {_BUILTIN.CONV_2D: "conv", _BUILTIN.DEPTHWISE_CONV_2D: "depthwise", _BUILTIN.FULLY_CONNECTED: "dense"}
-_KERNEL_ORDER = {"conv": (0, 2, 3, 1), "depthwise": (1, 2, 3, 0), "dense": (0, 1)}
-"""TFLite's axes of a kernel, as places in ``FoldedLayer``'s."""
+
+
+class TfliteOperator(NamedTuple):
+    """The number of an operator in TFLite's schema, and its axes of the kernel as places in ``Layer.kernel``."""
+
+    code: int
+    kernel_order: tuple[int, ...] = ()
+    ordered: bool = True
+    """Whether the order of its inputs is the network's; the converter may turn round that of an addition."""
+
+
+OPERATORS: dict[type[Operator], TfliteOperator] = {
+    Conv: TfliteOperator(_BUILTIN.CONV_2D, (0, 2, 3, 1)),
+    Depthwise: TfliteOperator(_BUILTIN.DEPTHWISE_CONV_2D, (1, 2, 3, 0)),
+    Dense: TfliteOperator(_BUILTIN.FULLY_CONNECTED, (0, 1)),
+    Add: TfliteOperator(_BUILTIN.ADD, ordered=False),
+    Concatenate: TfliteOperator(_BUILTIN.CONCATENATION),
+    GlobalAveragePool: TfliteOperator(_BUILTIN.MEAN),
+}
+_PASSING = {_BUILTIN.QUANTIZE, _BUILTIN.RELU6}
+"""What the converter may set between layers: its output is the same value with another scale, or the activation."""
 
 _ROUNDING = 0.501
 """Quantisation rounds to the nearest step; a thousandth more for arithmetic in float32."""
 
-_WEIGHTLESS = {_BUILTIN.ADD: "add", _BUILTIN.MEAN: "global_average_pool"}
 
-
-def tflite_layout(content: bytes, network: NetworkSpec, widths: Mapping[str, int], weights: FoldedWeights) -> Layout:
+def tflite_layout(content: bytes, network: NetworkSpec, widths: Widths, weights: FoldedWeights) -> Layout:
     """A converted file, ready to be written at narrower widths.
 
     The converter may order and name things as it likes: a layer is found by its kernel's numbers, which must
@@ -47,67 +64,68 @@ def tflite_layout(content: bytes, network: NetworkSpec, widths: Mapping[str, int
         MismatchError: The file is not that network: another operator, layer, order or shape.
     """
     model = read_model(content)
-    return Layout(model, _Labeller(model, network, widths, weights).labels())
+    return Layout(model, _Labeller(model, network, widths, weights).labels(), widths)
 
 
 class _Labeller:
-    def __init__(self, model: Any, network: NetworkSpec, widths: Mapping[str, int], weights: FoldedWeights) -> None:
+    def __init__(self, model: Any, network: NetworkSpec, widths: Widths, weights: FoldedWeights) -> None:
         self._model = model
         self._graph = model.subgraphs[0]
         self._network = network
         self._widths = widths
         self._weights = weights
-        self._unseen = [shape.layer.name for shape in network.shapes]
-        self._labels: dict[int, tuple[Label, ...]] = {}
+        self._unseen = {layer.name: layer for layer in network.layers}
+        self._labels: dict[int, Axes] = {}
+        self._names: dict[int, str] = {}
+        """Of which layer a tensor is the output, by the tensor's index."""
 
-    def labels(self) -> dict[int, tuple[Label, ...]]:
+    def labels(self) -> dict[int, Axes]:
         """The axes of every tensor that has a channel axis, by its index."""
         if len(self._model.subgraphs) != 1 or len(self._graph.inputs) != 1:
             raise MismatchError("The converted network has more than one graph or input.")
-        size = self._network.resolution
-        self._label(self._graph.inputs[0], (1, size, size, self._network.in_channels))
+        self._label_output(self._graph.inputs[0], INPUT, self._network.input)
         for operator in self._graph.operators:
             code = self._model.operatorCodes[operator.opcodeIndex].builtinCode
-            if code in _WEIGHTED:
-                self._weighted(operator, _WEIGHTED[code])
-            elif code in _WEIGHTLESS:
-                self._weightless(operator, _WEIGHTLESS[code])
-            else:
-                raise MismatchError(f"The converted network has an unexpected operator, number {code}.")
+            if code in _PASSING:
+                source = operator.inputs[0]
+                self._names[operator.outputs[0]] = self._names[source]
+                self._label(operator.outputs[0], self._labels[source])
+                continue
+            layer = self._layer_of(operator, code)
+            del self._unseen[layer.name]
+            if layer.kernel:
+                _, kernel, bias = operator.inputs
+                self._label(kernel, tuple(layer.kernel[i] for i in OPERATORS[type(layer.operator)].kernel_order))
+                self._label(bias, layer.kernel[:1])
+            self._label_output(operator.outputs[0], layer.name, layer.output)
         if self._unseen:
-            raise MismatchError(f"The converted network lacks the layer {self._unseen[0]}.")
+            raise MismatchError(f"The converted network lacks the layer {next(iter(self._unseen))}.")
         return self._labels
 
-    def _weighted(self, operator: Any, op: str) -> None:
-        source, kernel, bias = operator.inputs
-        shape = self._layer_with_kernel(kernel, op)
-        if self._labels[source][-1] != shape.in_width:
-            raise MismatchError(f"The converted layer {shape.layer.name} has another input than the network's.")
-        axes = kernel_axes(shape)
-        self._label(kernel, tuple(axes[i] for i in _KERNEL_ORDER[op]))
-        self._label(bias, (shape.out_width,))
-        self._label_output(operator, shape.out_width)
+    def _layer_of(self, operator: Any, code: int) -> Layer:
+        """The layer that an operator is: the one with its kernel, or without a kernel the one with its inputs."""
+        candidates = [layer for layer in self._unseen.values() if OPERATORS[type(layer.operator)].code == code]
+        if not candidates:
+            raise MismatchError(f"The converted network has an unexpected operator, number {code}.")
+        for layer in candidates:
+            if layer.kernel and not self._has_kernel(operator, layer):
+                continue
+            if self._has_inputs(operator, layer):
+                return layer
+            if layer.kernel:
+                raise MismatchError(f"The converted layer {layer.name} has another input than the network's.")
+        op, what = candidates[0].operator.op, "weights" if candidates[0].kernel else "inputs"
+        raise MismatchError(f"The converted network has a layer {op} whose {what} are not the network's.")
 
-    def _weightless(self, operator: Any, op: str) -> None:
-        sources = operator.inputs if op == "add" else operator.inputs[:1]
-        channels = {self._labels[source][-1] for source in sources}
-        for shape in self._candidates(op):
-            if {shape.out_width} == channels:
-                self._unseen.remove(shape.layer.name)
-                return self._label_output(operator, shape.out_width)
-        raise MismatchError(f"The converted network has a layer {op} that is not the network's.")
+    def _has_inputs(self, operator: Any, layer: Layer) -> bool:
+        found = [self._names.get(tensor, "") for tensor in operator.inputs[: len(layer.inputs)]]
+        expected = list(layer.inputs)
+        return found == expected if OPERATORS[type(layer.operator)].ordered else sorted(found) == sorted(expected)
 
-    def _layer_with_kernel(self, tensor: int, op: str) -> LayerShape:
-        kernel, tolerance = self._kernel(tensor)
-        for shape in self._candidates(op):
-            expected = self._weights[shape.layer.name].kernel.transpose(_KERNEL_ORDER[op])
-            if expected.shape == kernel.shape and np.all(np.abs(expected - kernel) <= tolerance):
-                self._unseen.remove(shape.layer.name)
-                return shape
-        raise MismatchError(f"The converted network has a layer {op} whose weights are not the network's.")
-
-    def _candidates(self, op: str) -> list[LayerShape]:
-        return [s for s in self._network.shapes if s.layer.op == op and s.layer.name in self._unseen]
+    def _has_kernel(self, operator: Any, layer: Layer) -> bool:
+        kernel, tolerance = self._kernel(operator.inputs[1])
+        expected = self._weights[layer.name].kernel.transpose(OPERATORS[type(layer.operator)].kernel_order)
+        return expected.shape == kernel.shape and bool(np.all(np.abs(expected - kernel) <= tolerance))
 
     def _kernel(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32] | np.float32]:
         """A kernel's real numbers and how far rounding may have taken each."""
@@ -121,14 +139,13 @@ class _Labeller:
         scale = scale.reshape(along)
         return stored * scale, scale * np.float32(_ROUNDING)
 
-    def _label_output(self, operator: Any, channels: Label) -> None:
-        (output,) = operator.outputs
-        shape = self._graph.tensors[output].shape
-        self._label(output, (*map(int, shape[:-1]), channels))
+    def _label_output(self, tensor: int, name: str, shape: TensorShape) -> None:
+        self._names[tensor] = name
+        self._label(tensor, ((1,), *((length,) for length in shape.size), shape.channels))
 
-    def _label(self, tensor: int, axes: tuple[Label, ...]) -> None:
+    def _label(self, tensor: int, axes: Axes) -> None:
         shape = tuple(map(int, self._graph.tensors[tensor].shape))
-        if shape != tuple(resolve(axis, self._widths) for axis in axes):
+        if shape != lengths(axes, self._widths):
             raise MismatchError(f"A tensor of the converted network has the shape {shape}, and should have {axes}.")
         if self._labels.setdefault(tensor, axes) != axes:
             raise MismatchError(f"A tensor of the converted network is both {axes} and {self._labels[tensor]}.")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from edgewidth.errors import InputError
-from edgewidth.graph.spec import INPUT, LayerSpec, NetworkSpec
+from edgewidth.graph.operators import Conv, Dense, Depthwise, GlobalAveragePool
+from edgewidth.graph.spec import INPUT, NetworkSpec, Node
 
 WIDTHS = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 """Output channels of the first convolution and the 13 pointwise ones, at width multiplier 1.0."""
@@ -34,37 +35,17 @@ def mobilenet_v1(
         strides = STRIDES if resolution >= 64 else SMALL_STRIDES
     if len(strides) != len(WIDTHS) or not set(strides) <= {1, 2}:
         raise InputError(f"mobilenet_v1 takes {len(WIDTHS)} strides of 1 or 2.")
-    layers = [
-        LayerSpec(
-            name="conv0",
-            op="conv",
-            inputs=(INPUT,),
-            width="w0",
-            kernel=3,
-            stride=strides[0],
-            activation="relu6",
-        )
-    ]
+    conv = Conv(width="w0", kernel=3, stride=strides[0], activation="relu6")
+    nodes = [Node(name="conv0", operator=conv, inputs=(INPUT,))]
     for i in range(1, len(WIDTHS)):
-        layers += [
-            LayerSpec(
-                name=f"depthwise{i}",
-                op="depthwise",
-                inputs=(layers[-1].name,),
-                kernel=3,
-                stride=strides[i],
-                activation="relu6",
-            ),
-            LayerSpec(name=f"pointwise{i}", op="conv", inputs=(f"depthwise{i}",), width=f"w{i}", activation="relu6"),
+        depthwise = Depthwise(kernel=3, stride=strides[i], activation="relu6")
+        pointwise = Conv(width=f"w{i}", activation="relu6")
+        nodes += [
+            Node(name=f"depthwise{i}", operator=depthwise, inputs=(nodes[-1].name,)),
+            Node(name=f"pointwise{i}", operator=pointwise, inputs=(f"depthwise{i}",)),
         ]
-    layers += [
-        LayerSpec(name="pool", op="global_average_pool", inputs=(layers[-1].name,)),
-        LayerSpec(name="logits", op="dense", inputs=("pool",), width=num_classes),
+    nodes += [
+        Node(name="pool", operator=GlobalAveragePool(), inputs=(nodes[-1].name,)),
+        Node(name="logits", operator=Dense(width=num_classes), inputs=("pool",)),
     ]
-    return NetworkSpec(
-        family="mobilenet_v1",
-        resolution=resolution,
-        in_channels=in_channels,
-        num_classes=num_classes,
-        layers=tuple(layers),
-    )
+    return NetworkSpec(family="mobilenet_v1", resolution=resolution, in_channels=in_channels, nodes=tuple(nodes))

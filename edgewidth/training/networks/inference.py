@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from edgewidth.data.pixels import normalise_tensor
 from edgewidth.records.weights import FoldedLayer, FoldedWeights
-from edgewidth.training.networks.layers import NORM_EPSILON, convolve, layer_weights, run_graph
+from edgewidth.training.networks.layers import NORM_EPSILON, run_graph
+from edgewidth.training.networks.operators import compute
 from edgewidth.training.networks.supernet import Moments, NetworkMoments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
-    from torch import nn
 
-    from edgewidth.graph.spec import LayerShape, NetworkSpec
+    from edgewidth.graph.spec import NetworkSpec
+    from edgewidth.training.networks.layers import LayerTensors
     from edgewidth.training.networks.plain import PlainNetwork
 
 ACTIVATION_BYTES = 256 * 2**20
@@ -36,10 +36,7 @@ class FoldedTensors(NamedTuple):
 
 def batch_size(spec: NetworkSpec, widths: dict[str, int], *, most: int = 512) -> int:
     """How many images to compute at once, so that no activation outgrows ``ACTIVATION_BYTES``."""
-    largest = max(
-        shape.out_size**2 * (shape.out_width if isinstance(shape.out_width, int) else widths[shape.out_width])
-        for shape in spec.shapes
-    )
+    largest = max(layer.output.elements(widths) for layer in spec.layers)
     return max(2, min(most, ACTIVATION_BYTES // (4 * largest)))
 
 
@@ -68,41 +65,37 @@ def _together(parts: list[Moments], weights: Tensor) -> Moments:
     return Moments(mean, weights @ (variances + (means - mean) ** 2))
 
 
-def fold_tensors(layers: nn.ModuleDict, moments: NetworkMoments) -> dict[str, FoldedTensors]:
-    """Fold the first channels of every layer, as many as ``moments`` has, with these statistics.
+def fold_tensors(weights: Mapping[str, LayerTensors], moments: NetworkMoments) -> dict[str, FoldedTensors]:
+    """Fold batch normalisation with these statistics into the weights; a layer without it keeps its own.
 
-    Layers without statistics (the dense ones) keep their weights. Input widths are cut by the user of the kernel.
     Gradients go through to the weights.
     """
     folded = {}
-    for name in layers:
-        layer = layer_weights(layers, name)
-        if layer.scale is None:
-            folded[name] = FoldedTensors(layer.kernel, layer.shift)
+    for name, (kernel, shift, scale) in weights.items():
+        if scale is None:
+            folded[name] = FoldedTensors(kernel, shift)
             continue
         mean, variance = moments[name]
-        width = len(mean)
-        factor = layer.scale[:width] * torch.rsqrt(variance + NORM_EPSILON)
-        folded[name] = FoldedTensors(
-            layer.kernel[:width] * factor[:, None, None, None], layer.shift[:width] - mean * factor
-        )
+        factor = scale * torch.rsqrt(variance + NORM_EPSILON)
+        along_outputs = factor.reshape(-1, *[1] * (kernel.ndim - 1))
+        folded[name] = FoldedTensors(kernel * along_outputs, shift - mean * factor)
     return folded
 
 
-def apply_folded(shape: LayerShape, weights: FoldedTensors, x: Tensor) -> Tensor:
-    """One layer with batch normalisation folded into its weights, without its activation."""
-    kernel, bias = weights
-    if shape.layer.op == "dense":
-        return functional.linear(x, kernel[:, : x.shape[1]], bias)
-    if shape.layer.op == "conv":
-        kernel = kernel[:, : x.shape[1]]
-    return convolve(x, kernel, bias, shape)
+def run_folded(
+    spec: NetworkSpec,
+    weights: Mapping[str, FoldedTensors],
+    x: Tensor,
+    watch: Callable[[str, Tensor], Tensor] = lambda _, y: y,
+) -> Tensor:
+    """Logits (n, classes) of normalised images as the exported network computes them; ``watch`` as in ``run_graph``."""
+    return run_graph(spec, x, lambda layer, y: compute(layer, y, *weights[layer.name]), watch)
 
 
 @torch.no_grad()
-def folded_logits(spec: NetworkSpec, weights: dict[str, FoldedTensors], images: Tensor) -> Tensor:
+def folded_logits(spec: NetworkSpec, weights: Mapping[str, FoldedTensors], images: Tensor) -> Tensor:
     """Logits (n, classes) of uint8 images (n, height, width, channels), computed as the exported network does."""
-    return run_graph(spec, normalise_tensor(images), lambda shape, x: apply_folded(shape, weights[shape.layer.name], x))
+    return run_folded(spec, weights, normalise_tensor(images))
 
 
 @torch.no_grad()
@@ -110,10 +103,10 @@ def logits(network: PlainNetwork, images: NDArray[np.uint8]) -> NDArray[np.float
     """The trained network's logits (n, classes) for uint8 images (n, height, width, channels)."""
     spec = network.space.network
     device = next(network.parameters()).device
-    weights = fold_tensors(network.layers, network.moments)
+    weights = fold_tensors(network.weights(), network.moments)
     size = batch_size(spec, network.widths)
     parts = [folded_logits(spec, weights, part.to(device)).cpu().numpy() for part in batches(images, size)]
-    return np.concatenate(parts) if parts else np.zeros((0, spec.num_classes), np.float32)
+    return np.concatenate(parts) if parts else np.zeros((0, spec.outputs), np.float32)
 
 
 def batches(images: NDArray[np.uint8], size: int) -> Iterator[Tensor]:
@@ -127,5 +120,5 @@ def fold(network: PlainNetwork) -> FoldedWeights:
     """The trained weights as every exporter takes them."""
     return {
         name: FoldedLayer(kernel.cpu().contiguous().numpy().copy(), bias.cpu().numpy().copy())
-        for name, (kernel, bias) in fold_tensors(network.layers, network.moments).items()
+        for name, (kernel, bias) in fold_tensors(network.weights(), network.moments).items()
     }

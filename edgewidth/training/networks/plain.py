@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from edgewidth.training.networks.layers import LayerWeights, has_weights, layer_weights, run_graph
-from edgewidth.training.networks.supernet import Moments, NetworkMoments, Supernet, apply_weights, resolve
+from edgewidth.training.networks.layers import LayerTensors, LayerWeights, layer_weights, run_graph
+from edgewidth.training.networks.operators import layer_dtype
+from edgewidth.training.networks.supernet import Moments, NetworkMoments, Supernet, apply_weights
 
 if TYPE_CHECKING:
     from edgewidth.graph.space import ChannelConfig, SearchSpace
-    from edgewidth.graph.spec import LayerShape
+    from edgewidth.graph.spec import Layer
 
 
 class PlainNetwork(nn.Module):
@@ -33,24 +34,26 @@ class PlainNetwork(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         self.layers = nn.ModuleDict()
         self.statistics = nn.ModuleDict()
-        for shape in space.network.shapes:
-            if has_weights(shape):
-                out_width, in_width = resolve(shape.out_width, self.widths), resolve(shape.in_width, self.widths)
-                layer = LayerWeights(shape, out_width, in_width, generator)
-                self.layers[shape.layer.name] = layer
-                if layer.scale is not None:
-                    self.statistics[shape.layer.name] = _Statistics(out_width)
+        for layer in space.network.layers:
+            if layer.kernel:
+                weights = LayerWeights(layer, self.widths, generator)
+                self.layers[layer.name] = weights
+                if weights.scale is not None:
+                    self.statistics[layer.name] = _Statistics(len(weights.scale))
 
     @classmethod
     def from_supernet(cls, supernet: Supernet, config: ChannelConfig) -> PlainNetwork:
         """A copy of the supernet's weights for one configuration; its moments are yet to be set."""
         network = cls(supernet.space, config)
         with torch.no_grad():
-            for name, layer in network.layers.items():
-                for key, parameter in layer.named_parameters():
-                    whole = getattr(supernet.layers[name], key)
-                    parameter.copy_(whole[tuple(slice(0, size) for size in parameter.shape)])
+            for name, tensors in supernet.weights(config).items():
+                for key, parameter in network.layers[name].named_parameters():
+                    parameter.copy_(getattr(tensors, key))
         return network
+
+    def weights(self) -> dict[str, LayerTensors]:
+        """The weights of every layer that has any: all of them."""
+        return {name: layer_weights(self.layers, name).cut(self.widths, self.widths) for name in self.layers}
 
     def forward(self, x: Tensor, moments: dict[str, Moments] | None = None) -> Tensor:
         """Logits (n, classes) for normalised images (n, channels, height, width), with this batch's statistics.
@@ -58,10 +61,10 @@ class PlainNetwork(nn.Module):
         With ``moments`` these statistics are stored there by layer name.
         """
 
-        def weighted(shape: LayerShape, y: Tensor) -> Tensor:
-            return apply_weights(
-                shape, layer_weights(self.layers, shape.layer.name), y, resolve(shape.out_width, self.widths), moments
-            )
+        def weighted(layer: Layer, y: Tensor) -> Tensor:
+            dtype = layer_dtype(layer, y.dtype)
+            weights = layer_weights(self.layers, layer.name).cut(self.widths, self.widths, dtype)
+            return apply_weights(layer, weights, y, moments)
 
         return run_graph(self.space.network, x, weighted)
 

@@ -15,13 +15,9 @@ from torch import Tensor, nn
 
 from edgewidth.data.pixels import normalise_tensor
 from edgewidth.graph.spec import INPUT
-from edgewidth.training.networks.inference import FoldedTensors, apply_folded, batch_size, fold_tensors
-from edgewidth.training.networks.layers import run_graph
+from edgewidth.training.networks.inference import FoldedTensors, batch_size, fold_tensors, run_folded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from edgewidth.graph.spec import LayerShape
     from edgewidth.training.networks.plain import PlainNetwork
 
 RANGE_SHARE = 0.01
@@ -60,9 +56,9 @@ class QuantisedNetwork(nn.Module):
             found[self._places[name]] = torch.stack((torch.minimum(least, y.min()), torch.maximum(greatest, y.max())))
             return y
 
-        weights = fold_tensors(self.network.layers, self.network.moments)
+        weights = fold_tensors(self.network.weights(), self.network.moments)
         for part in torch.split(images, batch_size(self._spec, self.network.widths)):
-            self._run(normalise_tensor(part), weights, watch)
+            run_folded(self._spec, weights, normalise_tensor(part), watch)
         self.ranges.copy_(found)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -72,7 +68,7 @@ class QuantisedNetwork(nn.Module):
         """
         weights = {
             name: FoldedTensors(_quantise_kernel(kernel), bias)
-            for name, (kernel, bias) in fold_tensors(self.network.layers, self.network.moments).items()
+            for name, (kernel, bias) in fold_tensors(self.network.weights(), self.network.moments).items()
         }
 
         def watch(name: str, y: Tensor) -> Tensor:
@@ -84,13 +80,7 @@ class QuantisedNetwork(nn.Module):
                 self.ranges[place, 1].clamp_(min=0)
             return _quantise_activation(y, *self.ranges[place])
 
-        return self._run(x, weights, watch)
-
-    def _run(self, x: Tensor, weights: dict[str, FoldedTensors], watch: Callable[[str, Tensor], Tensor]) -> Tensor:
-        def weighted(shape: LayerShape, y: Tensor) -> Tensor:
-            return apply_folded(shape, weights[shape.layer.name], y)
-
-        return run_graph(self._spec, x, weighted, watch)
+        return run_folded(self._spec, weights, x, watch)
 
 
 def _quantise_activation(x: Tensor, least: Tensor, greatest: Tensor) -> Tensor:

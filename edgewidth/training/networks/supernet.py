@@ -13,20 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgewidth.training.networks.layers import (
-    NORM_EPSILON,
-    LayerWeights,
-    convolve,
-    cut,
-    has_weights,
-    layer_dtype,
-    layer_weights,
-    run_graph,
-)
+from edgewidth.training.networks.layers import NORM_EPSILON, LayerTensors, LayerWeights, layer_weights, run_graph
+from edgewidth.training.networks.operators import compute, layer_dtype
 
 if TYPE_CHECKING:
     from edgewidth.graph.space import ChannelConfig, SearchSpace
-    from edgewidth.graph.spec import LayerShape
+    from edgewidth.graph.spec import Layer
 
 
 class Moments(NamedTuple):
@@ -52,16 +44,15 @@ class Supernet(nn.Module):
         super().__init__()
         self.space = space
         generator = torch.Generator().manual_seed(seed)
-        widest = space.widths(space.largest)
+        self.widths = space.widths(space.largest)
         self.layers = nn.ModuleDict(
-            {
-                shape.layer.name: LayerWeights(
-                    shape, resolve(shape.out_width, widest), resolve(shape.in_width, widest), generator
-                )
-                for shape in space.network.shapes
-                if has_weights(shape)
-            }
+            {layer.name: LayerWeights(layer, self.widths, generator) for layer in space.network.layers if layer.kernel}
         )
+
+    def weights(self, config: ChannelConfig) -> dict[str, LayerTensors]:
+        """What one configuration uses of every layer that has weights."""
+        widths = self.space.widths(config)
+        return {name: layer_weights(self.layers, name).cut(widths, self.widths) for name in self.layers}
 
     def forward(self, x: Tensor, config: ChannelConfig, moments: dict[str, Moments] | None = None) -> Tensor:
         """Logits (n, classes) of one configuration for normalised images (n, channels, height, width).
@@ -70,32 +61,21 @@ class Supernet(nn.Module):
         """
         widths = self.space.widths(config)
 
-        def weighted(shape: LayerShape, y: Tensor) -> Tensor:
-            layer = layer_weights(self.layers, shape.layer.name)
-            return apply_weights(shape, layer, y, resolve(shape.out_width, widths), moments)
+        def weighted(layer: Layer, y: Tensor) -> Tensor:
+            dtype = layer_dtype(layer, y.dtype)
+            weights = layer_weights(self.layers, layer.name).cut(widths, self.widths, dtype)
+            return apply_weights(layer, weights, y, moments)
 
         return run_graph(self.space.network, x, weighted)
 
 
-def resolve(width: str | int, widths: Mapping[str, int]) -> int:
-    """A width variable's width; a fixed width is itself."""
-    return width if isinstance(width, int) else widths[width]
-
-
-def apply_weights(
-    shape: LayerShape, layer: LayerWeights, x: Tensor, out_width: int, moments: dict[str, Moments] | None
-) -> Tensor:
-    """One layer at ``out_width`` output channels with the weights of ``layer``, normalised.
-
-    Its input width is that of ``x``.
-    """
-    shift = cut(layer.shift, out_width)
-    if layer.scale is None:
-        return functional.linear(x, cut(layer.kernel, out_width, x.shape[1]), shift)
-    in_width = 1 if shape.layer.op == "depthwise" else x.shape[1]
-    dtype = layer_dtype(shape, x.dtype)
-    y = convolve(x.to(dtype), cut(layer.kernel, out_width, in_width, dtype=dtype), None, shape).to(x.dtype)
-    return _batch_norm(y, cut(layer.scale, out_width), shift, shape.layer.name, moments)
+def apply_weights(layer: Layer, weights: LayerTensors, x: Tensor, moments: dict[str, Moments] | None) -> Tensor:
+    """One layer with these weights, normalised with the statistics of this batch, which ``moments`` receives."""
+    kernel, shift, scale = weights
+    if scale is None:
+        return compute(layer, x, kernel, shift)
+    y = compute(layer, x.to(kernel.dtype), kernel).to(x.dtype)
+    return _batch_norm(y, scale, shift, layer.name, moments)
 
 
 def _batch_norm(x: Tensor, scale: Tensor, shift: Tensor, name: str, moments: dict[str, Moments] | None) -> Tensor:

@@ -1,0 +1,27 @@
+"""The sum of two tensors, as in a residual connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from edgewidth.graph.operators.operator import Operator, single_size
+from edgewidth.graph.widths import TensorShape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Add(Operator):
+    """Adds two tensors whose channels are the same channels."""
+
+    least_inputs: ClassVar[int] = 2
+    most_inputs: ClassVar[int | None] = 2
+
+    op: Literal["add"] = "add"
+
+    def _output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
+        size = single_size(self.op, inputs)
+        first, second = (source.channels for source in inputs)
+        if first != second:
+            raise ValueError(f"add takes inputs of the same channels, not of different widths {first} and {second}")
+        return TensorShape(size, first)

@@ -1,0 +1,28 @@
+"""Tensors joined along their channels, as branches of a block are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from edgewidth.graph.operators.operator import Operator, Part, single_size
+from edgewidth.graph.widths import TensorShape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Concatenate(Operator):
+    """Joins the channels of its inputs in their order."""
+
+    least_inputs: ClassVar[int] = 2
+    most_inputs: ClassVar[int | None] = None
+
+    op: Literal["concatenate"] = "concatenate"
+
+    def _output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
+        size = single_size(self.op, inputs)
+        return TensorShape(size, tuple(segment for source in inputs for segment in source.channels))
+
+    def parts(self, inputs: Sequence[TensorShape], output: TensorShape) -> tuple[Part, ...]:
+        """Every segment is read from the one input that has it."""
+        return tuple(Part(segment, segment, output.pixels) for source in inputs for segment in source.channels)
