@@ -28,6 +28,7 @@ class Judged(Document):
     """The run folder's ``judged.json``."""
 
     schema_name: ClassVar[str] = "edgewidth/judged"
+    schema_version: ClassVar[int] = 2
 
     space: SearchSpace
     images: int

@@ -22,6 +22,7 @@ from edgewidth.records.table import ConfigVisits, LatencyTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from edgewidth.devices.device import Device
     from edgewidth.graph.space import SearchSpace
@@ -38,6 +39,14 @@ def config_visits(config: ChannelConfig, visits: Sequence[Visit], statistic: Sta
         values_ms=tuple(visit_ms(visit, statistic) for visit in some),
         started_s=tuple(visit.started_s for visit in some),
     )
+
+
+@contextmanager
+def open_store(path: Path, space: SearchSpace) -> Iterator[MeasurementStore]:
+    """A store whose models of ``space`` have its fingerprint, those too that version 1 measured under another."""
+    with MeasurementStore(path) as store:
+        store.rename_models(f"{space.old_fingerprint}:", f"{space.fingerprint}:")
+        yield store
 
 
 def measured_visits(
@@ -154,7 +163,7 @@ def make_bench(
         InputError, DeviceError: It does not offer what the target asks.
     """
     setting = device.setting(target.engine, target.precision, target.threads)
-    with MeasurementStore(folder.measurements) as store:
+    with open_store(folder.measurements, space) as store:
         factory = VariantFactory(space, target.precision, target.engine.file_format, cache_folder(), progress=progress)
         prior = LatencyTable.read(folder.prior) if folder.prior.exists() else None
         yield Bench(device, target, setting, space, store, factory, prior, progress)

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.errors import FileError
 from edgewidth.latency.design import first_configs, held_out_configs, next_configs
 from edgewidth.latency.fit import fit_table
 from edgewidth.records.table import LatencyTable
-from edgewidth.stages.bench import measured_visits
+from edgewidth.stages.bench import measured_visits, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -129,7 +128,7 @@ def refit(folder: RunFolder) -> LatencyTable:
     if not folder.measurements.exists():
         raise FileError(f"There are no measurements in {folder.path}.")
     prior = LatencyTable.read(folder.prior) if folder.prior.exists() else None
-    with MeasurementStore(folder.measurements) as store:
+    with open_store(folder.measurements, old.space) as store:
         stored = measured_visits(store, old.setting, old.space, old.statistic)
         visits = _joined(old, stored, {visit.started_s for _, visit in store.named_visits(old.setting)})
     held_out = frozenset(held.config for held in old.held_out)

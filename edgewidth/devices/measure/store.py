@@ -128,6 +128,14 @@ class MeasurementStore:
             rows = self._connection.execute("SELECT json FROM settings ORDER BY id").fetchall()
         return [Setting.model_validate_json(text) for (text,) in rows]
 
+    def rename_models(self, prefix: str, present: str) -> None:
+        """Let every model whose name begins with ``prefix`` have ``present`` in its place."""
+        with self._write() as connection:
+            connection.execute(
+                "UPDATE visits SET model = ? || substr(model, ?) WHERE substr(model, 1, ?) = ?",
+                (present, len(prefix) + 1, len(prefix), prefix),
+            )
+
     def mark(self, setting: Setting, marked: Iterable[tuple[str, Visit]]) -> None:
         """Keep the ``disturbed`` and ``slow_above_ns`` of visits, by their names."""
         with self._write() as connection:
