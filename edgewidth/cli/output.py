@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from edgewidth.stages.folder import RunFolder
 
 MOST_RESIDUALS = 6
+WIDEST = 1_000_000
+"""Characters of a line that nobody looks at in a terminal: no cell of a table is folded."""
 
 
 def print_json(content: Any) -> None:
@@ -43,7 +45,9 @@ def print_document(document: Document) -> None:
 def print_table(table: Table, *, err: bool = False) -> None:
     """A table for a person; as wide as it needs where nobody looks at a terminal."""
     console = Console(highlight=False, stderr=err)
-    console.print(table, soft_wrap=not console.is_terminal)
+    if not console.is_terminal:
+        console.width = WIDEST
+    console.print(table)
 
 
 def say_warnings(warnings: Iterable[MeasurementWarning]) -> None:
