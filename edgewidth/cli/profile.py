@@ -52,7 +52,7 @@ class Options:
 
 
 @verb("profile", Options)
-def command(options: Options) -> None:
+def command(options: Options) -> int:
     """Measure a device and fit its latency table.
 
     The images decide the network's input and classes. With several devices each has a folder of its own in --out.
@@ -79,9 +79,10 @@ def command(options: Options) -> None:
     )
     if options.as_json:
         print_json([outcome.model_dump(mode="json") for outcome in outcomes])
-        return
-    for outcome in outcomes:
-        if outcome.comparison:
-            print_comparison(outcome.comparison)
-        print_quality(outcome)
-        say_warnings(outcome.warnings)
+    else:
+        for outcome in outcomes:
+            if outcome.comparison:
+                print_comparison(outcome.comparison)
+            print_quality(outcome)
+            say_warnings(outcome.warnings)
+    return max(outcome.exit_code for outcome in outcomes)
