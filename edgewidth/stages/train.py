@@ -135,7 +135,7 @@ def _clear(folder: RunFolder, space: SearchSpace, weights: Path | None) -> None:
     made = (folder.supernet, folder.losses, folder.training_log, folder.evaluations)
 
     def clear() -> None:
-        remove(*made, folder.judged, *folder.checkpoints.glob(f"{NARROWING}-*.json"), needed=weights)
+        remove(*made, folder.judged, *folder.checkpoints.glob(f"{NARROWING}-*"), needed=weights)
         Checkpoints(folder.checkpoints, SUPERNET, {}).clear()
 
     join().on_first(clear)

@@ -8,26 +8,26 @@ table at the budget, p ∝ exp(−(loss + weight × latency) / temperature); aga
 from __future__ import annotations
 
 import hashlib
-import json
+from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from edgewidth.files import write_atomic
-from edgewidth.graph.space import ChannelConfig
-from edgewidth.losses.fit import Evaluations, fit_losses
+from edgewidth.losses.fit import fit_losses
 from edgewidth.losses.rounds import distinct
 from edgewidth.records.losses import NarrowingStep
 from edgewidth.streams import Purpose, stream
 from edgewidth.training.evaluator import Evaluator
+from edgewidth.training.kept import KeptLosses
 from edgewidth.training.loop.processes import join
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    import numpy as np
+
     from edgewidth.data.split import ImageData
-    from edgewidth.graph.space import SearchSpace
+    from edgewidth.graph.space import ChannelConfig, SearchSpace
+    from edgewidth.losses.fit import Evaluations
     from edgewidth.losses.focus import Focus
     from edgewidth.progress import Progress
     from edgewidth.search.field import RandomField
@@ -97,8 +97,8 @@ class NarrowingSampler:
         self._processes = join()
         told = "\n".join([space.fingerprint, data.fingerprint, repr(schedule), repr(focus.budgets), str(seed), key])
         self.identity = hashlib.sha256(told.encode()).hexdigest()[:16]
-        self._path = folder / f"{NARROWING}-{self.identity}.json"
-        self._evaluated = self._kept()
+        self._folder = folder
+        self._evaluated: dict[int, Evaluations] = {}
         self._fields: dict[int, RandomField] = {}
 
     def __call__(self, rng: np.random.Generator, done: float, supernet: Supernet) -> ChannelConfig:
@@ -106,16 +106,14 @@ class NarrowingSampler:
         update = self._schedule.update_at(done)
         if update is None:
             return self._space.sample(rng)
-        if update not in self._evaluated:
-            self._evaluated[update] = self._evaluate(update, supernet)
-            self._processes.on_first(self._write)
+        self._evaluations(update, supernet)
         return self._space.config(self._field(update).sample(1, rng)[0])
 
     @property
     def steps(self) -> tuple[NarrowingStep, ...]:
         """The fields drawn from so far, in order."""
         schedule, found = self._schedule, []
-        for update in sorted(self._evaluated):
+        for update in takewhile(lambda update: self._evaluations(update) is not None, range(schedule.updates)):
             field = self._field(update)
             found.append(
                 NarrowingStep(
@@ -134,44 +132,35 @@ class NarrowingSampler:
             self._fields[update] = self._focus.field(self._space, fit.mean_factors, budget, temperature)
         return self._fields[update]
 
-    def _evaluate(self, update: int, supernet: Supernet) -> Evaluations:
-        """Half of the configurations are drawn as at first, half near the budget."""
-        rng = stream(self._seed, Purpose.NARROWING, update)
-        count = self._schedule.evaluations
-        configs = distinct(self._configs(update, count, rng), count, known=[self._space.largest])
+    def _evaluations(self, update: int, supernet: Supernet | None = None) -> Evaluations | None:
+        """What a field is fitted to; what is not known of it is evaluated on ``supernet``. None: there is neither."""
+        if update not in self._evaluated:
+            configs = self._configs(update)
+            path = self._folder / f"{NARROWING}-{self.identity}-{update}.jsonl"
+            kept = KeptLosses(path, self.identity, self._space.largest)
+            if not kept.has_all(configs):
+                if supernet is None:
+                    return None
+                self._evaluate(kept, configs, supernet)
+            self._evaluated[update] = kept.excess(configs)
+        return self._evaluated[update]
+
+    def _evaluate(self, kept: KeptLosses, configs: Sequence[ChannelConfig], supernet: Supernet) -> None:
         evaluator = Evaluator(supernet, self._data, seed=self._seed)
         with self._progress.task("Evaluating for narrower widths", len(configs) + 1) as task:
+            task.advance(len(kept))
+            kept.evaluate(configs, evaluator, self._processes, task)
 
-            def loss(config: ChannelConfig) -> float:
-                task.advance(self._processes.count)
-                return evaluator.loss(config)
+    def _configs(self, update: int) -> list[ChannelConfig]:
+        """Which configurations a field is fitted to: half are drawn as at first, half near the budget."""
+        rng = stream(self._seed, Purpose.NARROWING, update)
+        count = self._schedule.evaluations
+        return distinct(self._draws(update, count, rng), count, known=[self._space.largest])
 
-            losses = self._processes.map(loss, [self._space.largest, *configs])
-        return Evaluations(configs, np.array(losses[1:]) - losses[0])
-
-    def _configs(self, update: int, count: int, rng: np.random.Generator) -> Iterator[ChannelConfig]:
-        before, [budget] = self._evaluated.get(update - 1), self._focus.budgets
+    def _draws(self, update: int, count: int, rng: np.random.Generator) -> Iterator[ChannelConfig]:
+        before, [budget] = self._evaluations(update - 1) if update else None, self._focus.budgets
         losses = fit_losses(self._space, before).mean_factors if before else ()
         while True:
             for config in self._focus.near(self._space, losses, budget, count, rng):
                 yield config
                 yield self._space.sample(rng)
-
-    def _kept(self) -> dict[int, Evaluations]:
-        try:
-            content = json.loads(self._path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        if content.get("identity") != self.identity:
-            return {}
-        return {
-            int(update): Evaluations([ChannelConfig.parse(text) for text in losses], np.array(list(losses.values())))
-            for update, losses in content["updates"].items()
-        }
-
-    def _write(self) -> None:
-        updates = {
-            str(update): dict(zip(map(str, configs), excess.tolist(), strict=True))
-            for update, (configs, excess) in self._evaluated.items()
-        }
-        write_atomic(self._path, json.dumps({"identity": self.identity, "updates": updates}).encode())

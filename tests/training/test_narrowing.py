@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -84,8 +83,8 @@ def test_a_training_that_is_taken_up_draws_the_same(narrowed: tuple[RunFolder, N
     assert again.steps == sampler.steps
     assert make_sampler(folder.checkpoints, key="another table").steps == ()
     assert make_sampler(folder.checkpoints, seed=1).steps == ()
-    kept = json.loads((folder.checkpoints / f"narrowing-{sampler.identity}.json").read_text())
-    assert set(kept["updates"]) == {"0", "1", "2"}
+    files = {f"narrowing-{sampler.identity}-{update}.jsonl" for update in range(3)}
+    assert {path.name for path in folder.checkpoints.iterdir()} == files
 
 
 def test_a_killed_narrowing_ends_as_the_unbroken_one(
