@@ -32,7 +32,7 @@ class Costs(NamedTuple):
 def layer_costs(layer: Layer, widths: Widths) -> Costs:
     """The costs of one layer at given widths; element counts, so bytes at int8."""
     weights = math.prod(lengths(layer.kernel, widths)) if layer.kernel else 0
-    biases = total(layer.output.channels, widths) if layer.kernel else 0
+    biases = total(layer.output.channels, widths) if layer.operator.biased else 0
     activations = sum(tensor.elements(widths) for tensor in (*layer.reads, layer.output))
     return Costs(weights * layer.output.pixels, weights + biases, activations)
 

@@ -52,10 +52,11 @@ class Evaluator:
     def losses(self, config: ChannelConfig) -> NDArray[np.float64]:
         """The loss (nats) of every image: (images,)."""
         space = self._supernet.space
-        size = batch_size(space.network, space.widths(config))
+        widths = space.widths(config)
+        size = batch_size(space.network, widths)
         moments = measure_moments(lambda x, found: self._supernet(x, config, found), self._moment_images, batch=size)
         weights = fold_tensors(self._supernet.weights(config), moments)
-        parts = [folded_logits(space.network, weights, part) for part in torch.split(self._images, size)]
+        parts = [folded_logits(space.network, widths, weights, part) for part in torch.split(self._images, size)]
         return self._objective.losses(torch.cat(parts), self._targets).double().cpu().numpy()
 
     def loss(self, config: ChannelConfig) -> float:

@@ -193,7 +193,7 @@ class _Lesson(NamedTuple):
 def _folded(network: PlainNetwork) -> Teacher:
     """A finished network as it computes in float32."""
     weights = fold_tensors(network.weights(), network.moments)
-    return lambda images: run_folded(network.space.network, weights, images)
+    return lambda images: run_folded(network.space.network, network.widths, weights, images)
 
 
 def finish(network: PlainNetwork, data: ImageData, *, seed: int) -> None:

@@ -85,8 +85,8 @@ def make(space: SearchSpace, config: ChannelConfig, factory: VariantFactory, con
     widths = space.widths(config)
     whole = random_weights(space.network, space.widths(space.largest), seed=SEED)
     weights = slice_weights(space, config, whole)
-    size = space.network.resolution
-    images = np.random.default_rng(1).integers(0, 256, (CALIBRATION_IMAGES, size, size, 3), np.uint8)
+    shape = (CALIBRATION_IMAGES, *space.network.input.size, space.network.in_channels)
+    images = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
     start = time.perf_counter()
     converted = convert(space.network, widths, weights, images)
     convert_s = time.perf_counter() - start

@@ -14,7 +14,22 @@ from edgewidth.errors import InputError
 from edgewidth.graph.costs import costs, layer_costs
 from edgewidth.graph.families.mobilenet_v1 import STRIDES, mobilenet_v1
 from edgewidth.graph.families.registry import search_space
-from edgewidth.graph.operators import Add, Concatenate, Conv, Dense, Depthwise, GlobalAveragePool
+from edgewidth.graph.operators import (
+    Add,
+    ChannelShuffle,
+    Concatenate,
+    Conv,
+    Dense,
+    Depthwise,
+    Flatten,
+    GlobalAveragePool,
+    MaxPool,
+    Multiply,
+    Slice,
+    Unflatten,
+    Upsample,
+    ZeroPad,
+)
 from edgewidth.graph.space import ChannelConfig, SearchSpace, WidthVariable
 from edgewidth.graph.spec import NetworkSpec, Node
 
@@ -194,7 +209,19 @@ def broken(name: str, operator: Operator | None = None, inputs: tuple[str, ...] 
         (broken("a1", inputs=("later",)), "layer a1: input later is not an earlier layer"),
         (broken("b2", Conv(width="inner1")), "layer b: .* different widths"),
         (broken("a2", Depthwise(kernel=3, stride=2)), "layer a: .* different sizes"),
-        (broken("pool", Dense(width=10)), "layer pool: .* not pooled"),
+        (broken("pool", Flatten()), "layer pool: flatten takes a map of one pixel, .* 17×17"),
+        (broken("b1", Conv(width="inner2", groups=2)), "layer b1: conv in groups .* trunk is a width variable"),
+        (broken("a2", Depthwise(kernel=3, multiplier=2)), "layer a2: depthwise .* inner1 is a width variable"),
+        (broken("a2", ChannelShuffle(groups=2)), "layer a2: channel_shuffle .* inner1 is a width variable"),
+        (broken("a2", Slice(start=0, stop=2)), "layer a2: slice ends at segment 2, and its input has 1"),
+        (broken("b", Multiply(), ("b2", "a1")), "layer b: multiply .* different widths"),
+        (broken("b", Multiply(), ("b2", "input")), "layer b: multiply .* different widths"),
+        (broken("a2", Conv(width=8, kernel=18, padding=0)), "layer a2: conv has a kernel .* larger .* 17×17"),
+        (broken("a2", Conv(width=8, kernel=3, stride=2, dilation=2)), "layer a2: .* a stride and a dilation"),
+        (broken("a2", MaxPool(kernel=3, padding=2)), "layer a2: .* padding of more than half its kernel"),
+        (broken("logits", ZeroPad(padding=1)), "layer logits: zero_pad takes a map"),
+        (broken("a2", Unflatten()), "layer a2: unflatten takes a vector"),
+        (broken("a2", Upsample(size=34, align_corners=True)), "layer a2: upsample aligns corners"),
         (broken("logits", Conv(width=10)), "layer logits: conv takes a map"),
         (broken("logits", GlobalAveragePool()), "layer logits: .* its input is a vector"),
         (broken("a", Add(), ("a3",)), r"layer a: add takes 2 input\(s\), not 1"),
@@ -217,6 +244,10 @@ def test_descriptions_that_are_no_network(nodes: tuple[Node, ...], message: str)
         ({"op": "conv", "width": 0}, "greater than or equal to 1"),
         ({"op": "conv", "width": 8, "kernel": [3, 0]}, "greater than or equal to 1"),
         ({"op": "pad"}, "does not match any of the expected tags"),
+        ({"op": "slice", "start": 2, "stop": 2}, "holds nothing"),
+        ({"op": "activate", "activation": {"function": "clamp", "least": 1, "greatest": 0}}, "needs a range"),
+        ({"op": "conv", "width": 8, "padding": [1, 2, 3]}, "padding"),
+        ({"op": "conv", "width": []}, "at least 1 item"),
     ],
 )
 def test_operators_that_contradict_themselves(operator: dict[str, object], message: str) -> None:

@@ -61,6 +61,8 @@ def spoiled(network: PlainNetwork) -> PlainNetwork:
         for name, follower in (("inner", "spatial"), ("spatial", "outer")):
             layer, after = layer_weights(spoiled.layers, name), layer_weights(spoiled.layers, follower)
             assert layer.scale is not None
+            assert layer.shift is not None
+            assert after.kernel is not None
             layer.scale[1:] /= 100
             layer.shift[1:] /= 100
             (after.kernel[1:] if follower == "spatial" else after.kernel[:, 1:]).mul_(100)

@@ -17,12 +17,13 @@ from torch.nn import functional
 from edgewidth.data.pixels import normalise_tensor
 from edgewidth.graph.families.registry import search_space
 from edgewidth.graph.operators import Conv, Depthwise
+from edgewidth.graph.operators.operator import NORM_EPSILON
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.graph.spec import INPUT, Layer
 from edgewidth.graph.widths import TensorShape
 from edgewidth.training.finetune import MOMENT_IMAGES, finish
 from edgewidth.training.networks.inference import fold, fold_tensors, folded_logits, logits, measure_moments
-from edgewidth.training.networks.layers import NORM_EPSILON, layer_weights
+from edgewidth.training.networks.layers import layer_weights
 from edgewidth.training.networks.operators import compute
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.supernet import Supernet
@@ -49,7 +50,9 @@ class _Reference(nn.Module):
             )
             norm = nn.BatchNorm2d(out_width, eps=NORM_EPSILON, momentum=None)
             weights = layer_weights(supernet.layers, name)
+            assert weights.kernel is not None
             assert weights.scale is not None
+            assert weights.shift is not None
             conv.weight.data = weights.kernel.data[:out_width, :in_width].clone()
             norm.weight.data, norm.bias.data = (
                 weights.scale.data[:out_width].clone(),
@@ -58,6 +61,8 @@ class _Reference(nn.Module):
             self.convs[name], self.norms[name] = conv, norm
         self.dense = nn.Linear(a, 3)
         dense = layer_weights(supernet.layers, "logits")
+        assert dense.kernel is not None
+        assert dense.shift is not None
         self.dense.weight.data, self.dense.bias.data = dense.kernel.data[:, :a].clone(), dense.shift.data.clone()
         self.kept = nn.ModuleList([*self.convs.values(), *self.norms.values()])
 
@@ -96,7 +101,9 @@ def test_a_slice_is_the_network_of_its_own_weights(a: int, b: int) -> None:
     labels = torch.arange(32) % 3
     torch.autograd.backward([functional.cross_entropy(logits, labels) for logits in (ours, theirs)])
     for name, conv in reference.convs.items():
-        gradient = layer_weights(supernet.layers, name).kernel.grad
+        kernel = layer_weights(supernet.layers, name).kernel
+        assert kernel is not None
+        gradient = kernel.grad
         assert gradient is not None
         out_width, in_width = conv.weight.shape[:2]
         torch.testing.assert_close(gradient[:out_width, :in_width], conv.weight.grad, rtol=1e-4, atol=1e-6)
@@ -113,7 +120,8 @@ def test_folded_weights_compute_inference(a: int, b: int) -> None:
     config, images = ChannelConfig((a, b)), torch.from_numpy(small_data().train.images)
     reference(normalise_tensor(images))
     moments = measure_moments(lambda x, found: supernet(x, config, found), images, batch=len(images))
-    ours = folded_logits(supernet.space.network, fold_tensors(supernet.weights(config), moments), images)
+    folded = fold_tensors(supernet.weights(config), moments)
+    ours = folded_logits(supernet.space.network, supernet.space.widths(config), folded, images)
     torch.testing.assert_close(ours, reference.eval()(normalise_tensor(images)), rtol=1e-4, atol=1e-5)
     network = PlainNetwork.from_supernet(supernet, config)
     network.set_moments(measure_moments(network.forward, images, batch=len(images)))
@@ -170,7 +178,7 @@ def test_same_padding_is_tensorflows(size: int, kernel: int, stride: int, op: st
     operator = Conv(width=4, kernel=kernel, stride=stride) if op == "conv" else Depthwise(kernel=kernel, stride=stride)
     source = TensorShape((size, size), (4,))
     layer = Layer("layer", operator, (INPUT,), (source,), operator.output_of([source]), operator.kernel_axes([source]))
-    ours = compute(layer, x, weight)
+    ours = compute(layer, {}, x, weight)
     images = x.permute(0, 2, 3, 1).numpy()
     if op == "conv":
         theirs = tf.nn.conv2d(images, weight.permute(2, 3, 1, 0).numpy(), stride, "SAME")

@@ -18,6 +18,7 @@ from edgewidth.data.pixels import normalise
 from edgewidth.formats.folded import check_weights
 from edgewidth.formats.images import check_calibration
 from edgewidth.graph.operators import Add, Concatenate, Conv, Dense, Depthwise, GlobalAveragePool
+from edgewidth.graph.operators.activation import name_of
 from edgewidth.graph.spec import INPUT
 from edgewidth.graph.widths import total
 from edgewidth.progress import SILENT
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgewidth.graph.operators.conv import Convolution
-    from edgewidth.graph.operators.operator import Activation, Operator
+    from edgewidth.graph.operators.operator import Operator
     from edgewidth.graph.spec import Layer, NetworkSpec
     from edgewidth.graph.widths import Widths
     from edgewidth.progress import Progress
@@ -87,11 +88,11 @@ def layer_nodes(layer: Layer, widths: Widths) -> list[NodeProto]:
     is_linear = layer.operator.activation == "none"
     output = layer.name if is_linear else f"{layer.name}.linear"
     nodes = OPERATORS[type(layer.operator)](layer.operator, layer, widths, inputs, output)
-    return nodes if is_linear else [*nodes, ACTIVATIONS[layer.operator.activation](layer.name, output)]
+    return nodes if is_linear else [*nodes, ACTIVATIONS[name_of(layer.operator.activation)](layer.name, output)]
 
 
 def _conv(operator: Convolution, layer: Layer, widths: Widths, inputs: list[str], output: str) -> list[NodeProto]:
-    (top, bottom), (left, right) = operator.padding(layer.reads[0].size)
+    (top, bottom), (left, right) = operator.pads(layer.reads[0].size)
     node = helper.make_node(
         "Conv",
         inputs,
@@ -137,7 +138,7 @@ OPERATORS: dict[type[Operator], Callable[..., list[NodeProto]]] = {
 """The nodes of a layer, the first with its name, given its operator, itself, the widths, its inputs (constants last)
 and its output before the activation."""
 
-ACTIVATIONS: dict[Activation, Callable[[str, str], NodeProto]] = {"relu6": _relu6}
+ACTIVATIONS: dict[str, Callable[[str, str], NodeProto]] = {"relu6": _relu6}
 """The node from a layer's output before the activation to the layer's own; none for ``none``."""
 
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import keras
 
 from edgewidth.graph.operators import Add, Concatenate, Conv, Dense, Depthwise, GlobalAveragePool
+from edgewidth.graph.operators.activation import name_of
 from edgewidth.graph.spec import INPUT
 from edgewidth.graph.widths import total
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgewidth.graph.operators.operator import Activation, Operator
+    from edgewidth.graph.operators.operator import Operator
     from edgewidth.graph.spec import NetworkSpec
     from edgewidth.graph.widths import Widths
     from edgewidth.records.weights import FoldedWeights
@@ -28,7 +29,7 @@ def keras_network(network: NetworkSpec, widths: Widths, weights: FoldedWeights) 
         INPUT: keras.Input((*network.input.size, total(network.input.channels, widths)), batch_size=1, name="image")
     }
     for layer in network.layers:
-        entry, activation = OPERATORS[type(layer.operator)], ACTIVATIONS[layer.operator.activation]
+        entry, activation = OPERATORS[type(layer.operator)], ACTIVATIONS[name_of(layer.operator.activation)]
         made = entry.make(layer.operator, layer.name, total(layer.output.channels, widths))
         inputs = [values[name] for name in layer.inputs]
         source = inputs if len(inputs) > 1 else inputs[0]
@@ -68,7 +69,7 @@ OPERATORS: dict[type[Operator], KerasOperator] = {
     GlobalAveragePool: KerasOperator(lambda _, name, __: keras.layers.GlobalAveragePooling2D(name=name)),
 }
 
-ACTIVATIONS: dict[Activation, Callable[[Any], Any]] = {
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "none": keras.activations.linear,
     "relu6": keras.activations.relu6,
 }

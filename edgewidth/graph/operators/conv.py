@@ -1,85 +1,85 @@
-"""Convolutions over maps: ``conv`` reads all channels, ``depthwise`` each output channel one of its own."""
+"""Convolutions over maps: ``conv`` reads all channels or a group of them, ``depthwise`` one for each of its own."""
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import BeforeValidator
-
-from edgewidth.graph.operators.operator import Operator
-from edgewidth.graph.widths import Axes, Segment, TensorShape, Width
+from edgewidth.graph.operators.operator import Affine, NewChannels, channels_of, fixed_channels
+from edgewidth.graph.operators.window import Pair, Window
+from edgewidth.graph.widths import Axes, TensorShape, Width, total, variables_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def _both(value: Any) -> Any:
-    return (value, value) if isinstance(value, int) else value
+class Convolution(Window, Affine):
+    """What convolutions share: between two elements of the kernel lie ``dilation`` - 1 pixels that are not read."""
 
+    dilation: Pair = (1, 1)
 
-Pair = Annotated[tuple[Width, Width], BeforeValidator(_both)]
-"""Along height and along width; one number stands for both."""
-
-
-class Convolution(Operator):
-    """What convolutions share. They have no bias, batch normalisation follows, and they pad as TFLite's SAME does."""
-
-    normalised: ClassVar[bool] = True
-
-    kernel: Pair = (1, 1)
-    stride: Pair = (1, 1)
-
-    def padding(self, size: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int]]:
-        """SAME padding of a map of ``size`` pixels: (top, bottom) and (left, right); the odd one goes after."""
-        along_height, along_width = map(_same_padding, size, self.kernel, self.stride)
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Pixels from the first to the last that a window reads, both counted."""
+        along_height, along_width = (
+            (taps - 1) * apart + 1 for taps, apart in zip(self.kernel, self.dilation, strict=True)
+        )
         return along_height, along_width
 
-    @property
-    def kind(self) -> str:
-        """The operator with its kernel."""
-        return f"{self.op}{self.kernel[0]}x{self.kernel[1]}"
-
-    @property
-    def taps(self) -> int:
-        """Elements of the kernel in space."""
-        return math.prod(self.kernel)
-
-    def _out_size(self, source: TensorShape) -> tuple[int, ...]:
-        if len(source.size) != 2:
-            raise ValueError(f"{self.op} takes a map, and its input has no height and width")
-        return tuple(math.ceil(size / stride) for size, stride in zip(source.size, self.stride, strict=True))
+    def _check_dilation(self) -> None:
+        if max(self.dilation) > 1 and max(self.stride) > 1:
+            raise ValueError(f"{self.op} has both a stride and a dilation, which TFLite does not know")
 
 
 class Conv(Convolution):
-    """A convolution that makes ``width`` channels, each from all channels of its input."""
+    """A convolution that makes ``width`` channels, each from all channels of its input.
+
+    With ``groups`` the channels of input and output are divided into as many equal parts, and each part of the output
+    reads its own part of the input; all their numbers are fixed then.
+    """
 
     mixes: ClassVar[bool] = True
 
     op: Literal["conv"] = "conv"
-    width: Segment
+    width: NewChannels
+    groups: Width = 1
+
+    @property
+    def kind(self) -> str:
+        """The operator with its kernel, and its groups where it has several."""
+        return super().kind + (f"/{self.groups}" if self.groups > 1 else "")
 
     def _output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
-        return TensorShape(self._out_size(inputs[0]), (self.width,))
+        self._check_dilation()
+        output = self._output_with(inputs[0], channels_of(self.width))
+        if self.groups > 1:
+            ins, outs = (sum(fixed_channels("conv in groups", tensor)) for tensor in (inputs[0], output))
+            if ins % self.groups or outs % self.groups:
+                raise ValueError(f"conv cannot divide {ins} channels in and {outs} out into {self.groups} groups")
+        return output
 
     def kernel_axes(self, inputs: Sequence[TensorShape]) -> Axes:
-        """(out, in, height, width)."""
-        return (self.width,), inputs[0].channels, (self.kernel[0],), (self.kernel[1],)
+        """(out, in, height, width); in groups, ``in`` are the channels of one."""
+        ins = inputs[0].channels if self.groups == 1 else (total(inputs[0].channels, {}) // self.groups,)
+        return channels_of(self.width), ins, (self.kernel[0],), (self.kernel[1],)
 
 
 class Depthwise(Convolution):
-    """A convolution of every channel by itself."""
+    """A convolution of every channel by itself, ``multiplier`` times: its outputs lie side by side.
+
+    With a multiplier above 1 the number of channels is fixed.
+    """
 
     op: Literal["depthwise"] = "depthwise"
+    multiplier: Width = 1
 
     def _output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
-        return TensorShape(self._out_size(inputs[0]), inputs[0].channels)
+        self._check_dilation()
+        (source,) = inputs
+        if self.multiplier > 1 and variables_of(source.channels):
+            fixed_channels("depthwise with a multiplier", source)
+        multiplied = tuple(c * self.multiplier if isinstance(c, int) else c for c in source.channels)
+        return self._output_with(source, multiplied)
 
     def kernel_axes(self, inputs: Sequence[TensorShape]) -> Axes:
         """(channels, 1, height, width)."""
-        return inputs[0].channels, (1,), (self.kernel[0],), (self.kernel[1],)
-
-
-def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    pixels = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
-    return pixels // 2, pixels - pixels // 2
+        return self._output_of(inputs).channels, (1,), (self.kernel[0],), (self.kernel[1],)

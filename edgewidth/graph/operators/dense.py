@@ -5,29 +5,33 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from edgewidth.graph.operators.operator import Operator
-from edgewidth.graph.widths import Axes, Segment, TensorShape
+from edgewidth.graph.operators.operator import Affine, NewChannels, channels_of
+from edgewidth.graph.widths import Axes, TensorShape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Dense(Operator):
-    """A product with a matrix, and a bias: from a vector to one of ``width`` channels."""
+class Dense(Affine):
+    """A product with a matrix, and a bias: from a vector, or all elements of a map, to a vector of ``width`` channels.
+
+    A map is read as torch's ``flatten`` orders it: channel after channel, each row by row.
+    """
 
     mixes: ClassVar[bool] = True
 
     op: Literal["dense"] = "dense"
-    width: Segment
+    width: NewChannels
+    affine: Literal["batch_norm", "bias", "none"] = "bias"
 
     def _output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
-        if inputs[0].size:
-            raise ValueError("dense takes a vector, and its input is not pooled")
-        return TensorShape((), (self.width,))
+        del inputs  # of any shape
+        return TensorShape((), channels_of(self.width))
 
     def kernel_axes(self, inputs: Sequence[TensorShape]) -> Axes:
-        """(out, in)."""
-        return (self.width,), inputs[0].channels
+        """(out, in), of a map (out, in, height, width)."""
+        (source,) = inputs
+        return channels_of(self.width), source.channels, *((length,) for length in source.size)
 
     def initial(self, normal: Any, fan_in: int) -> Any:
         """Of variance 1 / fan-in: no rectifier follows the logits."""

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from edgewidth.documents import Record
+from edgewidth.graph.operators.activation import Activation
+from edgewidth.graph.widths import Segment, variables_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgewidth.graph.widths import Axes, Segment, TensorShape
+    from edgewidth.graph.widths import Axes, Channels, TensorShape
 
-Activation = Literal["none", "relu6"]
+NORM_EPSILON = 1e-3
+"""Added to the variance in batch normalisation, as Keras and TensorFlow's MobileNet have it; torch has 1e-5."""
+
+Epsilon = Annotated[float, Field(gt=0)]
+
+NewChannels = Segment | Annotated[tuple[Segment, ...], Field(min_length=1)]
+"""The channels that a layer makes: one segment, or several where other layers tell them apart."""
 
 
 class Part(NamedTuple):
@@ -39,8 +47,6 @@ class Operator(Record, ABC):
     """None: any number."""
     mixes: ClassVar[bool] = False
     """Whether every output channel is computed from all input channels; such a layer makes channels of its own."""
-    normalised: ClassVar[bool] = False
-    """Whether batch normalisation follows a kernel without a bias; otherwise a layer with a kernel has a bias."""
 
     op: str
     activation: Activation = "none"
@@ -68,10 +74,20 @@ class Operator(Record, ABC):
     def kernel_axes(self, inputs: Sequence[TensorShape]) -> Axes:
         """The axes of the kernel: the output's channels, what one of them reads, then height and width.
 
-        Empty for an operator without weights.
+        An operator with one weight for each channel has one axis, and one without weights none.
         """
         del inputs
         return ()
+
+    @property
+    def normalised(self) -> bool:
+        """Whether batch normalisation is a part of it."""
+        return False
+
+    @property
+    def biased(self) -> bool:
+        """Whether a number is added to each output channel: a bias, or batch normalisation's shift."""
+        return self.normalised
 
     @property
     def kind(self) -> str:
@@ -99,6 +115,31 @@ class Operator(Record, ABC):
         return normal * math.sqrt(2 / fan_in)
 
 
+class Affine(Operator):
+    """What convolutions and fully connected layers share: what follows the product with the kernel.
+
+    ``affine`` is batch normalisation, a bias for each channel, or nothing.
+    """
+
+    affine: Literal["batch_norm", "bias", "none"] = "batch_norm"
+    epsilon: Epsilon = NORM_EPSILON
+
+    @property
+    def normalised(self) -> bool:
+        """Whether batch normalisation follows."""
+        return self.affine == "batch_norm"
+
+    @property
+    def biased(self) -> bool:
+        """Whether batch normalisation or a bias follows."""
+        return self.affine != "none"
+
+
+def channels_of(width: NewChannels) -> Channels:
+    """The segments of the channels that a layer makes."""
+    return width if isinstance(width, tuple) else (width,)
+
+
 def single_size(op: str, inputs: Sequence[TensorShape]) -> tuple[int, ...]:
     """The size that all inputs have.
 
@@ -109,3 +150,26 @@ def single_size(op: str, inputs: Sequence[TensorShape]) -> tuple[int, ...]:
     if len(sizes) != 1:
         raise ValueError(f"{op} takes inputs of equal size, not of different sizes {sorted(sizes)}")
     return sizes.pop()
+
+
+def map_size(op: str, source: TensorShape) -> tuple[int, int]:
+    """Height and width of an input that must be a map.
+
+    Raises:
+        ValueError: It is a vector.
+    """
+    if len(source.size) != 2:
+        raise ValueError(f"{op} takes a map, and its input is a vector")
+    return source.size[0], source.size[1]
+
+
+def fixed_channels(op: str, source: TensorShape) -> tuple[int, ...]:
+    """The segments of an input whose channels must be fixed numbers.
+
+    Raises:
+        ValueError: A width variable is among them.
+    """
+    searched = variables_of(source.channels)
+    if searched:
+        raise ValueError(f"{op} takes channels of fixed number, and {searched[0]} is a width variable")
+    return tuple(segment for segment in source.channels if isinstance(segment, int))

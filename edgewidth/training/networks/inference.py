@@ -10,7 +10,7 @@ from torch import Tensor
 
 from edgewidth.data.pixels import normalise_tensor
 from edgewidth.records.weights import FoldedLayer, FoldedWeights
-from edgewidth.training.networks.layers import NORM_EPSILON, run_graph
+from edgewidth.training.networks.layers import run_graph
 from edgewidth.training.networks.operators import compute
 from edgewidth.training.networks.supernet import Moments, NetworkMoments
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgewidth.graph.spec import NetworkSpec
+    from edgewidth.graph.widths import Widths
     from edgewidth.training.networks.layers import LayerTensors
     from edgewidth.training.networks.plain import PlainNetwork
 
@@ -70,32 +71,37 @@ def fold_tensors(weights: Mapping[str, LayerTensors], moments: NetworkMoments) -
 
     Gradients go through to the weights.
     """
-    folded = {}
-    for name, (kernel, shift, scale) in weights.items():
-        if scale is None:
-            folded[name] = FoldedTensors(kernel, shift)
-            continue
-        mean, variance = moments[name]
-        factor = scale * torch.rsqrt(variance + NORM_EPSILON)
-        along_outputs = factor.reshape(-1, *[1] * (kernel.ndim - 1))
-        folded[name] = FoldedTensors(kernel * along_outputs, shift - mean * factor)
-    return folded
+    return {name: _fold(tensors, moments.get(name)) for name, tensors in weights.items()}
+
+
+def _fold(tensors: LayerTensors, moments: Moments | None) -> FoldedTensors:
+    kernel, shift, scale, epsilon = tensors
+    if scale is not None and shift is not None and moments is not None:
+        factor = scale * torch.rsqrt(moments.variance + epsilon)
+        bias = shift - moments.mean * factor
+        if kernel is None:
+            return FoldedTensors(factor, bias)
+        return FoldedTensors(kernel * factor.reshape(-1, *[1] * (kernel.ndim - 1)), bias)
+    if kernel is None:
+        raise ValueError("batch normalisation is folded with its statistics, and there are none")
+    return FoldedTensors(kernel, kernel.new_zeros(len(kernel)) if shift is None else shift)
 
 
 def run_folded(
     spec: NetworkSpec,
+    widths: Widths,
     weights: Mapping[str, FoldedTensors],
     x: Tensor,
     watch: Callable[[str, Tensor], Tensor] = lambda _, y: y,
 ) -> Tensor:
     """Logits (n, classes) of normalised images as the exported network computes them; ``watch`` as in ``run_graph``."""
-    return run_graph(spec, x, lambda layer, y: compute(layer, y, *weights[layer.name]), watch)
+    return run_graph(spec, widths, x, lambda layer, y: compute(layer, widths, y, *weights[layer.name]), watch)
 
 
 @torch.no_grad()
-def folded_logits(spec: NetworkSpec, weights: Mapping[str, FoldedTensors], images: Tensor) -> Tensor:
+def folded_logits(spec: NetworkSpec, widths: Widths, weights: Mapping[str, FoldedTensors], images: Tensor) -> Tensor:
     """Logits (n, classes) of uint8 images (n, height, width, channels), computed as the exported network does."""
-    return run_folded(spec, weights, normalise_tensor(images))
+    return run_folded(spec, widths, weights, normalise_tensor(images))
 
 
 @torch.no_grad()
@@ -105,7 +111,8 @@ def logits(network: PlainNetwork, images: NDArray[np.uint8]) -> NDArray[np.float
     device = next(network.parameters()).device
     weights = fold_tensors(network.weights(), network.moments)
     size = batch_size(spec, network.widths)
-    parts = [folded_logits(spec, weights, part.to(device)).cpu().numpy() for part in batches(images, size)]
+    widths = network.widths
+    parts = [folded_logits(spec, widths, weights, part.to(device)).cpu().numpy() for part in batches(images, size)]
     return np.concatenate(parts) if parts else np.zeros((0, spec.outputs), np.float32)
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from edgewidth.graph.operators import BatchNorm
+from edgewidth.graph.operators.operator import NORM_EPSILON, Affine
 from edgewidth.graph.spec import INPUT
 from edgewidth.graph.widths import kept, lengths
 from edgewidth.training.networks.operators import activate, compute
@@ -23,17 +25,15 @@ if TYPE_CHECKING:
     from edgewidth.graph.spec import Layer, NetworkSpec
     from edgewidth.graph.widths import Widths
 
-NORM_EPSILON = 1e-3
-"""Added to the variance in batch normalisation, as Keras and TensorFlow's MobileNet have it."""
-
 
 def run_graph(
     network: NetworkSpec,
+    widths: Widths,
     x: Tensor,
     weighted: Callable[[Layer, Tensor], Tensor],
     watch: Callable[[str, Tensor], Tensor] = lambda _, y: y,
 ) -> Tensor:
-    """Run a network on ``x`` (n, channels, height, width) → outputs such as logits (n, outputs).
+    """Run a network of these widths on ``x`` (n, channels, height, width) → outputs such as logits (n, outputs).
 
     ``weighted`` computes the layers that have weights, with their normalisation but without their activation.
     ``watch`` sees the input and every layer's final output by its name, and returns what is used in its place.
@@ -42,53 +42,59 @@ def run_graph(
     last_use = {name: layer.name for layer in network.layers for name in layer.inputs}
     for layer in network.layers:
         inputs = [values[name] for name in layer.inputs]
-        y = weighted(layer, *inputs) if layer.kernel else compute(layer, *inputs)
-        values[layer.name] = watch(layer.name, activate(y, layer.operator.activation))
+        y = weighted(layer, *inputs) if layer.kernel else compute(layer, widths, *inputs)
+        values[layer.name] = watch(layer.name, activate(layer, y))
         for name in layer.inputs:
             if last_use[name] == layer.name:
                 values.pop(name, None)
-    return values[network.layers[-1].name]
+    return values[network.layers[-1].name].float()
 
 
 class LayerTensors(NamedTuple):
     """One layer's weights at some widths; ``scale`` and ``shift``, (out,), are batch normalisation's.
 
-    A layer without normalisation has no scale, and its ``shift`` is its bias.
+    A layer without normalisation has no scale, and its ``shift`` is its bias, or None. Batch normalisation that is a
+    layer of its own has no kernel. ``epsilon`` is what it adds to the variance.
     """
 
-    kernel: Tensor
-    shift: Tensor
+    kernel: Tensor | None
+    shift: Tensor | None
     scale: Tensor | None
+    epsilon: float
 
 
 class LayerWeights(nn.Module):
     """The weights of one layer at its greatest width.
 
     ``kernel`` has the axes of ``Layer.kernel``, and is channels-last where it has height and width: for a conv (out,
-    in, height, width), depthwise (channels, 1, height, width), dense (out, in). ``scale`` and ``shift`` are as in
-    ``LayerTensors``.
+    in, height, width), depthwise (channels, 1, height, width), dense (out, in), prelu (channels,). Which of the three
+    there are is said in ``LayerTensors``.
     """
 
-    kernel: nn.Parameter
-    shift: nn.Parameter
+    kernel: nn.Parameter | None
+    shift: nn.Parameter | None
     scale: nn.Parameter | None
 
     def __init__(self, layer: Layer, widths: Widths, generator: torch.Generator) -> None:
         super().__init__()
-        self.axes = layer.kernel
+        self.axes, operator = layer.kernel, layer.operator
+        self.epsilon = operator.epsilon if isinstance(operator, Affine | BatchNorm) else NORM_EPSILON
         shape = lengths(layer.kernel, widths)
-        kernel = layer.operator.initial(torch.randn(shape, generator=generator), math.prod(shape[1:]))
-        if kernel.ndim == 4:
-            kernel = kernel.contiguous(memory_format=torch.channels_last)
-        self.kernel = nn.Parameter(kernel)
-        self.shift = nn.Parameter(torch.zeros(shape[0]))
-        self.scale = nn.Parameter(torch.ones(shape[0])) if layer.operator.normalised else None
+        self.kernel = None
+        if not isinstance(operator, BatchNorm):
+            kernel = operator.initial(torch.randn(shape, generator=generator), math.prod(shape[1:]))
+            if kernel.ndim == 4:
+                kernel = kernel.contiguous(memory_format=torch.channels_last)
+            self.kernel = nn.Parameter(kernel)
+        self.shift = nn.Parameter(torch.zeros(shape[0])) if operator.biased else None
+        self.scale = nn.Parameter(torch.ones(shape[0])) if operator.normalised else None
 
     def cut(self, widths: Widths, widest: Widths, dtype: torch.dtype = torch.float32) -> LayerTensors:
         """What a configuration of these ``widths`` uses, its kernel in ``dtype``; these weights are at ``widest``."""
         parts = [kept(axis, widths, widest) for axis in self.axes]
-        scale = None if self.scale is None else cut(self.scale, parts[:1])
-        return LayerTensors(cut(self.kernel, parts, dtype), cut(self.shift, parts[:1]), scale)
+        kernel = None if self.kernel is None else cut(self.kernel, parts, dtype)
+        shift, scale = (None if own is None else cut(own, parts[:1]) for own in (self.shift, self.scale))
+        return LayerTensors(kernel, shift, scale, self.epsilon)
 
 
 class _Cut(torch.autograd.Function):

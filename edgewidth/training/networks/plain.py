@@ -64,9 +64,9 @@ class PlainNetwork(nn.Module):
         def weighted(layer: Layer, y: Tensor) -> Tensor:
             dtype = layer_dtype(layer, y.dtype)
             weights = layer_weights(self.layers, layer.name).cut(self.widths, self.widths, dtype)
-            return apply_weights(layer, weights, y, moments)
+            return apply_weights(layer, self.widths, weights, y, moments)
 
-        return run_graph(self.space.network, x, weighted)
+        return run_graph(self.space.network, self.widths, x, weighted)
 
     @property
     def moments(self) -> NetworkMoments:

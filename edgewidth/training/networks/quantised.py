@@ -58,7 +58,7 @@ class QuantisedNetwork(nn.Module):
 
         weights = fold_tensors(self.network.weights(), self.network.moments)
         for part in torch.split(images, batch_size(self._spec, self.network.widths)):
-            run_folded(self._spec, weights, normalise_tensor(part), watch)
+            run_folded(self._spec, self.network.widths, weights, normalise_tensor(part), watch)
         self.ranges.copy_(found)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class QuantisedNetwork(nn.Module):
                 self.ranges[place, 1].clamp_(min=0)
             return _quantise_activation(y, *self.ranges[place])
 
-        return run_folded(self._spec, weights, x, watch)
+        return run_folded(self._spec, self.network.widths, weights, x, watch)
 
 
 def _quantise_activation(x: Tensor, least: Tensor, greatest: Tensor) -> Tensor:
@@ -91,7 +91,13 @@ def _quantise_activation(x: Tensor, least: Tensor, greatest: Tensor) -> Tensor:
 
 
 def _quantise_kernel(kernel: Tensor) -> Tensor:
-    """A kernel (out, …) rounded to 255 values per output channel, zero in the middle."""
+    """A kernel (out, …) rounded to 255 values per output channel, zero in the middle.
+
+    One weight for each channel (channels,) is rounded as an activation is: all of them with one scale.
+    """
+    if kernel.ndim == 1:
+        least, greatest = torch.aminmax(kernel.detach())
+        return _quantise_activation(kernel, least.clamp_max(0), greatest.clamp_min(0))
     scale = kernel.detach().flatten(1).abs().amax(1).clamp_min(torch.finfo(torch.float32).eps) / GREATEST
     zero_points = torch.zeros_like(scale, dtype=torch.int32)
     return torch.fake_quantize_per_channel_affine(kernel, scale, zero_points, 0, -GREATEST, GREATEST)

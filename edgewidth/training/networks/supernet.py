@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgewidth.training.networks.layers import NORM_EPSILON, LayerTensors, LayerWeights, layer_weights, run_graph
+from edgewidth.training.networks.layers import LayerTensors, LayerWeights, layer_weights, run_graph
 from edgewidth.training.networks.operators import compute, layer_dtype
 
 if TYPE_CHECKING:
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.graph.spec import Layer
+    from edgewidth.graph.widths import Widths
 
 
 class Moments(NamedTuple):
@@ -64,27 +65,25 @@ class Supernet(nn.Module):
         def weighted(layer: Layer, y: Tensor) -> Tensor:
             dtype = layer_dtype(layer, y.dtype)
             weights = layer_weights(self.layers, layer.name).cut(widths, self.widths, dtype)
-            return apply_weights(layer, weights, y, moments)
+            return apply_weights(layer, widths, weights, y, moments)
 
-        return run_graph(self.space.network, x, weighted)
+        return run_graph(self.space.network, widths, x, weighted)
 
 
-def apply_weights(layer: Layer, weights: LayerTensors, x: Tensor, moments: dict[str, Moments] | None) -> Tensor:
+def apply_weights(
+    layer: Layer, widths: Widths, weights: LayerTensors, x: Tensor, moments: dict[str, Moments] | None
+) -> Tensor:
     """One layer with these weights, normalised with the statistics of this batch, which ``moments`` receives."""
-    kernel, shift, scale = weights
+    kernel, shift, scale, epsilon = weights
+    if kernel is not None:
+        bias = None if scale is not None or shift is None else shift.to(kernel.dtype)
+        x = compute(layer, widths, x.to(kernel.dtype), kernel, bias).to(x.dtype)
     if scale is None:
-        return compute(layer, x, kernel, shift)
-    y = compute(layer, x.to(kernel.dtype), kernel).to(x.dtype)
-    return _batch_norm(y, scale, shift, layer.name, moments)
-
-
-def _batch_norm(x: Tensor, scale: Tensor, shift: Tensor, name: str, moments: dict[str, Moments] | None) -> Tensor:
+        return x
     if moments is None:
-        return functional.batch_norm(x, None, None, scale, shift, training=True, eps=NORM_EPSILON)
+        return functional.batch_norm(x, None, None, scale, shift, training=True, eps=epsilon)
     # With a momentum of 1 torch leaves this batch's own statistics in the buffers.
     found = Moments(torch.zeros_like(scale), torch.ones_like(scale))
-    y = functional.batch_norm(
-        x, found.mean, found.variance, scale, shift, training=True, momentum=1.0, eps=NORM_EPSILON
-    )
-    moments[name] = found
+    y = functional.batch_norm(x, found.mean, found.variance, scale, shift, training=True, momentum=1.0, eps=epsilon)
+    moments[layer.name] = found
     return y

@@ -1,0 +1,74 @@
+"""Functions of single elements that an operator's result goes through.
+
+One without parameters is its name, such as ``"relu6"``; one with parameters is a record that has its name in
+``function``. Tables of frameworks are keyed by ``name_of``. PReLU has weights, and is an operator.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from edgewidth.documents import Record
+
+Plain = Literal["none", "relu", "relu6", "sigmoid", "silu", "hard_sigmoid", "hard_swish"]
+"""``hard_sigmoid`` is relu6(x + 3) / 6, ``hard_swish`` x times that, and ``silu`` x · sigmoid(x)."""
+
+
+class _Parametrised(Record):
+    function: str
+
+    @model_serializer(mode="wrap")
+    def _keep_function(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = dump(self)
+        return {"function": self.function} | fields  # also where defaults are left out
+
+
+class LeakyRelu(_Parametrised):
+    """x where it is positive, and ``slope`` times x elsewhere."""
+
+    function: Literal["leaky_relu"] = "leaky_relu"
+    slope: float = Field(0.01, ge=0)
+
+
+class Elu(_Parametrised):
+    """x where it is positive, and ``alpha`` · (exp(x) - 1) elsewhere."""
+
+    function: Literal["elu"] = "elu"
+    alpha: float = Field(1.0, gt=0)
+
+
+class Clamp(_Parametrised):
+    """x, but at least ``least`` and at most ``greatest``."""
+
+    function: Literal["clamp"] = "clamp"
+    least: float
+    greatest: float
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if not -math.inf < self.least < self.greatest < math.inf:
+            raise ValueError(f"clamp needs a range, not {self.least:g} to {self.greatest:g}")
+        return self
+
+
+Activation = Plain | Annotated[LeakyRelu | Elu | Clamp, Field(discriminator="function")]
+
+ACTIVATIONS = frozenset({"none", "relu", "relu6", "sigmoid", "silu", "hard_sigmoid", "hard_swish"}) | frozenset(
+    {"leaky_relu", "elu", "clamp"}
+)
+"""The names that every table has an entry for."""
+
+
+def name_of(activation: Activation) -> str:
+    """The name of an activation without its parameters."""
+    return activation if isinstance(activation, str) else activation.function
+
+
+def is_never_negative(activation: Activation) -> bool:
+    """Whether everything that leaves an activation is zero or more."""
+    if isinstance(activation, Clamp):
+        return activation.least >= 0
+    return activation in {"relu", "relu6", "sigmoid", "hard_sigmoid"}
