@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from edgewidth.errors import InputError
-from edgewidth.graph.families.mobilenet_v1 import WIDTHS, mobilenet_v1
+from edgewidth.graph.families.ds_cnn import ds_cnn
+from edgewidth.graph.families.efficientnet_lite0 import efficientnet_lite0
+from edgewidth.graph.families.mobilenet_v1 import mobilenet_v1
+from edgewidth.graph.families.mobilenet_v2 import mobilenet_v2
+from edgewidth.graph.families.mobilenet_v3 import mobilenet_v3_large, mobilenet_v3_small
+from edgewidth.graph.families.resnet import resnet8, resnet18
 from edgewidth.graph.space import SearchSpace, WidthVariable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgewidth.graph.spec import NetworkSpec
+    from edgewidth.graph.families.builder import Described
 
 
-class Family(NamedTuple):
-    """How to build a network and how wide its variables are at width multiplier 1.0."""
-
-    build: Callable[..., NetworkSpec]
-    base_widths: tuple[int, ...]
-
-
-FAMILIES = {"mobilenet_v1": Family(mobilenet_v1, WIDTHS)}
-
+FAMILIES: dict[str, Callable[..., Described]] = {
+    "mobilenet_v1": mobilenet_v1,
+    "mobilenet_v2": mobilenet_v2,
+    "mobilenet_v3_small": mobilenet_v3_small,
+    "mobilenet_v3_large": mobilenet_v3_large,
+    "efficientnet_lite0": efficientnet_lite0,
+    "resnet8": resnet8,
+    "resnet18": resnet18,
+    "ds_cnn": ds_cnn,
+}
+"""How each is described, given ``resolution``, ``in_channels`` and ``num_classes``."""
 
 STEP = 0.1
 """From one width multiplier to the next, where nothing else is said."""
@@ -34,14 +41,13 @@ WIDEST = 8.0
 def search_space(
     family: str,
     *,
-    resolution: int,
+    resolution: int | tuple[int, int],
     in_channels: int,
     num_classes: int,
     min_width: float = 0.2,
     max_width: float = 1.5,
     levels: int | None = None,
     divisor: int = 8,
-    strides: tuple[int, ...] | None = None,
 ) -> SearchSpace:
     """The search space of a family: ``levels`` multipliers from ``min_width`` to ``max_width``, as AOWS has it.
 
@@ -62,8 +68,7 @@ def search_space(
         )
     if levels is None:
         levels = round((max_width - min_width) / STEP) + 1
-    build, base_widths = FAMILIES[family]
-    network = build(resolution=resolution, in_channels=in_channels, num_classes=num_classes, strides=strides)
+    network, base_widths = FAMILIES[family](resolution=resolution, in_channels=in_channels, num_classes=num_classes)
     step = (max_width - min_width) / max(levels - 1, 1)
     multipliers = [min_width + step * level for level in range(levels)]
     variables = tuple(
