@@ -2,83 +2,63 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.errors import InputError
-from edgewidth.graph.families.ds_cnn import ds_cnn
-from edgewidth.graph.families.efficientnet_lite0 import efficientnet_lite0
-from edgewidth.graph.families.mobilenet_v1 import mobilenet_v1
-from edgewidth.graph.families.mobilenet_v2 import mobilenet_v2
-from edgewidth.graph.families.mobilenet_v3 import mobilenet_v3_large, mobilenet_v3_small
-from edgewidth.graph.families.resnet import resnet8, resnet18
-from edgewidth.graph.space import SearchSpace, WidthVariable
+from edgewidth.graph.families.mobilenet_v1 import WIDTHS, mobilenet_v1
+from edgewidth.graph.families.ranges import WidthRanges, space_around
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgewidth.graph.families.builder import Described
+    from edgewidth.graph.space import SearchSpace
+    from edgewidth.graph.spec import NetworkSpec
 
 
-FAMILIES: dict[str, Callable[..., Described]] = {
-    "mobilenet_v1": mobilenet_v1,
-    "mobilenet_v2": mobilenet_v2,
-    "mobilenet_v3_small": mobilenet_v3_small,
-    "mobilenet_v3_large": mobilenet_v3_large,
-    "efficientnet_lite0": efficientnet_lite0,
-    "resnet8": resnet8,
-    "resnet18": resnet18,
-    "ds_cnn": ds_cnn,
-}
-"""How each is described, given ``resolution``, ``in_channels`` and ``num_classes``."""
+class Family(NamedTuple):
+    """How to build a network and how wide its variables are at width multiplier 1.0."""
 
-STEP = 0.1
-"""From one width multiplier to the next, where nothing else is said."""
-WIDEST = 8.0
-"""The largest width multiplier: beyond it a network has a billion weights."""
+    build: Callable[..., NetworkSpec]
+    base_widths: tuple[int, ...]
+
+
+FAMILIES = {"mobilenet_v1": Family(mobilenet_v1, WIDTHS)}
 
 
 def search_space(
     family: str,
     *,
-    resolution: int | tuple[int, int],
+    resolution: int,
     in_channels: int,
     num_classes: int,
-    min_width: float = 0.2,
-    max_width: float = 1.5,
+    min_width: float = WidthRanges.min_width,
+    max_width: float = WidthRanges.max_width,
     levels: int | None = None,
-    divisor: int = 8,
+    divisor: int = WidthRanges.divisor,
+    strides: tuple[int, ...] | None = None,
 ) -> SearchSpace:
-    """The search space of a family: ``levels`` multipliers from ``min_width`` to ``max_width``, as AOWS has it.
-
-    Without ``levels`` one multiplier follows another by about ``STEP``, so that 1.0 is among them in the usual ranges.
-
-    Each width is a base width times a multiplier, rounded to a multiple of ``divisor``; equal ones count once.
+    """The search space of a family, with the same range for all its widths; see ``space_around``.
 
     Raises:
         InputError: An unknown family, a range that is empty, or a resolution that the family cannot take.
     """
+    ranges = WidthRanges(min_width, max_width, levels, divisor)
+    network, base_widths = family_network(
+        family, resolution=resolution, in_channels=in_channels, num_classes=num_classes, strides=strides
+    )
+    return space_around(network, base_widths, ranges)
+
+
+def family_network(
+    family: str, *, resolution: int, in_channels: int, num_classes: int, strides: tuple[int, ...] | None = None
+) -> tuple[NetworkSpec, tuple[int, ...]]:
+    """The network of a family, and how wide its variables are at width multiplier 1.0.
+
+    Raises:
+        InputError: An unknown family, or a resolution that the family cannot take.
+    """
     if family not in FAMILIES:
         raise InputError(f"Unknown network {family!r}.", remedy=f"Known networks: {', '.join(FAMILIES)}.")
-    if not 0 < min_width <= max_width <= WIDEST or (levels is not None and levels < 1) or divisor < 1:
-        in_levels = "" if levels is None else f" in {levels} levels"
-        raise InputError(
-            f"Widths from {min_width:g} to {max_width:g}{in_levels} of multiples of {divisor} are no range.",
-            remedy=f"Use 0 < --min-width <= --max-width <= {WIDEST:g}, and levels and a divisor from 1.",
-        )
-    if levels is None:
-        levels = round((max_width - min_width) / STEP) + 1
-    network, base_widths = FAMILIES[family](resolution=resolution, in_channels=in_channels, num_classes=num_classes)
-    step = (max_width - min_width) / max(levels - 1, 1)
-    multipliers = [min_width + step * level for level in range(levels)]
-    variables = tuple(
-        WidthVariable(name=name, base=base, choices=_choices(base, multipliers, divisor))
-        for name, base in zip(network.variables, base_widths, strict=True)
-    )
-    return SearchSpace(network=network, variables=variables)
-
-
-def _choices(base: int, multipliers: list[float], divisor: int) -> tuple[int, ...]:
-    # 1e-9: 0.2 + 0.1 × 8 is just below 1.0 in floating point, and must not round down at a half.
-    rounded = {max(divisor, divisor * math.floor(base * m / divisor + 0.5 + 1e-9)) for m in multipliers}
-    return tuple(sorted(rounded))
+    build, base_widths = FAMILIES[family]
+    network = build(resolution=resolution, in_channels=in_channels, num_classes=num_classes, strides=strides)
+    return network, base_widths

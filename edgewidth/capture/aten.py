@@ -1,0 +1,111 @@
+"""The table of ATen operators: what each becomes in the graph.
+
+Programs come here without in-place operators, and with composite ones taken apart by ``run_decompositions``: ReLU6 is
+a hardtanh, a flatten is a view, a chunk is a split, and dropout is a copy.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from edgewidth.capture.arithmetic import binary, elements_of, expand
+from edgewidth.capture.channels import cat, narrow, split
+from edgewidth.capture.elementwise import PARAMETRISED, PLAIN
+from edgewidth.capture.maps import adaptive_average, adaptive_max, average_pool, max_pool, mean, pad, upsample
+from edgewidth.capture.shapes import permute, shuffle, transpose, view
+from edgewidth.capture.trace import Value
+from edgewidth.capture.weighted import batch_norm, conv2d, conv2d_padded, linear, prelu
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import fx
+
+    from edgewidth.capture.program import Program
+    from edgewidth.capture.trace import Trace
+
+
+def _same(trace: Trace, node: fx.Node, x: Value, *_: Any, **__: Any) -> Value:
+    """A copy of a tensor, or another name of it."""
+    del trace, node
+    return x
+
+
+TABLE: dict[str, Callable[..., Any]] = {
+    "aten.conv2d.default": conv2d,
+    "aten.conv2d.padding": conv2d_padded,
+    "aten.linear.default": linear,
+    "aten._native_batch_norm_legit_no_training.default": batch_norm,
+    "aten.prelu.default": prelu,
+    **dict.fromkeys((*PARAMETRISED, *PLAIN), elements_of),
+    **dict.fromkeys(("aten.add.Tensor", "aten.sub.Tensor", "aten.mul.Tensor", "aten.div.Tensor"), binary),
+    "aten.expand.default": expand,
+    "aten.cat.default": cat,
+    "aten.split.Tensor": split,
+    "aten.split_with_sizes.default": split,
+    "aten.slice.Tensor": narrow,
+    "aten.channel_shuffle.default": shuffle,
+    "aten.avg_pool2d.default": average_pool,
+    "aten.max_pool2d.default": max_pool,
+    "aten.adaptive_avg_pool2d.default": adaptive_average,
+    "aten.adaptive_max_pool2d.default": adaptive_max,
+    "aten.mean.dim": mean,
+    "aten.amax.default": mean,
+    "aten.pad.default": pad,
+    "aten.constant_pad_nd.default": pad,
+    "aten.upsample_nearest2d.vec": upsample,
+    "aten.upsample_bilinear2d.vec": upsample,
+    **dict.fromkeys(
+        (
+            "aten.view.default",
+            "aten._unsafe_view.default",
+            "aten.reshape.default",
+            "aten.unsqueeze.default",
+            "aten.squeeze.dim",
+            "aten.squeeze.dims",
+            "aten.squeeze.default",
+        ),
+        view,
+    ),
+    "aten.transpose.int": transpose,
+    "aten.permute.default": permute,
+    **dict.fromkeys(
+        ("aten.alias.default", "aten.clone.default", "aten.detach.default", "aten._to_copy.default"), _same
+    ),
+}
+"""Takes the trace, the operator's node and its arguments, tensors as ``Value`` or as weights, and gives its results."""
+
+
+def read_into(trace: Trace, program: Program, image: Value) -> Value:
+    """Read all operators of a program; what its output is.
+
+    Raises:
+        InputError: One of them is not known, or not in the way that it is used.
+    """
+    known: dict[fx.Node, Any] = {}
+    for node in program.graph.nodes:
+        if node.op == "placeholder":
+            known[node] = image if node.name == program.input else program.tensors.get(node.name)
+        elif node.op == "output":
+            (output,) = torch.fx.map_arg(node.args[0], known.__getitem__)
+            if not isinstance(output, Value):
+                raise trace.unknown(node, "gives outputs that do not depend on its input")
+            return output
+        else:
+            known[node] = _read(trace, node, known)
+    raise AssertionError("a program ends with its output")
+
+
+def _read(trace: Trace, node: fx.Node, known: dict[fx.Node, Any]) -> Any:
+    resolved: Any = torch.fx.map_arg((node.args, node.kwargs), known.__getitem__)
+    arguments, options = resolved
+    if node.target is operator.getitem:
+        return arguments[0][arguments[1]]
+    read = TABLE.get(str(node.target))
+    if read is None or not arguments or isinstance(arguments[0], Tensor):
+        raise trace.unknown(node, f"uses {node.target}, which edgewidth does not know")
+    return read(trace, node, *arguments, **options)

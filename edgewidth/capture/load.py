@@ -1,0 +1,175 @@
+"""Someone's network by what the command line calls it: a callable of a file or package, or an exported program."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from edgewidth.errors import FileError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import ModuleType
+
+    from torch import nn
+
+T = TypeVar("T")
+FORMS = "Write file.py:callable, package.module:callable, or a .pt2 file that torch.export.save wrote."
+PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl"}
+"""Files of weights alone or of pickled objects, of which neither describes a network safely."""
+MOST_LINES = 5
+"""Of the user's own traceback."""
+
+
+def is_own(text: str) -> bool:
+    """Whether a text names a file or a callable, and no family of networks."""
+    return ":" in text or Path(text).suffix != ""
+
+
+def check_named(text: str) -> Path | None:
+    """The file of an exported program; None: it names a callable, whose file is there or whose package can be found.
+
+    Raises:
+        InputError: There is no such thing, or a file holds no network.
+    """
+    path = Path(text)
+    if path.suffix == ".pt2":
+        if not path.is_file():
+            raise FileError(f"{text} is not there.", remedy=FORMS)
+        return path
+    if path.suffix in PICKLES:
+        raise FileError(
+            f"{text} may hold weights, or anything pickled, but does not safely say what network it is.",
+            remedy="Give file.py:callable, whose callable makes the network and loads the weights into it with "
+            "torch.load(…, weights_only=True), or a .pt2 file that torch.export.save wrote.",
+        )
+    place, _, name = text.rpartition(":")
+    if not place or not name.isidentifier():
+        raise InputError(f"{text!r} names no network.", remedy=FORMS)
+    if Path(place).suffix == ".py":
+        if not Path(place).is_file():
+            raise FileError(f"{place} is not there.", remedy=FORMS)
+    elif not _can_be_found(place):
+        raise InputError(f"There is no package {place} that Python could import.", remedy=FORMS)
+    return None
+
+
+def make_module(text: str, *, num_classes: int) -> nn.Module:
+    """Call what ``file.py:callable`` or ``package.module:callable`` names; ``num_classes`` if it takes that.
+
+    Raises:
+        InputError: There is no such thing, it raises, or it gives something else than a module.
+    """
+    import torch  # noqa: PLC0415  it loads when there is a network to make
+
+    check_named(text)
+    place, _, name = text.rpartition(":")
+    source = _import(text, place)
+    make = getattr(source, name, None)
+    if not callable(make):
+        found = "no" if make is None else "no callable"
+        raise InputError(f"{place} has {found} {name}.", remedy=_callables(source))
+    module = _called(text, make, {"num_classes": num_classes} if _takes_classes(make) else {})
+    if not isinstance(module, torch.nn.Module):
+        raise InputError(
+            f"{text} gives {_a(type(module).__name__)}, and not a torch.nn.Module.",
+            remedy="Let it return the network itself.",
+        )
+    return module
+
+
+def _import(text: str, place: str) -> ModuleType:
+    path = Path(place)
+    return _guarded(text, lambda: _run_file(path) if path.suffix == ".py" else importlib.import_module(place))
+
+
+def _can_be_found(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _run_file(path: Path) -> ModuleType:
+    """Import a file; what lies beside it can be imported by it."""
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    assert specification is not None and specification.loader is not None  # noqa: S101, PT018  it ends in .py
+    module = importlib.util.module_from_spec(specification)
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
+    sys.modules.setdefault(path.stem, module)  # as dataclasses and pickles in the file expect
+    specification.loader.exec_module(module)
+    return module
+
+
+def _called(text: str, make: Callable[..., object], arguments: Mapping[str, Any]) -> object:
+    try:
+        inspect.signature(make).bind(**arguments)
+    except TypeError as error:
+        raise InputError(
+            f"{text} cannot be called without arguments: {error}.",
+            remedy="Name a callable that takes nothing, or num_classes alone.",
+        ) from error
+    except ValueError:
+        pass  # it has no signature to be read; the call tells
+    return _guarded(text, lambda: make(**arguments))
+
+
+def _takes_classes(make: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(make).parameters
+    except ValueError:
+        return False
+    return "num_classes" in parameters
+
+
+def _guarded(text: str, action: Callable[[], T]) -> T:
+    """Run the user's own code; what it raises is told with their lines.
+
+    Raises:
+        InputError: It raised.
+    """
+    try:
+        return action()
+    except Exception as error:
+        raise InputError(f"{text} raises {told(error)}", remedy="Run it in Python by itself first.") from error
+
+
+def told(error: Exception) -> str:
+    """An exception with the lines of the user's own code that led to it: none of Python's, torch's or edgewidth's."""
+    name, reason = type(error).__name__, str(error).strip()
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_users(frame.filename)]
+    lines = [f"  {frame.filename}:{frame.lineno}  {frame.line}" for frame in frames[-MOST_LINES:]]
+    if isinstance(error, SyntaxError) and error.filename:
+        lines, reason = [f"  {error.filename}:{error.lineno}  {(error.text or '').strip()}"], error.msg
+    return "\n".join([f"{name}: {reason}" if reason else f"{name}.", *lines])
+
+
+def is_users(file: str) -> bool:
+    """Whether a file is the user's: neither torch's nor edgewidth's nor a part of Python."""
+    parts = Path(file).parts
+    standard = Path(inspect.__file__).parent
+    return not (
+        {"torch", "edgewidth"} & set(parts[:-1])
+        or file.startswith("<")
+        or (Path(file).is_relative_to(standard) and "site-packages" not in parts)
+    )
+
+
+def _callables(module: ModuleType) -> str:
+    names = [
+        name
+        for name, value in vars(module).items()
+        if callable(value) and not name.startswith("_") and getattr(value, "__module__", "") == module.__name__
+    ]
+    return f"Its callables are {', '.join(names[:12])}." if names else "It defines no callable."
+
+
+def _a(name: str) -> str:
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

@@ -1,0 +1,131 @@
+"""ATen operators on maps: pooling, means over pixels, zero padding, up-sampling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from edgewidth.capture.shapes import SPREAD
+from edgewidth.capture.trace import Value
+from edgewidth.graph.operators import AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool, Upsample, ZeroPad
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import fx
+
+    from edgewidth.capture.trace import Trace
+
+
+def average_pool(
+    trace: Trace,
+    node: fx.Node,
+    x: Value,
+    kernel: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0, 0),
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor: int | None = None,
+) -> Value:
+    """The mean of each window; of one that is the whole map, the mean of all pixels."""
+    if divisor is not None:
+        raise trace.unknown(node, "divides sums of pixels by a number of its own")
+    if tuple(kernel) == x.shape[2:] and not any(padding):
+        return _global(trace, node, x, "mean", keepdims=True)
+    windows = _windows(kernel, stride, padding, ceil_mode)
+    made = AveragePool(**windows, count_include_pad=count_include_pad and any(padding))
+    return trace.same_channels(node, made, [trace.as_map(x, node)], _shape(node))
+
+
+def max_pool(
+    trace: Trace,
+    node: fx.Node,
+    x: Value,
+    kernel: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0, 0),
+    dilation: Sequence[int] = (1, 1),
+    ceil_mode: bool = False,
+) -> Value:
+    """The greatest pixel of each window; of one that is the whole map, that of all pixels."""
+    if any(apart != 1 for apart in dilation):
+        raise trace.unknown(node, "pools over windows with gaps")
+    if tuple(kernel) == x.shape[2:] and not any(padding):
+        return _global(trace, node, x, "max", keepdims=True)
+    made = MaxPool(**_windows(kernel, stride, padding, ceil_mode))
+    return trace.same_channels(node, made, [trace.as_map(x, node)], _shape(node))
+
+
+def adaptive_average(trace: Trace, node: fx.Node, x: Value, size: Sequence[int]) -> Value:
+    """The mean of as many equal windows as the output has pixels."""
+    if tuple(size) == (1, 1):
+        return _global(trace, node, x, "mean", keepdims=True)
+    if tuple(size) == x.shape[2:]:
+        return x
+    if any(length % wanted for length, wanted in zip(x.shape[2:], size, strict=True)):
+        raise trace.unknown(node, f"pools a map of {x.shape[2:]} pixels to {tuple(size)}, in windows that overlap")
+    kernel = [length // wanted for length, wanted in zip(x.shape[2:], size, strict=True)]
+    return average_pool(trace, node, x, kernel)
+
+
+def adaptive_max(trace: Trace, node: fx.Node, x: Value, size: Sequence[int]) -> tuple[Value]:
+    """The greatest of all pixels."""
+    if tuple(size) != (1, 1):
+        raise trace.unknown(node, f"takes the greatest pixels of windows that make a map of {tuple(size)}")
+    return (_global(trace, node, x, "max", keepdims=True),)
+
+
+def mean(trace: Trace, node: fx.Node, x: Value, axes: Sequence[int], keepdims: bool = False, **_: Any) -> Value:
+    """The mean, or the greatest, of all pixels."""
+    over = {axis % len(x.shape) for axis in axes}
+    kind = "max" if "amax" in str(node.target) else "mean"
+    if x.order == SPREAD and over == {2} and not keepdims:
+        size = trace.sizes[x.base] or (1, 1)
+        return _global(trace, node, Value((*x.shape[:2], *size), x.made), kind, keepdims=False)
+    if x.order or len(x.shape) != 4 or over != {2, 3}:
+        raise trace.unknown(node, f"takes the {kind} of a tensor of shape {x.shape} along axes {sorted(over)}")
+    return _global(trace, node, x, kind, keepdims=keepdims)
+
+
+def pad(
+    trace: Trace, node: fx.Node, x: Value, pads: Sequence[int], mode: str | float = "constant", value: float | None = 0
+) -> Value:
+    """Zeros around a map."""
+    filling = value or 0 if isinstance(mode, str) else mode
+    if len(pads) != 4 or min(pads) < 0 or (isinstance(mode, str) and mode != "constant") or filling:
+        raise trace.unknown(node, f"pads a tensor of shape {x.shape} by {list(pads)} otherwise than with zeros around")
+    left, right, top, bottom = pads
+    made = ZeroPad(padding=((top, bottom), (left, right)))
+    return trace.same_channels(node, made, [trace.as_map(x, node)], _shape(node))
+
+
+def upsample(trace: Trace, node: fx.Node, x: Value, *arguments: Any) -> Value:
+    """A map scaled up, to a size or by whole factors."""
+    shape, scales = _shape(node), arguments[-1]
+    if scales is not None and any(scale * a != b for scale, a, b in zip(scales, x.shape[2:], shape[2:], strict=True)):
+        raise trace.unknown(node, f"scales a map of {x.shape[2:]} pixels by {list(scales)}, which gives no whole size")
+    bilinear = "bilinear" in str(node.target)
+    made = Upsample(
+        size=shape[2:], mode="bilinear" if bilinear else "nearest", align_corners=bilinear and bool(arguments[1])
+    )
+    return trace.same_channels(node, made, [trace.as_map(x, node)], shape)
+
+
+def _global(trace: Trace, node: fx.Node, x: Value, kind: str, *, keepdims: bool) -> Value:
+    pool = GlobalMaxPool if kind == "max" else GlobalAveragePool
+    shape = (*x.shape[:2], 1, 1) if keepdims else x.shape[:2]
+    return trace.same_channels(node, pool(keepdims=keepdims), [trace.as_map(x, node)], shape)
+
+
+def _windows(kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int], ceil_mode: bool) -> dict[str, Any]:
+    """Without a stride, windows lie side by side."""
+    return {
+        "kernel": (kernel[0], kernel[-1]),
+        "stride": ((stride or kernel)[0], (stride or kernel)[-1]),
+        "padding": ((padding[0], padding[0]), (padding[-1], padding[-1])),
+        "ceil_mode": ceil_mode,
+    }
+
+
+def _shape(node: fx.Node) -> tuple[int, ...]:
+    return tuple(node.meta["val"].shape)

@@ -1,0 +1,170 @@
+"""Reading a program: every tensor of it as what a layer gives, or as a function of single elements of that."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from edgewidth.capture.elementwise import activation_of
+from edgewidth.capture.origin import SUPPORTED, origin
+from edgewidth.capture.widths import Segments
+from edgewidth.errors import InputError
+from edgewidth.graph.operators import Activate, Flatten, Unflatten
+from edgewidth.graph.spec import INPUT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor, fx
+
+    from edgewidth.capture.widths import Names
+    from edgewidth.graph.operators.activation import Activation
+    from edgewidth.graph.operators.operator import Operator
+
+
+@dataclass
+class Draft:
+    """A layer while the network is being read: its widths are names of segments."""
+
+    name: str
+    operator: Operator
+    inputs: tuple[str, ...]
+    node: fx.Node
+    """The operator of the program that asked for it."""
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    """Its weights: kernel, shift and scale, and mean and variance of batch normalisation."""
+    cut: tuple[int, int] | None = None
+    """Of a slice: the first channel and the one after the last."""
+
+
+class Elements(NamedTuple):
+    """A function of the single elements of what the layer ``base`` gives."""
+
+    base: str
+    function: Callable[[Tensor], Tensor]
+    activation: Activation | None
+    """As what it is known; None: as none of the activations that there are."""
+    apart: Callable[[], str]
+    """Makes layers of the operators that it is composed of, and tells the last one."""
+
+
+@dataclass(eq=False)
+class Value:
+    """A tensor of the program: what a layer gives, or elements that no layer computes yet."""
+
+    shape: tuple[int, ...]
+    """As torch has it."""
+    made: str | Elements
+    order: str = ""
+    """How its axes lie otherwise than (n, channels, height, width), in words."""
+
+    @property
+    def base(self) -> str:
+        """The layer of whose single elements it is a function."""
+        return self.made if isinstance(self.made, str) else self.made.base
+
+    def function(self, x: Tensor) -> Tensor:
+        """That function."""
+        return x if isinstance(self.made, str) else self.made.function(x)
+
+
+class Trace:
+    """The layers of a program as they are read one after another."""
+
+    def __init__(self, name: str, image: Sequence[int]) -> None:
+        self.name = name
+        self.segments = Segments()
+        self.drafts: dict[str, Draft] = {}
+        self.channels: dict[str, Names] = {INPUT: (self.segments.new(image[1]),)}
+        self.sizes: dict[str, tuple[int, ...]] = {INPUT: tuple(image[2:])}
+        self._activated: dict[tuple[str, Activation], str] = {}
+        self.segments.fix(self.channels[INPUT], "these are the channels of the images")
+
+    def emit(self, draft: Draft, channels: Names, shape: Sequence[int]) -> Value:
+        """Add a layer whose output has these channels, and as torch has it this shape; its name may be changed."""
+        draft.name = self._unused(draft.name)
+        self.drafts[draft.name] = draft
+        self.channels[draft.name] = channels
+        self.sizes[draft.name] = tuple(shape[2:])
+        return Value(tuple(shape), draft.name)
+
+    def same_channels(self, node: fx.Node, operator: Operator, inputs: Sequence[str], shape: Sequence[int]) -> Value:
+        """Add a layer whose output has the channels of its first input."""
+        return self.emit(Draft(node.name, operator, tuple(inputs), node), self.channels[inputs[0]], shape)
+
+    def layer(self, value: Value, node: fx.Node) -> str:
+        """The layer that gives a tensor, made now if there is none yet.
+
+        Raises:
+            InputError: No layer can, or the axes of the tensor lie in another order than layers have them.
+        """
+        if value.order:
+            raise self.unknown(node, f"reads a tensor {value.order}")
+        if isinstance(value.made, Elements):
+            value.made = self._computed(value.made, node)
+        return value.made
+
+    def as_map(self, value: Value, node: fx.Node) -> str:
+        """The layer that gives a tensor as a map: a vector becomes one of a single pixel."""
+        name = self.layer(value, node)
+        if self.sizes[name]:
+            return name
+        return self.same_channels(node, Unflatten(), [name], (*value.shape[:2], 1, 1)).base
+
+    def as_vector(self, value: Value, node: fx.Node) -> str:
+        """The layer that gives a tensor as a vector: a map of a single pixel becomes one.
+
+        Raises:
+            InputError: It is a map of several pixels.
+        """
+        name = self.layer(value, node)
+        if not self.sizes[name]:
+            return name
+        if self.sizes[name] != (1, 1):
+            raise self.unknown(node, "reads a flattened map of several pixels, which only a linear layer can")
+        return self.same_channels(node, Flatten(), [name], value.shape[:2]).base
+
+    def composed(
+        self,
+        values: Sequence[Value],
+        function: Callable[..., Tensor],
+        apart: Callable[[], str],
+        activation: Activation | None = None,
+    ) -> Value:
+        """A function of the elements of values that share their base; alone, on a layer, it is ``activation``."""
+
+        def whole(x: Tensor) -> Tensor:
+            return function(*(value.function(x) for value in values))
+
+        alone = all(isinstance(value.made, str) for value in values)
+        known = activation_of(whole) or (activation if alone else None)
+        base, first = values[0].base, values[0]
+        return Value(first.shape, base if known == "none" else Elements(base, whole, known, cache(apart)), first.order)
+
+    def unknown(self, node: fx.Node, what: str) -> InputError:
+        """An error that says what cannot be captured, and which module and line asked for it."""
+        return InputError(f"{self.name} {what}{origin(node)}", remedy=SUPPORTED)
+
+    def activated(self, base: str, activation: Activation, node: fx.Node) -> str:
+        """The layer that is an activation of another one; one for all that ask for it."""
+        if (base, activation) not in self._activated:
+            shape = (0, 0, *self.sizes[base])
+            made = self.same_channels(node, Activate(activation=activation), [base], shape)
+            self._activated[base, activation] = made.base
+        return self._activated[base, activation]
+
+    def _computed(self, elements: Elements, node: fx.Node) -> str:
+        if elements.activation is None:
+            return elements.apart()
+        return self.activated(elements.base, elements.activation, node)
+
+    def _unused(self, wanted: str) -> str:
+        """The name in the form that layers have, with a number where another layer has it."""
+        base = re.sub(r"[^a-z0-9_]+", "_", wanted.lower()).strip("_") or "layer"
+        base = base if base[0].isalpha() else f"layer_{base}"
+        name, count = base, 2
+        while name in self.channels:
+            name, count = f"{base}_{count}", count + 1
+        return name

@@ -1,0 +1,88 @@
+"""Captured networks compute what torch computes, and know which of their channels are the same."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from own_networks import CLASSES, SIZE, WAYS, Several, logit_error, masked, randomised, sliced
+from support import require
+from torch import Tensor, nn
+
+from edgewidth.capture.capture import Captured, capture
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NETWORKS = {
+    "resnet20_cifar10": 32,
+    "mobilenetv3_small_w1": 64,
+    "shufflenetv2_w1": 64,
+    "squeezenet_v1_1": 64,
+}
+"""Networks that nobody here wrote, each with the pixels of its images."""
+TOGETHER = 11
+
+
+@pytest.mark.parametrize("ways", [list(WAYS)[i : i + TOGETHER] for i in range(0, len(WAYS), TOGETHER)])
+def test_captured_networks_compute_what_torch_computes(ways: Sequence[str]) -> None:
+    """For every way of writing something, against torch itself."""
+    torch.manual_seed(1)
+    module, images = Several(ways), torch.randn(3, 3, SIZE, SIZE)
+    module(images)
+    randomised(module)
+    captured = capture(module, images)
+    assert captured.network.outputs == CLASSES
+    assert logit_error(module, captured, images) < 1e-5
+    check_left_out(module, captured, images)
+
+
+def check_left_out(module: nn.Module, captured: Captured, images: Tensor) -> None:
+    """The first channels of every variable by slicing weights, against the module whose layers read zeros instead."""
+    pairs = zip(captured.network.variables, captured.base_widths, strict=True)
+    narrow = {name: max(1, base * (2 + place % 3) // 5) for place, (name, base) in enumerate(pairs)}
+    expected = masked(module, captured, narrow, images)
+    assert (sliced(captured, narrow, images) - expected).abs().max() < 1e-4 * (expected.max() - expected.min())
+
+
+def foreign(name: str) -> tuple[nn.Module, Tensor]:
+    """A network of pytorchcv with random statistics, and images for it."""
+    require(importlib.util.find_spec("pytorchcv"), "pytorchcv")
+    from pytorchcv.model_provider import get_model
+
+    torch.manual_seed(0)
+    module: Any = get_model(name)
+    features = module.features
+    if hasattr(features, "final_pool"):
+        features.final_pool = nn.AdaptiveAvgPool2d(1)
+    if name.startswith("squeezenet"):
+        module.output.final_pool = nn.AdaptiveAvgPool2d(1)
+    return randomised(module), torch.rand(2, 3, NETWORKS[name], NETWORKS[name])
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def others(request: pytest.FixtureRequest) -> tuple[nn.Module, Captured, Tensor]:
+    """A network that nobody here wrote, and what was captured of it."""
+    module, images = foreign(request.param)
+    return module, capture(module, images, name=request.param), images
+
+
+def test_networks_that_nobody_here_wrote_are_reproduced(others: tuple[nn.Module, Captured, Tensor]) -> None:
+    module, captured, images = others
+    assert logit_error(module, captured, images) < 1e-4
+
+
+def test_the_same_channels_are_those_that_torch_pruning_finds(others: tuple[nn.Module, Captured, Tensor]) -> None:
+    require(importlib.util.find_spec("torch_pruning"), "torch-pruning")
+    from pruning_groups import own_groups, pruning_groups
+
+    module, captured, images = others
+    groups = own_groups(captured)
+    assert len(groups) == len(captured.network.variables)
+    assert pruning_groups(module, captured, images) == groups
+
+
+def test_channels_can_be_left_out(others: tuple[nn.Module, Captured, Tensor]) -> None:
+    check_left_out(*others)
