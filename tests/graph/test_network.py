@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from edgewidth.errors import InputError
 from edgewidth.graph.costs import costs, layer_costs
-from edgewidth.graph.families.mobilenet_v1 import STRIDES, mobilenet_v1
 from edgewidth.graph.families.registry import search_space
 from edgewidth.graph.operators import (
     Add,
@@ -128,34 +127,6 @@ def test_ranges_that_are_none(options: dict[str, float]) -> None:
     with pytest.raises(InputError, match="are no range") as caught:
         mobilenet_space(**options)
     assert caught.value.remedy
-
-
-def test_unknown_families_name_the_known_ones() -> None:
-    """An unknown network."""
-    with pytest.raises(InputError, match="'resnet9000'") as caught:
-        search_space("resnet9000", resolution=224, in_channels=3, num_classes=10)
-    assert "mobilenet_v1" in str(caught.value.remedy)
-
-
-@pytest.mark.parametrize("resolution", [32, 64, 96, 128, 160, 192, 224])
-def test_the_last_map_is_at_least_two_pixels(resolution: int) -> None:
-    """Strides belong to the description: at 32 pixels one downsampling step is left out."""
-    network = mobilenet_v1(resolution=resolution, in_channels=1, num_classes=10)
-    assert network.layers[-3].output.size == (max(2, resolution // 32),) * 2
-
-
-@pytest.mark.parametrize("resolution", [0, 16, 50, 225, 256])
-def test_resolutions_that_do_not_fit(resolution: int) -> None:
-    """Not a multiple of 32 from 32 to 224."""
-    with pytest.raises(InputError, match=f"resolution {resolution} does not fit"):
-        mobilenet_v1(resolution=resolution, in_channels=3, num_classes=10)
-
-
-@pytest.mark.parametrize("strides", [(2, 1), (3, *STRIDES[1:])])
-def test_strides_are_fourteen_ones_and_twos(strides: tuple[int, ...]) -> None:
-    """Anything else is refused."""
-    with pytest.raises(InputError, match="14 strides"):
-        mobilenet_v1(resolution=224, in_channels=3, num_classes=10, strides=strides)
 
 
 def test_same_padding_rounds_sizes_up() -> None:
@@ -332,7 +303,7 @@ def test_fingerprints_tell_descriptions_apart() -> None:
         mobilenet_space(resolution=192),
         mobilenet_space(num_classes=10),
         mobilenet_space(levels=13),
-        mobilenet_space(strides=(1, *STRIDES[1:])),
+        mobilenet_space(divisor=16),
         residual_space(),
     ]
     assert len({space.fingerprint for space in spaces}) == len(spaces)
@@ -349,7 +320,12 @@ def test_differences_are_told_in_words() -> None:
     assert here.differences(mobilenet_space(max_width=2.0), here="a", there="b") == (
         "widths: 0.2 to 1.5 in 14 levels a, 0.2 to 2 in 19 levels b"
     )
-    assert here.differences(mobilenet_space(strides=(1, *STRIDES[1:]))) == "layers or single widths"
+    nodes = tuple(
+        node if node.name != "conv0" else node.model_copy(update={"operator": Conv(width="w0", kernel=5, stride=2)})
+        for node in here.network.nodes
+    )
+    other = here.network.model_copy(update={"nodes": nodes})
+    assert here.differences(here.model_copy(update={"network": other})) == "layers or single widths"
 
 
 def test_choices_by_name_or_of_a_fixed_width() -> None:

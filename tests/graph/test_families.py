@@ -1,0 +1,223 @@
+"""Every family is the published network: what it costs in all, layer by layer, and which of its widths vary."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from support import require
+
+from edgewidth.errors import InputError
+from edgewidth.graph.costs import costs
+from edgewidth.graph.families.inverted_residual import rounded
+from edgewidth.graph.families.registry import FAMILIES, search_space
+from edgewidth.graph.space import ChannelConfig
+from edgewidth.graph.widths import lengths, total
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgewidth.graph.families.builder import Described
+    from edgewidth.graph.widths import Widths
+
+
+class Published(NamedTuple):
+    """What others count of a family, for the input that it was published for."""
+
+    input: tuple[int | tuple[int, int], int]
+    """Resolution and channels."""
+    classes: int
+    million_macs: float
+    parameters: int
+    in_norms: int
+    """How many of these parameters each normalised channel has: 2 are trained; Keras adds mean, variance, a bias."""
+    variables: int
+    """As torch.export and a union-find over channels find them in other implementations."""
+
+
+PHOTO = (224, 3)
+PUBLISHED = {
+    "mobilenet_v1": Published(PHOTO, 1000, 569, 4_231_976, 2, 14),
+    "mobilenet_v2": Published(PHOTO, 1000, 300, 3_504_872, 2, 25),
+    "mobilenet_v3_small": Published(PHOTO, 1000, 56, 2_542_856, 2, 27),
+    "mobilenet_v3_large": Published(PHOTO, 1000, 219, 5_483_032, 2, 30),
+    "efficientnet_lite0": Published(PHOTO, 1000, 407, 4_652_008, 2, 24),
+    "resnet8": Published((32, 3), 10, 12.5, 78_666, 5, 6),
+    "resnet18": Published(PHOTO, 1000, 1820, 11_689_512, 2, 12),
+    "ds_cnn": Published(((49, 10), 1), 12, 2.7, 24_908, 5, 5),
+}
+"""Multiply-accumulates by the papers and the authors' pages, parameters by torchvision and the Keras models of MLPerf
+Tiny. The page of EfficientNet-Lite also counts what is not a product with a weight."""
+
+
+def described(family: str, **changes: Any) -> Described:
+    """A family as it was published."""
+    resolution, channels = PUBLISHED[family].input
+    options = {"resolution": resolution, "in_channels": channels, "num_classes": PUBLISHED[family].classes}
+    return FAMILIES[family](**(options | changes))
+
+
+def base_widths(family: Described) -> Widths:
+    """The width of every variable at width multiplier 1.0."""
+    return dict(zip(family.network.variables, family.base_widths, strict=True))
+
+
+def test_every_family_is_compared_with_what_is_published() -> None:
+    """A new family needs a row here."""
+    assert PUBLISHED.keys() == FAMILIES.keys()
+
+
+@pytest.mark.parametrize("family", PUBLISHED)
+def test_costs_are_the_published_ones(family: str) -> None:
+    """Parameters to the last one, multiply-accumulates within 2 %, of EfficientNet-Lite0 within 6 %."""
+    published = PUBLISHED[family]
+    resolution, channels = published.input
+    space = search_space(
+        family, resolution=resolution, in_channels=channels, num_classes=published.classes, min_width=1, max_width=1
+    )
+    assert space.size == 1
+    counted = costs(space, space.smallest)
+    widths = space.widths(space.smallest)
+    normalised = sum(total(n.output.channels, widths) for n in space.network.layers if n.operator.normalised)
+    # Folded, batch normalisation is one number for each channel.
+    assert counted.parameters + (published.in_norms - 1) * normalised == published.parameters
+    slack = 0.06 if family == "efficientnet_lite0" else 0.02
+    assert counted.macs / 1e6 == pytest.approx(published.million_macs, rel=slack)
+    assert len(space.variables) == published.variables
+    assert space.smallest == ChannelConfig(described(family).base_widths)
+
+
+ELSEWHERE = {
+    "mobilenet_v1": ("pytorchcv.models.mobilenet", "mobilenet_w1"),
+    "mobilenet_v2": ("pytorchcv.models.mobilenetv2", "mobilenetv2b_w1"),
+    "mobilenet_v3_small": ("pytorchcv.models.mobilenetv3", "mobilenetv3_small_w1"),
+    "mobilenet_v3_large": ("pytorchcv.models.mobilenetv3", "mobilenetv3_large_w1"),
+    "resnet18": ("pytorchcv.models.resnet", "resnet18"),
+    "efficientnet_lite0": ("efficientnet_lite_pytorch", "EfficientNet"),
+}
+"""The same networks by other authors: module and what makes them."""
+OTHER_HEADS = {"mobilenet_v3_small": 2}
+"""How many layers at the end differ there: pytorchcv has the 1,280 hidden channels of an earlier version."""
+
+
+def layers_elsewhere(family: str) -> list[tuple[tuple[int, ...], int]]:
+    """The kernel of every layer with weights and the pixels that it computes, as torch runs another's network."""
+    where, name = ELSEWHERE[family]
+    package = where.split(".", maxsplit=1)[0]
+    require(find_spec(package), f"{package} is not installed")
+    import torch
+
+    make = getattr(import_module(where), name)
+    module = make.from_name("efficientnet-lite0") if name == "EfficientNet" else make()
+    found: list[tuple[tuple[int, ...], int]] = []
+    for layer in module.modules():
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
+            layer.register_forward_hook(
+                lambda one, _, y: found.append(((*one.weight.shape, 1, 1)[:4], math.prod(y.shape[2:])))
+            )
+    with torch.inference_mode():
+        module.eval()(torch.zeros(1, 3, 224, 224))
+    return found
+
+
+@pytest.mark.parametrize("family", ELSEWHERE)
+def test_layers_are_those_of_other_implementations(family: str) -> None:
+    """Every kernel and the size of every map; a shortcut may come earlier or later."""
+    ours = described(family)
+    widths = base_widths(ours)
+    weighted = [
+        ((*lengths(layer.kernel, widths), 1, 1)[:4], layer.output.pixels)
+        for layer in ours.network.layers
+        if layer.kernel
+    ]
+    compared = len(weighted) - OTHER_HEADS.get(family, 0)
+    theirs = layers_elsewhere(family)
+    assert len(theirs) == len(weighted)
+    assert Counter(weighted[:compared]) == Counter(theirs[:compared])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_variables_are_named_in_the_order_of_first_use(family: str) -> None:
+    """``w0`` to the last one, each with a base width."""
+    found = described(family)
+    assert found.network.variables == tuple(f"w{i}" for i in range(len(found.base_widths)))
+
+
+def downsampling(family: str, resolution: int | tuple[int, int]) -> tuple[int, ...]:
+    """The height of the map at each layer on the way from the input, repeated ones left out."""
+    network = described(family, resolution=resolution).network
+    heights = (size[0] for size in (layer.output.size for layer in network.layers) if size and size != (1, 1))
+    return tuple(dict.fromkeys(heights))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("resolution", [8, 16, 32, 33, 64, 96, 224, (49, 10), (96, 128)])
+def test_the_last_map_is_at_least_two_pixels(family: str, resolution: int | tuple[int, int]) -> None:
+    """Small inputs are reduced less often; which widths vary does not depend on it."""
+    found = described(family, resolution=resolution)
+    last = next(layer for layer in found.network.layers if layer.name == "pool").reads[0]
+    assert min(last.size) >= 2
+    assert found.base_widths == described(family).base_widths
+    assert found.network.variables == described(family).network.variables
+
+
+@pytest.mark.parametrize(
+    ("family", "resolution", "heights"),
+    [
+        ("mobilenet_v1", 64, (32, 16, 8, 4, 2)),
+        ("mobilenet_v1", 32, (16, 8, 4, 2)),
+        ("mobilenet_v3_small", 16, (8, 4, 2)),
+        ("resnet18", 32, (16, 8, 4, 2)),
+        ("resnet8", 32, (32, 16, 8)),
+        ("resnet8", 8, (8, 4, 2)),
+    ],
+)
+def test_only_steps_that_are_too_many_are_left_out(family: str, resolution: int, heights: Sequence[int]) -> None:
+    """One at 32 pixels of networks that divide 224 pixels by 32."""
+    assert downsampling(family, resolution) == heights
+
+
+def test_the_last_step_but_one_is_left_out_first() -> None:
+    """At 32 pixels MobileNet-v1 keeps its blocks of 512 channels at 4 pixels a side."""
+    strides = [
+        layer.operator.stride[0]  # type: ignore[attr-defined]  # of depthwise convolutions
+        for layer in described("mobilenet_v1", resolution=32).network.layers
+        if layer.operator.op == "depthwise"
+    ]
+    assert strides == [1, 2, 1, 2, 1, 1, 1, 1, 1, 1, 1, 2, 1]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("resolution", "shown"), [(7, "7"), (1025, "1025"), ((96, 4), "96×4")])
+def test_resolutions_that_do_not_fit(family: str, resolution: int | tuple[int, int], shown: str) -> None:
+    """The message names the family and the sizes that it takes."""
+    with pytest.raises(InputError, match=f"The resolution {shown} does not fit {family}") as caught:
+        described(family, resolution=resolution)
+    assert caught.value.remedy == "Use 8 to 1024 pixels a side."
+
+
+@pytest.mark.parametrize(("width", "multiple"), [(4, 8), (16, 16), (18, 24), (22, 24), (60, 64), (61, 64), (240, 240)])
+def test_squeezed_widths_are_rounded_as_the_authors_do(width: float, multiple: int) -> None:
+    """The nearest multiple of 8, and the next one where more than a tenth would be lost: 16 is too few for 18."""
+    assert rounded(width) == multiple
+
+
+@pytest.mark.parametrize(
+    ("resolution", "channels", "fingerprint"),
+    [(32, 1, "1866afbe31227605"), (96, 3, "d91b1d2b70492a70"), (224, 3, "f8c108378227872e")],
+)
+def test_the_default_network_keeps_its_fingerprint(resolution: int, channels: int, fingerprint: str) -> None:
+    """Tables and losses of earlier versions are found by it."""
+    space = search_space("mobilenet_v1", resolution=resolution, in_channels=channels, num_classes=10)
+    assert space.fingerprint == fingerprint
+
+
+def test_unknown_families_name_the_known_ones() -> None:
+    """All of them."""
+    with pytest.raises(InputError, match="'resnet9000'") as caught:
+        search_space("resnet9000", resolution=224, in_channels=3, num_classes=10)
+    assert str(caught.value.remedy).endswith(", ".join(FAMILIES) + ".")
