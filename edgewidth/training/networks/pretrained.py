@@ -1,31 +1,34 @@
 """One's own weights as the start of a training: a supernet's, a plain network's, or any with the same names.
 
 Of every width that is searched the first channels are taken, as many as both networks have; where the file is
-narrower, the rest keeps its random weights. All other sizes must agree, but for the number of outputs: where the
-file has others, the last layer keeps its random weights.
+narrower, the channels that it lacks have random weights, and what reads them begins with zeros, so that the network
+computes what the narrower one did. All other sizes must agree, but for the number of outputs: where the file has
+others, the last layer keeps its random weights.
 """
 
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from edgewidth.errors import FileError
-from edgewidth.graph.widths import first_of_segments, total, variables_of
+from edgewidth.graph.space import SearchSpace
+from edgewidth.graph.widths import first_of_segments, resolve, total, variables_of
 from edgewidth.training.networks.layers import layer_weights
+from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.weights import fingerprint, is_number, read_tensors
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor
 
     from edgewidth.graph.spec import Layer
-    from edgewidth.graph.widths import Axes, Widths
+    from edgewidth.graph.widths import Axes, Channels, Widths
     from edgewidth.progress import Progress
-    from edgewidth.training.networks.plain import PlainNetwork
     from edgewidth.training.networks.supernet import Supernet
 
 REMEDY = "Give the names and shapes that a supernet.safetensors of edgewidth train has; the README lists them."
@@ -33,17 +36,38 @@ OUTPUTS = "the outputs"
 """Stands beside the names of width variables, of which none has a space."""
 
 
+class Given(NamedTuple):
+    """Weights to begin with, which fit a network but for its widths."""
+
+    tensors: Mapping[str, Tensor]
+    """By the names of a network's parameters and statistics."""
+    widths: Widths
+    """Of every width variable, and how many outputs there are."""
+    fresh: tuple[str, ...] = ()
+    """Layers that keep their random weights, because the outputs are others."""
+    folded: tuple[str, ...] = ()
+    """Layers whose batch normalisation is folded away: they have a shift, and no scale."""
+
+    @classmethod
+    def of(cls, network: PlainNetwork) -> Given:
+        """All weights of a network."""
+        return cls(network.state_dict(), _own_widths(network))
+
+
 def begin_with(network: Supernet | PlainNetwork, weights: Path | None, progress: Progress) -> str:
     """Start from a file if there is one, and say so; its fingerprint, or nothing."""
     if weights is None:
         return ""
-    fresh = start_from(network, weights)
-    but = f", but for {', '.join(fresh)}: its classes are others" if fresh else ""
-    progress.say(f"Training begins with the weights of {weights}{but}.")
+    tell_start(weights, start_from(network, weights), progress)
     return fingerprint(weights)
 
 
-@torch.no_grad()
+def tell_start(weights: Path, fresh: list[str], progress: Progress) -> None:
+    """Say with which weights training begins, and which layers begin anew."""
+    but = f", but for {', '.join(fresh)}: its classes are others" if fresh else ""
+    progress.say(f"Training begins with the weights of {weights}{but}.")
+
+
 def start_from(network: Supernet | PlainNetwork, path: Path) -> list[str]:
     """Copy the weights of a safetensors file into a network, as far as both reach.
 
@@ -60,29 +84,86 @@ def start_from(network: Supernet | PlainNetwork, path: Path) -> list[str]:
         FileError: It cannot be read, or a tensor is missing, unknown, of another shape, or no finite numbers; or
             layers that share a width have others in the file.
     """
+    given = read_given(network, path)
+    copy_weights(network, given)
+    return list(given.fresh)
+
+
+@torch.no_grad()
+def trained_network(space: SearchSpace, path: Path, *, seed: int) -> tuple[PlainNetwork, Given]:
+    """The network of a safetensors file at the widths that it has there, whether ``space`` has them or not.
+
+    Where the file has the statistics of batch normalisation they come along. Batch normalisation that was folded away
+    is put back as one that changes nothing: scale 1, mean 0, variance 1. ``seed`` is that of a head that begins anew.
+
+    Raises:
+        FileError: As ``start_from`` raises.
+    """
+    given = read_given(PlainNetwork(space, space.largest), path)
+    variables = tuple(v.model_copy(update={"choices": (given.widths[v.name],)}) for v in space.variables)
+    own = SearchSpace(network=space.network, variables=variables)
+    network = PlainNetwork(own, own.largest, seed=seed)
+    copy_weights(network, given)
+    for name in given.folded:
+        network.moments[name].variance.fill_(1 - layer_weights(network.layers, name).epsilon)
+    for name, buffer in network.statistics.named_buffers(prefix="statistics"):
+        if name in given.tensors:
+            buffer.copy_(given.tensors[name])
+    return network, given
+
+
+def read_given(network: Supernet | PlainNetwork, path: Path) -> Given:
+    """Read weights that fit a network but for its widths.
+
+    Raises:
+        FileError: As ``start_from`` raises.
+    """
     tensors, _ = read_tensors(path)
+    layers = [layer for layer in network.space.network.layers if layer.kernel]
     left = {name for name in tensors if not name.startswith("statistics.")}
-    fresh: list[str] = []
-    known: dict[str, tuple[str, int]] = {}
-    for layer in network.space.network.layers:
-        if not layer.kernel:
-            continue
+    fresh, folded, axes_of = [], [], {}
+    for layer in layers:
         axes = _axes(layer, network)
-        weights = layer_weights(network.layers, layer.name)
-        own = {f"layers.{layer.name}.{key}": p for key, p in weights.named_parameters()}
-        for key, parameter in own.items():
-            _check(axes, key, parameter, tensors.get(key), path)
-            _check_agreement(axes, key, tensors[key], known, path)
+        own = {
+            f"layers.{layer.name}.{key}": p for key, p in layer_weights(network.layers, layer.name).named_parameters()
+        }
+        scale, shift = (f"layers.{layer.name}.{key}" for key in ("scale", "shift"))
+        if scale in own and scale not in tensors and shift in tensors:
+            folded.append(layer.name)
+            tensors[scale] = torch.ones_like(tensors[shift])
+        for name, parameter in own.items():
+            _check(axes, name, parameter, tensors.get(name), path)
+            axes_of[name] = axes
         left -= own.keys()
-        if axes[0] == (OUTPUTS,) and any(len(p) != len(tensors[key]) for key, p in own.items()):
+        if axes[0] == (OUTPUTS,) and any(len(p) != len(tensors[name]) for name, p in own.items()):
             fresh.append(layer.name)
-            continue
-        theirs = {name: size for name, (_, size) in known.items()}
-        for key, parameter in own.items():
-            _copy_common(axes, parameter, _own_widths(network), tensors[key], theirs)
     if left:
         raise FileError(f"{path} does not fit: {min(left)} is no tensor of this network.", remedy=REMEDY)
-    return fresh
+    known = _known_widths(axes_of, tensors, network.space)
+    for name, axes in axes_of.items():
+        _check_agreement(axes, name, tensors[name], known, path)
+    return Given(tensors, {variable: size for variable, (_, size) in known.items()}, tuple(fresh), tuple(folded))
+
+
+@torch.no_grad()
+def copy_weights(network: Supernet | PlainNetwork, given: Given) -> None:
+    """Copy the channels that both have of every segment; existing channels read new ones with zeros."""
+    own_widths = _own_widths(network)
+    common = {name: min(width, own_widths[name]) for name, width in given.widths.items()}
+    for layer in network.space.network.layers:
+        if not layer.kernel or layer.name in given.fresh:
+            continue
+        axes = _axes(layer, network)
+        for key, own in layer_weights(network.layers, layer.name).named_parameters():
+            theirs = given.tensors[f"layers.{layer.name}.{key}"]
+            for rows in first_of_segments(axes[0], common, own_widths):
+                own[rows] = 0
+            here, there = (
+                product(*(first_of_segments(axis, common, widths) for axis in axes[: own.ndim]))
+                for widths in (own_widths, given.widths)
+            )
+            for ours, its in zip(here, there, strict=True):
+                own[ours] = theirs[its].to(own)
 
 
 def _axes(layer: Layer, network: Supernet | PlainNetwork) -> Axes:
@@ -95,25 +176,36 @@ def _own_widths(network: Supernet | PlainNetwork) -> Widths:
     return network.widths | {OUTPUTS: network.space.network.outputs}
 
 
-def _copy_common(axes: Axes, own: Tensor, own_widths: Widths, given: Tensor, given_widths: Widths) -> None:
-    """Copy the channels that both have of every segment."""
-    common = {name: min(width, own_widths[name]) for name, width in given_widths.items()}
-    ours, theirs = (
-        product(*(first_of_segments(axis, common, widths) for axis in axes[: own.ndim]))
-        for widths in (own_widths, given_widths)
-    )
-    for here, there in zip(ours, theirs, strict=True):
-        own[here].copy_(given[there])
+def _known_widths(
+    axes_of: Mapping[str, Axes], tensors: Mapping[str, Tensor], space: SearchSpace
+) -> dict[str, tuple[str, int]]:
+    """The width of every variable in the file, and the first tensor that tells it: one along which no other is unknown.
+
+    What no tensor tells by itself, such as where two always lie side by side, is taken to be as wide as published.
+    """
+    known: dict[str, tuple[str, int]] = {}
+    for name, axes in axes_of.items():
+        for channels, size in zip(axes, tensors[name].shape, strict=False):
+            unknown = [variable for variable in variables_of(channels) if variable not in known]
+            if len(unknown) == 1:
+                known[unknown[0]] = (name, _left_for(unknown[0], channels, size, known))
+    published = {variable.name: ("the network", variable.base) for variable in space.variables}
+    return published | known
 
 
-def _check_agreement(axes: Axes, name: str, given: Tensor, known: dict[str, tuple[str, int]], path: Path) -> None:
+def _left_for(variable: str, channels: Channels, size: int, known: Mapping[str, tuple[str, int]]) -> int:
+    """How wide a variable is along an axis of this size where all other segments are known."""
+    widths = {name: width for name, (_, width) in known.items()}
+    others = sum(resolve(segment, widths) for segment in channels if segment != variable)
+    return (size - others) // channels.count(variable)
+
+
+def _check_agreement(axes: Axes, name: str, given: Tensor, known: Mapping[str, tuple[str, int]], path: Path) -> None:
     """Along a width variable every tensor must have as many channels as the first one that it lies along.
 
     ``known`` holds that tensor's name and its channels.
     """
     for axis, size in zip(axes, given.shape, strict=False):
-        if len(axis) == 1 and isinstance(axis[0], str):
-            known.setdefault(axis[0], (name, size))
         expected = total(axis, {variable: channels for variable, (_, channels) in known.items()})
         if size != expected:
             others = " and ".join(known[variable][0] for variable in variables_of(axis))
