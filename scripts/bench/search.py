@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """How fast and how good the exact search is, on random tables like those of real devices.
 
-exact_ms                      answer and frontier, MobileNet-v1 with 14 width variables: median over the tables of
-                              the best of three runs
+exact_ms                      answer and frontier, MobileNet-v1 with 14 width variables or the network named: median
+                              over the tables of the best of three runs
 budget_used_percent           of the budget that the exact answer uses: median
 gain_over_lagrangian_percent  of the Lagrangian answer's excess loss that the exact one saves: median
 worst_gain_percent            the least of these
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from edgewidth.graph.families.registry import search_space
+from edgewidth.graph.families.registry import FAMILIES, search_space
 from edgewidth.graph.operators import Add, Conv, Dense, GlobalAveragePool
 from edgewidth.graph.space import SearchSpace, WidthVariable
 from edgewidth.graph.spec import NetworkSpec, Node
@@ -116,9 +116,9 @@ def timed_solve(problem: Problem, budget_ms: float) -> Timed:
     return min(runs, key=lambda run: run.seconds)
 
 
-def chain_numbers(rng: np.random.Generator) -> dict[str, float]:
-    """Speed and quality over random tables of MobileNet-v1 at 224 pixels."""
-    space = search_space("mobilenet_v1", resolution=224, in_channels=3, num_classes=1000)
+def family_numbers(network: str, rng: np.random.Generator) -> dict[str, float]:
+    """Speed and quality over random tables of a family at the resolution that it was published for."""
+    space = search_space(network)
     seconds, used, gains, proven = [], [], [], []
     for _ in range(TABLES):
         problem = random_table(space, rng)
@@ -215,12 +215,13 @@ def residual_seconds(rng: np.random.Generator) -> float:
 def main() -> None:
     """Print the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", choices=list(FAMILIES), default="mobilenet_v1")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument("--seed", type=int, default=0, help="of the random tables")
     options = parser.parse_args()
     rng = np.random.default_rng(options.seed)
     numbers: dict[str, float | bool] = {
-        **chain_numbers(rng),
+        **family_numbers(options.network, rng),
         "brute_force_equal": brute_force_equal(rng),
         "residual_s": residual_seconds(rng),
     }

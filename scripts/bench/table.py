@@ -37,9 +37,9 @@ from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.profiles import load_profile
 from edgewidth.files import cache_folder
 from edgewidth.formats.variants import VariantFactory
-from edgewidth.graph.families.registry import search_space
+from edgewidth.graph.families.registry import FAMILIES, search_space
+from edgewidth.graph.widths import variables_of
 from edgewidth.latency.design import first_configs, held_out_configs, next_configs
-from edgewidth.latency.factors import latency_factors
 from edgewidth.latency.fit import fit_table
 from edgewidth.progress import Lines
 from edgewidth.records.measurement import Clock, EngineName, Precision, Statistic
@@ -110,7 +110,7 @@ class Bench:
 @contextmanager
 def open_bench(options: argparse.Namespace) -> Iterator[Bench]:
     """The device that the options name, with the search space and the store."""
-    space = search_space("mobilenet_v1", resolution=options.resolution, in_channels=3, num_classes=10)
+    space = search_space(options.network, resolution=options.resolution, num_classes=10)
     profile = load_profile(options.device)
     with (
         open_device(profile, progress=Lines()) as device,
@@ -200,7 +200,7 @@ def free_table(table: LatencyTable, visits: Sequence[ConfigVisits], asked: Seque
     width grows. Errors are taken relative to the latencies. Returns predictions in milliseconds.
     """
     space = table.space
-    scopes = [scope for scope, _ in latency_factors(table).factors if len(scope) == 2 or scope in {(0,), (13,)}]
+    scopes = mixing_scopes(space)
     shapes = [tuple(len(space.variables[v].choices) for v in scope) for scope in scopes]
     starts = np.concatenate([[0], np.cumsum([int(np.prod(shape)) for shape in shapes])])
 
@@ -228,6 +228,14 @@ def free_table(table: LatencyTable, visits: Sequence[ConfigVisits], asked: Seque
     found = minimize(objective, first, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 3000})
     predicted: np.ndarray = design(asked) @ found.x
     return predicted
+
+
+def mixing_scopes(space: SearchSpace) -> list[tuple[int, ...]]:
+    """For each layer that mixes channels, the places of the variables that it reads and makes; equal ones once."""
+    place = {variable.name: i for i, variable in enumerate(space.variables)}
+    layers = (layer for layer in space.network.layers if layer.operator.mixes)
+    names = (variables_of(layer.reads[0].channels + layer.output.channels) for layer in layers)
+    return list(dict.fromkeys(tuple(sorted(place[name] for name in scope)) for scope in names))
 
 
 def monotone_steps(shapes: Sequence[tuple[int, ...]], starts: np.ndarray) -> csr_matrix:
@@ -279,6 +287,7 @@ def main() -> int:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="local")
+    parser.add_argument("--network", choices=list(FAMILIES), default="mobilenet_v1")
     parser.add_argument("--precision", type=Precision, choices=list(Precision), default=Precision.INT8)
     parser.add_argument("--runtime", type=EngineName, choices=list(EngineName))
     parser.add_argument("--threads", type=int)

@@ -32,7 +32,7 @@ from edgewidth.formats.folded import random_weights, slice_weights
 from edgewidth.formats.inspect import load_model
 from edgewidth.formats.onnx.network import onnx_network, quantise_onnx
 from edgewidth.formats.variants import SEED, VariantFactory
-from edgewidth.graph.families.registry import search_space
+from edgewidth.graph.families.registry import FAMILIES, search_space
 from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
@@ -167,7 +167,8 @@ def bench(
 def main() -> None:
     """Print the numbers of both formats."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--resolution", type=int, default=224)
+    parser.add_argument("--network", choices=list(FAMILIES), default="mobilenet_v1")
+    parser.add_argument("--resolution", type=int, help="pixels a side; default: what the network was published for")
     parser.add_argument("--configs", type=int, default=3, help="random configurations to convert and compare")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     arguments = parser.parse_args()
@@ -177,11 +178,12 @@ def main() -> None:
 
     output = os.dup(1)
     os.dup2(2, 1)  # the converter prints to standard output from C++
-    space = search_space("mobilenet_v1", resolution=arguments.resolution, in_channels=3, num_classes=1000)
+    space = search_space(arguments.network, resolution=arguments.resolution)
     rng = np.random.default_rng(0)
     configs = [space.sample(rng) for _ in range(arguments.configs)]
     result = {
-        "resolution": arguments.resolution,
+        "network": arguments.network,
+        "resolution": space.network.resolution,
         "configs": [str(config) for config in configs],
         "tflite": bench(space, configs, FormatName.TFLITE, convert_tflite),
         "onnx": bench(space, configs, FormatName.ONNX, convert_onnx),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgewidth.graph.operators.operator import Operator
+    from edgewidth.graph.spec import Resolution
 
 LEAST, MOST = 8, 1024
 """Pixels along each side of the input that a family takes."""
@@ -32,7 +33,7 @@ class Builder:
     that does nothing but pad, and nothing that is counted depends on it.
     """
 
-    def __init__(self, family: str, *, resolution: int | tuple[int, int], in_channels: int) -> None:
+    def __init__(self, family: str, *, resolution: Resolution, in_channels: int) -> None:
         """Begin with no layer; ``resolution`` is in pixels, one number for a square or (height, width).
 
         Raises:

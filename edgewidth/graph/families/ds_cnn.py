@@ -14,11 +14,12 @@ from edgewidth.graph.operators import Conv
 
 if TYPE_CHECKING:
     from edgewidth.graph.families.builder import Described
+    from edgewidth.graph.spec import Resolution
 
 WIDTH, BLOCKS = 64, 4
 
 
-def ds_cnn(*, resolution: int | tuple[int, int], in_channels: int, num_classes: int) -> Described:
+def ds_cnn(*, resolution: Resolution, in_channels: int, num_classes: int) -> Described:
     """The network as a chain of 5 width variables; published for a resolution of (49, 10) and one channel.
 
     Raises:

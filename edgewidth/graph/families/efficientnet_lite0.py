@@ -14,6 +14,7 @@ from edgewidth.graph.operators import Conv
 
 if TYPE_CHECKING:
     from edgewidth.graph.families.builder import Described
+    from edgewidth.graph.spec import Resolution
 
 STEM, HEAD = 32, 1280
 STAGES = (
@@ -27,7 +28,7 @@ STAGES = (
 )
 
 
-def efficientnet_lite0(*, resolution: int | tuple[int, int], in_channels: int, num_classes: int) -> Described:
+def efficientnet_lite0(*, resolution: Resolution, in_channels: int, num_classes: int) -> Described:
     """The network with 24 width variables: 15 inside blocks, 7 of stages, and those of the first and last convolution.
 
     Raises:

@@ -10,6 +10,7 @@ from edgewidth.graph.operators import Conv
 
 if TYPE_CHECKING:
     from edgewidth.graph.families.builder import Described
+    from edgewidth.graph.spec import Resolution
 
 WIDTHS = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 """Output channels of the first convolution and the 13 pointwise ones, at width multiplier 1.0."""
@@ -18,7 +19,7 @@ STRIDES = (2, 1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
 """Strides of the first convolution and the 13 depthwise ones: 224 pixels become 7."""
 
 
-def mobilenet_v1(*, resolution: int | tuple[int, int], in_channels: int, num_classes: int) -> Described:
+def mobilenet_v1(*, resolution: Resolution, in_channels: int, num_classes: int) -> Described:
     """The network as a chain of 14 width variables.
 
     Raises:

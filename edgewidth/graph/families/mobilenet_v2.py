@@ -10,6 +10,7 @@ from edgewidth.graph.operators import Conv
 
 if TYPE_CHECKING:
     from edgewidth.graph.families.builder import Described
+    from edgewidth.graph.spec import Resolution
 
 STEM, HEAD = 32, 1280
 STAGES = (
@@ -23,7 +24,7 @@ STAGES = (
 )
 
 
-def mobilenet_v2(*, resolution: int | tuple[int, int], in_channels: int, num_classes: int) -> Described:
+def mobilenet_v2(*, resolution: Resolution, in_channels: int, num_classes: int) -> Described:
     """The network with 25 width variables: 16 inside blocks, 7 of stages, and those of the first and last convolution.
 
     Raises:

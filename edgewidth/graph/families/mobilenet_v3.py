@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgewidth.graph.families.builder import Described
+    from edgewidth.graph.spec import Resolution
 
 STEM = 16
 # kernel, expanded, width, squeeze-and-excite, activation, stride: the columns of the published tables
@@ -51,7 +52,7 @@ SMALL = (
 )
 
 
-def mobilenet_v3_large(*, resolution: int | tuple[int, int], in_channels: int, num_classes: int) -> Described:
+def mobilenet_v3_large(*, resolution: Resolution, in_channels: int, num_classes: int) -> Described:
     """The large network with 30 width variables.
 
     Raises:
@@ -61,7 +62,7 @@ def mobilenet_v3_large(*, resolution: int | tuple[int, int], in_channels: int, n
     return _network(net, LARGE, num_classes, head=960, hidden=1280)
 
 
-def mobilenet_v3_small(*, resolution: int | tuple[int, int], in_channels: int, num_classes: int) -> Described:
+def mobilenet_v3_small(*, resolution: Resolution, in_channels: int, num_classes: int) -> Described:
     """The small network with 27 width variables.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.errors import InputError
 from edgewidth.graph.families.ds_cnn import ds_cnn
@@ -18,48 +18,69 @@ if TYPE_CHECKING:
 
     from edgewidth.graph.families.builder import Described
     from edgewidth.graph.space import SearchSpace
+    from edgewidth.graph.spec import Resolution
 
 
-FAMILIES: dict[str, Callable[..., Described]] = {
-    "mobilenet_v1": mobilenet_v1,
-    "mobilenet_v2": mobilenet_v2,
-    "mobilenet_v3_small": mobilenet_v3_small,
-    "mobilenet_v3_large": mobilenet_v3_large,
-    "efficientnet_lite0": efficientnet_lite0,
-    "resnet8": resnet8,
-    "resnet18": resnet18,
-    "ds_cnn": ds_cnn,
+class Family(NamedTuple):
+    """How a network is described, and the input and the classes that it was published for."""
+
+    describe: Callable[..., Described]
+    """Given ``resolution``, ``in_channels`` and ``num_classes``."""
+    resolution: Resolution = 224
+    in_channels: int = 3
+    num_classes: int = 1000
+
+
+FAMILIES = {
+    "mobilenet_v1": Family(mobilenet_v1),
+    "mobilenet_v2": Family(mobilenet_v2),
+    "mobilenet_v3_small": Family(mobilenet_v3_small),
+    "mobilenet_v3_large": Family(mobilenet_v3_large),
+    "efficientnet_lite0": Family(efficientnet_lite0),
+    "resnet8": Family(resnet8, resolution=32, num_classes=10),
+    "resnet18": Family(resnet18),
+    "ds_cnn": Family(ds_cnn, resolution=(49, 10), in_channels=1, num_classes=12),
 }
-"""How each is described, given ``resolution``, ``in_channels`` and ``num_classes``."""
 
 
 def search_space(
     family: str,
     *,
-    resolution: int | tuple[int, int],
-    in_channels: int,
-    num_classes: int,
+    resolution: Resolution | None = None,
+    in_channels: int | None = None,
+    num_classes: int | None = None,
     min_width: float = WidthRanges.min_width,
     max_width: float = WidthRanges.max_width,
     levels: int | None = None,
     divisor: int = WidthRanges.divisor,
 ) -> SearchSpace:
-    """The search space of a family, with the same range for all its widths; see ``WidthRanges``.
+    """The search space of a family, with the same range for all its widths; see ``space_around``.
+
+    The input and the classes are the published ones where no others are given.
 
     Raises:
         InputError: An unknown family, a range that is empty, or a resolution that the family cannot take.
     """
     ranges = WidthRanges(min_width, max_width, levels, divisor)
-    described = describe(family, resolution=resolution, in_channels=in_channels, num_classes=num_classes)
-    return space_around(*described, ranges)
+    network, base_widths = family_network(
+        family, resolution=resolution, in_channels=in_channels, num_classes=num_classes
+    )
+    return space_around(network, base_widths, ranges)
 
 
-def describe(family: str, *, resolution: int | tuple[int, int], in_channels: int, num_classes: int) -> Described:
-    """The network of a family, and how wide its variables are at width multiplier 1.0.
+def family_network(
+    family: str, *, resolution: Resolution | None, in_channels: int | None, num_classes: int | None
+) -> Described:
+    """The network of a family; None stands for what it was published for.
 
     Raises:
         InputError: An unknown family, or a resolution that the family cannot take.
     """
     if family not in FAMILIES:
         raise InputError(f"Unknown network {family!r}.", remedy=f"Known networks: {', '.join(FAMILIES)}.")
-    return FAMILIES[family](resolution=resolution, in_channels=in_channels, num_classes=num_classes)
+    published = FAMILIES[family]
+    return published.describe(
+        resolution=published.resolution if resolution is None else resolution,
+        in_channels=published.in_channels if in_channels is None else in_channels,
+        num_classes=published.num_classes if num_classes is None else num_classes,
+    )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgewidth.graph.families.builder import Described
+    from edgewidth.graph.spec import Resolution
 
 
 class Block(NamedTuple):
@@ -28,7 +29,7 @@ RESNET18 = (Block(64), Block(64), Block(128, 2), Block(128), Block(256, 2), Bloc
 RESNET8 = (Block(16), Block(32, 2), Block(64, 2))
 
 
-def resnet18(*, resolution: int | tuple[int, int], in_channels: int, num_classes: int) -> Described:
+def resnet18(*, resolution: Resolution, in_channels: int, num_classes: int) -> Described:
     """The network with 12 width variables: 8 inside blocks, and 4 that the blocks of equal size share.
 
     Raises:
@@ -44,7 +45,7 @@ def resnet18(*, resolution: int | tuple[int, int], in_channels: int, num_classes
     return net.classified(num_classes)
 
 
-def resnet8(*, resolution: int | tuple[int, int], in_channels: int, num_classes: int) -> Described:
+def resnet8(*, resolution: Resolution, in_channels: int, num_classes: int) -> Described:
     """The network with 6 width variables: 3 inside blocks, and 3 that they are added to. Shortcuts have a bias.
 
     Raises:
