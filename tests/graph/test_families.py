@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from support import require
+import torch
+from other_networks import ELSEWHERE, other_network, run_layers, widths_elsewhere
 
 from edgewidth.errors import InputError
 from edgewidth.graph.costs import costs
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgewidth.graph.families.builder import Described
-    from edgewidth.graph.widths import Widths
 
 
 class Published(NamedTuple):
@@ -61,11 +58,6 @@ def described(family: str, **changes: Any) -> Described:
     return FAMILIES[family].describe(**(options | changes))
 
 
-def base_widths(family: Described) -> Widths:
-    """The width of every variable at width multiplier 1.0."""
-    return dict(zip(family.network.variables, family.base_widths, strict=True))
-
-
 def test_every_family_is_compared_with_what_is_published() -> None:
     """A new family needs a row here."""
     assert PUBLISHED.keys() == FAMILIES.keys()
@@ -92,53 +84,18 @@ def test_costs_are_the_published_ones(family: str) -> None:
     assert space.smallest == ChannelConfig(described(family).base_widths)
 
 
-ELSEWHERE = {
-    "mobilenet_v1": ("pytorchcv.models.mobilenet", "mobilenet_w1"),
-    "mobilenet_v2": ("pytorchcv.models.mobilenetv2", "mobilenetv2b_w1"),
-    "mobilenet_v3_small": ("pytorchcv.models.mobilenetv3", "mobilenetv3_small_w1"),
-    "mobilenet_v3_large": ("pytorchcv.models.mobilenetv3", "mobilenetv3_large_w1"),
-    "resnet18": ("pytorchcv.models.resnet", "resnet18"),
-    "efficientnet_lite0": ("efficientnet_lite_pytorch", "EfficientNet"),
-}
-"""The same networks by other authors: module and what makes them."""
-OTHER_HEADS = {"mobilenet_v3_small": 2}
-"""How many layers at the end differ there: pytorchcv has the 1,280 hidden channels of an earlier version."""
-
-
-def layers_elsewhere(family: str) -> list[tuple[tuple[int, ...], int]]:
-    """The kernel of every layer with weights and the pixels that it computes, as torch runs another's network."""
-    where, name = ELSEWHERE[family]
-    package = where.split(".", maxsplit=1)[0]
-    require(find_spec(package), f"{package} is not installed")
-    import torch
-
-    make = getattr(import_module(where), name)
-    module = make.from_name("efficientnet-lite0") if name == "EfficientNet" else make()
-    found: list[tuple[tuple[int, ...], int]] = []
-    for layer in module.modules():
-        if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
-            layer.register_forward_hook(
-                lambda one, _, y: found.append(((*one.weight.shape, 1, 1)[:4], math.prod(y.shape[2:])))
-            )
-    with torch.inference_mode():
-        module.eval()(torch.zeros(1, 3, 224, 224))
-    return found
-
-
 @pytest.mark.parametrize("family", ELSEWHERE)
 def test_layers_are_those_of_other_implementations(family: str) -> None:
     """Every kernel and the size of every map; a shortcut may come earlier or later."""
     ours = described(family)
-    widths = base_widths(ours)
+    widths = widths_elsewhere(family, ours)
     weighted = [
         ((*lengths(layer.kernel, widths), 1, 1)[:4], layer.output.pixels)
         for layer in ours.network.layers
         if layer.kernel
     ]
-    compared = len(weighted) - OTHER_HEADS.get(family, 0)
-    theirs = layers_elsewhere(family)
-    assert len(theirs) == len(weighted)
-    assert Counter(weighted[:compared]) == Counter(theirs[:compared])
+    _, theirs = run_layers(other_network(family), torch.zeros(1, 3, 224, 224))
+    assert Counter(weighted) == Counter((tuple(layer.kernel.shape), layer.pixels) for layer in theirs)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

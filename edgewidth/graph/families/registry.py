@@ -62,13 +62,11 @@ def search_space(
         InputError: An unknown family, a range that is empty, or a resolution that the family cannot take.
     """
     ranges = WidthRanges(min_width, max_width, levels, divisor)
-    network, base_widths = family_network(
-        family, resolution=resolution, in_channels=in_channels, num_classes=num_classes
-    )
+    network, base_widths = describe(family, resolution=resolution, in_channels=in_channels, num_classes=num_classes)
     return space_around(network, base_widths, ranges)
 
 
-def family_network(
+def describe(
     family: str, *, resolution: Resolution | None, in_channels: int | None, num_classes: int | None
 ) -> Described:
     """The network of a family; None stands for what it was published for.
