@@ -71,6 +71,18 @@ def kept(channels: Channels, widths: Widths, widest: Widths) -> tuple[slice, ...
     return tuple(slices)
 
 
+def merged(channels: Channels) -> Channels:
+    """The same channels with fixed segments that lie side by side as one."""
+    found: list[Segment] = []
+    for segment in channels:
+        before = found[-1] if found else None
+        if isinstance(segment, int) and isinstance(before, int):
+            found[-1] = before + segment
+        else:
+            found.append(segment)
+    return tuple(found)
+
+
 def variables_of(channels: Channels) -> tuple[str, ...]:
     """The width variables among the segments, each once."""
     return tuple(dict.fromkeys(segment for segment in channels if isinstance(segment, str)))

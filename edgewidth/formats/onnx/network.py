@@ -17,38 +17,25 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from edgewidth.data.pixels import normalise
 from edgewidth.formats.folded import check_weights
 from edgewidth.formats.images import check_calibration
-from edgewidth.graph.operators import Add, Concatenate, Conv, Dense, Depthwise, GlobalAveragePool
-from edgewidth.graph.operators.activation import name_of
-from edgewidth.graph.spec import INPUT
-from edgewidth.graph.widths import total
+from edgewidth.formats.onnx.nodes import INPUT_NAME, LayerNodes, bias_name, kernel_axes, kernel_name
+from edgewidth.graph.operators import PRelu
+from edgewidth.graph.widths import lengths
 from edgewidth.progress import SILENT
 from edgewidth.records.measurement import Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from edgewidth.graph.operators.conv import Convolution
-    from edgewidth.graph.operators.operator import Operator
-    from edgewidth.graph.spec import Layer, NetworkSpec
+    from edgewidth.graph.spec import NetworkSpec
     from edgewidth.graph.widths import Widths
     from edgewidth.progress import Progress
     from edgewidth.records.weights import FoldedWeights
 
-INPUT_NAME, OUTPUT_NAME = "image", "logits"
+OUTPUT_NAME = "logits"
 OPSET, IR_VERSION = 17, 8
 """Of 2022: ONNX Runtime has read them since 1.12, so that devices with an old one can."""
-
-
-def kernel_name(layer: str) -> str:
-    """The name of a layer's kernel in the file."""
-    return f"{layer}.kernel"
-
-
-def bias_name(layer: str) -> str:
-    """The name of a layer's bias in the file."""
-    return f"{layer}.bias"
 
 
 def onnx_network(network: NetworkSpec, widths: Widths, weights: FoldedWeights) -> onnx.ModelProto:
@@ -58,11 +45,18 @@ def onnx_network(network: NetworkSpec, widths: Widths, weights: FoldedWeights) -
         MismatchError: The weights are not those of this network.
     """
     check_weights(network, widths, weights)
-    initializers = [_constant("relu6.min", np.float32(0)), _constant("relu6.max", np.float32(6))]
-    for name, layer in weights.items():
-        initializers += [_constant(kernel_name(name), layer.kernel), _constant(bias_name(name), layer.bias)]
-    nodes = [node for layer in network.layers for node in layer_nodes(layer, widths)]
+    nodes: list[NodeProto] = []
+    constants: dict[str, NDArray[Any]] = {}
+    for layer in network.layers:
+        site = LayerNodes(layer, widths)
+        nodes += site.nodes
+        constants |= site.constants
+        if layer.kernel:
+            kernel, bias = weights[layer.name]
+            constants[kernel_name(layer.name)] = kernel.reshape(lengths(kernel_axes(layer), widths))
+            constants |= {} if isinstance(layer.operator, PRelu) else {bias_name(layer.name): bias}
     nodes[-1].output[0] = OUTPUT_NAME
+    initializers = [numpy_helper.from_array(np.asarray(value, order="C"), name) for name, value in constants.items()]
     graph = helper.make_graph(
         nodes,
         network.family,
@@ -74,72 +68,6 @@ def onnx_network(network: NetworkSpec, widths: Widths, weights: FoldedWeights) -
     model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="edgewidth")
     onnx.checker.check_model(model, full_check=True)
     return model
-
-
-def _constant(name: str, value: NDArray[np.float32] | np.float32) -> TensorProto:
-    return numpy_helper.from_array(np.asarray(value, order="C"), name)
-
-
-def layer_nodes(layer: Layer, widths: Widths) -> list[NodeProto]:
-    """A layer's nodes: the first has the layer's name, and the last one's output."""
-    inputs = [INPUT_NAME if name == INPUT else name for name in layer.inputs]
-    if layer.kernel:
-        inputs += [kernel_name(layer.name), bias_name(layer.name)]
-    is_linear = layer.operator.activation == "none"
-    output = layer.name if is_linear else f"{layer.name}.linear"
-    nodes = OPERATORS[type(layer.operator)](layer.operator, layer, widths, inputs, output)
-    return nodes if is_linear else [*nodes, ACTIVATIONS[name_of(layer.operator.activation)](layer.name, output)]
-
-
-def _conv(operator: Convolution, layer: Layer, widths: Widths, inputs: list[str], output: str) -> list[NodeProto]:
-    (top, bottom), (left, right) = operator.pads(layer.reads[0].size)
-    node = helper.make_node(
-        "Conv",
-        inputs,
-        [output],
-        layer.name,
-        kernel_shape=operator.kernel,
-        strides=operator.stride,
-        pads=[top, left, bottom, right],
-        group=1 if operator.mixes else total(layer.output.channels, widths),
-    )
-    return [node]
-
-
-def _global_average_pool(_: Operator, layer: Layer, __: Widths, inputs: list[str], output: str) -> list[NodeProto]:
-    pooled = f"{layer.name}.map"
-    return [
-        helper.make_node("GlobalAveragePool", inputs, [pooled], layer.name),
-        helper.make_node("Flatten", [pooled], [output], f"{layer.name}.flatten"),
-    ]
-
-
-def _as(op_type: str, **attributes: Any) -> Callable[..., list[NodeProto]]:
-    """One node whose attributes are always the same."""
-
-    def nodes(_: Operator, layer: Layer, __: Widths, inputs: list[str], output: str) -> list[NodeProto]:
-        return [helper.make_node(op_type, inputs, [output], layer.name, **attributes)]
-
-    return nodes
-
-
-def _relu6(layer: str, linear: str) -> NodeProto:
-    return helper.make_node("Clip", [linear, "relu6.min", "relu6.max"], [layer], f"{layer}.relu6")
-
-
-OPERATORS: dict[type[Operator], Callable[..., list[NodeProto]]] = {
-    Conv: _conv,
-    Depthwise: _conv,
-    Dense: _as("Gemm", transB=1),
-    Add: _as("Add"),
-    Concatenate: _as("Concat", axis=1),
-    GlobalAveragePool: _global_average_pool,
-}
-"""The nodes of a layer, the first with its name, given its operator, itself, the widths, its inputs (constants last)
-and its output before the activation."""
-
-ACTIVATIONS: dict[str, Callable[[str, str], NodeProto]] = {"relu6": _relu6}
-"""The node from a layer's output before the activation to the layer's own; none for ``none``."""
 
 
 class _Calibration:

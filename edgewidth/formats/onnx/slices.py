@@ -4,33 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import onnx
 from onnx import numpy_helper
 
 from edgewidth.errors import FileError, MismatchError
 from edgewidth.formats.folded import cut
-from edgewidth.formats.onnx.network import bias_name, kernel_name, layer_nodes
-from edgewidth.graph.operators import Add, Concatenate, Conv, Dense, Depthwise, GlobalAveragePool
-from edgewidth.graph.widths import lengths, total, variables_of
+from edgewidth.formats.onnx.nodes import LayerNodes, bias_name, kernel_axes, kernel_name
+from edgewidth.graph.widths import lengths, variables_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from edgewidth.graph.operators.operator import Operator
     from edgewidth.graph.spec import Layer, NetworkSpec
-    from edgewidth.graph.widths import Axes, Channels, Widths
-
-OPERATORS: dict[type[Operator], Mapping[str, Callable[[Layer], Channels]]] = {
-    Conv: {},
-    Depthwise: {"group": lambda layer: layer.output.channels},
-    Dense: {},
-    Add: {},
-    Concatenate: {},
-    GlobalAveragePool: {},
-}
-"""The attributes of an operator's node that count channels, by their names in ONNX."""
+    from edgewidth.graph.widths import Axes, Widths
 
 
 class _Constant(NamedTuple):
@@ -41,11 +30,20 @@ class _Constant(NamedTuple):
     axes: Axes
 
 
-class _Attribute(NamedTuple):
-    """An attribute of a node, and the channels that it counts."""
+class _Counting(NamedTuple):
+    """A layer whose nodes count channels: in attributes, by the place of their node and by name, and in constants."""
 
-    attribute: onnx.AttributeProto
-    channels: Channels
+    layer: Layer
+    attributes: dict[tuple[int, str], onnx.AttributeProto]
+    constants: dict[str, onnx.TensorProto]
+
+    def write(self, widths: Widths) -> None:
+        """Set them to what they are at these widths."""
+        written = LayerNodes(self.layer, widths)
+        for (place, name), attribute in self.attributes.items():
+            attribute.CopyFrom(_attributes(written)[place, name])
+        for name, tensor in self.constants.items():
+            tensor.raw_data = written.constants[name].tobytes()
 
 
 class OnnxLayout:
@@ -67,11 +65,14 @@ class OnnxLayout:
         except Exception as error:  # protobuf's DecodeError has another base in each of its implementations
             raise FileError("This ONNX file is damaged or cut short.") from error
         self._widest = widths
-        self._attributes = list(_attributes(self._model, network, widths))
+        self._counting = list(_counting(self._model, network, widths))
+        counted = {name for found in self._counting for name in found.constants}
         labels = _constant_axes(network)
         self._constants = []
         for tensor in self._model.graph.initializer:
-            axes = labels.get(tensor.name, ())
+            axes = labels.get(tensor.name)
+            if axes is None or tensor.name in counted:
+                continue
             if tuple(tensor.dims) != lengths(axes, widths):
                 raise MismatchError(f"The constant {tensor.name} of the ONNX file has the shape {list(tensor.dims)}.")
             if any(variables_of(axis) for axis in axes):
@@ -81,8 +82,8 @@ class OnnxLayout:
 
     def write(self, widths: Widths) -> bytes:
         """The file at these widths: of every axis that holds channels, the first of every segment."""
-        for attribute, channels in self._attributes:
-            attribute.i = total(channels, widths)
+        for counting in self._counting:
+            counting.write(widths)
         for tensor, content, axes in self._constants:
             part = cut(content, axes, widths, self._widest)
             tensor.dims[:] = part.shape
@@ -94,19 +95,38 @@ def _constant_axes(network: NetworkSpec) -> dict[str, Axes]:
     """The axes of every constant that has any, under the names that it has in float32 and after quantisation."""
     found: dict[str, Axes] = {}
     for layer in network.layers:
-        for name, axes in ((kernel_name(layer.name), layer.kernel), (bias_name(layer.name), layer.kernel[:1])):
+        for name, axes in ((kernel_name(layer.name), kernel_axes(layer)), (bias_name(layer.name), layer.kernel[:1])):
             found |= {name: axes, f"{name}_quantized": axes}
             found |= dict.fromkeys((f"{name}_scale", f"{name}_zero_point"), axes[:1])
             found |= dict.fromkeys((f"{name}_quantized_scale", f"{name}_quantized_zero_point"), axes[:1])
     return found
 
 
-def _attributes(model: onnx.ModelProto, network: NetworkSpec, widths: Widths) -> Iterator[_Attribute]:
-    """The attributes that follow the widths; every layer must be there under its name, with its operator."""
+def _counting(model: onnx.ModelProto, network: NetworkSpec, widths: Widths) -> Iterator[_Counting]:
+    """The layers whose nodes are others at other widths; every layer with weights must be there under its name."""
     nodes = {node.name: node for node in model.graph.node}
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     for layer in network.layers:
-        expected, found = layer_nodes(layer, widths)[0], nodes.get(layer.name)
-        if found is None or found.op_type != expected.op_type:
+        here, there = LayerNodes(layer, widths), LayerNodes(layer, dict.fromkeys(widths, 1))
+        found = [nodes.get(node.name) for node in here.nodes]
+        if layer.kernel and (found[0] is None or found[0].op_type != here.nodes[0].op_type):
             raise MismatchError("The ONNX file's operators are not the network's.")
-        counting = OPERATORS[type(layer.operator)]
-        yield from (_Attribute(a, counting[a.name](layer)) for a in found.attribute if a.name in counting)
+        others = _attributes(there)
+        attributes = {
+            (place, attribute.name): attribute
+            for place, node in enumerate(found)
+            if node is not None
+            for attribute in node.attribute
+            if attribute != others.get((place, attribute.name), attribute)
+        }
+        constants = {
+            name: tensors[name]
+            for name, numbers in here.constants.items()
+            if not np.array_equal(numbers, there.constants[name])
+        }
+        if attributes or constants:
+            yield _Counting(layer, attributes, constants)
+
+
+def _attributes(layer: LayerNodes) -> dict[tuple[int, str], onnx.AttributeProto]:
+    return {(place, a.name): a for place, node in enumerate(layer.nodes) for a in node.attribute}

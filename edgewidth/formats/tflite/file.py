@@ -40,16 +40,22 @@ _BUFFER_DATA = 4
 _QUANTIZATION_SCALE, _QUANTIZATION_ZERO_POINT = 8, 10
 
 
+Counts = tuple[tuple[int, "Channels"], ...]
+"""Numbers in a constant that say how many channels there are: their places, and the channels that each counts."""
+
+
 class _Vector(NamedTuple):
     """A vector at the end: where its offset is stored, all of its content, and what each axis is cut to.
 
-    ``unit_bytes`` is what its length counts: single bytes for buffers, whatever they hold.
+    ``unit_bytes`` is what its length counts: single bytes for buffers, whatever they hold. ``counts`` are the numbers
+    in it, all of them int32, that count channels.
     """
 
     field: int
     content: NDArray[Any]
     axes: Axes
     unit_bytes: int
+    counts: Counts = ()
 
 
 _DTYPES: dict[int, np.dtype[Any]] = {
@@ -106,11 +112,14 @@ class Layout:
         model: A ``ModelT`` from ``read_model``, at the maximum widths; it is used up.
         labels: By index of a tensor in the first subgraph, what its axes are; a tensor that is not named stays whole.
         widest: The maximum widths.
+        counts: By index of a constant in the first subgraph, which of its numbers count channels.
     """
 
-    def __init__(self, model: Any, labels: Mapping[int, Axes], widest: Widths) -> None:
+    def __init__(
+        self, model: Any, labels: Mapping[int, Axes], widest: Widths, counts: Mapping[int, Counts] | None = None
+    ) -> None:
         self._widest = widest
-        buffers = _take_buffers(model, labels)
+        buffers = _take_buffers(model, labels, counts or {})
         scales = _take_scales(model, labels)
         builder = flatbuffers.Builder(1 << 16)
         builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
@@ -118,7 +127,10 @@ class Layout:
         root = _root(self._skeleton)
         buffer_tables = _children(root, _MODEL_BUFFERS)
         tensor_tables = _children(_children(root, _MODEL_SUBGRAPHS)[0], _SUBGRAPH_TENSORS)
-        self._vectors = [_Vector(_field(buffer_tables[i], _BUFFER_DATA), data, axes, 1) for i, data, axes in buffers]
+        self._vectors = [
+            _Vector(_field(buffer_tables[index], _BUFFER_DATA), data, axes, 1, counted)
+            for index, data, axes, counted in buffers
+        ]
         self._shape_entries: list[_ShapeEntry] = []
         for index, axes in labels.items():
             table = tensor_tables[index]
@@ -142,6 +154,8 @@ class Layout:
             struct.pack_into("<I", raw, vector.field, start - 4 - vector.field)
             struct.pack_into("<I", raw, start - 4, part.nbytes // vector.unit_bytes)
             content[start : start + part.nbytes].view(part.dtype).reshape(part.shape)[...] = part
+            for place, channels in vector.counts:
+                struct.pack_into("<i", raw, start + 4 * place, total(channels, widths))
         return content.tobytes()
 
     def _starts(self, shapes: Sequence[tuple[int, ...]]) -> tuple[list[int], int]:
@@ -165,8 +179,10 @@ def tensor_data(model: Any, tensor: Any) -> NDArray[Any]:
     return stored.reshape(tensor.shape)
 
 
-def _take_buffers(model: Any, labels: Mapping[int, Axes]) -> list[tuple[int, NDArray[Any], Axes]]:
-    """Every constant with its buffer's index and its axes; in the model one byte stays in its place."""
+def _take_buffers(
+    model: Any, labels: Mapping[int, Axes], counts: Mapping[int, Counts]
+) -> list[tuple[int, NDArray[Any], Axes, Counts]]:
+    """Every constant with its buffer's index, its axes and counts; in the model one byte stays in its place."""
     tensors = model.subgraphs[0].tensors
     owners = {tensor.buffer: index for index, tensor in enumerate(tensors)}
     taken = []
@@ -175,9 +191,9 @@ def _take_buffers(model: Any, labels: Mapping[int, Axes]) -> list[tuple[int, NDA
             continue
         owner = owners.get(index, -1)
         if owner in labels:
-            taken.append((index, tensor_data(model, tensors[owner]), labels[owner]))
+            taken.append((index, tensor_data(model, tensors[owner]), labels[owner], counts.get(owner, ())))
         else:
-            taken.append((index, np.asarray(buffer.data, np.uint8), ((len(buffer.data),),)))
+            taken.append((index, np.asarray(buffer.data, np.uint8), ((len(buffer.data),),), ()))
         buffer.data = np.zeros(1, np.uint8)
     return taken
 

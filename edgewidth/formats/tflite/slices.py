@@ -1,48 +1,38 @@
-"""Which axis of which tensor of a converted .tflite file is which width variable."""
+"""Which axis of which tensor of a converted .tflite file is which width variable.
+
+The converter may order, name, join and take apart as it likes. What is known for certain is the input's axes, and
+which layer a kernel belongs to: its numbers say so. All other axes follow from what each operator does with its
+inputs' (``rules.py``), and from there the constants': those that are cut, and those whose numbers count channels.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import copy
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgewidth.errors import MismatchError
-from edgewidth.formats.tflite.file import Layout, read_model, tensor_data
-from edgewidth.graph.operators import Add, Concatenate, Conv, Dense, Depthwise, GlobalAveragePool
-from edgewidth.graph.spec import INPUT
-from edgewidth.graph.widths import lengths
+from edgewidth.formats.tflite.file import Counts, Layout, read_model, tensor_data
+from edgewidth.formats.tflite.rules import RULES, Step, operator_name
+from edgewidth.graph.operators import BatchNorm
+from edgewidth.graph.widths import lengths, merged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgewidth.graph.operators.operator import Operator
     from edgewidth.graph.spec import Layer, NetworkSpec
-    from edgewidth.graph.widths import Axes, TensorShape, Widths
+    from edgewidth.graph.widths import Axes, Widths
     from edgewidth.records.weights import FoldedWeights
 
 _BUILTIN = schema.BuiltinOperator
-
-
-class TfliteOperator(NamedTuple):
-    """The number of an operator in TFLite's schema, and its axes of the kernel as places in ``Layer.kernel``."""
-
-    code: int
-    kernel_order: tuple[int, ...] = ()
-    ordered: bool = True
-    """Whether the order of its inputs is the network's; the converter may turn round that of an addition."""
-
-
-OPERATORS: dict[type[Operator], TfliteOperator] = {
-    Conv: TfliteOperator(_BUILTIN.CONV_2D, (0, 2, 3, 1)),
-    Depthwise: TfliteOperator(_BUILTIN.DEPTHWISE_CONV_2D, (1, 2, 3, 0)),
-    Dense: TfliteOperator(_BUILTIN.FULLY_CONNECTED, (0, 1)),
-    Add: TfliteOperator(_BUILTIN.ADD, ordered=False),
-    Concatenate: TfliteOperator(_BUILTIN.CONCATENATION),
-    GlobalAveragePool: TfliteOperator(_BUILTIN.MEAN),
+KERNEL_ORDERS = {
+    _BUILTIN.CONV_2D: (0, 2, 3, 1),
+    _BUILTIN.DEPTHWISE_CONV_2D: (1, 2, 3, 0),
+    _BUILTIN.FULLY_CONNECTED: (0, 1),
 }
-_PASSING = {_BUILTIN.QUANTIZE, _BUILTIN.RELU6}
-"""What the converter may set between layers: its output is the same value with another scale, or the activation."""
+"""The operators that have a kernel, with its axes as places in ``Layer.kernel``."""
 
 _ROUNDING = 0.501
 """Quantisation rounds to the nearest step; a thousandth more for arithmetic in float32."""
@@ -51,20 +41,18 @@ _ROUNDING = 0.501
 def tflite_layout(content: bytes, network: NetworkSpec, widths: Widths, weights: FoldedWeights) -> Layout:
     """A converted file, ready to be written at narrower widths.
 
-    The converter may order and name things as it likes: a layer is found by its kernel's numbers, which must
-    therefore differ between layers, and everything else follows from which tensor feeds which operator.
-
     Args:
         content: The file as converted, at ``widths``.
         network: What was converted.
         widths: The maximum width of every width variable.
-        weights: What was converted; they need not be trained, but must be distinct.
+        weights: What was converted; they need not be trained, but kernels must be distinct.
 
     Raises:
-        MismatchError: The file is not that network: another operator, layer, order or shape.
+        MismatchError: The file is not that network: another layer, operator or shape.
     """
     model = read_model(content)
-    return Layout(model, _Labeller(model, network, widths, weights).labels(), widths)
+    labels, counts = _Labeller(model, network, widths, weights).labels()
+    return Layout(model, labels, widths, counts)
 
 
 class _Labeller:
@@ -74,58 +62,68 @@ class _Labeller:
         self._network = network
         self._widths = widths
         self._weights = weights
-        self._unseen = {layer.name: layer for layer in network.layers}
+        self._seen: set[str] = set()
         self._labels: dict[int, Axes] = {}
-        self._names: dict[int, str] = {}
-        """Of which layer a tensor is the output, by the tensor's index."""
+        self._counts: dict[int, Counts] = {}
 
-    def labels(self) -> dict[int, Axes]:
-        """The axes of every tensor that has a channel axis, by its index."""
+    def labels(self) -> tuple[dict[int, Axes], dict[int, Counts]]:
+        """The axes of every tensor that has any, by its index; and what the numbers in constants count."""
         if len(self._model.subgraphs) != 1 or len(self._graph.inputs) != 1:
             raise MismatchError("The converted network has more than one graph or input.")
-        self._label_output(self._graph.inputs[0], INPUT, self._network.input)
+        source = self._network.input
+        self._label(self._graph.inputs[0], ((1,), *((length,) for length in source.size), source.channels))
         for operator in self._graph.operators:
             code = self._model.operatorCodes[operator.opcodeIndex].builtinCode
-            if code in _PASSING:
-                source = operator.inputs[0]
-                self._names[operator.outputs[0]] = self._names[source]
-                self._label(operator.outputs[0], self._labels[source])
-                continue
-            layer = self._layer_of(operator, code)
-            del self._unseen[layer.name]
-            if layer.kernel:
-                _, kernel, bias = operator.inputs
-                self._label(kernel, tuple(layer.kernel[i] for i in OPERATORS[type(layer.operator)].kernel_order))
-                self._label(bias, layer.kernel[:1])
-            self._label_output(operator.outputs[0], layer.name, layer.output)
-        if self._unseen:
-            raise MismatchError(f"The converted network lacks the layer {next(iter(self._unseen))}.")
-        return self._labels
+            if code in KERNEL_ORDERS:
+                self._label_layer(operator, code)
+            else:
+                self._label_by_rule(operator, code)
+        for layer in self._network.layers:
+            if len(layer.kernel) > 1 and layer.name not in self._seen:
+                raise MismatchError(f"The converted network lacks the layer {layer.name}.")
+        if self._labels[self._graph.outputs[0]][-1] != merged(self._network.layers[-1].output.channels):
+            raise MismatchError("The converted network has another output than the network.")
+        return self._labels, self._counts
 
-    def _layer_of(self, operator: Any, code: int) -> Layer:
-        """The layer that an operator is: the one with its kernel, or without a kernel the one with its inputs."""
-        candidates = [layer for layer in self._unseen.values() if OPERATORS[type(layer.operator)].code == code]
-        if not candidates:
-            raise MismatchError(f"The converted network has an unexpected operator, number {code}.")
-        for layer in candidates:
-            if layer.kernel and not self._has_kernel(operator, layer):
+    def _label_layer(self, operator: Any, code: int) -> None:
+        """Label an operator with a kernel, its constants and its output."""
+        layer = self._layer_of(operator.inputs[1], code)
+        self._seen.add(layer.name)
+        if self._labels.get(operator.inputs[0], ((),))[-1] != merged(layer.reads[0].channels):
+            raise MismatchError(f"The converted layer {layer.name} has another input than the network's.")
+        self._label_constant(operator, 1, _kernel_axes(layer, code))
+        if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
+            self._label_constant(operator, 2, layer.kernel[:1])
+        shape = self._shape(operator.outputs[0])
+        self._label(operator.outputs[0], (*((length,) for length in shape[:-1]), layer.output.channels))
+
+    def _label_by_rule(self, operator: Any, code: int) -> None:
+        """Label the output and the constants of an operator without a kernel."""
+        if code not in RULES:
+            raise MismatchError(f"The converted network has an unexpected operator, {operator_name(code)}.")
+        constants = {
+            slot: tensor_data(self._model, self._graph.tensors[tensor])
+            for slot, tensor in enumerate(operator.inputs)
+            if tensor >= 0 and self._is_constant(tensor)
+        }
+        axes = [self._labels.get(tensor, ()) for tensor in operator.inputs]
+        shape = self._shape(operator.outputs[0])
+        step = RULES[code](Step(operator.builtinOptions, axes, constants, shape, self._widths))
+        for slot, numbers in constants.items():
+            fixed = tuple((length,) for length in numbers.shape)
+            self._label_constant(operator, slot, step.constants.get(slot, fixed), step.counts.get(slot, ()))
+        self._label(operator.outputs[0], step.output)
+
+    def _layer_of(self, kernel: int, code: int) -> Layer:
+        """The layer whose kernel, in the file a tensor of this index, belongs to an operator with this code."""
+        found, tolerance = self._kernel(kernel)
+        for layer in self._network.layers:
+            expected = _kernel_as(layer, code, self._weights[layer.name].kernel) if layer.kernel else None
+            if expected is None or expected.shape != found.shape:
                 continue
-            if self._has_inputs(operator, layer):
+            if bool(np.all(np.abs(expected - found) <= tolerance)):
                 return layer
-            if layer.kernel:
-                raise MismatchError(f"The converted layer {layer.name} has another input than the network's.")
-        op, what = candidates[0].operator.op, "weights" if candidates[0].kernel else "inputs"
-        raise MismatchError(f"The converted network has a layer {op} whose {what} are not the network's.")
-
-    def _has_inputs(self, operator: Any, layer: Layer) -> bool:
-        found = [self._names.get(tensor, "") for tensor in operator.inputs[: len(layer.inputs)]]
-        expected = list(layer.inputs)
-        return found == expected if OPERATORS[type(layer.operator)].ordered else sorted(found) == sorted(expected)
-
-    def _has_kernel(self, operator: Any, layer: Layer) -> bool:
-        kernel, tolerance = self._kernel(operator.inputs[1])
-        expected = self._weights[layer.name].kernel.transpose(OPERATORS[type(layer.operator)].kernel_order)
-        return expected.shape == kernel.shape and bool(np.all(np.abs(expected - kernel) <= tolerance))
+        raise MismatchError(f"The converted network has a {operator_name(code)} whose weights are not the network's.")
 
     def _kernel(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32] | np.float32]:
         """A kernel's real numbers and how far rounding may have taken each."""
@@ -139,13 +137,45 @@ class _Labeller:
         scale = scale.reshape(along)
         return stored * scale, scale * np.float32(_ROUNDING)
 
-    def _label_output(self, tensor: int, name: str, shape: TensorShape) -> None:
-        self._names[tensor] = name
-        self._label(tensor, ((1,), *((length,) for length in shape.size), shape.channels))
+    def _is_constant(self, tensor: int) -> bool:
+        data = self._model.buffers[self._graph.tensors[tensor].buffer].data
+        return data is not None and len(data) > 0
+
+    def _shape(self, tensor: int) -> tuple[int, ...]:
+        return tuple(map(int, self._graph.tensors[tensor].shape))
+
+    def _label_constant(self, operator: Any, slot: int, axes: Axes, counts: Counts = ()) -> None:
+        """Label a constant; one that stands for something else elsewhere, because it is equal, is doubled before."""
+        tensor, axes = operator.inputs[slot], tuple(map(merged, axes))
+        if (self._labels.get(tensor, axes), self._counts.get(tensor, counts)) != (axes, counts):
+            own = copy.copy(self._graph.tensors[tensor])
+            self._model.buffers.append(schema.BufferT(self._model.buffers[own.buffer].data))
+            own.buffer = len(self._model.buffers) - 1
+            self._graph.tensors.append(own)
+            tensor = len(self._graph.tensors) - 1
+            operator.inputs = [*operator.inputs[:slot], tensor, *operator.inputs[slot + 1 :]]
+        self._label(tensor, axes)
+        self._counts[tensor] = counts
 
     def _label(self, tensor: int, axes: Axes) -> None:
-        shape = tuple(map(int, self._graph.tensors[tensor].shape))
-        if shape != lengths(axes, self._widths):
+        axes = tuple(map(merged, axes))
+        if self._shape(tensor) != lengths(axes, self._widths):
+            shape = self._shape(tensor)
             raise MismatchError(f"A tensor of the converted network has the shape {shape}, and should have {axes}.")
         if self._labels.setdefault(tensor, axes) != axes:
             raise MismatchError(f"A tensor of the converted network is both {axes} and {self._labels[tensor]}.")
+
+
+def _kernel_axes(layer: Layer, code: int) -> Axes:
+    """The axes of a layer's kernel as the operator with this code has them."""
+    if isinstance(layer.operator, BatchNorm):
+        return (1,), (1,), (1,), layer.kernel[0]
+    return tuple(layer.kernel[place] for place in KERNEL_ORDERS[code])
+
+
+def _kernel_as(layer: Layer, code: int, kernel: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """A layer's kernel as the operator with this code has it; None: it is no such layer."""
+    if isinstance(layer.operator, BatchNorm):
+        return kernel[None, None, None, :] if code == _BUILTIN.DEPTHWISE_CONV_2D else None
+    order = KERNEL_ORDERS[code]
+    return kernel.transpose(order) if kernel.ndim == len(order) else None
