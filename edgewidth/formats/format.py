@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 class Layout(Protocol):
     """A converted file in which the channels of every tensor are known, so that it can be cut to narrower widths."""
 
+    @property
+    def size(self) -> FileSize:
+        """What the file is made of; it is at most as large as this says."""
+
     def write(self, widths: Mapping[str, int]) -> bytes:
         """The file at these widths, which are at most those that it was converted at."""
 
@@ -39,8 +43,6 @@ class Format(Protocol):
     """The Python package whose version decides what a conversion gives."""
     image_layout: Literal["NHWC", "NCHW"]
     """The order of the input's axes in files that edgewidth writes."""
-    sizes: Mapping[Precision, FileSize]
-    """What the files of a network are made of, in bytes."""
 
     def recognises(self, content: bytes) -> bool:
         """Whether the beginning of a file says that it is of this format; the file may still be damaged."""

@@ -3,31 +3,63 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
+from edgewidth.graph.costs import CostFactor, element_factors, summed
+from edgewidth.graph.widths import lengths
 from edgewidth.records.measurement import Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from edgewidth.graph.costs import Array, LayerFactor
+    from edgewidth.graph.space import SearchSpace
+    from edgewidth.graph.widths import Axes, Widths
+
+
+class StoredArray(NamedTuple):
+    """An array in a file whose length follows the widths.
+
+    It begins at a multiple of ``alignment`` bytes, with ``head`` bytes before it.
+    """
+
+    axes: Axes
+    element_bytes: int
+    head: int = 0
+    alignment: int = 1
+
+    def bytes_at(self, widths: Widths) -> int:
+        """How many bytes it takes, with those up to the next array."""
+        own = math.prod(lengths(self.axes, widths)) * self.element_bytes + self.head
+        return -(-own // self.alignment) * self.alignment
+
+    def factors(self, space: SearchSpace) -> Iterator[CostFactor]:
+        """The same as a sum of functions of few width variables; where it is aligned and has many, an upper bound."""
+        factors = list(element_factors(space, self.axes, self.element_bytes))
+        if len(factors) == 1:
+            scope, values = factors[0]
+            yield CostFactor(scope, np.ceil((values + self.head) / self.alignment) * self.alignment)
+            return
+        yield from factors
+        yield CostFactor((), np.array(float(self.head + self.alignment - 1)))
 
 
 class FileSize(NamedTuple):
-    """What the files of one format and precision are made of, in bytes.
+    """What a file is made of: bytes that are the same at all widths, and arrays."""
 
-    Fitted to 32 variants of MobileNet-v1 each; weights and channels explain their sizes to 60 bytes.
-    """
+    fixed: int
+    arrays: tuple[StoredArray, ...]
 
-    weight: int
-    channel: int
-    """Bias, scales and zero points of one output channel."""
-    layer: int
-    """What describes a layer."""
+    def bytes_at(self, widths: Widths) -> int:
+        """How large the file is, exactly or a few bytes less."""
+        return self.fixed + sum(array.bytes_at(widths) for array in self.arrays)
 
-    def of(self, layer: LayerFactor) -> Array:
-        """What a layer adds to a file: an array as those of the layer."""
-        return (layer.parameters - layer.channels) * self.weight + layer.channels * self.channel + self.layer
+    def factors(self, space: SearchSpace) -> tuple[CostFactor, ...]:
+        """The size as a sum of functions of few width variables each."""
+        fixed = CostFactor((), np.array(float(self.fixed)))
+        return summed((fixed, *(factor for array in self.arrays for factor in array.factors(space))))
 
 
 METADATA_BYTES = 2_000

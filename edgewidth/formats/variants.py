@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgewidth.formats.format import Format, Layout
+    from edgewidth.formats.sizes import FileSize
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.progress import Progress
     from edgewidth.records.measurement import FormatName, Precision
@@ -77,6 +78,11 @@ class VariantFactory:
             except StorageError as error:
                 progress.say(f"{error.message} The conversion is not kept, and costs its time again in the next run.")
         self._layout = layout
+
+    @property
+    def size(self) -> FileSize:
+        """What the files are made of."""
+        return self._layout.size
 
     def variant(self, config: ChannelConfig) -> bytes:
         """The file of this configuration.

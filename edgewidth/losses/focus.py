@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from edgewidth.graph.costs import layer_factors
+from edgewidth.graph.costs import mac_factors
 from edgewidth.search.exact import solve
 from edgewidth.search.field import field_at_budget
 from edgewidth.search.problem import Factor, Problem, total
@@ -103,7 +103,7 @@ class Focus:
 
 def macs_focus(space: SearchSpace) -> Focus:
     """Multiply-accumulates, for whatever device will be asked about."""
-    factors = tuple(Factor(layer.scope, layer.macs) for layer in layer_factors(space))
+    factors = tuple(Factor(*factor) for factor in mac_factors(space))
     sizes = tuple(len(variable.choices) for variable in space.variables)
     problem = Problem(sizes, (), factors)
     ends = np.array([space.indices(config) for config in (space.smallest, space.uniform(1.0))])

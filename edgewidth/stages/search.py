@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgewidth.errors import InfeasibleBudgetError, MismatchError
+from edgewidth.files import cache_folder
 from edgewidth.formats.registry import FORMATS
 from edgewidth.formats.sizes import element_bytes
-from edgewidth.graph.costs import layer_factors
+from edgewidth.formats.variants import VariantFactory
+from edgewidth.graph.costs import mac_factors, peak_factors
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.latency.curve import Curve
 from edgewidth.latency.factors import latency_factors
@@ -160,17 +162,17 @@ def further_budgets(
     """The limits beside latency as the search takes them, for files of the table's precision and runtime."""
     if limits == NO_LIMITS:
         return (), ()
-    layers = layer_factors(table.space)
-    precision, file_format = table.setting.precision, FORMATS[table.setting.engine.file_format]
+    space, precision, format_name = table.space, table.setting.precision, table.setting.engine.file_format
     sums, peaks = [], []
     if limits.size_bytes is not None:
-        sizes = (Factor(layer.scope, file_format.sizes[precision].of(layer)) for layer in layers)
-        sums.append(SumBudget("size", tuple(sizes), limits.size_bytes - file_format.metadata_bytes(output_names)))
+        size = VariantFactory(space, precision, format_name, cache_folder()).size
+        most = limits.size_bytes - FORMATS[format_name].metadata_bytes(output_names)
+        sums.append(SumBudget("size", tuple(Factor(*factor) for factor in size.factors(space)), most))
     if limits.macs is not None:
-        sums.append(SumBudget("MACs", tuple(Factor(layer.scope, layer.macs) for layer in layers), limits.macs))
+        sums.append(SumBudget("MACs", tuple(Factor(*factor) for factor in mac_factors(space)), limits.macs))
     if limits.activation_bytes is not None:
         bytes_each = element_bytes(precision)
-        activations = (Factor(layer.scope, bytes_each * layer.activations) for layer in layers)
+        activations = (Factor(scope, bytes_each * values) for scope, values, _ in peak_factors(space))
         peaks.append(PeakBudget("activations", tuple(activations), limits.activation_bytes))
     return tuple(sums), tuple(peaks)
 

@@ -9,8 +9,10 @@ import pytest
 from report import sample
 
 from edgewidth.errors import InfeasibleBudgetError, InputError
-from edgewidth.formats.sizes import element_bytes
-from edgewidth.graph.costs import costs, layer_factors
+from edgewidth.files import cache_folder
+from edgewidth.formats.sizes import METADATA_BYTES, element_bytes
+from edgewidth.formats.variants import VariantFactory
+from edgewidth.graph.costs import costs, mac_factors, peak_factors
 from edgewidth.graph.families.registry import search_space
 from edgewidth.latency.factors import latency_factors
 from edgewidth.latency.fit import fit_table
@@ -55,22 +57,17 @@ class Counted(NamedTuple):
         return all(have <= limit for have, limit in zip(self, most, strict=True))
 
 
-def count(config: Sequence[int]) -> Counted:
+def count(config: Sequence[int], size: int = 0) -> Counted:
     """MobileNet-v1 at 96 × 96 pixels and 10 classes, layer by layer as its paper draws it."""
     strides = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
     pixels, inputs = 48**2, config[0]
-    weights, channels, macs = 27 * inputs, inputs, 27 * inputs * pixels
-    memory = [3 * 96**2 + inputs * pixels]
+    macs, memory = 27 * inputs * pixels, [3 * 96**2 + inputs * pixels]
     for stride, outputs in zip(strides, config[1:], strict=True):
         before, pixels = pixels, pixels // stride**2
-        weights += 9 * inputs + inputs * outputs
-        channels += inputs + outputs
         macs += (9 * inputs + inputs * outputs) * pixels
         memory += [inputs * (before + pixels), (inputs + outputs) * pixels]
         inputs = outputs
-    weights, channels, macs = weights + 10 * inputs, channels + 10, macs + 10 * inputs
-    # Each channel has a bias, a scale and a zero point; 29 layers, the pooling among them, and the file are described.
-    return Counted(weights + 28 * channels + 29 * 809 + 2000, macs, max(memory))
+    return Counted(size, macs + 10 * inputs, max(memory))
 
 
 def latency_by_hand(table: LatencyTable, config: ChannelConfig) -> float:
@@ -86,16 +83,17 @@ def latency_by_hand(table: LatencyTable, config: ChannelConfig) -> float:
     return float(np.exp(np.interp(np.log(summed), sums, latencies)))
 
 
-def test_layer_factors_are_the_costs() -> None:
-    """Their sums, and of activations the most, are what counting a whole configuration gives, by hand too."""
+def test_factors_are_the_costs() -> None:
+    """Of arithmetic their sum, of activations the most is what counting a whole configuration gives, by hand too."""
     space = search_space("mobilenet_v1", resolution=96, in_channels=3, num_classes=10)
-    layers, rng = layer_factors(space), np.random.default_rng(0)
+    macs = [Factor(*factor) for factor in mac_factors(space)]
+    peaks, rng = peak_factors(space), np.random.default_rng(0)
+    assert all(peak.exact for peak in peaks)
     for config in (space.smallest, space.largest, *(space.sample(rng) for _ in range(20))):
         rows, found = np.array([space.indices(config)]), costs(space, config)
-        assert total([Factor(one.scope, one.macs) for one in layers], rows) == found.macs
-        assert total([Factor(one.scope, one.parameters) for one in layers], rows) == found.parameters
-        peaks = [total([Factor(one.scope, one.activations)], rows)[0] for one in layers]
-        assert max(peaks) == found.peak_activations
+        assert total(macs, rows) == found.macs
+        live = [total([Factor(one.scope, one.values)], rows)[0] for one in peaks]
+        assert max(live) == found.peak_activations
         assert (found.macs, found.peak_activations) == (count(config).macs, count(config).memory)
 
 
@@ -103,22 +101,29 @@ def test_the_best_within_all_budgets(question: Question) -> None:
     """It keeps each of them, and no better one is found among many random ones that do, all counted by hand."""
     table, truth = question.table, sample.make_truth()
     space, free = table.space, search(table, question.losses, Budget(latency_ms=sample.BUDGET_MS))
-    needed = count(free.chosen.config)
+    factory = VariantFactory(space, Precision.INT8, table.setting.engine.file_format, cache_folder())
+
+    def count_all(config: ChannelConfig) -> Counted:
+        return count(config, factory.size.bytes_at(space.widths(config)) + METADATA_BYTES)
+
+    needed = count_all(free.chosen.config)
     most = Counted(needed.size * 8 // 10, needed.macs * 9 // 10, needed.memory * 9 // 10)
     limits = Limits(size_bytes=most.size, macs=most.macs, activation_bytes=most.memory)
     result = search(table, question.losses, Budget(latency_ms=sample.BUDGET_MS, limits=limits))
     chosen = result.chosen
-    assert count(chosen.config).keeps(most)
+    assert count(chosen.config, len(factory.variant(chosen.config)) + METADATA_BYTES).keeps(most)
     assert latency_by_hand(table, chosen.config) == pytest.approx(chosen.predicted_ms)
     assert chosen.predicted_ms <= sample.BUDGET_MS
     assert chosen.predicted_loss == pytest.approx(truth.loss(chosen.config))
     assert chosen.predicted_loss > free.chosen.predicted_loss
     rng = np.random.default_rng(0)
-    rows = np.array([space.indices(space.sample(rng)) for _ in range(4000)])
+    rows = np.array([space.indices(space.sample(rng)) for _ in range(1500)])
     rows = np.vstack([rows, np.minimum(rows, space.indices(chosen.config))])
     others = [space.config(row) for row in rows.tolist()]
     kept = [
-        truth.loss(one) for one in others if count(one).keeps(most) and latency_by_hand(table, one) <= sample.BUDGET_MS
+        truth.loss(one)
+        for one in others
+        if count_all(one).keeps(most) and latency_by_hand(table, one) <= sample.BUDGET_MS
     ]
     assert len(kept) > 100
     assert chosen.predicted_loss - result.certificate.gap <= min(kept) + 1e-9

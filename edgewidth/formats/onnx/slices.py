@@ -11,6 +11,7 @@ from onnx import numpy_helper
 from edgewidth.errors import FileError, MismatchError
 from edgewidth.formats.folded import cut
 from edgewidth.formats.onnx.nodes import LayerNodes, bias_name, kernel_axes, kernel_name
+from edgewidth.formats.sizes import FileSize, StoredArray
 from edgewidth.graph.widths import lengths, variables_of
 
 if TYPE_CHECKING:
@@ -79,6 +80,13 @@ class OnnxLayout:
                 numbers = numpy_helper.to_array(tensor)
                 tensor.CopyFrom(numpy_helper.from_array(numbers, tensor.name))  # as raw_data, which write replaces
                 self._constants.append(_Constant(tensor, numbers, axes))
+
+    @property
+    def size(self) -> FileSize:
+        """The constants, and the rest as it is at the greatest widths: narrower, numbers of lengths take less."""
+        arrays = tuple(StoredArray(axes, content.itemsize) for _, content, axes in self._constants)
+        whole = len(self.write(self._widest))
+        return FileSize(whole - sum(array.bytes_at(self._widest) for array in arrays), arrays)
 
     def write(self, widths: Widths) -> bytes:
         """The file at these widths: of every axis that holds channels, the first of every segment."""

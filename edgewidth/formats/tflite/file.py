@@ -19,6 +19,7 @@ from flatbuffers.table import Table
 
 from edgewidth.errors import FileError
 from edgewidth.formats.folded import cut
+from edgewidth.formats.sizes import FileSize, StoredArray
 from edgewidth.graph.widths import lengths, total, variables_of
 
 if TYPE_CHECKING:
@@ -139,6 +140,12 @@ class Layout:
         for index, slot, data, axes in scales:
             quantization = _child(tensor_tables[index], _TENSOR_QUANTIZATION)
             self._vectors.append(_Vector(_field(quantization, slot), data, axes, data.itemsize))
+
+    @property
+    def size(self) -> FileSize:
+        """The skeleton up to where the first vector may begin, and the vectors: behind the last nothing is aligned."""
+        arrays = tuple(StoredArray(one.axes, one.content.itemsize, 4, ALIGNMENT) for one in self._vectors)
+        return FileSize(-(-(len(self._skeleton) + 4) // ALIGNMENT) * ALIGNMENT - 4, arrays)
 
     def write(self, widths: Widths) -> bytes:
         """The file at these widths: of every axis that holds channels, the first of every segment."""

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from edgewidth.formats.sizes import FileSize, metadata_bytes
-from edgewidth.records.measurement import FormatName, Precision
+from edgewidth.formats.sizes import metadata_bytes
+from edgewidth.records.measurement import FormatName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgewidth.graph.spec import NetworkSpec
     from edgewidth.progress import Progress
     from edgewidth.records.artifact import ArtifactMetadata
+    from edgewidth.records.measurement import Precision
     from edgewidth.records.weights import FoldedWeights
     from edgewidth.tasks.task import FileText
 
@@ -33,10 +34,6 @@ class TfliteFormat:
     name = FormatName.TFLITE
     converter = "tensorflow"
     image_layout: Literal["NHWC", "NCHW"] = "NHWC"
-    sizes: Mapping[Precision, FileSize] = {
-        Precision.INT8: FileSize(1, 28, 809),
-        Precision.FLOAT32: FileSize(4, 4, 647),
-    }
 
     def recognises(self, content: bytes) -> bool:
         """By the identifier that the schema asks for."""

@@ -104,7 +104,8 @@ def _reshape(step: Step) -> Labels:
         return Labels(output)
     if step.shape[-1] != total(channels, step.widths):
         raise MismatchError("The converted network reshapes searched channels into something else.")
-    step.options.newShape = None  # the same as in the second input, where it can follow the widths
+    if step.options is not None:
+        step.options.newShape = None  # the same as in the second input, where it can follow the widths
     counted = ((len(step.shape) - 1, channels),) if step.numbers[1].reshape(-1)[-1] >= 0 else ()
     return Labels((*output[:-1], channels), counts={1: counted})
 

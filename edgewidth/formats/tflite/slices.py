@@ -34,8 +34,8 @@ KERNEL_ORDERS = {
 }
 """The operators that have a kernel, with its axes as places in ``Layer.kernel``."""
 
-_ROUNDING = 0.501
-"""Quantisation rounds to the nearest step; a thousandth more for arithmetic in float32."""
+_ROUNDING, _FLOAT_ROUNDING = 0.501, 1e-6
+"""Quantisation rounds to the nearest step, with a thousandth more for arithmetic in float32; and that by itself."""
 
 
 def tflite_layout(content: bytes, network: NetworkSpec, widths: Widths, weights: FoldedWeights) -> Layout:
@@ -117,12 +117,20 @@ class _Labeller:
     def _layer_of(self, kernel: int, code: int) -> Layer:
         """The layer whose kernel, in the file a tensor of this index, belongs to an operator with this code."""
         found, tolerance = self._kernel(kernel)
-        for layer in self._network.layers:
-            expected = _kernel_as(layer, code, self._weights[layer.name].kernel) if layer.kernel else None
-            if expected is None or expected.shape != found.shape:
-                continue
-            if bool(np.all(np.abs(expected - found) <= tolerance)):
-                return layer
+        alike = [
+            (layer, expected)
+            for layer in self._network.layers
+            if layer.kernel
+            and (expected := _kernel_as(layer, code, self._weights[layer.name].kernel)) is not None
+            and expected.shape == found.shape
+        ]
+        for rescaled in (False, True):  # the converter multiplies a constant factor before a layer into its kernel
+            for layer, expected in alike:
+                factor = np.vdot(expected, found) / np.vdot(found, found) if rescaled else np.float32(1)
+                steps = 2 if rescaled else 1  # the factor itself is estimated from rounded numbers
+                rounding = factor * tolerance * steps + _FLOAT_ROUNDING * np.abs(expected).max()
+                if bool(np.all(np.abs(expected - factor * found) <= rounding)):
+                    return layer
         raise MismatchError(f"The converted network has a {operator_name(code)} whose weights are not the network's.")
 
     def _kernel(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32] | np.float32]:
