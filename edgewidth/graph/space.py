@@ -172,7 +172,7 @@ class SearchSpace(Record):
         ends = [last.choices[0] / last.base, last.choices[-1] / last.base]
         return {
             "network": spec.family,
-            "resolution": spec.resolution,
+            "resolution": spec.resolution_text,
             "input channels": spec.in_channels,
             "classes": spec.outputs,
             "widths": f"{ends[0]:.2g} to {ends[1]:.2g} in {len(last.choices)} levels",

@@ -84,6 +84,11 @@ class NetworkSpec(Record):
         return TensorShape(size, (self.in_channels,))
 
     @property
+    def resolution_text(self) -> str:
+        """The size of an image in words: ``96`` for a square, ``49×10`` for height and width."""
+        return str(self.resolution) if isinstance(self.resolution, int) else "×".join(map(str, self.resolution))
+
+    @property
     def outputs(self) -> int:
         """How many numbers the network gives, such as one logit for each class."""
         return total(self.layers[-1].output.channels, {})

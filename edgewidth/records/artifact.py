@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from edgewidth.documents import Document, Record
 from edgewidth.graph.space import ChannelConfig, SearchSpace
+from edgewidth.graph.spec import Resolution
 from edgewidth.records.measurement import FormatName, MeasurementWarning, Precision
 from edgewidth.records.upgrades import name_accuracies
 
@@ -41,7 +42,7 @@ class ArtifactMetadata(Document):
     """The network's family."""
     config: ChannelConfig
     precision: Precision
-    resolution: int
+    resolution: Resolution
     channels: int
     """3: red, green, blue; 1: grey."""
     layout: Literal["NHWC", "NCHW"]

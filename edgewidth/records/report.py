@@ -8,6 +8,7 @@ from pydantic import ConfigDict
 
 from edgewidth.documents import Document, Record
 from edgewidth.graph.space import ChannelConfig
+from edgewidth.graph.spec import Resolution
 from edgewidth.records.artifact import Artifact
 from edgewidth.records.budget import Budget
 from edgewidth.records.losses import EvaluationPhase, HeldOutKind, LossQuality, NarrowingStep, VariableLosses
@@ -192,7 +193,7 @@ class NetworkReport(_Described):
     """The network and its search space."""
 
     family: str
-    resolution: int
+    resolution: Resolution
     in_channels: int
     num_classes: int
     variables: int

@@ -143,5 +143,5 @@ def _brief(value: object) -> str:
     from edgewidth.records.run import DataFacts  # noqa: PLC0415
 
     if isinstance(value, SearchSpace):
-        return f"{value.network.family} at {value.network.resolution} px ({value.fingerprint})"
+        return f"{value.network.family} at {value.network.resolution_text} px ({value.fingerprint})"
     return value.source if isinstance(value, DataFacts) else str(value)

@@ -134,7 +134,9 @@ def _input(writer: _Writer, metadata: ArtifactMetadata) -> _Reference:
     options = writer.table({0: writer.floats(mean), 1: writer.floats(std)})
     unit = writer.table({0: _Byte(_NORMALIZATION_OPTIONS), 1: options})
     image = writer.table({0: _Byte(_RGB if metadata.channels == 3 else _GRAYSCALE)})
-    description = f"Pixels 0 to 255 as (pixel - {mean:g}) / {std:g}, height and width {metadata.resolution}."
+    size = metadata.resolution
+    in_words = f"height and width {size}" if isinstance(size, int) else f"height {size[0]}, width {size[1]}"
+    description = f"Pixels 0 to 255 as (pixel - {mean:g}) / {std:g}, {in_words}."
     return writer.table(
         {
             0: writer.text("image"),
