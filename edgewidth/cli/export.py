@@ -70,7 +70,9 @@ def command(options: Options) -> None:
         if folder.artifacts.exists() and not options.force:
             raise InputError(f"{folder.artifacts} exists.", remedy="Choose another --out, or --force to replace it.")
         if not isinstance(spec.resolution, int):
-            raise InputError(f"{options.weights} takes images of {spec.resolution_text} pixels; images are read as squares.")
+            raise InputError(
+                f"{options.weights} takes images of {spec.resolution_text} pixels; images are read as squares."
+            )
         data = load_images(options.data, resolution=spec.resolution, seed=options.seed, progress=progress)
         if (data.in_channels, len(data.task.output_names)) != (spec.in_channels, spec.outputs):
             raise MismatchError(
