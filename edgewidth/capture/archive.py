@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from edgewidth.capture.program import quiet
+from edgewidth.capture.program import own_size, quiet
 from edgewidth.errors import FileError
 
 if TYPE_CHECKING:
@@ -65,6 +65,17 @@ def load_program(path: Path) -> ExportedProgram:
             f"{path} cannot be read by torch {torch.__version__}; torch {written} wrote it.",
             remedy="Export it again with the torch that is installed here, or give file.py:callable.",
         ) from error
+
+
+def own_resolution(path: Path) -> int | None:
+    """The pixels a side of the square images that a program is for; None: it takes several sizes, or no squares.
+
+    Raises:
+        FileError: As ``load_program`` says.
+        InputError: It takes something else than images.
+    """
+    size = own_size(load_program(path), str(path))
+    return size[1] if size is not None and size[1] == size[2] else None
 
 
 def _refuse_pickles(path: Path, members: dict[str, bytes]) -> None:

@@ -83,7 +83,7 @@ def command(options: Options) -> None:
         if folder.weights.exists() and not options.force:
             raise InputError(f"{folder.weights} exists.", remedy="Choose another --out, or --force to train again.")
         data = options.network.images(options.data, seed=options.seed, progress=progress, searched=False)
-        space = options.network.space(data)
+        space = options.network.space(data, searched=False)
         chosen = read_config(options.config, space)
         supernet = options.supernet
         if not (supernet or options.weights or options.from_scratch) and folder.supernet.exists():

@@ -10,6 +10,7 @@ import click
 
 from edgewidth.cli.record import option
 from edgewidth.cli.values import FILE, FOLDER, FiniteRange, OneOf, duration, pairs, percent
+from edgewidth.cli.widths import WidthOptions
 from edgewidth.errors import InputError
 from edgewidth.records.budget import BudgetRequest, Limits, parse_count
 from edgewidth.records.measurement import EngineName, Precision, Statistic
@@ -66,6 +67,14 @@ StatisticOption = Annotated[
     option("--statistic", type=OneOf(Statistic), default="median", help="What of the latency the budget bounds."),
 ]
 PrecisionOption = Annotated[Precision, option("--precision", type=OneOf(Precision), default="int8")]
+NetworkOption = Annotated[
+    str,
+    option(
+        "--network",
+        default="mobilenet_v1",
+        help="A family's name, file.py:callable or package.module:callable that makes a torch.nn.Module, or a .pt2.",
+    ),
+]
 WeightsOption = Annotated[
     Path | None,
     option(
@@ -127,16 +136,11 @@ class TargetOptions:
 class NetworkOptions:
     """The network, its input and the range of its widths."""
 
-    network: Annotated[str, option("--network", default="mobilenet_v1")]
+    network: NetworkOption
     resolution: Annotated[
         int | None, option("--resolution", type=int, help="Pixels a side.  [default: from the data, 96 at most]")
     ]
-    min_width: Annotated[float, option("--min-width", type=float, default=0.2, help="Smallest width multiplier.")]
-    max_width: Annotated[float, option("--max-width", type=float, default=1.5, help="Largest width multiplier.")]
-    levels: Annotated[
-        int | None, option("--levels", type=click.IntRange(1, 64), help="Width multipliers.  [default: one every 0.1]")
-    ]
-    divisor: Annotated[int, option("--divisor", type=click.IntRange(1, 64), default=8, help="Widths' multiple.")]
+    widths: WidthOptions
 
     def images(self, source: str, *, seed: int, progress: Progress, searched: bool = True) -> ImageData:
         """The images of a data source at the network's resolution.
@@ -145,36 +149,50 @@ class NetworkOptions:
             DataError: They cannot be used as they are.
             InputError: The options make no sense, or leave nothing to choose where widths are ``searched``.
         """
-        from edgewidth.data.split import load_images  # noqa: PLC0415  help stays instant
+        from edgewidth.capture.load import check_named, is_own  # noqa: PLC0415  help stays instant
+        from edgewidth.data.split import load_images  # noqa: PLC0415
 
         # Reading images can take minutes; an option that makes no sense is told before.
-        space = self._space(resolution=self.resolution or 32, in_channels=3, num_classes=2)
-        if searched and space.size == 1:
-            raise InputError(
-                f"These widths leave one configuration, {space.smallest}: there is nothing to search.",
-                remedy="Widen --min-width and --max-width or raise --levels; "
-                f"with the same widths edgewidth finetune --config {space.smallest} trains that one network.",
-            )
-        return load_images(source, resolution=self.resolution, seed=seed, progress=progress)
+        self.widths.ranges(with_base=False)
+        resolution = self.resolution
+        if not is_own(self.network):
+            _check_choice(self._space(resolution or 32, in_channels=3, num_classes=2), searched)
+        elif (program := check_named(self.network)) is not None and resolution is None:
+            from edgewidth.capture.archive import own_resolution  # noqa: PLC0415  torch loads when it is needed
 
-    def space(self, data: ImageData) -> SearchSpace:
-        """The search space for these images."""
-        return self._space(
-            resolution=data.resolution, in_channels=data.in_channels, num_classes=len(data.task.output_names)
-        )
+            resolution = own_resolution(program)
+        return load_images(source, resolution=resolution, seed=seed, progress=progress)
 
-    def _space(self, *, resolution: int, in_channels: int, num_classes: int) -> SearchSpace:
-        from edgewidth.graph.families.registry import search_space  # noqa: PLC0415  help stays instant
+    def space(self, data: ImageData, *, searched: bool = True) -> SearchSpace:
+        """The search space for these images.
 
-        return search_space(
-            self.network,
-            resolution=resolution,
-            in_channels=in_channels,
-            num_classes=num_classes,
-            min_width=self.min_width,
-            max_width=self.max_width,
-            levels=self.levels,
-            divisor=self.divisor,
+        Raises:
+            InputError: The network does not fit them, or there is nothing to choose where widths are ``searched``.
+        """
+        space = self._space(data.resolution, in_channels=data.in_channels, num_classes=len(data.task.output_names))
+        _check_choice(space, searched)
+        return space
+
+    def _space(self, resolution: int, *, in_channels: int, num_classes: int) -> SearchSpace:
+        from edgewidth.capture.load import is_own  # noqa: PLC0415  help stays instant
+        from edgewidth.graph.families.ranges import space_around  # noqa: PLC0415
+        from edgewidth.graph.families.registry import describe  # noqa: PLC0415
+
+        size = {"resolution": resolution, "in_channels": in_channels, "num_classes": num_classes}
+        if not is_own(self.network):
+            return space_around(*describe(self.network, **size), self.widths.ranges(with_base=False))
+        from edgewidth.capture.capture import capture_named  # noqa: PLC0415  torch loads when it is needed
+
+        captured = capture_named(self.network, **size)
+        return space_around(captured.network, captured.base_widths, self.widths.ranges(with_base=True))
+
+
+def _check_choice(space: SearchSpace, searched: bool) -> None:
+    if searched and space.size == 1:
+        raise InputError(
+            f"These widths leave one configuration, {space.smallest}: there is nothing to search.",
+            remedy="Widen --min-width and --max-width, raise --levels or fix fewer widths; "
+            f"with the same widths edgewidth finetune --config {space.smallest} trains that one network.",
         )
 
 

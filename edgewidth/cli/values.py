@@ -79,6 +79,23 @@ def pairs(_context: click.Context, parameter: click.Parameter, given: tuple[str,
     return {key.strip(): value for key, value in (pair.split("=", 1) for pair in given)}
 
 
+def multipliers(
+    context: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> dict[str, tuple[float, float]]:
+    """The least and the greatest width multiplier by name from every ``name=0.5:1``; a callback of click's."""
+    found = {}
+    for name, text in pairs(context, parameter, given).items():
+        least, greatest = (_amount(part.strip()) for part in (*text.split(":"), "", "")[:2])
+        if text.count(":") != 1 or least is None or greatest is None:
+            flag = parameter.opts[0]
+            raise InputError(
+                f"{flag} {name}={text}: {text!r} is no range of width multipliers.",
+                remedy=f"Write {flag} {name}=0.5:1.",
+            )
+        found[name] = (least, greatest)
+    return found
+
+
 def _amount(text: str, unit: float = 1.0) -> float | None:
     """So many units, from a decimal number above zero; None: it is none, or too large."""
     if not text.replace(".", "", 1).isdecimal():
