@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from edgewidth.capture.program import own_size, quiet
+from edgewidth.capture.program import own_shape, quiet
 from edgewidth.errors import FileError
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ def own_resolution(path: Path) -> int | None:
         FileError: As ``load_program`` says.
         InputError: It takes something else than images.
     """
-    size = own_size(load_program(path), str(path))
-    return size[1] if size is not None and size[1] == size[2] else None
+    _, height, width = own_shape(load_program(path), str(path))
+    return height if height == width else None
 
 
 def _refuse_pickles(path: Path, members: dict[str, bytes]) -> None:

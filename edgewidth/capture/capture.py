@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+from torch import nn
 
 from edgewidth.capture.archive import load_program
 from edgewidth.capture.aten import read_into
 from edgewidth.capture.head import give_outputs
 from edgewidth.capture.join import join
 from edgewidth.capture.load import check_named, make_module
-from edgewidth.capture.program import export, export_again, own_size, read
+from edgewidth.capture.program import export, export_again, own_shape, read
 from edgewidth.capture.spec import network_of, weights_of
 from edgewidth.capture.trace import Trace, Value
 from edgewidth.errors import InputError
@@ -21,10 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from edgewidth.capture.program import Program
     from edgewidth.graph.spec import NetworkSpec
+
+
+USUAL_RESOLUTION = 224
+"""Pixels a side that most networks are published for."""
 
 
 class Captured(NamedTuple):
@@ -62,37 +67,52 @@ def capture(module: nn.Module, example: Tensor, *, name: str | None = None, outp
     return _captured(export(module, example, name=name), tuple(example.shape), outputs)
 
 
-def capture_named(text: str, *, resolution: int, in_channels: int, num_classes: int) -> Captured:
+def capture_named(text: str, *, resolution: int | None, in_channels: int | None, num_classes: int | None) -> Captured:
     """Capture what ``file.py:callable``, ``package.module:callable`` or ``network.pt2`` names.
+
+    None stands for the network's own: the classes that it has by itself, the channels that its first convolution
+    reads, and the resolution that a program was exported for, or ``USUAL_RESOLUTION``.
 
     Raises:
         InputError: There is no such network, or it cannot be captured for these images and classes.
     """
     path = check_named(text)
-    image = (2, in_channels, resolution, resolution)
-    if path is None:
-        module = make_module(text, num_classes=num_classes)
-        return capture(module, torch.zeros(image), name=text, outputs=num_classes)
-    return _captured(_program(path, image), image, num_classes)
+    if path is not None:
+        return _captured_program(path, resolution, in_channels, num_classes)
+    module = make_module(text, num_classes=num_classes)
+    side = resolution or USUAL_RESOLUTION
+    images = torch.zeros(2, in_channels or _first_channels(module), side, side)
+    return capture(module, images, name=text, outputs=num_classes)
 
 
-def _program(path: Path, image: tuple[int, ...]) -> Program:
-    """The program of a file for images of this shape, of which the first number does not count.
+def _first_channels(module: nn.Module) -> int:
+    """The channels that the first convolution of a module reads; 3 if it has none."""
+    return next((one.in_channels for one in module.modules() if isinstance(one, nn.Conv2d)), 3)
+
+
+def _captured_program(path: Path, resolution: int | None, in_channels: int | None, outputs: int | None) -> Captured:
+    """The network of a program for images of this size.
 
     Raises:
         InputError: It is for others.
     """
     exported = load_program(path)
-    size = own_size(exported, str(path))
-    if size is None:
-        return export_again(exported, torch.zeros(image), name=str(path))
-    if size != image[1:]:
+    own = own_shape(exported, str(path))
+    usual = (3, USUAL_RESOLUTION, USUAL_RESOLUTION)
+    asked = (in_channels, resolution, resolution)
+    channels, height, width = (
+        given or fixed or default for given, fixed, default in zip(asked, own, usual, strict=True)
+    )
+    image = (2, channels, height, width)
+    if None in own:
+        return _captured(export_again(exported, torch.zeros(image), name=str(path)), image, outputs)
+    if own != (channels, height, width):
         raise InputError(
-            f"{path} was exported for images of {size[1]}×{size[2]} pixels with {size[0]} channel(s), not of "
-            f"{image[2]}×{image[3]} with {image[1]}.",
-            remedy=f"Choose the `resolution` {size[1]}, images with such channels, or export it with sizes that vary.",
+            f"{path} was exported for images of {own[1]}×{own[2]} pixels with {own[0]} channel(s), not of "
+            f"{height}×{width} with {channels}.",
+            remedy=f"Choose the `resolution` {own[1]}, images with such channels, or export it with sizes that vary.",
         )
-    return read(exported, str(path))
+    return _captured(read(exported, str(path)), image, outputs)
 
 
 def _captured(program: Program, image: tuple[int, ...], outputs: int | None) -> Captured:

@@ -59,8 +59,8 @@ def check_named(text: str) -> Path | None:
     return None
 
 
-def make_module(text: str, *, num_classes: int) -> nn.Module:
-    """Call what ``file.py:callable`` or ``package.module:callable`` names; ``num_classes`` if it takes that.
+def make_module(text: str, *, num_classes: int | None) -> nn.Module:
+    """Call what ``file.py:callable`` or ``package.module:callable`` names, with ``num_classes`` if it takes that.
 
     Raises:
         InputError: There is no such thing, it raises, or it gives something else than a module.
@@ -74,7 +74,8 @@ def make_module(text: str, *, num_classes: int) -> nn.Module:
     if not callable(make):
         found = "no" if make is None else "no callable"
         raise InputError(f"{place} has {found} {name}.", remedy=_callables(source))
-    module = _called(text, make, {"num_classes": num_classes} if _takes_classes(make) else {})
+    takes_classes = num_classes is not None and _takes_classes(make)
+    module = _called(text, make, {"num_classes": num_classes} if takes_classes else {})
     if not isinstance(module, torch.nn.Module):
         raise InputError(
             f"{text} gives {_a(type(module).__name__)}, and not a torch.nn.Module.",
@@ -113,8 +114,8 @@ def _called(text: str, make: Callable[..., object], arguments: Mapping[str, Any]
         inspect.signature(make).bind(**arguments)
     except TypeError as error:
         raise InputError(
-            f"{text} cannot be called without arguments: {error}.",
-            remedy="Name a callable that takes nothing, or num_classes alone.",
+            f"{text} cannot be called: {error}.",
+            remedy="Name a callable that needs nothing, or num_classes alone and `data` that tells how many.",
         ) from error
     except ValueError:
         pass  # it has no signature to be read; the call tells

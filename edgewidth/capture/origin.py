@@ -25,7 +25,7 @@ def origin(node: fx.Node) -> str:
     A program from a file tells the lines of the machine that it was exported on.
     """
     frames = [match.groupdict() for match in _FRAME.finditer(node.meta.get("stack_trace") or "")]
-    own = [frame for frame in frames if is_users(frame["file"])] or frames
+    own = [frame for frame in frames if is_users(frame["file"])]
     path, kind = module_of(node)
     module = f", in {path or 'the network itself'} ({kind.rpartition('.')[2]})" if kind else ""
     line = f":\n  {own[-1]['file']}:{own[-1]['line']}  {own[-1]['code']}" if own else "."

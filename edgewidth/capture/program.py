@@ -85,8 +85,8 @@ def read(exported: ExportedProgram, name: str) -> Program:
     return Program(name, functional.graph, tensors, given, int(images))
 
 
-def own_size(exported: ExportedProgram, name: str) -> tuple[int, int, int] | None:
-    """The channels, height and width of the images that a program is for; None: they may vary.
+def own_shape(exported: ExportedProgram, name: str) -> tuple[int | None, int | None, int | None]:
+    """The channels, height and width of the images that a program is for; None for one that may vary.
 
     Raises:
         InputError: It takes something else than images.
@@ -95,9 +95,8 @@ def own_size(exported: ExportedProgram, name: str) -> tuple[int, int, int] | Non
     shape = next(node.meta["val"].shape for node in exported.graph.nodes if node.name == given[0])
     if len(given) != 1 or len(shape) != 4:
         raise InputError(f"{name} takes {len(given)} input(s), the first of {len(shape)} axes.", remedy=ONE_IN_ONE_OUT)
-    if not all(isinstance(length, int) for length in shape):
-        return None
-    return shape[1], shape[2], shape[3]
+    channels, height, width = (length if isinstance(length, int) else None for length in shape[1:])
+    return channels, height, width
 
 
 def export_again(exported: ExportedProgram, example: Tensor, *, name: str) -> Program:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.capture.elementwise import activation_of
-from edgewidth.capture.origin import SUPPORTED, origin
+from edgewidth.capture.origin import SUPPORTED, module_of, origin
 from edgewidth.capture.widths import Segments
 from edgewidth.errors import InputError
 from edgewidth.graph.operators import Activate, Flatten, Unflatten
@@ -81,6 +81,10 @@ class Trace:
         self.sizes: dict[str, tuple[int, ...]] = {INPUT: tuple(image[2:])}
         self._activated: dict[tuple[str, Activation], str] = {}
         self.segments.fix(self.channels[INPUT], "these are the channels of the images")
+
+    def called(self, node: fx.Node) -> str:
+        """What a layer is called that an operator asks for now: by its module, or else by the operator."""
+        return self._unused(module_of(node)[0] or node.name)
 
     def emit(self, draft: Draft, channels: Names, shape: Sequence[int]) -> Value:
         """Add a layer whose output has these channels, and as torch has it this shape; its name may be changed."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from edgewidth.capture.origin import module_of
 from edgewidth.capture.trace import Draft, Value
 from edgewidth.graph.operators import BatchNorm, Conv, Dense, Depthwise, PRelu
 
@@ -118,7 +117,7 @@ def _convolution(
         "dilation": _pair(dilation),
         "affine": "none" if bias is None else "bias",
     }
-    name, (_, ins, *_), outs = module_of(node)[0] or node.name, x.shape, len(kernel)
+    name, (_, ins, *_), outs = trace.called(node), x.shape, len(kernel)
     tensors = {"kernel": kernel, "shift": bias}
     if groups == ins == outs:
         return _weighted(trace, node, Depthwise(**window), source, tensors, trace.channels[source])
@@ -138,9 +137,9 @@ def _convolution(
 def _weighted(
     trace: Trace, node: fx.Node, made: Operator, source: str, tensors: Mapping[str, Tensor | None], channels: Names
 ) -> Value:
-    """A layer by the name of its module."""
+    """A layer that is called by its module."""
     held = {key: tensor for key, tensor in tensors.items() if tensor is not None}
-    draft = Draft(module_of(node)[0] or node.name, made, (source,), node, held)
+    draft = Draft(trace.called(node), made, (source,), node, held)
     found = node.meta["val"]
     shape = found.shape if not isinstance(found, (tuple, list)) else found[0].shape
     return trace.emit(draft, channels, tuple(shape))

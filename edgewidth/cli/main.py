@@ -16,6 +16,7 @@ from edgewidth.training.loop.processes import are_several, fails_first
 
 VERBS = {
     "run": "Everything: measure, train, search, export, validate, report; goes on where it stopped.",
+    "network": "What a network is made of, its width variables, what stays fixed and why.",
     "devices": "What is there, and is it fit to measure on.",
     "profile": "Measure a device and fit its latency table.",
     "table": "Look at a latency table, or refit it without a device.",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import click
 
+from edgewidth.cli.networks import read_network
 from edgewidth.cli.record import option
 from edgewidth.cli.values import FILE, FOLDER, FiniteRange, OneOf, duration, pairs, percent
 from edgewidth.cli.widths import WidthOptions
@@ -75,6 +76,9 @@ NetworkOption = Annotated[
         help="A family's name, file.py:callable or package.module:callable that makes a torch.nn.Module, or a .pt2.",
     ),
 ]
+ResolutionOption = Annotated[
+    int | None, option("--resolution", type=int, help="Pixels a side.  [default: from the data, 96 at most]")
+]
 WeightsOption = Annotated[
     Path | None,
     option(
@@ -137,9 +141,7 @@ class NetworkOptions:
     """The network, its input and the range of its widths."""
 
     network: NetworkOption
-    resolution: Annotated[
-        int | None, option("--resolution", type=int, help="Pixels a side.  [default: from the data, 96 at most]")
-    ]
+    resolution: ResolutionOption
     widths: WidthOptions
 
     def images(self, source: str, *, seed: int, progress: Progress, searched: bool = True) -> ImageData:
@@ -173,18 +175,10 @@ class NetworkOptions:
         _check_choice(space, searched)
         return space
 
-    def _space(self, resolution: int, *, in_channels: int, num_classes: int) -> SearchSpace:
-        from edgewidth.capture.load import is_own  # noqa: PLC0415  help stays instant
-        from edgewidth.graph.families.ranges import space_around  # noqa: PLC0415
-        from edgewidth.graph.families.registry import describe  # noqa: PLC0415
-
-        size = {"resolution": resolution, "in_channels": in_channels, "num_classes": num_classes}
-        if not is_own(self.network):
-            return space_around(*describe(self.network, **size), self.widths.ranges(with_base=False))
-        from edgewidth.capture.capture import capture_named  # noqa: PLC0415  torch loads when it is needed
-
-        captured = capture_named(self.network, **size)
-        return space_around(captured.network, captured.base_widths, self.widths.ranges(with_base=True))
+    def _space(self, resolution: int | None, *, in_channels: int, num_classes: int) -> SearchSpace:
+        return read_network(
+            self.network, self.widths, resolution=resolution, in_channels=in_channels, num_classes=num_classes
+        ).space
 
 
 def _check_choice(space: SearchSpace, searched: bool) -> None:

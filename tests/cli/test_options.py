@@ -9,7 +9,7 @@ import click
 import pytest
 from pydantic import TypeAdapter
 
-from edgewidth.cli import devices, export, finetune, profile, report, run, search, table, train, validate
+from edgewidth.cli import devices, export, finetune, network, profile, report, run, search, table, train, validate
 from edgewidth.cli.record import _fill
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ RECORDS: list[tuple[click.Command, type]] = [
     (run.command, run.Options),
     (devices.list_command, devices.ListOptions),
     (devices.check_command, devices.CheckOptions),
+    (network.command, network.Options),
     (profile.command, profile.Options),
     (table.show_command, table.ShowOptions),
     (table.fit_command, table.FitOptions),
@@ -45,6 +46,7 @@ TEXTS = {
     "--max-width": "2",
     "--levels": "3",
     "--divisor": "4",
+    "--range": "w0=0.5:1",
     "--recipe": "quick",
     "--learning-rate": "1",
     "--narrow-after": "30%",

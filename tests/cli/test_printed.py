@@ -17,6 +17,7 @@ from edgewidth.devices.check import DeviceCheck
 from edgewidth.devices.profiles import DeviceProfile
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.losses import UnaryLosses
+from edgewidth.records.network import NetworkSummary
 from edgewidth.records.report import Report
 from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
@@ -36,6 +37,7 @@ COMMANDS = {
     "run": f"run --device fake --recipe quick --target-error 20% {NETWORK} --out {{run}}",
     "devices list": "devices list",
     "devices check": "devices check fake",
+    "network": "network mobilenet_v1",
     "profile": f"profile --device fake --target-error 20% {NETWORK} --out {{profile}}",
     "table show": "table show {run}/table.json",
     "table fit": "table fit {profile}",
@@ -114,6 +116,7 @@ def test_both_ways_end_alike(spoken: Spoken, name: str) -> None:
     ("name", "kind"),
     [
         ("run", Report),
+        ("network", NetworkSummary),
         ("table show", LatencyTable),
         ("table fit", LatencyTable),
         ("train", UnaryLosses),
@@ -189,6 +192,15 @@ def of_report(report: dict[str, Any]) -> Iterator[str]:
         yield from (warning["message"], warning["remedy"])
 
 
+def of_network(network: dict[str, Any]) -> Iterator[str]:
+    yield from (f"{network['macs'] / 1e6:.1f} M MACs", f"{network['parameters'] / 1e6:.2f} M parameters")
+    yield f"{network['configurations']:.3g} configurations"
+    for variable in network["variables"]:
+        yield from (variable["variable"], f"{variable['choices'][0]} to {variable['choices'][-1]}")
+    for layer in network["layers"]:
+        yield from (layer["layer"], layer["operator"], layer["fixed"] or "")
+
+
 def of_quality(quality: dict[str, Any]) -> Iterator[str]:
     yield f"{quality['fitted']} networks fitted; on {quality['held_out']} others"
     yield from (f"{quality['mape_percent']:.2f} %", f"worst {quality['worst_percent']:.1f} %", quality["verdict"])
@@ -232,6 +244,7 @@ def of_validation(validation: dict[str, Any]) -> Iterator[str]:
 
 NUMBERS: dict[str, Callable[[Any], Iterable[str]]] = {
     "run": of_report,
+    "network": of_network,
     "devices list": lambda found: (one["name"] for one in found),
     "devices check": lambda check: (text for item in check["items"] for text in (item["name"], item["finding"])),
     "profile": of_profile,

@@ -1,0 +1,109 @@
+"""``edgewidth network``: what a network is made of, and what of it can be searched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import click
+from rich.table import Table
+
+from edgewidth.cli.networks import read_network
+from edgewidth.cli.options import JsonOption, ResolutionOption
+from edgewidth.cli.output import print_document, print_table
+from edgewidth.cli.progress import TerminalProgress
+from edgewidth.cli.record import argument, option, verb
+from edgewidth.cli.widths import WidthOptions
+
+if TYPE_CHECKING:
+    from edgewidth.cli.networks import Given
+    from edgewidth.records.network import NetworkSummary
+
+
+@dataclass(frozen=True)
+class Options:
+    """What ``edgewidth network`` takes."""
+
+    network: Annotated[str, argument(metavar="NET")]
+    data: Annotated[
+        str | None,
+        option(
+            "--data",
+            help="Images whose size and classes the network is to have, as for edgewidth train.  "
+            "[default: what it was published for]",
+        ),
+    ]
+    resolution: ResolutionOption
+    widths: WidthOptions
+    as_json: JsonOption
+
+
+@verb("network", Options)
+def command(options: Options) -> None:
+    """What NET is made of: layers, width variables with their ranges, what is fixed and why, what it costs.
+
+    NET is a family's name, file.py:callable or package.module:callable that makes a torch.nn.Module, or a .pt2.
+    """
+    from edgewidth.records.network import NetworkSummary  # noqa: PLC0415  help stays instant
+
+    given = _given(options)
+    summary = NetworkSummary.of(given.space, dict(given.fixed))
+    if options.as_json:
+        print_document(summary)
+    else:
+        _print(summary)
+
+
+def _given(options: Options) -> Given:
+    resolution, in_channels, num_classes = options.resolution, None, None
+    if options.data is not None:
+        from edgewidth.data.split import load_images  # noqa: PLC0415  help stays instant
+
+        data = load_images(options.data, resolution=resolution, seed=0, progress=TerminalProgress())
+        resolution, in_channels, num_classes = data.resolution, data.in_channels, len(data.task.output_names)
+    return read_network(
+        options.network, options.widths, resolution=resolution, in_channels=in_channels, num_classes=num_classes
+    )
+
+
+def _print(summary: NetworkSummary) -> None:
+    pixels = "×".join(map(str, summary.size))
+    click.echo(
+        f"{summary.network}: {pixels} pixels with {summary.in_channels} channel(s), {summary.outputs} outputs\n"
+        f"{len(summary.layers)} layers, {summary.macs / 1e6:.1f} M MACs, {summary.parameters / 1e6:.2f} M parameters\n"
+        f"{len(summary.variables)} width variables, {summary.configurations:.3g} configurations\n"
+    )
+    print_table(_layers(summary))
+    click.echo("")
+    print_table(_variables(summary))
+    fixed = [layer for layer in summary.layers if layer.fixed is not None]
+    if fixed:
+        table = Table("fixed", "channels", "why", box=None)
+        for layer in fixed:
+            table.add_row(layer.layer, str(layer.channels), layer.fixed)
+        click.echo("")
+        print_table(table)
+
+
+def _layers(summary: NetworkSummary) -> Table:
+    table = Table("layer", "operator", "activation", "output", "channels", "MACs", "parameters", box=None)
+    for layer in summary.layers:
+        table.add_row(
+            layer.layer,
+            layer.operator,
+            "–" if layer.activation == "none" else layer.activation,
+            "×".join(map(str, layer.size)) or "–",
+            f"{layer.channels} {' '.join(layer.variables)}".strip(),
+            f"{layer.macs / 1e6:.2f} M" if layer.macs else "–",
+            str(layer.parameters or "–"),
+        )
+    return table
+
+
+def _variables(summary: NetworkSummary) -> Table:
+    table = Table("width variable", "width", "searched", "made by", box=None)
+    for variable in summary.variables:
+        ends, count = f"{variable.choices[0]} to {variable.choices[-1]}", len(variable.choices)
+        searched = f"{ends}, {count} widths" if count > 1 else "fixed"
+        table.add_row(variable.variable, str(variable.base), searched, ", ".join(variable.layers))
+    return table

@@ -1,0 +1,41 @@
+"""A network by what ``--network`` calls it, and the search space around it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edgewidth.cli.widths import WidthOptions
+    from edgewidth.graph.space import SearchSpace
+
+
+class Given(NamedTuple):
+    """A search space, and by layer why channels that it makes cannot vary."""
+
+    space: SearchSpace
+    fixed: Mapping[str, str]
+
+
+def read_network(
+    text: str, widths: WidthOptions, *, resolution: int | None, in_channels: int | None, num_classes: int | None
+) -> Given:
+    """A family, or a network of someone's own; None stands for what it was published for, or takes by itself.
+
+    Raises:
+        InputError: There is no such network, or it does not fit such images and classes.
+    """
+    from edgewidth.capture.load import is_own  # noqa: PLC0415  help stays instant
+    from edgewidth.graph.families.ranges import space_around  # noqa: PLC0415
+    from edgewidth.graph.families.registry import family_network  # noqa: PLC0415
+
+    if not is_own(text):
+        network, bases = family_network(text, resolution=resolution, in_channels=in_channels, num_classes=num_classes)
+        space = space_around(network, bases, widths.ranges(with_base=False))
+        return Given(space, {network.layers[-1].name: "these are the outputs"})
+    from edgewidth.capture.capture import capture_named  # noqa: PLC0415  torch loads when it is needed
+
+    captured = capture_named(text, resolution=resolution, in_channels=in_channels, num_classes=num_classes)
+    space = space_around(captured.network, captured.base_widths, widths.ranges(with_base=True))
+    return Given(space, captured.fixed)
