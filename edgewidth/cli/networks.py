@@ -28,10 +28,10 @@ def read_network(
     """
     from edgewidth.capture.load import is_own  # noqa: PLC0415  help stays instant
     from edgewidth.graph.families.ranges import space_around  # noqa: PLC0415
-    from edgewidth.graph.families.registry import family_network  # noqa: PLC0415
+    from edgewidth.graph.families.registry import describe  # noqa: PLC0415
 
     if not is_own(text):
-        network, bases = family_network(text, resolution=resolution, in_channels=in_channels, num_classes=num_classes)
+        network, bases = describe(text, resolution=resolution, in_channels=in_channels, num_classes=num_classes)
         space = space_around(network, bases, widths.ranges(with_base=False))
         return Given(space, {network.layers[-1].name: "these are the outputs"})
     from edgewidth.capture.capture import capture_named  # noqa: PLC0415  torch loads when it is needed
