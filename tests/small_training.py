@@ -16,7 +16,7 @@ from edgewidth.graph.operators import Add, Conv, Dense, Depthwise, GlobalAverage
 from edgewidth.graph.space import SearchSpace, WidthVariable
 from edgewidth.graph.spec import INPUT, NetworkSpec, Node
 from edgewidth.tasks.classification.task import Classification
-from edgewidth.training.recipes import Phase, Recipe
+from edgewidth.training.recipes import FromTrained, Phase, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,6 +84,9 @@ def small_recipe(**supernet: float) -> Recipe:
         supernet=Phase(**(vars(phase) | supernet)),
         finetune=Phase(**(vars(phase) | {"averaging": 0.2, "label_smoothing": 0.1})),
         evaluations=10,
+        trained=FromTrained(
+            adapt=Phase(**(vars(phase) | {"passes": 2})), supernet=Phase(**(vars(phase) | supernet)), finetune=phase
+        ),
     )
 
 
@@ -92,12 +95,20 @@ class SupernetFiles(TypedDict):
 
     supernet_out: Path
     log: Path
+    trained_out: Path
+    trained_log: Path
     checkpoints: Path
 
 
 def supernet_files(folder: RunFolder) -> SupernetFiles:
     """As ``edgewidth train`` puts them into a run folder."""
-    return {"supernet_out": folder.supernet, "log": folder.training_log, "checkpoints": folder.checkpoints}
+    return {
+        "supernet_out": folder.supernet,
+        "log": folder.training_log,
+        "trained_out": folder.trained,
+        "trained_log": folder.trained_log,
+        "checkpoints": folder.checkpoints,
+    }
 
 
 class Killed(BaseException):

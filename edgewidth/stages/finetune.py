@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from edgewidth.progress import SILENT, Progress
 from edgewidth.stages.claim import remove
+from edgewidth.stages.folder import RunFolder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from edgewidth.data.split import ImageData
     from edgewidth.graph.space import ChannelConfig, SearchSpace
-    from edgewidth.stages.folder import RunFolder
     from edgewidth.training.networks.plain import PlainNetwork
     from edgewidth.training.recipes import Recipe
 
@@ -52,12 +52,19 @@ def finetune(
         recipe,
         supernet=supernet,
         weights=weights,
+        trained=_trained_beside(supernet),
         weights_out=folder.weights,
         log=folder.finetune_log,
         checkpoints=folder.checkpoints,
         seed=seed,
         progress=progress,
     )
+
+
+def _trained_beside(supernet: Path | None) -> Path | None:
+    """The network that a supernet began with, where the stage that trained it left it."""
+    found = RunFolder(supernet.parent).trained if supernet else None
+    return found if found and found.exists() else None
 
 
 def _clear(

@@ -47,6 +47,16 @@ class RunFolder(NamedTuple):
         return self.path / "supernet.safetensors"
 
     @property
+    def trained(self) -> Path:
+        """The network that a supernet began with, on the images at hand, its channels in order; most runs have none."""
+        return self.path / "trained.safetensors"
+
+    @property
+    def trained_log(self) -> Path:
+        """One JSON line per epoch of that network's training."""
+        return self.path / "trained.jsonl"
+
+    @property
     def losses(self) -> Path:
         """The unary losses."""
         return self.path / "losses.json"
@@ -133,6 +143,8 @@ class RunFolder(NamedTuple):
             self.run,
             self.prior,
             self.table,
+            self.trained,
+            self.trained_log,
             self.supernet,
             self.losses,
             self.training_log,

@@ -96,6 +96,8 @@ def train(
             recipe,
             supernet_out=folder.supernet,
             log=folder.training_log,
+            trained_out=folder.trained,
+            trained_log=folder.trained_log,
             checkpoints=folder.checkpoints,
             seed=seed,
             progress=progress,
@@ -128,15 +130,18 @@ def _clear(folder: RunFolder, space: SearchSpace, weights: Path | None) -> None:
     from edgewidth.training.narrowing import NARROWING  # noqa: PLC0415
     from edgewidth.training.networks.pretrained import start_from  # noqa: PLC0415
     from edgewidth.training.networks.supernet import Supernet  # noqa: PLC0415
+    from edgewidth.training.start import clear_adapted  # noqa: PLC0415
     from edgewidth.training.train import SUPERNET  # noqa: PLC0415
 
     if weights:
         start_from(Supernet(space), weights)
-    made = (folder.supernet, folder.losses, folder.training_log, folder.evaluations)
+    trained = (folder.trained, folder.trained_log)
+    made = (*trained, folder.supernet, folder.losses, folder.training_log, folder.evaluations)
 
     def clear() -> None:
         remove(*made, folder.judged, *folder.checkpoints.glob(f"{NARROWING}-*"), needed=weights)
         Checkpoints(folder.checkpoints, SUPERNET, {}).clear()
+        clear_adapted(folder.checkpoints)
 
     join().on_first(clear)
 

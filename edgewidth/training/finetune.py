@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from edgewidth.progress import SILENT
-from edgewidth.streams import Purpose, stream
 from edgewidth.training.loop.checkpoint import Checkpoints
-from edgewidth.training.loop.loop import LOSS, Averager, Training, make_batches, train
-from edgewidth.training.loop.optimise import Optimiser
-from edgewidth.training.loop.processes import ALONE, join
-from edgewidth.training.networks.inference import batch_size, fold_tensors, measure_moments, run_folded
+from edgewidth.training.loop.loop import make_batches
+from edgewidth.training.loop.processes import join
+from edgewidth.training.networks.inference import fold_tensors, logits, run_folded
 from edgewidth.training.networks.layers import compute_device
 from edgewidth.training.networks.plain import PlainNetwork
-from edgewidth.training.networks.pretrained import begin_with
+from edgewidth.training.networks.pretrained import begin_with, start_from
 from edgewidth.training.networks.quantised import QuantisedNetwork
-from edgewidth.training.networks.weights import digest, fingerprint, load_supernet, save_plain
+from edgewidth.training.networks.weights import digest, fingerprint, load_supernet, save_plain, supernet_training
+from edgewidth.training.ordinary import Lesson, finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,19 +27,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgewidth.data.batches import Batch, Batches
     from edgewidth.data.split import ImageData
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.progress import Progress
-    from edgewidth.tasks.task import Objective
     from edgewidth.training.loop.processes import Processes
     from edgewidth.training.recipes import Phase, Recipe
 
     Teacher = Callable[[Tensor], Tensor]
     """The outputs (n, outputs) of a network for normalised images (n, channels, height, width)."""
 
-MOMENT_IMAGES = 4096
-"""On how many training images the final statistics of batch normalisation are computed."""
 FINETUNE, INT8 = "finetune", "int8"
 """The names of the checkpoints of final training and of training for int8."""
 
@@ -53,6 +48,7 @@ def finetune(
     *,
     supernet: Path | None,
     weights: Path | None = None,
+    trained: Path | None = None,
     weights_out: Path,
     log: Path,
     checkpoints: Path,
@@ -70,6 +66,8 @@ def finetune(
         recipe: How long, how fast.
         supernet: The weights to start from; None: from scratch.
         weights: A file to start from instead, see ``edgewidth.training.networks.pretrained``.
+        trained: The network that the supernet began with. Cut to the chosen widths it is what training starts from
+            where it is better on the search images than the supernet's weights.
         weights_out: Where the weights go.
         log: Where a JSON line per epoch goes.
         checkpoints: The folder for checkpoints, which are removed when training is done.
@@ -85,16 +83,22 @@ def finetune(
     """
     processes = join()
     device = compute_device()
-    phase = recipe.finetune
+    phase = recipe.trained.finetune if _is_trained(supernet, weights) else recipe.finetune
     teacher: Teacher | None = None
     if supernet is None:
-        network = PlainNetwork(space, config, seed=seed)
+        network = PlainNetwork(space, config, seed=seed).to(device)
+        begun = begin_with(network, weights, progress) or "scratch"
     else:
         start = load_supernet(supernet, space).to(device)
-        network = PlainNetwork.from_supernet(start, config)
+        network = PlainNetwork.from_supernet(start, config).to(device)
+        begun = fingerprint(supernet)
+        if trained is not None:
+            cut = PlainNetwork(space, config).to(device)
+            start_from(cut, trained)
+            if _loss(cut, data, seed, processes) < _loss(network, data, seed, processes):
+                network, begun = cut, fingerprint(trained)
+                progress.say(f"The chosen network starts from {trained}, which is better there than the supernet.")
         teacher = lambda images: start(images, space.largest)  # noqa: E731 - a short function
-    network = network.to(device)
-    begun = begin_with(network, weights, progress) or ("scratch" if supernet is None else fingerprint(supernet))
     batches = make_batches(data, phase, seed=seed, device=device, processes=processes)
     identity = {
         "space": space.fingerprint,
@@ -106,7 +110,7 @@ def finetune(
         "start": begun,
     }
     kept = Checkpoints(checkpoints, FINETUNE, identity)
-    lesson = _Lesson(network, data, phase, seed, teacher, processes)
+    lesson = Lesson(network, data, phase, seed, teacher, processes)
     lesson.train(batches, "Training the chosen network", checkpoints=kept, log=log, progress=progress)
     finish(network, data, seed=seed)
     processes.on_first(lambda: save_plain(network, weights_out))
@@ -160,71 +164,30 @@ def finetune_int8(
         "calibration": str(len(calibration)),
     }
     kept = Checkpoints(checkpoints, INT8, identity)
-    lesson = _Lesson(quantised, data, phase, seed, _folded(before))
+    lesson = Lesson(quantised, data, phase, seed, _folded(before))
     lesson.train(batches, "Training it for int8", checkpoints=kept, log=log, progress=progress)
     save_plain(after, weights_out)
     return after
 
 
-class _Lesson(NamedTuple):
-    """Which network learns what, how long, and from whom."""
+def _is_trained(supernet: Path | None, weights: Path | None) -> bool:
+    """Whether training starts from weights of one's own, or from a supernet that began with them."""
+    if supernet is None:
+        return weights is not None
+    training = supernet_training(supernet)
+    return training is not None and bool(training.start)
 
-    network: nn.Module
-    data: ImageData
-    phase: Phase
-    seed: int
-    teacher: Teacher | None
-    processes: Processes = ALONE
 
-    def train(self, batches: Batches, title: str, *, checkpoints: Checkpoints, log: Path, progress: Progress) -> None:
-        """Train, from a checkpoint if there is one; the network ends with averaged weights if the phase says so."""
-        network, phase, task = self.network, self.phase, self.data.task
-        epochs = phase.epochs(len(self.data.train))
-        steps = epochs * batches.per_epoch
-        averager = Averager(network, phase.averaging * steps) if phase.averaging else None
-        optimiser = Optimiser(network, phase, batch=batches.size, steps=steps)
-        step = _step(network, task.objective(), phase, self.seed, self.teacher)
-        training = Training(network, optimiser, batches, epochs, step, task.chance_loss, averager, self.processes)
-        train(training, checkpoints=checkpoints, log=log, title=title, progress=progress)
-        if averager is not None:
-            averager.apply()
+def _loss(network: PlainNetwork, data: ImageData, seed: int, processes: Processes) -> float:
+    """The loss on the search images as it is, with statistics of training images: the same for all processes."""
+    finish(network, data, seed=seed)
+    outputs, targets = (torch.from_numpy(a) for a in (logits(network, data.search.images), data.search.targets))
+    loss = data.task.objective().loss(outputs, targets).double()
+    processes.average(loss)
+    return float(loss)
 
 
 def _folded(network: PlainNetwork) -> Teacher:
     """A finished network as it computes in float32."""
     weights = fold_tensors(network.weights(), network.moments)
     return lambda images: run_folded(network.space.network, network.widths, weights, images)
-
-
-def finish(network: PlainNetwork, data: ImageData, *, seed: int) -> None:
-    """Fix the statistics that inference uses, on training images as they are; ``seed`` decides which."""
-    device = next(network.parameters()).device
-    images = torch.from_numpy(data.sample(MOMENT_IMAGES, stream(seed, Purpose.STATISTICS))).to(device)
-    size = batch_size(network.space.network, network.widths)
-    network.set_moments(measure_moments(network.forward, images, batch=size))
-
-
-def _step(
-    network: nn.Module, objective: Objective, phase: Phase, seed: int, teacher: Teacher | None
-) -> Callable[[int, Batch], dict[str, Tensor]]:
-    mixup = phase.augmentation.mixup
-
-    def step(index: int, batch: Batch) -> dict[str, Tensor]:
-        target = objective.target(batch.targets, smoothing=phase.label_smoothing)
-        images = batch.images
-        if mixup:
-            share = float(stream(seed, Purpose.MIXING, index).beta(mixup, mixup))
-            images, target = _mixed(objective, images, target, share)
-        if teacher is not None and phase.distillation:
-            with torch.no_grad():
-                target = objective.blended(target, objective.taught(teacher(images)), phase.distillation)
-        loss = objective.loss(network(images), target)
-        torch.autograd.backward(loss)
-        return {LOSS: loss}
-
-    return step
-
-
-def _mixed(objective: Objective, images: Tensor, target: Tensor, share: float) -> tuple[Tensor, Tensor]:
-    """Images and their target, each mixed with the one at the other end of the batch; ``share`` is its own."""
-    return torch.lerp(images.flip(0), images, share), objective.blended(target.flip(0), target, share)

@@ -15,5 +15,5 @@ def identify(
     data: ImageData, recipe: Recipe, *, seed: int, start: str = "", sampler: str = UNIFORM
 ) -> SupernetTraining:
     """The training of a supernet on these images; ``start`` and ``sampler`` as in ``SupernetTraining``."""
-    values = repr((recipe.supernet, recipe.minimum_every))
+    values = repr(recipe.trained.before_choice if start else (recipe.supernet, recipe.minimum_every))
     return SupernetTraining(data=data.fingerprint, seed=seed, recipe=values, start=start, sampler=sampler)

@@ -42,6 +42,40 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class FromTrained:
+    """The phases of a training that begins with trained weights, which are worth more than any phase can teach.
+
+    First comes ``adapt``: the whole network as it is learns the images and their classes, so that channels can be put
+    in order by what they matter to these. Then the supernet is trained, which ends with narrow networks and does not
+    begin with them: until the share ``widened_at`` of its training is over, no width is drawn below ``first_share`` of
+    what it was, and the minimum configuration is never trained by itself. Channels are ordered by what they matter on
+    ``importance_batches`` batches.
+
+    Learning rates are far below those for random weights: at these the first steps would undo what was given.
+    """
+
+    adapt: Phase = Phase(images=4_000, passes=1, learning_rate=0.16)
+    supernet: Phase = Phase(images=16_000, passes=6, batch=64, learning_rate=0.24)
+    finetune: Phase = Phase(images=8_000, passes=6, learning_rate=0.1, label_smoothing=0.1, averaging=0.05)
+    importance_batches: int = 16
+    first_share: float = 0.5
+    widened_at: float = 0.5
+
+    @property
+    def before_choice(self) -> tuple[object, ...]:
+        """All values that the supernet depends on."""
+        return self.adapt, self.supernet, self.importance_batches, self.first_share, self.widened_at
+
+    def scaled(self, share: float) -> FromTrained:
+        """The same at a share of all learning rates."""
+        adapt, supernet, finetune = (
+            replace(phase, learning_rate=phase.learning_rate * share)
+            for phase in (self.adapt, self.supernet, self.finetune)
+        )
+        return replace(self, adapt=adapt, supernet=supernet, finetune=finetune)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How a supernet is trained, how many configurations are evaluated at most, and how the chosen network is trained.
 
@@ -51,6 +85,8 @@ class Recipe:
 
     ``minimum_every``: in how many steps the minimum configuration is trained once. Trained at every step it is
     overtrained, and ties networks several times its size.
+
+    ``trained``: the phases where training begins with trained weights.
     """
 
     name: str
@@ -58,11 +94,16 @@ class Recipe:
     finetune: Phase
     evaluations: int
     minimum_every: int = 4
+    trained: FromTrained = FromTrained()
 
     def at(self, learning_rate: float) -> Recipe:
-        """The same at another learning rate throughout, which its name then tells."""
-        supernet = replace(self.supernet, learning_rate=learning_rate)
-        changed = replace(self, supernet=supernet, finetune=replace(self.finetune, learning_rate=learning_rate))
+        """The same at another learning rate, which its name then tells; with trained weights the same share of it."""
+        changed = replace(
+            self,
+            supernet=replace(self.supernet, learning_rate=learning_rate),
+            finetune=replace(self.finetune, learning_rate=learning_rate),
+            trained=self.trained.scaled(learning_rate / self.supernet.learning_rate),
+        )
         # That of the recipe itself makes no other recipe of it.
         return self if changed == self else replace(changed, name=f"{self.name} at a learning rate of {learning_rate}")
 
@@ -92,6 +133,11 @@ RECIPES = {
             supernet=Phase(images=16_000, passes=1, batch=64),
             finetune=Phase(images=8_000, passes=3, label_smoothing=0.1, averaging=0.05),
             evaluations=72,
+            trained=FromTrained(
+                adapt=Phase(images=2_000, passes=1, learning_rate=0.16),
+                supernet=Phase(images=8_000, passes=2, batch=64, learning_rate=0.24),
+                finetune=Phase(images=4_000, passes=2, learning_rate=0.1, label_smoothing=0.1, averaging=0.05),
+            ),
         ),
         Recipe(
             name="standard",
@@ -111,6 +157,11 @@ RECIPES = {
                 augmentation=Augmentation(mixup=0.2),
             ),
             evaluations=400,
+            trained=FromTrained(
+                adapt=Phase(images=8_000, passes=2, learning_rate=0.16),
+                supernet=Phase(images=40_000, passes=20, batch=64, learning_rate=0.24),
+                finetune=Phase(images=30_000, passes=40, learning_rate=0.1, label_smoothing=0.1, averaging=0.02),
+            ),
         ),
     )
 }

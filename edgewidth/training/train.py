@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
+from edgewidth.graph.space import ChannelConfig
 from edgewidth.progress import SILENT
 from edgewidth.records.training import UNIFORM
 from edgewidth.streams import Purpose, stream
@@ -17,9 +18,10 @@ from edgewidth.training.loop.loop import LOSS, Training, make_batches, train
 from edgewidth.training.loop.optimise import Optimiser
 from edgewidth.training.loop.processes import ALONE, join, part
 from edgewidth.training.networks.layers import compute_device
-from edgewidth.training.networks.pretrained import begin_with
+from edgewidth.training.networks.pretrained import Given, begin_with, copy_weights
 from edgewidth.training.networks.supernet import Supernet
-from edgewidth.training.networks.weights import save_supernet
+from edgewidth.training.networks.weights import fingerprint, is_supernet, save_plain, save_supernet
+from edgewidth.training.start import adapted_network, clear_adapted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,11 +31,11 @@ if TYPE_CHECKING:
 
     from edgewidth.data.batches import Batch
     from edgewidth.data.split import ImageData
-    from edgewidth.graph.space import ChannelConfig, SearchSpace
+    from edgewidth.graph.space import SearchSpace
     from edgewidth.progress import Progress
     from edgewidth.tasks.task import Objective
     from edgewidth.training.loop.processes import Processes
-    from edgewidth.training.recipes import Recipe
+    from edgewidth.training.recipes import FromTrained, Recipe
 
 SUPERNET = "supernet"
 """The name of the checkpoints."""
@@ -108,6 +110,8 @@ def train_supernet(
     *,
     supernet_out: Path,
     log: Path,
+    trained_out: Path,
+    trained_log: Path,
     checkpoints: Path,
     seed: int,
     progress: Progress = SILENT,
@@ -122,11 +126,15 @@ def train_supernet(
         recipe: How long, how fast.
         supernet_out: Where the weights go.
         log: Where a JSON line per epoch goes.
+        trained_out: Where the network goes that the supernet begins with, if trained weights are given: trained on
+            the images, its channels in order.
+        trained_log: Where a JSON line per epoch of that training goes.
         checkpoints: The folder for checkpoints, which are removed when training is done.
         seed: Of the weights and everything random.
         progress: Where to report to.
         sampler: Draws the random configurations; uniformly if None.
         weights: A safetensors file to begin with, see ``edgewidth.training.networks.pretrained``; None: random weights.
+            A supernet's are taken as they are, and any others are put in order before.
 
     Raises:
         FileError: The weights do not fit.
@@ -135,16 +143,33 @@ def train_supernet(
     """
     processes = join()
     device = compute_device()
-    phase = recipe.supernet
+    trained = recipe.trained if weights else None
+    phase = trained.supernet if trained else recipe.supernet
     supernet = Supernet(space, seed=seed).to(device)
-    start = begin_with(supernet, weights, progress)
+    if trained is None or weights is None or is_supernet(weights):
+        start = begin_with(supernet, weights, progress)
+    else:
+        network = adapted_network(
+            space,
+            data,
+            trained,
+            weights,
+            log=trained_log,
+            checkpoints=checkpoints,
+            seed=seed,
+            progress=progress,
+            processes=processes,
+        )
+        processes.on_first(lambda: save_plain(network, trained_out))
+        copy_weights(supernet, Given.of(network))
+        start = fingerprint(weights)
     batches = make_batches(data, phase, seed=seed, device=device, processes=processes)
     epochs, objective = phase.epochs(len(data.train)), data.task.objective()
     steps = epochs * batches.per_epoch
     optimiser = Optimiser(supernet, phase, batch=batches.size, steps=steps)
 
     def step(index: int, batch: Batch) -> dict[str, Tensor]:
-        sandwich = _draw(supernet, recipe, seed, index, steps, sampler)
+        sandwich = _draw(supernet, recipe, trained, seed, index, steps, sampler)
         return sandwich_step(supernet, objective, batch, sandwich, processes)
 
     training = identify(data, recipe, seed=seed, start=start, sampler=sampler.identity if sampler else UNIFORM)
@@ -160,6 +185,7 @@ def train_supernet(
     )
     processes.on_first(lambda: save_supernet(supernet, supernet_out, training=training))
     processes.on_first(kept.clear)
+    processes.on_first(lambda: clear_adapted(checkpoints))
 
 
 def _parts(
@@ -175,9 +201,25 @@ def _parts(
 
 
 def _draw(
-    supernet: Supernet, recipe: Recipe, seed: int, step: int, steps: int, sampler: ConfigSampler | None
+    supernet: Supernet,
+    recipe: Recipe,
+    trained: FromTrained | None,
+    seed: int,
+    step: int,
+    steps: int,
+    sampler: ConfigSampler | None,
 ) -> Sandwich:
-    space, rng = supernet.space, stream(seed, Purpose.WIDTHS, step)
-    drawn = [sampler(rng, step / steps, supernet) if sampler else space.sample(rng) for _ in range(RANDOM_CONFIGS)]
-    minimum = space.smallest if step % recipe.minimum_every == 0 else None
-    return Sandwich(space.largest, tuple(drawn), minimum)
+    space, rng, done = supernet.space, stream(seed, Purpose.WIDTHS, step), step / steps
+    drawn = tuple(
+        sampler(rng, done, supernet) if sampler else _sample(space, rng, trained, done) for _ in range(RANDOM_CONFIGS)
+    )
+    minimum = space.smallest if trained is None and step % recipe.minimum_every == 0 else None
+    return Sandwich(space.largest, drawn, minimum)
+
+
+def _sample(space: SearchSpace, rng: np.random.Generator, trained: FromTrained | None, done: float) -> ChannelConfig:
+    """A configuration drawn uniformly; at the beginning, from trained weights, of wide ones."""
+    if trained is None or done >= trained.widened_at:
+        return space.sample(rng)
+    wide = ([c for c in v.choices if c >= trained.first_share * v.base] or v.choices[-1:] for v in space.variables)
+    return ChannelConfig(int(rng.choice(choices)) for choices in wide)

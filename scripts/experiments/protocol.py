@@ -198,5 +198,5 @@ def search_space_of(data: ImageData, protocol: Protocol) -> SearchSpace:
 
 
 def recipe_text() -> str:
-    """The recipe as the protocol records it."""
-    return repr(asdict(RECIPE))
+    """The recipe as the protocol records it; everything begins with random weights."""
+    return repr({name: value for name, value in asdict(RECIPE).items() if name != "trained"})

@@ -88,6 +88,8 @@ def _supernet_task(experiment: Experiment, seed: int) -> Task:
             RECIPE,
             supernet_out=folder.supernet,
             log=folder.training_log,
+            trained_out=folder.trained,
+            trained_log=folder.trained_log,
             checkpoints=folder.checkpoints,
             seed=seed,
             progress=TerminalProgress(),

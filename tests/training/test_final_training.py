@@ -13,11 +13,11 @@ from torch.nn import functional
 
 from edgewidth.data.augmentation import Augmentation
 from edgewidth.streams import Purpose, stream
-from edgewidth.training.finetune import _mixed, _step
 from edgewidth.training.loop.loop import LOSS, Averager, make_batches
 from edgewidth.training.loop.optimise import Optimiser
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.supernet import Supernet
+from edgewidth.training.ordinary import _mixed, _step
 
 if TYPE_CHECKING:
     from edgewidth.data.batches import Batch

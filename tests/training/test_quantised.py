@@ -17,12 +17,13 @@ from edgewidth.graph.operators import Conv, Dense, Depthwise, GlobalAveragePool
 from edgewidth.graph.space import ChannelConfig, SearchSpace, WidthVariable
 from edgewidth.graph.spec import INPUT, NetworkSpec, Node
 from edgewidth.records.measurement import Precision
-from edgewidth.training.finetune import finetune_int8, finish
+from edgewidth.training.finetune import finetune_int8
 from edgewidth.training.loop import loop
 from edgewidth.training.networks.inference import fold, logits
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.quantised import RANGE_SHARE, QuantisedNetwork
 from edgewidth.training.networks.weights import digest, load_plain
+from edgewidth.training.ordinary import finish
 
 if TYPE_CHECKING:
     from pathlib import Path

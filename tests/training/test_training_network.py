@@ -21,12 +21,12 @@ from edgewidth.graph.operators.operator import NORM_EPSILON
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.graph.spec import INPUT, Layer
 from edgewidth.graph.widths import TensorShape
-from edgewidth.training.finetune import MOMENT_IMAGES, finish
 from edgewidth.training.networks.inference import fold, fold_tensors, folded_logits, logits, measure_moments
 from edgewidth.training.networks.layers import layer_weights
 from edgewidth.training.networks.operators import compute
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.supernet import Supernet
+from edgewidth.training.ordinary import MOMENT_IMAGES, finish
 
 
 class _Reference(nn.Module):

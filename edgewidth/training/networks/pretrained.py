@@ -3,7 +3,7 @@
 Of every width that is searched the first channels are taken, as many as both networks have; where the file is
 narrower, the channels that it lacks have random weights, and what reads them begins with zeros, so that the network
 computes what the narrower one did. All other sizes must agree, but for the number of outputs: where the file has
-others, the last layer keeps its random weights.
+others, or lacks the last layer, that keeps its random weights.
 """
 
 from __future__ import annotations
@@ -127,6 +127,9 @@ def read_given(network: Supernet | PlainNetwork, path: Path) -> Given:
         own = {
             f"layers.{layer.name}.{key}": p for key, p in layer_weights(network.layers, layer.name).named_parameters()
         }
+        if axes[0] == (OUTPUTS,) and not any(name in tensors for name in own):
+            fresh.append(layer.name)
+            continue
         scale, shift = (f"layers.{layer.name}.{key}" for key in ("scale", "shift"))
         if scale in own and scale not in tensors and shift in tensors:
             folded.append(layer.name)

@@ -57,6 +57,15 @@ def supernet_training(path: Path) -> SupernetTraining | None:
         raise FileError(f"{path} does not say what it was trained with: {first_problem(error)}.") from error
 
 
+def is_supernet(path: Path) -> bool:
+    """Whether a file of weights is a supernet's, whose first channels are the most important ones already.
+
+    Raises:
+        FileError: It cannot be read.
+    """
+    return read_tensors(path)[1].get("schema") == SUPERNET
+
+
 def fingerprint(path: Path) -> str:
     """16 hexadecimal digits that differ when anything in a file differs.
 

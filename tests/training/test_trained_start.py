@@ -1,0 +1,148 @@
+"""Training that begins with trained weights: what it begins with, that it goes on, and what is chosen of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from small_training import KillAfter, Killed, small_data, small_recipe, small_space, supernet_files
+
+from edgewidth.graph.space import ChannelConfig, SearchSpace
+from edgewidth.stages.finetune import finetune
+from edgewidth.stages.folder import RunFolder
+from edgewidth.stages.train import train
+from edgewidth.streams import Purpose, stream
+from edgewidth.training.evaluator import Evaluator
+from edgewidth.training.networks.inference import logits
+from edgewidth.training.networks.plain import PlainNetwork
+from edgewidth.training.networks.supernet import Supernet
+from edgewidth.training.networks.weights import load_plain, load_supernet, save_plain, save_supernet, supernet_training
+from edgewidth.training.ordinary import finish
+from edgewidth.training.train import _sample, train_supernet
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgewidth.training.networks.plain import PlainNetwork as Plain
+
+SPACE, DATA, RECIPE = small_space(), small_data(), small_recipe(passes=2)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network trained the ordinary way, at widths that the space does not have."""
+    path = tmp_path_factory.mktemp("own") / "own.safetensors"
+    variables = tuple(v.model_copy(update={"choices": (v.base + 2,)}) for v in SPACE.variables)
+    space = SearchSpace(network=SPACE.network, variables=variables)
+    folder = RunFolder(path.parent)
+    network = finetune(space, space.largest, DATA, RECIPE, folder, supernet=None)
+    save_plain(network, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(own: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    folder = RunFolder(tmp_path_factory.mktemp("trained"))
+    train(SPACE, DATA, RECIPE, folder, weights=own)
+    return folder
+
+
+def accuracy(network: Plain) -> float:
+    return DATA.task.score(logits(network, DATA.search.images), DATA.search.targets)
+
+
+def test_the_given_network_is_trained_ordered_and_kept(own: Path, trained: RunFolder) -> None:
+    """At its own widths; what the supernet was trained with is told."""
+    network = load_plain(trained.trained)
+    assert network.widths == load_plain(own).widths
+    assert accuracy(network) >= accuracy(load_plain(own)) - 5
+    kernel = load_file(own)["layers.stem.kernel"]
+    assert not torch.equal(network.state_dict()["layers.stem.kernel"], kernel)
+    training = supernet_training(trained.supernet)
+    assert training is not None
+    assert training.start
+    assert training.recipe == repr(RECIPE.trained.before_choice)
+    assert not list(trained.checkpoints.glob("adapt-*"))
+    [line, *_] = trained.trained_log.read_text().splitlines()
+    assert json.loads(line)["loss"] < DATA.task.chance_loss
+
+
+def test_a_killed_training_goes_on_as_if_it_had_not_been(own: Path, trained: RunFolder, tmp_path: Path) -> None:
+    """In the given network's own training, and in the supernet's after it."""
+    for steps in (5, 11):
+        folder = RunFolder(tmp_path / str(steps))
+        with pytest.raises(Killed):
+            train_supernet(
+                SPACE, DATA, RECIPE, seed=0, weights=own, progress=KillAfter(steps), **supernet_files(folder)
+            )
+        assert not folder.supernet.exists()
+        train_supernet(SPACE, DATA, RECIPE, seed=0, weights=own, **supernet_files(folder))
+        whole, broken = load_supernet(trained.supernet).state_dict(), load_supernet(folder.supernet).state_dict()
+        assert all(torch.equal(whole[name], broken[name]) for name in whole)
+
+
+def test_a_supernet_is_taken_as_it_is(own: Path, tmp_path: Path) -> None:
+    """Its first channels are its most important ones, and no network of one width is trained first."""
+    del own
+    save_supernet(Supernet(SPACE, seed=1), tmp_path / "other.safetensors")
+    folder = RunFolder(tmp_path)
+    train_supernet(SPACE, DATA, RECIPE, seed=0, weights=tmp_path / "other.safetensors", **supernet_files(folder))
+    assert folder.supernet.exists()
+    assert not folder.trained.exists()
+
+
+def test_widths_are_wide_at_first() -> None:
+    """Half of the published ones at least; then all that the space has."""
+    rng = stream(0, Purpose.WIDTHS)
+    early = {_sample(SPACE, rng, RECIPE.trained, 0.4) for _ in range(100)}
+    late = {_sample(SPACE, rng, RECIPE.trained, 0.6) for _ in range(200)}
+    assert early == {ChannelConfig((a, b)) for a in (4, 8, 12) for b in (8, 12, 16)}
+    assert late == {ChannelConfig((a, b)) for a in (4, 8, 12) for b in (4, 8, 12, 16)}
+
+
+def test_weights_without_a_head_begin_one_anew(own: Path, tmp_path: Path) -> None:
+    """As a network that was captured for other classes comes."""
+    tensors = {name: tensor for name, tensor in load_file(own).items() if not name.startswith("layers.logits")}
+    save_file(tensors, tmp_path / "headless.safetensors")
+    said = KillAfter()
+    folder = RunFolder(tmp_path)
+    weights = tmp_path / "headless.safetensors"
+    train_supernet(SPACE, DATA, RECIPE, seed=0, weights=weights, progress=said, **supernet_files(folder))
+    assert any("but for logits" in text for text in said.said)
+    assert Evaluator(load_supernet(folder.supernet), DATA).loss(SPACE.largest) < 0.8 * DATA.task.chance_loss
+
+
+@pytest.mark.parametrize("better", ["supernet", "trained"])
+def test_the_chosen_network_starts_from_the_better_one(trained: RunFolder, tmp_path: Path, better: str) -> None:
+    """On the search images: of the supernet and the trained network, one is spoiled."""
+    folder, config = RunFolder(tmp_path), ChannelConfig((8, 12))
+    training = supernet_training(trained.supernet)
+    supernet, network = load_supernet(trained.supernet), load_plain(trained.trained)
+    for module in (network,) if better == "supernet" else (supernet,):
+        with torch.no_grad():
+            for name, parameter in module.named_parameters():
+                if name.endswith("outer.kernel") or name.startswith("layers.logits"):
+                    parameter.copy_(torch.randn_like(parameter))
+    save_supernet(supernet, folder.supernet, training=training)
+    save_plain(network, folder.trained)
+    said = KillAfter()
+    still = replace(RECIPE.trained.finetune, learning_rate=1e-9)
+    recipe = replace(RECIPE, trained=replace(RECIPE.trained, finetune=still))
+    made = finetune(SPACE, config, DATA, recipe, folder, supernet=folder.supernet, progress=said)
+    assert any("better there than the supernet" in text for text in said.said) == (better == "trained")
+    start = PlainNetwork.from_supernet(supernet, config)
+    if better == "trained":
+        start = PlainNetwork(SPACE, config)
+        for name, tensor in start.state_dict().items():
+            given = network.state_dict()[name]
+            with torch.no_grad():
+                tensor.copy_(given[tuple(slice(n) for n in tensor.shape)])
+    finish(start, DATA, seed=0)
+    np.testing.assert_allclose(
+        logits(made, DATA.search.images), logits(start, DATA.search.images), rtol=1e-3, atol=1e-3
+    )
