@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from edgewidth.report.units import listed
 from edgewidth.report.verdict import uncounted
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ def _widths(report: Report) -> Table:
     for row in report.widths:
         uniform = "–" if row.uniform is None else str(row.uniform)
         end = f" ({row.at_end})" if row.at_end else ""
-        table.add_row(row.variable, ", ".join(row.layers), f"{row.chosen}{end}", uniform, str(row.uniform_full))
+        table.add_row(row.variable, listed(row.layers, 2), f"{row.chosen}{end}", uniform, str(row.uniform_full))
     return table
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.report.figure import HALF, NARROW, Figure, Key, Numbers, drawn, style_of
 from edgewidth.report.svg import Axes, Picture, Scale, axes, covering
-from edgewidth.report.units import milliseconds, significant
+from edgewidth.report.units import listed, milliseconds, significant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,8 @@ FRONTIER_POINTS = 240
 """More points than this are one line to the eye; evenly spaced ones get a mark and a row."""
 ROW = 24.0
 """Pixels from one width variable to the next."""
+_LABEL = 18
+"""Letters of a layer's name that fit beside its variable."""
 
 
 def frontier(report: Report) -> Figure | None:
@@ -104,8 +106,8 @@ def widths(report: Report) -> Figure | None:
 
     def draw(width: float) -> Picture:
         picture = Picture("Chosen widths against uniform widths, for every width variable", width, 44 + ROW * len(rows))
-        label_width = 56 if width == NARROW else 150
-        scale = Scale(0, max(row.choices[-1] / row.base for row in rows) * 100, label_width, width - 110)
+        left, right = (56, 110) if width == NARROW else (190, 150)
+        scale = Scale(0, max(row.choices[-1] / row.base for row in rows) * 100, left, width - right)
         _draw_width_axis(picture, scale)
         for number, row in enumerate(rows):
             _draw_width(picture, scale, 40 + ROW * (number + 0.5), row)
@@ -129,9 +131,8 @@ def _draw_width_axis(picture: Picture, scale: Scale) -> None:
 
 
 def _draw_width(picture: Picture, scale: Scale, y: float, row: VariableWidths) -> None:
-    layers = "" if picture.width == NARROW else f" · {', '.join(row.layers)}"
-    label = f"{row.variable}{layers}"
-    picture.text((2, y + 4), label if len(label) <= 22 else f"{label[:21]}…", "row-label")
+    layers = "" if picture.width == NARROW else f" · {_layers_in_short(row.layers)}"
+    picture.text((2, y + 4), f"{row.variable}{layers}", "row-label")
 
     def x(width: int) -> float:
         return scale(100 * width / row.base)
@@ -152,12 +153,21 @@ def _draw_width(picture: Picture, scale: Scale, y: float, row: VariableWidths) -
         picture.text((picture.width - 2, y + 4), f"({row.uniform})", anchor="end")
 
 
+def _layers_in_short(names: Sequence[str]) -> str:
+    """The first layer of a variable, cut where it is long, and how many others share the width."""
+    first, others = names[0], len(names) - 1
+    shown = first if len(first) <= _LABEL else f"{first[: _LABEL - 1]}…"
+    return f"{shown} +{others}" if others else shown
+
+
 def _widths_caption(rows: Sequence[VariableWidths]) -> str:
     text = "In percent of the published network; the numbers are channels."
+    if any(len(row.layers) > 1 for row in rows):
+        text = f"{text} Layers that must agree share a width: + says how many others have it."
     ends = [f"{row.variable} ({row.at_end})" for row in rows if row.at_end]
     if not ends:
         return f"{text} No width sits at an end of its range."
-    return f"{text} At an end of its range, so that a wider range may find better: {', '.join(ends)}."
+    return f"{text} At an end of its range, so that a wider range may find better: {listed(ends, 8)}."
 
 
 def _width_rows(rows: Sequence[VariableWidths]) -> Numbers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgewidth.records.measurement import MeasurementWarning
+from edgewidth.report.units import listed
 
 if TYPE_CHECKING:
     from edgewidth.records.budget import Budget
@@ -125,7 +126,7 @@ def _range_binds(inputs: Inputs) -> MeasurementWarning | None:
     if not bound:
         return None
     where = "; ".join(
-        f"at the {end} that the search space allows: {', '.join(names)}" for end, (_, names) in bound.items()
+        f"at the {end} that the search space allows: {listed(names, 8)}" for end, (_, names) in bound.items()
     )
     remedy = " and ".join(option for option, _ in bound.values())
     return MeasurementWarning(

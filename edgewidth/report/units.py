@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 MINUS = "−"
 TIMES = "×"
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -52,6 +57,12 @@ def count(value: float | None) -> str:
         if value >= scale:
             return f"{significant(value / scale, 3)}{unit}"
     return f"{value:g}"
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """The first ``most`` names, and how many others there are: ``w0, w1 and 23 more``."""
+    shown, more = names[:most], len(names) - most
+    return f"{', '.join(shown)}{f' and {more} more' if more > 0 else ''}"
 
 
 def plural(number: int, noun: str) -> str:

@@ -11,8 +11,10 @@ from report import sample
 
 from edgewidth.records.losses import UnaryLosses
 from edgewidth.records.measurement import Clock
+from edgewidth.records.report import VariableWidths
 from edgewidth.records.search import SearchResult
 from edgewidth.records.validation import ValidationReport
+from edgewidth.report.charts_search import widths
 from edgewidth.report.html import render_html
 from edgewidth.stages.report import report_of
 
@@ -202,3 +204,30 @@ def test_both_themes_and_print_are_legible(html: str, theme: int) -> None:
         assert contrast(palette[tone], palette[f"{tone}-bg"]) >= 4.5
     for mark in ("orange", "green", "violet", "sky"):
         assert contrast(palette[mark], palette["page"]) >= 3.0
+
+
+def test_forty_variables_of_long_layers_stay_legible(tmp_path: Path) -> None:
+    """Labels end before the bars begin, a list of widths ends, and nothing is left out of the numbers."""
+    report = report_of(sample.sample_folder(tmp_path, slower=0.985))
+    layers = tuple(f"features_stage3_unit{i}_body_conv2" for i in range(12))
+    row = VariableWidths(
+        variable="w0",
+        layers=layers,
+        base=64,
+        choices=(8, 64, 112),
+        chosen=8,
+        uniform=64,
+        uniform_full=64,
+        at_end="lowest",
+    )
+    rows = tuple(row.model_copy(update={"variable": f"w{i}"}) for i in range(40))
+    figure = widths(report.model_copy(update={"widths": rows}))
+    assert figure is not None
+    assert figure.caption.endswith("w6 (lowest), w7 (lowest) and 32 more.")
+    assert figure.numbers is not None
+    assert [cells[1] for cells in figure.numbers.rows] == [", ".join(layers)] * 40
+    shown = Page(str(figure.wide)).texts
+    labels = [text for text in shown if " · " in text]
+    assert labels[39] == "w39 · features_stage3_u… +11"
+    bar = next(line for line in Page(str(figure.wide)).all("line") if line["class"] == "range")
+    assert all(7 * len(label) < float(bar["x1"] or 0) + 20 for label in labels)

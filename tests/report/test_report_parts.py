@@ -53,6 +53,11 @@ def test_sizes_counts_and_signs() -> None:
     assert (units.signed(-1.24), units.signed(0.5), units.percent(None)) == ("−1.2 %", "+0.5 %", "–")
 
 
+def test_long_lists_end_in_a_number() -> None:
+    assert units.listed(["w0", "w1", "w2"], 3) == "w0, w1, w2"
+    assert units.listed(["w0", "w1", "w2"], 1) == "w0 and 2 more"
+
+
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.integers(2, 12))
 def test_ticks_are_round_few_and_inside(low: float, span: float, count: int) -> None:
     high = low + max(span, abs(low) * 1e-6)
