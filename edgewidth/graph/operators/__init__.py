@@ -2,7 +2,8 @@
 
 An operator is a class here that ``AnyOperator`` lists. What a framework or a file format does with it
 stands in that framework's room, in a table keyed by the class: ``training/networks/operators.py`` for torch, and in
-``formats`` ``tflite/keras_network.py``, ``tflite/slices.py``, ``onnx/network.py`` and ``onnx/slices.py``.
+``formats`` ``tflite/keras_network.py`` and ``onnx/nodes.py``. Where TFLite's converter makes an operator of its own out
+of it, ``tflite/rules.py`` says what that does with channels.
 """
 
 from __future__ import annotations
