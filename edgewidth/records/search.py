@@ -32,6 +32,11 @@ class Certificate(Record):
     lower_bound: float
     gap: float
     grid_error_ms: float
+    bounded: bool = False
+    """Whether too many widths meet in the network for tables of them all: then the frontier is the best that was
+    found, and so is the chosen configuration where the gap is above 0; how good they are, the bounds say."""
+    frontier_gap: float | None = None
+    """The most by which a point of the frontier could be improved on; None: not noted."""
 
 
 class FrontierPoint(Record):

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from edgewidth.search.elimination import minimise
-from edgewidth.search.problem import Factor, total
+from edgewidth.search.problem import Factor, largest, total
 
 if TYPE_CHECKING:
-    from edgewidth.search.elimination import Plan
+    from collections.abc import Callable
+
     from edgewidth.search.problem import Array, Indices, Problem
 
 _ROUNDS = 60
@@ -24,41 +24,50 @@ class Dual(NamedTuple):
     """The best multipliers found, and every assignment that was a minimum on the way."""
 
     weights: Array
-    """(sum budgets,)."""
+    """Of latency, then of the sum budgets: (1 + sum budgets,)."""
     assignments: Indices
 
 
-def maximise_dual(problem: Problem, plan: Plan, budget_ms: float) -> Dual:
-    """Weights of the sum budgets, all of them and latency relaxed: any weights give a bound, these a good one.
+def maximise_dual(
+    problem: Problem, budget_ms: float, ranges: Array, minimise: Callable[[Array], tuple[float, Indices]]
+) -> Dual:
+    """Weights of latency and sum budgets, all of them relaxed: any weights give a bound, these a good one.
 
     Each minimum for given weights is a plane above the concave dual function; the next weights maximise the
     least of these planes (Kelley 1960, The Cutting-Plane Method for Solving Convex Programs).
+
+    Args:
+        problem: What to minimise.
+        budget_ms: What the latency must not exceed.
+        ranges: By how much the losses, the latencies and each sum budget's resource vary: (2 + sum budgets,).
+        minimise: For weights of latency and sum budgets, a lower bound of the least weighted sum, and an assignment
+            that has it or is near it. With a bound below the sum the weights are near the best ones.
     """
-    factors = [problem.latencies, *(budget.factors for budget in problem.sums)]
-    budgets = np.array([budget_ms, *(budget.budget for budget in problem.sums)])
-    losses = plan.buckets((*problem.losses, *problem.forbidden))
-    resources = [plan.buckets(part) for part in factors]
+    parts = [problem.latencies, *(budget.factors for budget in problem.sums)]
+    # Above the largest sum there is nothing to keep; and infinity has no multiples.
+    limits = [budget_ms, *(budget.budget for budget in problem.sums)]
+    budgets = np.array([min(limit, largest(part)) for limit, part in zip(limits, parts, strict=True)])
     # Weights are counted in units of the range of the losses over that of each resource.
-    unit = _range(plan, plan.buckets(problem.losses))
-    units = np.array([unit / _range(plan, resource) for resource in resources])
+    unit, units = ranges[0], ranges[0] / ranges[1:]
     weights, best, best_weights = np.zeros(len(budgets)), -np.inf, np.zeros(len(budgets))
-    visited, planes = [], []
+    visited: list[Indices] = []
+    planes: list[list[float]] = []
+    promise = np.inf
     for _ in range(_ROUNDS):
-        joint = [
-            part + sum(w * resource[k] for w, resource in zip(weights * units, resources, strict=True))
-            for k, part in enumerate(losses)
-        ]
-        value, assignment = minimise(plan, joint)
+        value, assignment = minimise(weights * units)
         height = (value - float(weights * units @ budgets)) / unit
         if height > best:
             best, best_weights = height, weights
         visited.append(assignment)
-        overrun = np.array([total(part, assignment[np.newaxis])[0] for part in factors]) - budgets
-        planes.append([float(problem.loss(assignment[np.newaxis])[0]) / unit, *(overrun * units / unit)])
+        overrun = np.array([total(part, assignment[np.newaxis])[0] for part in parts]) - budgets
+        planes.append([float(total(problem.losses, assignment[np.newaxis])[0]) / unit, *(overrun * units / unit)])
+        cut = planes[-1][0] + float(weights @ planes[-1][1:])
+        if cut >= promise - _CLOSE:
+            break  # the minimum does not lie below the planes that are known
         weights, promise = _highest(np.array(planes))
         if promise - best <= _CLOSE:
             break
-    return Dual((best_weights * units)[1:], np.array(visited))
+    return Dual(best_weights * units, np.array(visited))
 
 
 def relaxation(problem: Problem, weights: Array) -> tuple[Factor, ...]:
@@ -69,14 +78,9 @@ def relaxation(problem: Problem, weights: Array) -> tuple[Factor, ...]:
     return (*factors, Factor((), np.array(-credit)))
 
 
-def _range(plan: Plan, buckets: list[Array]) -> float:
-    """The greatest sum less the least one, or 1 where all are equal."""
-    return -minimise(plan, [-bucket for bucket in buckets])[0] - minimise(plan, buckets)[0] or 1.0
-
-
 def _highest(planes: Array) -> tuple[Array, float]:
     """The weights at which the least of the planes (height at 0, then slopes) is highest, and its height there."""
-    # scipy is heavy to import, and only problems with several budgets come here.
+    # scipy is heavy to import, and and chains within a budget of latency alone do not come here.
     from scipy.optimize import linprog  # noqa: PLC0415
 
     weights = planes.shape[1] - 1

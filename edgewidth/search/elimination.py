@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
+MOST_WORK = 2**17
+"""States of all steps together up to which elimination is a matter of a second, also over a grid of latencies."""
 _STARTS = 4
 """How many first variables the greedy order is tried with."""
 
@@ -50,6 +52,11 @@ class Plan:
         factors = {sum(1 << variable for variable in scope) for scope in scopes}
         self.steps = _steps(_best_order(self.sizes, factors), factors)
         self._rank = {step.variable: rank for rank, step in enumerate(self.steps)}
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the tree-width is small enough for tables over every step's variables."""
+        return sum(self.states(step.joint) for step in self.steps) <= MOST_WORK
 
     def shape(self, scope: Iterable[int]) -> tuple[int, ...]:
         """The numbers of choices of some variables."""
@@ -97,6 +104,11 @@ def minimise(plan: Plan, buckets: Sequence[Array]) -> tuple[float, Indices]:
         joint = bucket + plan.align(message, step.before, step.joint)
         assignment[step.variable] = joint[tuple(assignment[list(step.after)])].argmin()
     return float(messages[-1]), assignment
+
+
+def value_range(plan: Plan, buckets: Sequence[Array]) -> float:
+    """The greatest sum less the least one, or 1 where all are equal."""
+    return -minimise(plan, [-bucket for bucket in buckets])[0] - minimise(plan, buckets)[0] or 1.0
 
 
 def _steps(order: Sequence[int], factors: set[int]) -> tuple[Step, ...]:

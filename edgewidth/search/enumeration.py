@@ -32,13 +32,18 @@ class Enumeration(NamedTuple):
     lower_bound: float
 
 
-class _Pool:
-    """The ``count`` best distinct assignments so far."""
+class Pool:
+    """The ``count`` best distinct assignments within the budgets so far."""
 
     def __init__(self, problem: Problem, budget_ms: float, count: int) -> None:
         self._problem, self._budget_ms, self._count = problem, budget_ms, count
         self.assignments = np.empty((0, len(problem.sizes)), dtype=np.intp)
         self.losses = np.empty(0)
+
+    @property
+    def best(self) -> float:
+        """The least loss; infinite while there is none."""
+        return float(self.losses[0]) if len(self.losses) else np.inf
 
     @property
     def worst(self) -> float:
@@ -103,7 +108,7 @@ class BranchAndBound:
         self._least = [[message.ravel() for message in minima(plan, resource)] for resource in costs]
         span_ms = abs(budget_ms - tables.offset_ms)
         self._tolerance = ROUNDING * (largest(problem.losses) + (weight * span_ms if weight else 0))
-        self._pool = _Pool(problem, budget_ms, count)
+        self._pool = Pool(problem, budget_ms, count)
         self._given_up = np.inf
 
     def run(self, known: Indices) -> Enumeration:
@@ -121,8 +126,7 @@ class BranchAndBound:
                 labels = self._affordable(labels)
             else:  # nothing is open any more
                 self._pool.add(labels.assignments)
-        best = float(self._pool.losses[0]) if len(self._pool.losses) else np.inf
-        return Enumeration(self._pool.assignments, min(best, self._given_up))
+        return Enumeration(self._pool.assignments, min(self._pool.best, self._given_up))
 
     def _root(self) -> _Labels:
         problem = self._problem

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgewidth.search.elimination import Plan
-from edgewidth.search.feasible import check_feasible
-from edgewidth.search.problem import InfeasibleError
+from edgewidth.search.feasible import check_feasible, fastest
+from edgewidth.search.mean_field import MeanField
+from edgewidth.search.problem import largest
+from edgewidth.search.sum_product import SumProduct
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
-    from edgewidth.search.problem import Array, Indices, Problem
+    from edgewidth.search.problem import Factor, Indices, Problem
 
+_REDRAWS = 100
+"""So often are draws that break a peak budget drawn again; only an approximate distribution has them."""
 _DOUBLINGS = 200
 _BISECTIONS = 60
 _CLOSE = 1e-6
@@ -28,7 +31,8 @@ _CLOSE = 1e-6
 class RandomField:
     """A distribution over assignments; those that break a peak budget have probability 0.
 
-    Made by ``field_at_budget`` or from a latency weight of one's own.
+    Made by ``field_at_budget`` or from a latency weight of one's own. On a graph of large tree-width the variables
+    are drawn independently, from the product of distributions that is nearest to the field.
 
     Args:
         problem: Its losses, latencies and peak budgets count; its sum budgets do not.
@@ -43,46 +47,33 @@ class RandomField:
         if not temperature > 0:
             raise ValueError(f"the temperature must be above 0, and is {temperature}")
         self.temperature, self.latency_weight = temperature, latency_weight
-        weighted = [f._replace(values=f.values * latency_weight) for f in problem.latencies]
-        self._plan = Plan(problem.sizes, problem.scopes)
-        energies = self._plan.buckets((*problem.losses, *problem.forbidden, *weighted))
-        self._conditionals = _conditionals(self._plan, [-energy / temperature for energy in energies])
-        self._latencies = self._plan.buckets(problem.latencies)
-        beliefs = self._beliefs()
-        self.marginals = self._marginals(beliefs)
+        self._problem = problem
+        self._distribution = _distribution(problem, temperature, latency_weight)
+        self.marginals = self._distribution.marginals
         """The probability of every choice of every variable: one array of (choices,) per variable."""
-        self.mean_latency_ms = sum(float((p * b).sum()) for p, b in zip(beliefs, self._latencies, strict=True))
+        self.mean_latency_ms = self._distribution.mean(problem.latencies)
         """The expected latency of a drawn assignment."""
-
-    def _beliefs(self) -> list[Array]:
-        """The probability of every joint assignment of every step."""
-        beliefs: list[Array] = []
-        probability = np.ones(())
-        for step, conditional in zip(reversed(self._plan.steps), reversed(self._conditionals), strict=True):
-            belief = probability[..., np.newaxis] * conditional
-            beliefs.append(belief)
-            others = tuple(axis for axis, variable in enumerate(step.joint) if variable not in step.before)
-            left = [variable for variable in step.joint if variable in step.before]
-            probability = belief.sum(axis=others).transpose([left.index(variable) for variable in step.before])
-        return beliefs[::-1]
-
-    def _marginals(self, beliefs: Sequence[Array]) -> tuple[Array, ...]:
-        of_variable = {
-            step.variable: belief.reshape(-1, belief.shape[-1]).sum(axis=0)
-            for step, belief in zip(self._plan.steps, beliefs, strict=True)
-        }
-        return tuple(of_variable[variable] for variable in range(len(self._plan.sizes)))
 
     def sample(self, count: int, rng: np.random.Generator) -> Indices:
         """Independent draws: (count, variables)."""
-        drawn = np.zeros((count, len(self._plan.sizes)), dtype=np.intp)
-        for step, conditional in zip(reversed(self._plan.steps), reversed(self._conditionals), strict=True):
-            probabilities = conditional[tuple(drawn[:, variable] for variable in step.after)]
-            cumulated = np.broadcast_to(probabilities, (count, conditional.shape[-1])).cumsum(axis=1)
-            # Scaled by the last sum, which rounding may leave just below 1.
-            thresholds = rng.random((count, 1)) * cumulated[:, -1:]
-            drawn[:, step.variable] = (cumulated <= thresholds).sum(axis=1)
+        drawn = self._distribution.sample(count, rng)
+        for _ in range(_REDRAWS):
+            [broken] = np.nonzero(~np.isfinite(self._problem.loss(drawn)))
+            if not len(broken):
+                return drawn
+            drawn[broken] = self._distribution.sample(len(broken), rng)
+        drawn[~np.isfinite(self._problem.loss(drawn))] = fastest(self._problem).assignment
         return drawn
+
+
+def _distribution(problem: Problem, temperature: float, latency_weight: float) -> SumProduct | MeanField:
+    def scaled(factors: Iterable[Factor], scale: float) -> list[Factor]:
+        return [factor._replace(values=factor.values * scale) for factor in factors]
+
+    energies = [*scaled(problem.losses, 1 / temperature), *scaled(problem.latencies, latency_weight / temperature)]
+    if problem.plan.is_small:
+        return SumProduct(problem.plan, (*energies, *problem.forbidden))
+    return MeanField(problem.sizes, (*energies, *scaled(problem.broken, 1 + largest(energies))))
 
 
 def field_at_budget(problem: Problem, budget_ms: float, temperature: float) -> RandomField:
@@ -91,7 +82,7 @@ def field_at_budget(problem: Problem, budget_ms: float, temperature: float) -> R
     Raises:
         InfeasibleError: No assignment is within the latency and the peak budgets.
     """
-    check_feasible(problem, Plan(problem.sizes, problem.scopes), budget_ms)
+    check_feasible(problem, budget_ms)
     field = RandomField(problem, temperature)
     if field.mean_latency_ms <= budget_ms:
         return field
@@ -111,17 +102,3 @@ def field_at_budget(problem: Problem, budget_ms: float, temperature: float) -> R
         else:
             low = middle.latency_weight
     return field
-
-
-def _conditionals(plan: Plan, exponents: Sequence[Array]) -> list[Array]:
-    """For every step, the probability of each choice of its variable given the state after it."""
-    message = np.zeros(())
-    conditionals = []
-    for step, exponent in zip(plan.steps, exponents, strict=True):
-        joint = exponent + plan.align(message, step.before, step.joint)
-        message = np.logaddexp.reduce(joint, axis=-1)
-        # A state that no allowed assignment has: any finite number keeps its conditional at 0.
-        conditionals.append(np.exp(joint - np.where(np.isfinite(message), message, 0)[..., np.newaxis]))
-    if message == -np.inf:
-        raise InfeasibleError("The peak budgets forbid every assignment.", None)
-    return conditionals

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edgewidth.search.problem import Array, Indices, Problem
     from edgewidth.search.tables import ValueTables
 
@@ -31,16 +33,27 @@ def trace_frontier(problem: Problem, tables: ValueTables, known: Indices) -> Fro
     final = np.concatenate([[np.inf], tables.final])
     cells = np.flatnonzero(final[1:] < final[:-1])
     start = np.zeros((len(cells), len(problem.sizes)), dtype=np.intp)
-    found = np.concatenate([known, tables.complete(start, len(tables.plan.steps), cells)])
+    completed = tables.complete(start, len(tables.plan.steps), cells)
+
+    def lower_bounds(latencies: Array) -> Array:
+        within = np.floor((latencies - tables.offset_ms) / tables.step_ms + tables.above[-1]).astype(np.intp)
+        return tables.read(len(tables.plan.steps), np.zeros_like(within), within)
+
+    return frontier_of(problem, np.concatenate([known, completed]), lower_bounds)
+
+
+def frontier_of(problem: Problem, found: Indices, lower_bounds: Callable[[Array], Array]) -> Frontier:
+    """The frontier of assignments, those left out that do not keep the peak and the sum budgets.
+
+    Args:
+        problem: Says what they cost.
+        found: (any number, variables).
+        lower_bounds: For latencies, what no assignment at most as slow goes below.
+    """
     found = found[problem.within(found, np.inf)]
     losses, latencies = problem.loss(found), problem.latency_ms(found)
     order = np.lexsort((losses, latencies))
     least = np.minimum.accumulate(losses[order])
     order = order[losses[order] < np.concatenate([[np.inf], least[:-1]])]
-    return Frontier(found[order], losses[order], latencies[order], _bounds(tables, latencies[order], losses[order]))
-
-
-def _bounds(tables: ValueTables, latencies: Array, losses: Array) -> Array:
-    cells = np.floor((latencies - tables.offset_ms) / tables.step_ms + tables.above[-1]).astype(np.intp)
-    rank, state = len(tables.plan.steps), np.zeros_like(cells)
-    return np.minimum(losses, tables.read(rank, state, cells))
+    losses, latencies = losses[order], latencies[order]
+    return Frontier(found[order], losses, latencies, np.minimum(losses, lower_bounds(latencies)))

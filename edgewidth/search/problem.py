@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from edgewidth.search.elimination import Plan
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -112,6 +114,16 @@ class Problem:
         )
 
     @cached_property
+    def broken(self) -> tuple[Factor, ...]:
+        """How many factors of the peak budgets are over them: ``forbidden`` in finite numbers."""
+        return tuple(f._replace(values=np.isinf(f.values).astype(float)) for f in self.forbidden)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """In which order to eliminate the variables."""
+        return Plan(self.sizes, self.scopes)
+
+    @cached_property
     def _rounding_ms(self) -> float:
         return ROUNDING * largest(self.latencies)
 
@@ -150,6 +162,16 @@ class Problem:
         """An assignment with its loss and its latency."""
         row = np.asarray(assignment, dtype=np.intp)[None]
         return Point(tuple(row[0].tolist()), float(self.loss(row)[0]), float(self.latency_ms(row)[0]))
+
+
+def added(factors: Iterable[Factor]) -> dict[tuple[int, ...], Array]:
+    """Factors of the same variables added up, by their ascending scope."""
+    sums: dict[tuple[int, ...], Array] = {}
+    for factor in factors:
+        scope = tuple(sorted(factor.scope))
+        values = factor.values.transpose(np.argsort(factor.scope)) if len(scope) > 1 else factor.values
+        sums[scope] = sums[scope] + values if scope in sums else values
+    return sums
 
 
 def total(factors: Iterable[Factor], assignments: Indices) -> Array:

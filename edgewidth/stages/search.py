@@ -128,13 +128,19 @@ def search(table: LatencyTable, losses: UnaryLosses, budget: Budget) -> SearchRe
     best = space.config(solution.best.assignment)
     others = [space.config(point.assignment) for point in solution.alternatives]
     chosen, *rest = question.choices([best, *others, *found.values()])
-    bound, gap, error_ms = solution.certificate
+    certificate, frontier = solution.certificate, solution.frontier
     return SearchResult(
         space=space,
         budget=budget,
         chosen=chosen,
-        certificate=Certificate(lower_bound=bound, gap=gap, grid_error_ms=error_ms * curve.steepest),
-        frontier=_thinned(solution.frontier, space, curve),
+        certificate=Certificate(
+            lower_bound=certificate.lower_bound,
+            gap=certificate.gap,
+            grid_error_ms=certificate.grid_error_ms * curve.steepest,
+            bounded=certificate.bounded,
+            frontier_gap=float((frontier.losses - frontier.lower_bounds).max()),
+        ),
+        frontier=_thinned(frontier, space, curve),
         alternatives=tuple(rest[: len(others)]),
         baselines=dict(zip(found, rest[len(others) :], strict=True)),
     )

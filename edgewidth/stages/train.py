@@ -11,7 +11,6 @@ from edgewidth.progress import SILENT, Progress
 from edgewidth.records.losses import NarrowedFor
 from edgewidth.records.run import Narrowing
 from edgewidth.records.training import UNIFORM
-from edgewidth.search.elimination import Plan
 from edgewidth.search.feasible import check_feasible
 from edgewidth.search.problem import InfeasibleError
 from edgewidth.stages.claim import remove
@@ -178,7 +177,7 @@ def _focus(space: SearchSpace, aim: Aim, output_names: tuple[str, ...]) -> Focus
     problem = cost_problem(table, aim.budget.limits, output_names)
     budget_ms = curve.sum_ms(aim.budget.latency_ms)
     try:
-        check_feasible(problem, Plan(problem.sizes, problem.scopes), budget_ms)
+        check_feasible(problem, budget_ms)
     except InfeasibleError as error:
         raise answer_no(aim.budget, curve, error) from error
     return Focus(problem, (budget_ms,), "latency")

@@ -27,7 +27,7 @@ from edgewidth.graph.spec import NetworkSpec, Node
 from edgewidth.graph.widths import variables_of
 from edgewidth.search.baselines.brute_force import brute_force
 from edgewidth.search.baselines.lagrangian import lagrangian
-from edgewidth.search.exact import Solution, solve
+from edgewidth.search.exact import solve
 from edgewidth.search.feasible import fastest
 from edgewidth.search.problem import Factor, Problem
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from edgewidth.graph.operators.operator import Part
     from edgewidth.graph.spec import Layer
     from edgewidth.search.problem import Array
+    from edgewidth.search.solution import Solution
 
 TABLES = 50
 SMALL_GRAPHS = 200

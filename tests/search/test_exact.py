@@ -9,12 +9,14 @@ import pytest
 from search_problems import SHAPES, Answer, enumerate_all, random_problem, with_budgets
 
 from edgewidth.search import enumeration
-from edgewidth.search.exact import Solution, solve
+from edgewidth.search.exact import solve
 from edgewidth.search.feasible import fastest
 from edgewidth.search.problem import Factor, InfeasibleError, PeakBudget, Problem, SumBudget, total
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from edgewidth.search.solution import Solution
 
 EPS = 1e-9
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgewidth.search.elimination import Plan
 from edgewidth.search.hull import hull_edge
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ def lagrangian(problem: Problem, budget_ms: float) -> Point | None:
     hull within the budget, which the secant method finds exactly; so the comparison is with the best that the
     method can do. Sum budgets beside latency are not part of it.
     """
-    plan = Plan(problem.sizes, problem.scopes)
+    plan = problem.plan
     losses = plan.buckets((*problem.losses, *problem.forbidden))
     edge = hull_edge(plan, losses, plan.buckets(problem.latencies), problem.relaxed_ms(budget_ms))
     within = problem.within(edge.assignment[np.newaxis], budget_ms)[0]
