@@ -12,8 +12,11 @@ from edgewidth.search.problem import Factor, PeakBudget, Problem, SumBudget
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SHAPES = ("chain", "tree", "cycle", "residual", "triples", "loose")
-"""What the graphs of ``random_problem`` look like; ``loose`` has variables that meet no other."""
+SHAPES = ("chain", "tree", "cycle", "residual", "triples", "dense", "loose")
+"""What the graphs of ``random_problem`` look like.
+
+In ``dense`` all variables meet in pairs, and four of them at once; in ``loose`` some meet no other.
+"""
 
 
 class Answer(NamedTuple):
@@ -35,6 +38,8 @@ def random_scopes(shape: str, variables: int, rng: np.random.Generator) -> list[
         return [*((0, i) for i in range(1, variables)), *((i, 0) for i in range(1, variables)), *chain[1::2]]
     if shape == "triples":
         return [(i, i + 2, i + 1) for i in range(variables - 2)]
+    if shape == "dense":
+        return [*((i, j) for i in range(variables) for j in range(i)), tuple(range(min(4, variables)))]
     return chain if shape == "chain" else chain[: variables // 2]
 
 
