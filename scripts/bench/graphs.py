@@ -1,17 +1,24 @@
 """Networks whose width variables meet in graphs of every kind, for the benchmark of the search.
 
+chain      MobileNet-v1: tree-width 1
 residual   bottleneck blocks of four groups; the blocks of a group share the width they add up to: tree-width 2
-inception  modules of four branches, each reading the concatenation of the module before: tree-width 8 or so
-dense      every layer of a block reads the concatenation of all before it, as in DenseNet-121: tree-width 25 or so
+inception  modules of four branches, each reading the concatenation of the module before: a tree-width of 7
+dense      every layer of a block reads the concatenation of all before it, as in DenseNet-121: a tree-width of 25
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from edgewidth.graph.families.registry import search_space
 from edgewidth.graph.operators import Add, Concatenate, Conv, Dense, GlobalAveragePool
 from edgewidth.graph.space import SearchSpace, WidthVariable
 from edgewidth.graph.spec import NetworkSpec, Node
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LEVELS = 14
 """Choices of every width, where the base is wide enough for so many."""
@@ -99,3 +106,11 @@ def dense_space() -> SearchSpace:
         if block + 1 < len(DENSE_LAYERS):
             last = build.conv(f"t{block}", last, 4 * GROWTH * 2**block, stride=2)
     return build.space("dense", last)
+
+
+GRAPHS: dict[str, Callable[[], SearchSpace]] = {
+    "chain": lambda: search_space("mobilenet_v1"),
+    "residual": residual_space,
+    "inception": inception_space,
+    "dense": dense_space,
+}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How fast and how good the exact search is, on random tables like those of real devices.
+"""How fast and how good the search is, on random tables like those of real devices.
 
 exact_ms                      answer and frontier, MobileNet-v1 with 14 width variables or the network named: median
                               over the tables of the best of three runs
@@ -9,6 +9,14 @@ worst_gain_percent            the least of these
 proven_percent                of the answers whose certificate has no gap
 brute_force_equal             whether 200 random small graphs give what trying everything gives
 residual_s                    answer and frontier, 50 width variables of a residual network: the slowest of three
+
+With --graph, on a few tables of a network of that kind, some of the above and:
+
+variables                     width variables
+states                        of all tables together that exact elimination would need
+slowest_ms                    answer and frontier, the slowest table
+gap_percent                   of the certificate, in parts of the frontier's range of losses: the largest
+frontier_gap_percent          by which the frontier could be improved on, the same way: mean along it
 """
 
 from __future__ import annotations
@@ -20,10 +28,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from graphs import GRAPHS, residual_space
+
 from edgewidth.graph.families.registry import FAMILIES, search_space
-from edgewidth.graph.operators import Add, Conv, Dense, GlobalAveragePool
-from edgewidth.graph.space import SearchSpace, WidthVariable
-from edgewidth.graph.spec import NetworkSpec, Node
 from edgewidth.graph.widths import variables_of
 from edgewidth.search.baselines.brute_force import brute_force
 from edgewidth.search.baselines.lagrangian import lagrangian
@@ -33,13 +40,14 @@ from edgewidth.search.problem import Factor, Problem
 
 if TYPE_CHECKING:
     from edgewidth.graph.operators.operator import Part
+    from edgewidth.graph.space import SearchSpace
     from edgewidth.graph.spec import Layer
     from edgewidth.search.problem import Array
     from edgewidth.search.solution import Solution
 
 TABLES = 50
 SMALL_GRAPHS = 200
-RESIDUAL_TABLES = 3
+GRAPH_TABLES = 3
 REPEATS = 3
 
 
@@ -164,68 +172,58 @@ def brute_force_equal(rng: np.random.Generator) -> bool:
     return True
 
 
-def residual_space() -> SearchSpace:
-    """Bottleneck blocks with two inner widths each; the blocks of a group share the width they add up to."""
-    nodes = [Node(name="stem", operator=Conv(width="stem", kernel=3, stride=2), inputs=("input",))]
-    bases = {"stem": 32}
-    for group, blocks in enumerate((5, 6, 6, 5)):
-        shared, base = f"group{group}", 32 * 2**group
-        bases[shared] = 2 * base
-        for block in range(blocks):
-            nodes += _block(nodes[-1].name, f"g{group}b{block}", shared, base, first=block == 0, bases=bases)
-    nodes += [
-        Node(name="head", operator=Conv(width="head"), inputs=(nodes[-1].name,)),
-        Node(name="pool", operator=GlobalAveragePool(), inputs=("head",)),
-        Node(name="logits", operator=Dense(width=1000), inputs=("pool",)),
-    ]
-    network = NetworkSpec(family="residual", resolution=224, in_channels=3, nodes=tuple(nodes))
-    bases["head"] = 512
-    multipliers = np.linspace(0.2, 1.5, 14)
-    variables = tuple(
-        WidthVariable(name=name, base=bases[name], choices=tuple(sorted({round(bases[name] * m) for m in multipliers})))
-        for name in network.variables
-    )
-    return SearchSpace(network=network, variables=variables)
-
-
-def _block(source: str, name: str, shared: str, base: int, *, first: bool, bases: dict[str, int]) -> list[Node]:
-    bases[f"{name}a"] = bases[f"{name}b"] = base
-    stride = 2 if first else 1
-    nodes = [
-        Node(name=f"{name}reduce", operator=Conv(width=f"{name}a", activation="relu6"), inputs=(source,)),
-        Node(name=f"{name}conv", operator=Conv(width=f"{name}b", kernel=3, stride=stride), inputs=(f"{name}reduce",)),
-        Node(name=f"{name}expand", operator=Conv(width=shared), inputs=(f"{name}conv",)),
-    ]
-    if not first:
-        nodes.append(Node(name=f"{name}add", operator=Add(), inputs=(f"{name}expand", source)))
-    return nodes
+def graph_numbers(space: SearchSpace, rng: np.random.Generator) -> dict[str, float]:
+    """Speed and certificates over a few random tables of one network's graph."""
+    states, seconds, gains, proven, gaps, frontier_gaps = 0, [], [], [], [], []
+    for _ in range(GRAPH_TABLES):
+        problem = random_table(space, rng)
+        states = sum(problem.plan.states(step.joint) for step in problem.plan.steps)
+        budget_ms = binding_budget(problem, rng)
+        (best, _, certificate, frontier), taken = timed_solve(problem, budget_ms)
+        rival = lagrangian(problem, budget_ms)
+        if rival is not None:
+            gains.append(100 * (rival.loss - best.loss) / rival.loss)
+        seconds.append(taken)
+        proven.append(certificate.gap == 0)
+        span = float(np.ptp(frontier.losses)) or 1.0
+        gaps.append(100 * certificate.gap / span)
+        frontier_gaps.append(100 * float((frontier.losses - frontier.lower_bounds).mean()) / span)
+    return {
+        "variables": len(space.variables),
+        "states": float(states),
+        "exact_ms": 1000 * float(np.median(seconds)),
+        "slowest_ms": 1000 * max(seconds),
+        "gain_over_lagrangian_percent": float(np.median(gains)),
+        "proven_percent": 100 * float(np.mean(proven)),
+        "gap_percent": max(gaps),
+        "frontier_gap_percent": max(frontier_gaps),
+    }
 
 
 def residual_seconds(rng: np.random.Generator) -> float:
-    """The slowest of a few tables; every answer must be proven."""
+    """The slowest of a few tables."""
     space = residual_space()
     if len(space.variables) != 50:
         raise AssertionError(f"the benchmark is of 50 width variables, not {len(space.variables)}")
-    seconds = []
-    for _ in range(RESIDUAL_TABLES):
-        problem = random_table(space, rng)
-        seconds.append(timed_solve(problem, binding_budget(problem, rng)).seconds)
-    return max(seconds)
+    return graph_numbers(space, rng)["slowest_ms"] / 1000
 
 
 def main() -> None:
     """Print the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", choices=list(FAMILIES), default="mobilenet_v1")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--network", choices=list(FAMILIES), default="mobilenet_v1")
+    which.add_argument("--graph", choices=list(GRAPHS), help="how the width variables meet, in place of a network")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument("--seed", type=int, default=0, help="of the random tables")
     options = parser.parse_args()
     rng = np.random.default_rng(options.seed)
-    numbers: dict[str, float | bool] = {
-        **family_numbers(options.network, rng),
-        "brute_force_equal": brute_force_equal(rng),
-        "residual_s": residual_seconds(rng),
-    }
+    numbers: dict[str, float | bool] = {}
+    if options.graph:
+        numbers |= graph_numbers(GRAPHS[options.graph](), rng)
+    else:
+        numbers |= family_numbers(options.network, rng)
+        numbers |= {"brute_force_equal": brute_force_equal(rng), "residual_s": residual_seconds(rng)}
     if options.json:
         print(json.dumps(numbers))
     else:
