@@ -27,7 +27,6 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-
 from graphs import GRAPHS, residual_space
 
 from edgewidth.graph.families.registry import FAMILIES, search_space
