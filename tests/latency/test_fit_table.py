@@ -20,6 +20,7 @@ from latency_truths import (
 )
 
 from edgewidth.errors import InputError, MismatchError
+from edgewidth.graph.families.registry import FAMILIES, search_space
 from edgewidth.latency.design import first_configs, held_out_configs
 from edgewidth.latency.factors import latency_factors
 from edgewidth.latency.fit import fit_table
@@ -154,6 +155,18 @@ def test_a_residual_network_has_a_table_too() -> None:
     table = _fit(space, visits[:30], visits[30:])
     assert _errors(table, tiled_device(space), judged).mean() < 0.5
     assert {len(scope) for scope, _ in latency_factors(table).factors} == {1, 2}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_forty_networks_are_enough_for_every_family(family: str) -> None:
+    """Residual connections, squeeze-and-excite and large kernels included."""
+    space, rng = search_space(family, resolution=64, in_channels=3, num_classes=10), np.random.default_rng(16)
+    fitted = first_configs(space, 40, rng)
+    judged = held_out_configs(space, 20, rng, exclude=fitted)
+    visits = measure(tiled_device(space), fitted + judged, QUIET, rng)
+    errors = _errors(_fit(space, visits[:40], visits[40:]), tiled_device(space), judged)
+    assert errors.mean() < 0.5
+    assert errors.max() < 2.0
 
 
 def test_a_prior_table_saves_measurements() -> None:
