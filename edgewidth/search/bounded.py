@@ -80,6 +80,7 @@ class _BoundedSearch:
             raise InfeasibleError(f"No assignment that keeps all budgets {doubt}.", self._quickest)
         self._follow_the_frontier(weights)
         best, *alternatives = (self._problem.point(assignment) for assignment in self._pool.assignments)
+        lower_bound = min(lower_bound, best.loss)  # which rounding may undo
         certificate = Certificate(lower_bound, best.loss - lower_bound, grid_error_ms=0.0, bounded=True)
         return Solution(best, tuple(alternatives), certificate, self._frontier())
 
@@ -146,5 +147,6 @@ class _BoundedSearch:
             self._found.append(self._around(known.assignments[i], weights, _FRONTIER_STEPS))
 
     def _frontier(self) -> Frontier:
+        """Of all that was found."""
         found = np.concatenate([self._starts, self._pool.assignments, *self._found])
         return frontier_of(self._problem, found, self._relaxed.lower_bounds)

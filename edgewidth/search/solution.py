@@ -30,6 +30,6 @@ class Solution(NamedTuple):
 
     best: Point
     alternatives: tuple[Point, ...]
-    """The next best within the budgets, best first."""
+    """The next best within the budgets, best first; where the certificate has a gap, the next best found."""
     certificate: Certificate
     frontier: Frontier
