@@ -25,7 +25,7 @@ from edgewidth.devices.measure.campaign import Model, measure
 from edgewidth.devices.measure.estimate import estimate
 from edgewidth.devices.measure.policy import Policy
 from edgewidth.devices.measure.store import MeasurementStore
-from edgewidth.devices.on_device.runner import VisitError
+from edgewidth.devices.on_device.visit import VisitError
 from edgewidth.devices.profiles import DeviceProfile
 from edgewidth.errors import DeviceError, ProfileError, SurroundingsError
 from edgewidth.records.measurement import EngineName, Precision, Setting, Statistic

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.devices.engines.engine import LEAST_RUNS, Runs
 from edgewidth.devices.engines.native import NativeEngine, pinned, repeat
-from edgewidth.devices.on_device.runner import VisitError
+from edgewidth.devices.on_device.visit import VisitError
 from edgewidth.devices.reach.process import last_line
 from edgewidth.records.measurement import Engine, EngineName, Launcher, Runtime
 

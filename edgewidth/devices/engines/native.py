@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from edgewidth.devices.on_device.runner import VisitError
+from edgewidth.devices.on_device.visit import VisitError
 from edgewidth.devices.reach.process import last_line
 from edgewidth.errors import ProfileError
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.devices.engines.engine import Runs
 from edgewidth.devices.engines.native import NativeEngine, pinned, repeat
-from edgewidth.devices.on_device.runner import VisitError
+from edgewidth.devices.on_device.visit import VisitError
 from edgewidth.records.measurement import Engine, EngineName, Launcher, Runtime
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ import numpy as np
 
 from edgewidth.devices.fake.operators import Operator, read_operators
 from edgewidth.devices.on_device import runner
+from edgewidth.devices.on_device.visit import VisitError
 from edgewidth.devices.reach.local import LocalTransport
 from edgewidth.errors import DeviceError, InputError
 from edgewidth.records.measurement import DeviceFacts, DeviceState, Runtime
@@ -151,12 +152,12 @@ class _Board:
         self._next_stretch()
 
     def measure(self, path: str, plan: Mapping[str, Any], beat: Callable[[], None]) -> dict[str, Any]:
-        """What ``runner.visit`` returns of a real device."""
+        """What ``visit.visit`` returns of a real device."""
         del beat
         try:
             truth_ns = 1e6 * latency_ms(read_operators(Path(path).read_bytes()))
         except InputError as error:
-            raise runner.VisitError(error.message) from error
+            raise VisitError(error.message) from error
         start_s = self.now_s
         self.now_s += 0.02  # loading
         before, visit = self._state(self.now_s), np.exp(self._noise.visit * self._rng.standard_normal())

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgewidth.devices.measure.disturbed import swapped
 from edgewidth.devices.measure.stretches import undisturbed
-from edgewidth.devices.on_device.runner import is_steady, window_runs
+from edgewidth.devices.on_device.visit import is_steady, window_runs
 from edgewidth.devices.on_device.vitals import THROTTLE_FLAGS
 from edgewidth.records.measurement import Clock, MeasurementWarning
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
-from edgewidth.devices.on_device import runner, runtimes, vitals
+from edgewidth.devices.on_device import runner, runtimes, visit, vitals
 from edgewidth.documents import Record, first_problem
 from edgewidth.errors import DeviceError
 from edgewidth.records.measurement import DeviceFacts, DeviceState
@@ -37,6 +37,7 @@ def runner_archive() -> bytes:
         "edgewidth/devices/on_device/__init__.py": b"",
         "edgewidth/devices/on_device/runner.py": _source(runner),
         "edgewidth/devices/on_device/runtimes.py": _source(runtimes),
+        "edgewidth/devices/on_device/visit.py": _source(visit),
         "edgewidth/devices/on_device/vitals.py": _source(vitals),
     }
     archive = io.BytesIO()
