@@ -77,7 +77,7 @@ def command(options: Options) -> None:
                 remedy="Give the --data that it was trained on.",
             )
         artifacts = export(
-            network,
+            options.weights,
             data,
             options.training.recipe(),
             folder,

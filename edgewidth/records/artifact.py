@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from edgewidth.documents import Document, Record
 from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.records.measurement import FormatName, MeasurementWarning, Precision
+from edgewidth.records.provenance import Made
 from edgewidth.records.upgrades import name_accuracies
 
 MAX_INT8_DROP_POINTS = 1.0
@@ -110,7 +111,7 @@ class Artifact(Record):
     """How an int8 file was chosen; null for float32."""
 
 
-class Artifacts(Document):
+class Artifacts(Made):
     """The run folder's ``artifacts.json``: what was exported, and how well each file computes."""
 
     schema_name: ClassVar[str] = "edgewidth/artifacts"

@@ -118,10 +118,10 @@ class Setting(Record):
     precision: Precision
     clock: Clock = Clock.WALL
 
-    def differences(self, other: Setting) -> list[str]:
-        """What differs, in words such as ``threads: 1 here, 4 there``; empty if the measurements may meet."""
-        mine, theirs = dict(self), dict(other)
-        return [f"{name}: {mine[name]} here, {theirs[name]} there" for name in mine if mine[name] != theirs[name]]
+    @property
+    def facts(self) -> dict[str, object]:
+        """Its fields by name."""
+        return dict(self)
 
 
 class DeviceState(Record):

@@ -9,6 +9,7 @@ from edgewidth.graph.space import SearchSpace
 from edgewidth.records.artifact import MAX_INT8_DROP_POINTS
 from edgewidth.records.budget import BudgetRequest
 from edgewidth.records.measurement import EngineName, Precision, Statistic
+from edgewidth.records.provenance import Digest, Facts
 from edgewidth.records.upgrades import name_splits
 
 
@@ -66,6 +67,13 @@ class RunRequest(Document):
     """The command line that does it again."""
     versions: dict[str, str]
     """Of edgewidth and the packages whose versions change results."""
+
+    @property
+    def made_of(self) -> Facts:
+        """What makes two requests the same run; the command's wording and package versions may differ."""
+        source = self.data.source
+        images = Digest(self.data.fingerprint, source, f"the images of {source} have changed")
+        return {name: value for name, value in self if name not in {"command", "versions"}} | {"data": images}
 
     @classmethod
     def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from edgewidth.documents import Document, Record
+from edgewidth.documents import Record
 from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.records.budget import Budget
 from edgewidth.records.measurement import LatencyEstimate, MeasurementWarning
+from edgewidth.records.provenance import Made
 from edgewidth.records.upgrades import name_visits
 
 
@@ -52,7 +53,7 @@ class RefineStep(Record):
     within_budget: bool
 
 
-class SearchResult(Document):
+class SearchResult(Made):
     """The chosen configuration, why, and what other methods would have chosen on the same numbers."""
 
     schema_name: ClassVar[str] = "edgewidth/search-result"

@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING
 
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.artifact import MAX_INT8_DROP_POINTS
+from edgewidth.records.provenance import Provenance, file_digest
+from edgewidth.records.training import IMAGES, SEED
 from edgewidth.stages.artifacts import Int8Network, export_artifacts
-from edgewidth.stages.claim import remove
+from edgewidth.stages.ledger import remove
 from edgewidth.stages.parity import Truth
 from edgewidth.streams import Purpose, stream
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgewidth.data.split import ImageData
     from edgewidth.records.artifact import Artifacts
     from edgewidth.stages.folder import RunFolder
-    from edgewidth.training.networks.plain import PlainNetwork
     from edgewidth.training.recipes import Recipe
 
 CALIBRATION_IMAGES = 200
@@ -23,7 +26,7 @@ CALIBRATION_IMAGES = 200
 
 
 def export(
-    network: PlainNetwork,
+    weights: Path,
     data: ImageData,
     recipe: Recipe,
     folder: RunFolder,
@@ -32,20 +35,25 @@ def export(
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> Artifacts:
-    """Write ``.tflite`` and ``.onnx``, float32 and int8, ``labels.txt`` and ``artifacts.json``.
+    """Write the network of a ``weights.safetensors`` as ``.tflite`` and ``.onnx``, each in float32 and int8.
+
+    Beside them go ``labels.txt`` and ``artifacts.json``.
 
     Accuracy and parity of each file are its own runtime's, over the whole test set. Where quantisation costs
     more accuracy than ``max_int8_drop_points``, the network is trained on for int8 as ``recipe`` says; that goes
     on from a checkpoint, and what is better on the search images is kept.
 
     Raises:
+        FileError: The weights cannot be read.
         ParityError: A float32 file does not compute what the network computes.
         TrainingError: Training for int8 diverges.
     """
     from edgewidth.training.finetune import INT8, finetune_int8  # noqa: PLC0415  torch loads when it is needed
-    from edgewidth.training.loop.checkpoint import Checkpoints  # noqa: PLC0415
     from edgewidth.training.networks.inference import fold, logits  # noqa: PLC0415
+    from edgewidth.training.networks.layers import compute_device  # noqa: PLC0415
+    from edgewidth.training.networks.weights import load_plain  # noqa: PLC0415
 
+    network = load_plain(weights).to(compute_device())
     calibration = data.sample(CALIBRATION_IMAGES, stream(seed, Purpose.CALIBRATION))
 
     def train_int8() -> Int8Network:
@@ -79,6 +87,8 @@ def export(
         remove(folder.weights_int8)  # of no file that was written
     if all(choice.trained_percent is None for choice in choices):
         remove(folder.int8_log)  # of an export before
+    inputs = {"weights": file_digest(weights), IMAGES: data.fingerprint}
+    artifacts = artifacts.model_copy(update={"provenance": Provenance(inputs=inputs, options={SEED: seed})})
     artifacts.write(folder.artifacts)
-    Checkpoints(folder.checkpoints, INT8, {}).clear()
+    remove(*folder.checkpoints.glob(f"{INT8}-*"))
     return artifacts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgewidth.progress import SILENT, Progress
-from edgewidth.stages.claim import remove
+from edgewidth.stages.ledger import FINETUNE, files_of, remove, with_followers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,8 +64,6 @@ def _clear(
     folder: RunFolder, space: SearchSpace, config: ChannelConfig, supernet: Path | None, weights: Path | None
 ) -> None:
     """Remove what this stage wrote; if what training begins with does not fit, nothing."""
-    from edgewidth.training.finetune import FINETUNE  # noqa: PLC0415
-    from edgewidth.training.loop.checkpoint import Checkpoints  # noqa: PLC0415  torch loads when it is needed
     from edgewidth.training.loop.processes import join  # noqa: PLC0415
     from edgewidth.training.networks.plain import PlainNetwork  # noqa: PLC0415
     from edgewidth.training.networks.pretrained import start_from  # noqa: PLC0415
@@ -75,9 +73,4 @@ def _clear(
         load_supernet(supernet, space)
     if weights:
         start_from(PlainNetwork(space, config), weights)
-
-    def clear() -> None:
-        remove(folder.weights, folder.finetune_log, needed=weights)
-        Checkpoints(folder.checkpoints, FINETUNE, {}).clear()
-
-    join().on_first(clear)
+    join().on_first(lambda: remove(*files_of(folder, with_followers(FINETUNE)), needed=weights))

@@ -126,20 +126,6 @@ class RunFolder(NamedTuple):
         return self.path / model_name(precision, format_name)
 
     @property
-    def results(self) -> tuple[Path, ...]:
-        """Everything that stages write and can write again; the raw measurements are not among it."""
-        models = [self.model(precision, name) for precision in Precision for name in FormatName]
-        single = (
-            self.run,
-            self.prior,
-            self.table,
-            self.supernet,
-            self.losses,
-            self.training_log,
-            self.search,
-            self.judged,
-            self.weights,
-        )
-        int8 = (self.weights_int8, self.int8_log)
-        last = (self.finetune_log, self.labels, self.artifacts, self.validation, self.report_json, self.report_html)
-        return (*single, *int8, *last, *models, self.checkpoints)
+    def models(self) -> tuple[Path, ...]:
+        """Every artifact that there may be."""
+        return tuple(self.model(precision, name) for precision in Precision for name in FormatName)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.judged import Judged, JudgedChoice
+from edgewidth.records.provenance import Provenance, file_digest
+from edgewidth.records.training import IMAGES
 
 if TYPE_CHECKING:
     from edgewidth.data.split import ImageData
@@ -47,6 +49,13 @@ def judge(data: ImageData, result: SearchResult, folder: RunFolder, *, progress:
                 behind_error=float(behind.std() / len(behind) ** 0.5),
             )
         )
-    document = Judged(space=space, images=evaluator.images, max_loss=float(maximum.mean()), choices=tuple(judged))
+    inputs = {"supernet": file_digest(folder.supernet), "search": result.digest, IMAGES: data.fingerprint}
+    document = Judged(
+        provenance=Provenance(inputs=inputs),
+        space=space,
+        images=evaluator.images,
+        max_loss=float(maximum.mean()),
+        choices=tuple(judged),
+    )
     document.write(folder.judged)
     return document

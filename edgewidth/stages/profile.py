@@ -11,6 +11,7 @@ import numpy as np
 from edgewidth.errors import FileError
 from edgewidth.latency.design import first_configs, held_out_configs, next_configs
 from edgewidth.latency.fit import fit_table
+from edgewidth.records.provenance import Provenance
 from edgewidth.records.table import LatencyTable
 from edgewidth.stages.bench import measured_visits, open_store
 
@@ -113,7 +114,9 @@ def _fit(
 ) -> LatencyTable:
     fitted = [v for config, v in visits.items() if config not in held_out]
     kept_apart = [v for config, v in visits.items() if config in held_out]
-    return fit_table(space, setting, statistic, fitted, kept_apart, prior=prior)
+    table = fit_table(space, setting, statistic, fitted, kept_apart, prior=prior)
+    inputs = {"prior": prior.digest} if prior else {}
+    return table.model_copy(update={"provenance": Provenance(inputs=inputs)})
 
 
 def refit(folder: RunFolder) -> LatencyTable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgewidth.documents import Document
 from edgewidth.errors import FileError
@@ -10,19 +10,48 @@ from edgewidth.files import write_atomic
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.judged import Judged
 from edgewidth.records.losses import UnaryLosses
+from edgewidth.records.measurement import MeasurementWarning
+from edgewidth.records.provenance import differences
 from edgewidth.records.run import RunRequest
 from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
 from edgewidth.records.validation import ValidationReport
+from edgewidth.stages.ledger import (
+    EXPORT,
+    JUDGE,
+    PROFILE,
+    SEARCH,
+    STAGES,
+    TRAIN,
+    VALIDATE,
+    Stage,
+    learned,
+    with_followers,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from edgewidth.records.report import Report, Stage
+    from edgewidth.records.provenance import Difference, Facts, Made
+    from edgewidth.records.report import Report
+    from edgewidth.records.report import Stage as ReportStage
     from edgewidth.report.inputs import Inputs
     from edgewidth.stages.folder import RunFolder
 
 D = TypeVar("D", bound=Document)
+
+VERBS: tuple[ReportStage, ...] = ("profile", "train", "search", "finetune", "export", "validate")
+"""The stages that a report misses where they are not done."""
+DOCUMENTS = {
+    PROFILE: "table",
+    TRAIN: "losses",
+    SEARCH: "search",
+    JUDGE: "judged",
+    EXPORT: "artifacts",
+    VALIDATE: "validation",
+}
+"""What a report is made of, in the order of the stages: the names of files and of the fields of ``Inputs``."""
 
 
 def report(folder: RunFolder) -> Report:
@@ -47,7 +76,8 @@ def report_of(folder: RunFolder) -> Report:
     """
     from edgewidth.report.build import build_report  # noqa: PLC0415  scipy loads when it is needed
 
-    return build_report(_inputs(folder))
+    inputs, stale = _current(_inputs(folder))
+    return build_report(inputs, stale)
 
 
 def _inputs(folder: RunFolder) -> Inputs:
@@ -80,17 +110,43 @@ def _inputs(folder: RunFolder) -> Inputs:
     )
 
 
+def _current(inputs: Inputs) -> tuple[Inputs, tuple[MeasurementWarning, ...]]:
+    """The documents that belong together, with a warning for each that does not and is left out.
+
+    A verb that is called again alone leaves later files of an earlier choice behind; a verdict on those would be about
+    another network.
+    """
+    known: Facts = {"search space": inputs.space}
+    left_out: list[Stage] = []
+    warnings: list[MeasurementWarning] = []
+    for stage, name in DOCUMENTS.items():
+        document: Made | None = getattr(inputs, name)
+        if document is None:
+            continue
+        if found := differences(known, document.made_of):
+            warnings.append(_stale(stage, found))
+            left_out += with_followers(stage)
+        if stage not in left_out:
+            known |= learned(document)
+    nothing: dict[str, Any] = {DOCUMENTS[stage]: None for stage in left_out}
+    names = {stage.name for stage in left_out}
+    missing = tuple(verb for verb in VERBS if verb in inputs.missing or verb in names)
+    return inputs._replace(missing=missing, **nothing), tuple(warnings)
+
+
+def _stale(stage: Stage, found: Sequence[Difference]) -> MeasurementWarning:
+    verb = f"edgewidth {stage.name} again, or " if stage.name in VERBS else ""
+    return MeasurementWarning(
+        code="out-of-date",
+        message=f"{DOCUMENTS[stage]}.json is out of date and was left out; {'; '.join(map(str, found))}.",
+        remedy=f"Run {verb}edgewidth run on this folder.",
+    )
+
+
 def _optional(document: type[D], path: Path) -> D | None:
     return document.read(path) if path.exists() else None
 
 
-def _missing(folder: RunFolder) -> tuple[Stage, ...]:
-    files: dict[Stage, Path] = {
-        "profile": folder.table,
-        "train": folder.losses,
-        "search": folder.search,
-        "finetune": folder.weights,
-        "export": folder.artifacts,
-        "validate": folder.validation,
-    }
-    return tuple(stage for stage, path in files.items() if not path.exists())
+def _missing(folder: RunFolder) -> tuple[ReportStage, ...]:
+    there = {stage.name for stage in STAGES if stage.document(folder).exists()}
+    return tuple(verb for verb in VERBS if verb not in there)

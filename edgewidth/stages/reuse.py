@@ -9,7 +9,9 @@ import numpy as np
 from edgewidth.errors import MismatchError
 from edgewidth.latency.agreement import agreement
 from edgewidth.latency.design import held_out_configs
+from edgewidth.records.provenance import differences
 from edgewidth.records.table import LatencyTable
+from edgewidth.stages.ledger import refusal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,10 +36,8 @@ def reuse(bench: Bench, folder: RunFolder, table: LatencyTable, path: Path) -> L
     Raises:
         MismatchError: It is of another device, runtime, version … or the device no longer is what it was.
     """
-    if differences := bench.differences(table):
-        raise MismatchError(
-            f"{path} is of other measurements: {'; '.join(differences)}.", remedy=_update(table, bench, path)
-        )
+    if other := differences(bench.facts, table.made_of):
+        raise refusal(f"{path} is of other measurements", other, remedy=_update(table, bench, path))
     space = bench.space
     configs = [space.uniform(1.0), space.smallest, space.largest]
     configs += held_out_configs(space, CHECKED, np.random.default_rng(0), exclude=configs)

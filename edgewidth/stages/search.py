@@ -18,6 +18,7 @@ from edgewidth.latency.curve import Curve
 from edgewidth.latency.factors import latency_factors
 from edgewidth.latency.predict import Predictor
 from edgewidth.records.budget import Limits
+from edgewidth.records.provenance import Provenance
 from edgewidth.records.search import Certificate, Choice, FrontierPoint, SearchResult
 from edgewidth.search.baselines.greedy import greedy
 from edgewidth.search.baselines.lagrangian import lagrangian
@@ -128,6 +129,7 @@ def search(table: LatencyTable, losses: UnaryLosses, budget: Budget) -> SearchRe
     chosen, *rest = question.choices([best, *others, *found.values()])
     bound, gap, error_ms = solution.certificate
     return SearchResult(
+        provenance=Provenance(inputs={"losses": losses.digest}),
         space=space,
         budget=budget,
         chosen=chosen,

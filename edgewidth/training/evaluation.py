@@ -7,13 +7,14 @@ evaluations go on until those losses that they leave possible would all choose a
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from edgewidth.losses.focus import macs_focus
 from edgewidth.losses.record import record_losses
 from edgewidth.losses.rounds import Rounds
 from edgewidth.progress import SILENT
+from edgewidth.records.provenance import Provenance, file_digest
+from edgewidth.records.training import IMAGES, SEED
 from edgewidth.training.evaluator import Evaluator
 from edgewidth.training.kept import KeptLosses
 from edgewidth.training.loop.processes import join
@@ -66,8 +67,11 @@ def evaluate_losses(
     processes = join()
     evaluator = Evaluator(load_supernet(supernet, space).to(compute_device()), data)
     focus = focus or macs_focus(space)
-    identity = "\n".join([_sha256(supernet), data.fingerprint, str(evaluator.images), str(seed)])
-    kept = KeptLosses(evaluations, hashlib.sha256(identity.encode()).hexdigest()[:16], space.largest)
+    provenance = Provenance(
+        inputs={"supernet": file_digest(supernet), IMAGES: data.fingerprint},
+        options={SEED: seed, "images evaluated": evaluator.images},
+    )
+    kept = KeptLosses(evaluations, provenance.digest, space.largest)
     with progress.task("Evaluating configurations", most + 1) as task:
         task.advance(len(kept))
 
@@ -80,7 +84,3 @@ def evaluate_losses(
     held_out = sum(held.quality.held_out for held in losses.held_out)
     progress.say(f"{len(losses.fitted)} configurations evaluated and {held_out} held out: {losses.evaluation.stopped}.")
     return losses
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

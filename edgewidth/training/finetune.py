@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from edgewidth.progress import SILENT
+from edgewidth.records.provenance import Provenance, file_digest
+from edgewidth.records.training import IMAGES, RECIPE, SEED, START
 from edgewidth.streams import Purpose, stream
 from edgewidth.training.loop.checkpoint import Checkpoints
 from edgewidth.training.loop.loop import LOSS, Averager, Training, make_batches, train
@@ -19,7 +21,8 @@ from edgewidth.training.networks.layers import compute_device
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.pretrained import begin_with
 from edgewidth.training.networks.quantised import QuantisedNetwork
-from edgewidth.training.networks.weights import digest, fingerprint, load_supernet, save_plain
+from edgewidth.training.networks.weights import digest, load_supernet, save_plain
+from edgewidth.training.provenance import final_training
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,22 +97,17 @@ def finetune(
         network = PlainNetwork.from_supernet(start, config)
         teacher = lambda images: start(images, space.largest)  # noqa: E731 - a short function
     network = network.to(device)
-    begun = begin_with(network, weights, progress) or ("scratch" if supernet is None else fingerprint(supernet))
+    begun = begin_with(network, weights, progress) or ("scratch" if supernet is None else file_digest(supernet))
     batches = make_batches(data, phase, seed=seed, device=device, processes=processes)
-    identity = {
-        "space": space.fingerprint,
-        "config": str(config),
-        "data": data.fingerprint,
-        "recipe": repr(phase),
-        "batch": str(batches.size),
-        "seed": str(seed),
-        "start": begun,
-    }
-    kept = Checkpoints(checkpoints, FINETUNE, identity)
+    provenance = final_training(data, recipe, seed=seed, start=begun)
+    of_this = provenance.extended(
+        {"search space": space.fingerprint}, {"configuration": str(config), "batch": batches.size}
+    )
+    kept = Checkpoints(checkpoints, FINETUNE, of_this)
     lesson = _Lesson(network, data, phase, seed, teacher, processes)
     lesson.train(batches, "Training the chosen network", checkpoints=kept, log=log, progress=progress)
     finish(network, data, seed=seed)
-    processes.on_first(lambda: save_plain(network, weights_out))
+    processes.on_first(lambda: save_plain(network, weights_out, provenance=provenance))
     processes.on_first(kept.clear)
     return network
 
@@ -152,17 +150,14 @@ def finetune_int8(
     quantised.calibrate(torch.from_numpy(calibration).to(device))
     # float32: rounding to bfloat16 is coarser than what int8 does.
     batches = make_batches(data, phase, seed=seed, device=device, dtype=torch.float32)
-    identity = {
-        "start": digest(network),
-        "data": data.fingerprint,
-        "recipe": repr(phase),
-        "seed": str(seed),
-        "calibration": str(len(calibration)),
-    }
-    kept = Checkpoints(checkpoints, INT8, identity)
+    provenance = Provenance(
+        inputs={START: digest(network), IMAGES: data.fingerprint},
+        options={SEED: seed, RECIPE: repr(phase), "calibration images": len(calibration)},
+    )
+    kept = Checkpoints(checkpoints, INT8, provenance)
     lesson = _Lesson(quantised, data, phase, seed, _folded(before))
     lesson.train(batches, "Training it for int8", checkpoints=kept, log=log, progress=progress)
-    save_plain(after, weights_out)
+    save_plain(after, weights_out, provenance=provenance)
     return after
 
 

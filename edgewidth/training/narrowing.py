@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from edgewidth.losses.fit import Evaluations
     from edgewidth.losses.focus import Focus
     from edgewidth.progress import Progress
+    from edgewidth.records.provenance import Provenance
     from edgewidth.search.field import RandomField
     from edgewidth.training.networks.supernet import Supernet
 
@@ -76,7 +77,8 @@ class NarrowingSampler:
         folder: Where to keep evaluations.
         schedule: When and how far.
         seed: Of the configurations that are evaluated.
-        key: What else makes this training another one, such as the table's identity.
+        key: What else its draws depend on, such as the latency table.
+        training: What the supernet's training depends on beside its draws: evaluations are of one training.
         progress: Hears of every update.
     """
 
@@ -90,13 +92,14 @@ class NarrowingSampler:
         schedule: Schedule,
         seed: int,
         key: str,
+        training: Provenance,
         progress: Progress,
     ) -> None:
         self._space, self._data, self._focus = space, data, focus
         self._schedule, self._seed, self._progress = schedule, seed, progress
         self._processes = join()
-        told = "\n".join([space.fingerprint, data.fingerprint, repr(schedule), repr(focus.budgets), str(seed), key])
-        self.identity = hashlib.sha256(told.encode()).hexdigest()[:16]
+        self.identity = _digest(space.fingerprint, repr(schedule), repr(focus.budgets), key)
+        self._kept_by = _digest(self.identity, data.fingerprint, str(seed), training.digest)
         self._folder = folder
         self._evaluated: dict[int, Evaluations] = {}
         self._fields: dict[int, RandomField] = {}
@@ -136,8 +139,8 @@ class NarrowingSampler:
         """What a field is fitted to; what is not known of it is evaluated on ``supernet``. None: there is neither."""
         if update not in self._evaluated:
             configs = self._configs(update)
-            path = self._folder / f"{NARROWING}-{self.identity}-{update}.jsonl"
-            kept = KeptLosses(path, self.identity, self._space.largest)
+            path = self._folder / f"{NARROWING}-{self._kept_by}-{update}.jsonl"
+            kept = KeptLosses(path, self._kept_by, self._space.largest)
             if not kept.has_all(configs):
                 if supernet is None:
                     return None
@@ -164,3 +167,7 @@ class NarrowingSampler:
             for config in self._focus.near(self._space, losses, budget, count, rng):
                 yield config
                 yield self._space.sample(rng)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

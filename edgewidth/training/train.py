@@ -11,7 +11,6 @@ from torch import Tensor
 from edgewidth.progress import SILENT
 from edgewidth.records.training import UNIFORM
 from edgewidth.streams import Purpose, stream
-from edgewidth.training.identity import identify
 from edgewidth.training.loop.checkpoint import Checkpoints
 from edgewidth.training.loop.loop import LOSS, Training, make_batches, train
 from edgewidth.training.loop.optimise import Optimiser
@@ -20,6 +19,7 @@ from edgewidth.training.networks.layers import compute_device
 from edgewidth.training.networks.pretrained import begin_with
 from edgewidth.training.networks.supernet import Supernet
 from edgewidth.training.networks.weights import save_supernet
+from edgewidth.training.provenance import supernet_training
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,10 +147,10 @@ def train_supernet(
         sandwich = _draw(supernet, recipe, seed, index, steps, sampler)
         return sandwich_step(supernet, objective, batch, sandwich, processes)
 
-    training = identify(data, recipe, seed=seed, start=start, sampler=sampler.identity if sampler else UNIFORM)
-    identity = {"space": space.fingerprint, "batch": str(batches.size)}
-    identity |= {name: str(value) for name, value in training.model_dump().items()}
-    kept = Checkpoints(checkpoints, SUPERNET, identity)
+    drawn_by = sampler.identity if sampler else UNIFORM
+    provenance = supernet_training(data, recipe, seed=seed, start=start, sampler=drawn_by)
+    of_this = provenance.extended({"search space": space.fingerprint}, {"batch": batches.size})
+    kept = Checkpoints(checkpoints, SUPERNET, of_this)
     train(
         Training(supernet, optimiser, batches, epochs, step, data.task.chance_loss, processes=processes),
         checkpoints=kept,
@@ -158,7 +158,7 @@ def train_supernet(
         title="Training the supernet",
         progress=progress,
     )
-    processes.on_first(lambda: save_supernet(supernet, supernet_out, training=training))
+    processes.on_first(lambda: save_supernet(supernet, supernet_out, provenance=provenance))
     processes.on_first(kept.clear)
 
 

@@ -221,9 +221,9 @@ def _final_task(experiment: Experiment, final: Final) -> Task:
     def work() -> None:
         choice, data, progress = Choice.read(experiment.choice(final)), experiment.data, TerminalProgress()
         space, seed = experiment.space, final.seed
-        network = finetune(space, choice.config, data, RECIPE, folder, supernet=None, seed=seed, progress=progress)
+        finetune(space, choice.config, data, RECIPE, folder, supernet=None, seed=seed, progress=progress)
         # Whatever quantisation costs: none is trained longer than its rivals.
-        export(network, data, RECIPE, folder, max_int8_drop_points=100.0, seed=seed, progress=progress)
+        export(folder.weights, data, RECIPE, folder, max_int8_drop_points=100.0, seed=seed, progress=progress)
 
     return Task(f"final-{final}", (experiment.choice(final),), folder.artifacts, work)
 

@@ -15,6 +15,7 @@ from edgewidth.devices.on_device.runtimes import import_runtime
 from edgewidth.devices.profiles import DeviceProfile
 from edgewidth.errors import InputError
 from edgewidth.records.measurement import Engine, EngineName, Launcher, Precision, Runtime, Setting, Visit
+from edgewidth.records.provenance import differences
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +83,9 @@ def test_engines_never_mix(tmp_path: Path) -> None:
         )
 
     here, there = setting(PYTHON[Runtime.ONNXRUNTIME]), setting(PERF_TEST)
-    assert here.differences(there) == ["engine: onnxruntime here, onnxruntime through onnxruntime_perf_test there"]
+    assert [str(one) for one in differences(here.facts, there.facts)] == [
+        "engine: onnxruntime here, onnxruntime through onnxruntime_perf_test there"
+    ]
     with MeasurementStore(tmp_path / "m.sqlite") as store:
         store.add(here, "0@8", Visit(model="8", round=0, started_s=0.0, warmup_ns=(1,), runs_ns=(2,)))
         assert store.visits(there) == {}

@@ -13,6 +13,7 @@ from edgewidth.graph.families.registry import search_space
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.budget import BudgetRequest
 from edgewidth.records.losses import NarrowedFor, UnaryLosses
+from edgewidth.records.provenance import Provenance
 from edgewidth.records.run import Narrowing
 from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
@@ -231,17 +232,18 @@ def test_losses_of_another_training_are_refused(job: Job, tmp_path: Path) -> Non
     """Another seed has trained on search and judge images; what narrowed serves one device and budget."""
     from report import sample
 
-    from edgewidth.training.identity import identify
+    from edgewidth.training.provenance import supernet_training
 
-    folder, trained = RunFolder(tmp_path / "run"), identify(job.data, job.recipe, seed=0, start="0123")
+    folder, trained = RunFolder(tmp_path / "run"), supernet_training(job.data, job.recipe, seed=0, start="0123")
     narrowed = UnaryLosses.read(sample.sample_folder(tmp_path / "sample").losses)
-    narrowed = narrowed.model_copy(update={"space": job.request.space, "training": trained})
+    mine = {"space": job.request.space, "data_fingerprint": job.data.fingerprint}
+    narrowed = narrowed.model_copy(update={**mine, "provenance": trained})
     plain = narrowed.model_copy(update={"narrowing": ()})
     for change, message in (
         ({"seed": 1}, "this run; seed: 0 here, 1 there"),
         ({"recipe": "another"}, "this run; recipe: not the same"),
     ):
-        found = plain.model_copy(update={"training": trained.model_copy(update=change)})
+        found = plain.model_copy(update={"provenance": trained.extended({}, change)})
         refuses(job, folder, found, message)
     refuses(job, folder, narrowed, "narrowing: none here, some there")
     narrow = dataclasses.replace(job, request=job.request.model_copy(update={"narrowing": Narrowing()}))
@@ -323,7 +325,7 @@ def test_force_begins_again_over_what_no_run_has_made(
 ) -> None:
     """A run that was refused for what other verbs left can be forced; for a table that does not fit nothing goes."""
     losses = UnaryLosses.read(learned.losses)
-    losses.model_copy(update={"data_fingerprint": "0" * 16, "training": None}).write(learned.losses)
+    losses.model_copy(update={"data_fingerprint": "0" * 16, "provenance": Provenance()}).write(learned.losses)
     with pytest.raises(MismatchError, match=r"losses\.json is not of this run"):
         run(job, learned)
     other = learned.path / "other.json"

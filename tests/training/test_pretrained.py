@@ -12,8 +12,8 @@ from small_training import small_data, small_recipe, small_space, supernet_files
 
 from edgewidth.errors import FileError, InputError, MismatchError
 from edgewidth.graph.space import ChannelConfig
-from edgewidth.stages.claim import remove
 from edgewidth.stages.folder import RunFolder
+from edgewidth.stages.ledger import remove
 from edgewidth.stages.train import train
 from edgewidth.training.finetune import finetune
 from edgewidth.training.networks.plain import PlainNetwork

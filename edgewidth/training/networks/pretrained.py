@@ -14,8 +14,9 @@ import torch
 
 from edgewidth.errors import FileError
 from edgewidth.graph.widths import first_of_segments, total, variables_of
+from edgewidth.records.provenance import file_digest
 from edgewidth.training.networks.layers import layer_weights
-from edgewidth.training.networks.weights import fingerprint, is_number, read_tensors
+from edgewidth.training.networks.weights import is_number, read_tensors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,13 +35,13 @@ OUTPUTS = "the outputs"
 
 
 def begin_with(network: Supernet | PlainNetwork, weights: Path | None, progress: Progress) -> str:
-    """Start from a file if there is one, and say so; its fingerprint, or nothing."""
+    """Start from a file if there is one, and say so; its digest, or nothing."""
     if weights is None:
         return ""
     fresh = start_from(network, weights)
     but = f", but for {', '.join(fresh)}: its classes are others" if fresh else ""
     progress.say(f"Training begins with the weights of {weights}{but}.")
-    return fingerprint(weights)
+    return file_digest(weights)
 
 
 @torch.no_grad()

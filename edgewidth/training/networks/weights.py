@@ -16,7 +16,7 @@ from edgewidth.documents import first_problem
 from edgewidth.errors import FileError, MismatchError
 from edgewidth.files import write_atomic
 from edgewidth.graph.space import ChannelConfig, SearchSpace
-from edgewidth.records.training import SupernetTraining
+from edgewidth.records.weights_file import HEADER, PLAIN, REMEDIES, SUPERNET
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.supernet import Supernet
 
@@ -25,50 +25,16 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-HEADER = "edgewidth"
-"""The key of the file's metadata; its value is JSON."""
-SUPERNET, PLAIN = "edgewidth/supernet", "edgewidth/weights"
-REMEDIES = {
-    SUPERNET: "Give a supernet.safetensors as edgewidth train wrote it.",
-    PLAIN: "Give a weights.safetensors as edgewidth finetune wrote it.",
-}
+    from edgewidth.records.provenance import Provenance
 
 
-def save_supernet(supernet: Supernet, path: Path, *, training: SupernetTraining | None = None) -> None:
-    """Write a supernet's weights with its search space, and what it was trained with where that is known.
+def save_supernet(supernet: Supernet, path: Path, *, provenance: Provenance | None = None) -> None:
+    """Write a supernet's weights with its search space, and what they were made of where that is known.
 
     Raises:
         StorageError: It cannot be written.
     """
-    header = {"schema": SUPERNET, "space": supernet.space.model_dump_json()}
-    _write(supernet, path, header | ({"training": training.model_dump_json()} if training else {}))
-
-
-def supernet_training(path: Path) -> SupernetTraining | None:
-    """What a stored supernet was trained with; None: it does not say, as one that was trained in one's own loop.
-
-    Raises:
-        FileError: Not a supernet, or it cannot be read.
-    """
-    header = _read(path, SUPERNET)[1]
-    try:
-        return SupernetTraining.model_validate_json(header["training"]) if "training" in header else None
-    except ValidationError as error:
-        raise FileError(f"{path} does not say what it was trained with: {first_problem(error)}.") from error
-
-
-def fingerprint(path: Path) -> str:
-    """16 hexadecimal digits that differ when anything in a file differs.
-
-    Raises:
-        FileError: It cannot be read.
-    """
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    except OSError as error:
-        raise FileError(
-            f"{path} could not be read: {error.strerror}.", remedy="Give a file that is there and may be read."
-        ) from error
+    _write(supernet, path, {"schema": SUPERNET, "space": supernet.space.model_dump_json()}, provenance)
 
 
 def load_supernet(path: Path, space: SearchSpace | None = None) -> Supernet:
@@ -90,14 +56,14 @@ def load_supernet(path: Path, space: SearchSpace | None = None) -> Supernet:
     return supernet
 
 
-def save_plain(network: PlainNetwork, path: Path) -> None:
-    """Write a plain network's weights with its search space and configuration.
+def save_plain(network: PlainNetwork, path: Path, *, provenance: Provenance | None = None) -> None:
+    """Write a plain network's weights with its search space and configuration, and what they were made of.
 
     Raises:
         StorageError: It cannot be written.
     """
     header = {"schema": PLAIN, "space": network.space.model_dump_json(), "config": str(network.config)}
-    _write(network, path, header)
+    _write(network, path, header, provenance)
 
 
 def load_plain(path: Path) -> PlainNetwork:
@@ -118,10 +84,12 @@ def digest(network: nn.Module) -> str:
     return hashlib.sha256(save(tensors)).hexdigest()
 
 
-def _write(network: nn.Module, path: Path, header: dict[str, str]) -> None:
+def _write(network: nn.Module, path: Path, header: dict[str, str], provenance: Provenance | None) -> None:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     # One key, because safetensors writes several in any order, and equal weights should be equal files.
     content = {"edgewidth": edgewidth.__version__, **header}
+    if provenance:
+        content["provenance"] = provenance.model_dump_json()
     write_atomic(path, save(tensors, {HEADER: json.dumps(content, sort_keys=True)}))
 
 
