@@ -11,6 +11,7 @@ from rich.table import Table
 from edgewidth.cli.options import JsonOption, ProfilesOption, TargetOptions
 from edgewidth.cli.output import print_json, print_table, say_warnings
 from edgewidth.cli.record import argument, verb
+from edgewidth.cli.wording import with_flags
 
 NOT_FIT = 3
 
@@ -60,9 +61,9 @@ def check_command(options: CheckOptions) -> int:
     else:
         table = Table("", "", "", box=None, show_header=False)
         for item in found.items:
-            table.add_row("ok" if item.ok else "no", item.name, item.finding)
+            table.add_row("ok" if item.ok else "no", item.name, with_flags(item.finding))
             if item.remedy:
-                table.add_row("", "", f"→ {item.remedy}")
+                table.add_row("", "", f"→ {with_flags(item.remedy)}")
         print_table(table)
         say_warnings(found.warnings)
     return 0 if found.ok else NOT_FIT

@@ -79,7 +79,7 @@ def command(options: Options) -> None:
         artifacts = export(
             options.weights,
             data,
-            options.training.recipe(),
+            options.training.load(),
             folder,
             max_int8_drop_points=options.max_int8_drop_points,
             seed=options.seed,

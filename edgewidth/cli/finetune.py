@@ -78,7 +78,7 @@ def command(options: Options) -> None:
     from edgewidth.training.networks.inference import logits  # noqa: PLC0415
 
     processes, progress = meet()
-    recipe = options.training.recipe()
+    recipe = options.training.load()
     with locked_by_first(options.out, processes) as folder:
         if folder.weights.exists() and not options.force:
             raise InputError(f"{folder.weights} exists.", remedy="Choose another --out, or --force to train again.")

@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from edgewidth.cli.wording import with_flags
 from edgewidth.report.verdict import uncounted
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ def print_table(table: Table, *, err: bool = False) -> None:
 def say_warnings(warnings: Iterable[MeasurementWarning]) -> None:
     """Each warning with its remedy, on standard error."""
     for warning in sorted(warnings, key=lambda warning: warning.code):
-        click.echo(f"Warning: {warning.message}", err=True)
-        click.echo(f"  → {warning.remedy}", err=True)
+        click.echo(f"Warning: {with_flags(warning.message)}", err=True)
+        click.echo(f"  → {with_flags(warning.remedy)}", err=True)
 
 
 def print_report(report: Report, folder: RunFolder) -> None:
@@ -122,7 +123,7 @@ def print_comparison(comparison: Comparison) -> None:
     for one in comparison.ways:
         latencies = [f"{latency.value_ms:.4g} ms" for latency in one.latencies] or ["–"] * len(comparison.configs)
         row = (str(one.way.engine), one.way.precision, str(one.way.threads), *latencies)
-        table.add_row(*row, one.failure or "")
+        table.add_row(*row, with_flags(one.failure or ""))
     print_table(table, err=True)
     if comparison.fastest is not None:
         way = comparison.fastest.way
@@ -133,13 +134,13 @@ def print_comparison(comparison: Comparison) -> None:
 def print_quality(outcome: ProfileOutcome) -> None:
     """How profiling one device ended."""
     if outcome.quality is None:
-        click.echo(f"{outcome.device}: {outcome.error}", err=True)
+        click.echo(f"{outcome.device}: {with_flags(outcome.error or '')}", err=True)
         if outcome.remedy:
-            click.echo(f"  → {outcome.remedy}", err=True)
+            click.echo(f"  → {with_flags(outcome.remedy)}", err=True)
         return
     click.echo(f"{outcome.device}: {_describe_quality(outcome.quality)}")
     click.echo(f"  uniform 1.0: {outcome.uniform_ms:.4g} ms; smallest: {outcome.smallest_ms:.4g} ms")
-    click.echo(f"  {outcome.quality.verdict}")
+    click.echo(f"  {with_flags(outcome.quality.verdict)}")
     click.echo(f"  {outcome.table}")
 
 
@@ -151,7 +152,7 @@ def print_entries(latency_table: LatencyTable) -> None:
         f"{setting.threads} thread(s), clock {setting.clock}, {latency_table.statistic}"
     )
     click.echo(_describe_quality(latency_table.quality))
-    click.echo(f"{latency_table.quality.verdict}\n")
+    click.echo(f"{with_flags(latency_table.quality.verdict)}\n")
     table = Table("layer", "depends on", "narrowest", "widest", box=None)
     for entry in latency_table.entries:
         flat = [value for row in entry.values_ms for value in row]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from edgewidth.cli.wording import with_flags
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -55,7 +57,7 @@ class TerminalProgress:
 
     def say(self, text: str) -> None:
         """One line, above the bars."""
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(with_flags(text), markup=False, soft_wrap=True)
 
 
 class _Bar:

@@ -90,7 +90,7 @@ def command(options: Options) -> int:
     target = options.measuring.target(options.device, precision=options.precision, statistic=options.statistic)
     with locked(options.out) as folder:
         data = options.network.images(options.data, seed=options.seed, progress=progress)
-        recipe = options.training.recipe()
+        recipe = options.training.load()
         request = make_request(
             target,
             options.network.space(data),

@@ -64,7 +64,7 @@ def command(options: Options) -> None:
     from edgewidth.stages.train import train  # noqa: PLC0415
 
     processes, progress = meet()
-    recipe, aim = options.training.recipe(), _aim(options, progress)
+    recipe, aim = options.training.load(), _aim(options, progress)
     with locked_by_first(options.out, processes) as folder:
         data = options.network.images(options.data, seed=options.seed, progress=progress)
         losses = train(

@@ -241,7 +241,7 @@ def _check_memory(path: Path, count: int, resolution: int) -> None:
         raise DataError(
             f"The {count} images of {path} need {needed / 2**30:.1f} GiB at {resolution} pixels; "
             f"this machine has {memory / 2**30:.1f} GiB, of which images may take half.",
-            remedy="Use a lower --resolution, fewer images, or a machine with more memory.",
+            remedy="Use a lower `resolution`, fewer images, or a machine with more memory.",
         )
 
 

@@ -141,7 +141,7 @@ def _space(device: Device) -> CheckItem:
         name="space",
         ok=ok,
         finding=f"{free / 1e6:.0f} MB free, {wanted / 1e6:.0f} MB wanted",
-        remedy=None if ok else "Free space there, or name another folder: --set workdir=/path",
+        remedy=None if ok else "Free space there, or name another folder: `workdir=/path`",
     )
 
 

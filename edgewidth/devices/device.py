@@ -78,7 +78,7 @@ class Device(NamedTuple):
         if threads != 1 and self.transport.clock is Clock.ICOUNT:
             raise InputError(
                 f"{self.profile.name} counts instructions on one processor; {threads} threads show nothing there.",
-                remedy="Use --threads 1.",
+                remedy="Use `threads=1`.",
             )
         version = self.facts.runtimes.get(support_of(engine).key)
         if version is None:

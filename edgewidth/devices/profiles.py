@@ -135,7 +135,7 @@ class DeviceProfile(Record):
         if self.address is None:
             raise ProfileError(
                 f"The device profile {self.name} has no address.",
-                remedy="Set the address with --set address=user@host, or write it into a profile of your own.",
+                remedy="Set the address, `address=user@host`, or write it into a profile of your own.",
             )
         return self.address
 
@@ -240,11 +240,11 @@ def _override(content: dict[str, Any], key: str, text: str) -> None:
         inner = section.get(part)
         section[part] = section = dict(inner) if isinstance(inner, dict) else {}
     if last not in model.model_fields:
-        raise ProfileError(f"--set {key}: unknown key {last!r}.", remedy=_known_keys(model, last))
+        raise ProfileError(f"`overrides` {key}: unknown key {last!r}.", remedy=_known_keys(model, last))
     annotation = model.model_fields[last].annotation
     if (inner_model := _section_of(annotation)) is not None:
         known = ", ".join(f"{key}.{name}" for name in inner_model.model_fields)
-        raise ProfileError(f"--set {key}: is a section; set one of its keys: {known}.")
+        raise ProfileError(f"`overrides` {key}: is a section; set one of its keys: {known}.")
     if not text:
         section.pop(last, None)
         return
@@ -266,7 +266,7 @@ def _section_model(model: type[BaseModel], part: str, key: str) -> type[BaseMode
     field = model.model_fields.get(part)
     found = _section_of(field.annotation) if field is not None else None
     if found is None:
-        raise ProfileError(f"--set {key}: there is no section {part!r}.", remedy=_known_keys(model, part))
+        raise ProfileError(f"`overrides` {key}: there is no section {part!r}.", remedy=_known_keys(model, part))
     return found
 
 
@@ -286,7 +286,7 @@ def _origin(path: Path, error: ValidationError, overrides: Mapping[str, str]) ->
 
 def _shown(key: str, text: str) -> str:
     """An override as it was given, on one line."""
-    return f"--set {key}={text if text.isprintable() else repr(text)}"
+    return f"`overrides` {key}={text if text.isprintable() else repr(text)}"
 
 
 def _problem(error: ValidationError, model: type[BaseModel]) -> str:

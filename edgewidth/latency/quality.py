@@ -116,7 +116,7 @@ def _verdict(percent: Floats, noise_percent: float) -> str:
             f"{noise_percent:.2g} %. Keep the device idle and cool, or give it more time so that each configuration "
             "is visited more often."
         )
-    return f"Not good enough: predictions are off by {error}. Measure more configurations (a longer --time-budget)."
+    return f"Not good enough: predictions are off by {error}. Measure more configurations (a longer `time_budget_s`)."
 
 
 def residuals(table: LatencyTable) -> tuple[Residual, ...]:

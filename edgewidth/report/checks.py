@@ -64,8 +64,8 @@ def _range_binds(inputs: Inputs) -> MeasurementWarning | None:
         if len(variable.choices) > 1
     ]
     ends = {
-        "widest": ("a larger --max-width", [v.name for v, width in free if width == v.choices[-1]]),
-        "narrowest": ("a smaller --min-width", [v.name for v, width in free if width == v.choices[0]]),
+        "widest": ("a larger `max_width`", [v.name for v, width in free if width == v.choices[-1]]),
+        "narrowest": ("a smaller `min_width`", [v.name for v, width in free if width == v.choices[0]]),
     }
     bound = {end: found for end, found in ends.items() if found[1]}
     if not bound:
@@ -88,7 +88,7 @@ def _too_large(inputs: Inputs, budget: Budget | None) -> MeasurementWarning | No
     return MeasurementWarning(
         code="file-too-large",
         message=f"{inputs.validation.file} has {inputs.validation.size_bytes} bytes, more than the {most:.0f} allowed.",
-        remedy="Search with a --max-size a little smaller.",
+        remedy="Search with a `size_bytes` a little smaller.",
     )
 
 

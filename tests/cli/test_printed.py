@@ -12,7 +12,8 @@ import pytest
 from json_schema import problems
 from pydantic import TypeAdapter
 
-from edgewidth.cli.main import VERBS, exit_code
+from edgewidth.cli.main import exit_code
+from edgewidth.cli.verbs import VERBS
 from edgewidth.devices.check import DeviceCheck
 from edgewidth.devices.profiles import DeviceProfile
 from edgewidth.records.artifact import Artifacts

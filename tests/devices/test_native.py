@@ -346,7 +346,7 @@ def test_a_missing_program_says_where_it_comes_from(phone_profile: DeviceProfile
         with pytest.raises(DeviceError, match="benchmark_model is not installed on phone") as caught:
             device.setting(BENCHMARK_MODEL.engine, Precision.INT8, 1)
         assert "https://ai.google.dev" in (caught.value.remedy or "")
-        assert "--set benchmark_model=push:" in (caught.value.remedy or "")
+        assert "`benchmark_model=push:" in (caught.value.remedy or "")
     profile = phone_profile.model_copy(update={"benchmark_model": f"push:{tmp_path}/nothing"})
     with (
         pytest.raises(ProfileError, match="nothing, to be pushed to the device, could not be read"),

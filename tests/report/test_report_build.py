@@ -143,8 +143,8 @@ def test_widths_at_an_end_of_their_range_are_said(folder: RunFolder) -> None:
     assert [row.at_end for row in report.widths[:3]] == ["highest", "lowest", None]
     [warning] = [warning for warning in report.warnings if warning.code == "range-binds"]
     assert warning.message.startswith("At the widest that the search space allows: w0; at the narrowest")
-    assert "--max-width" in warning.remedy
-    assert "--min-width" in warning.remedy
+    assert "`max_width`" in warning.remedy
+    assert "`min_width`" in warning.remedy
 
 
 def test_what_was_judged_of_another_choice_is_not_shown(folder: RunFolder) -> None:

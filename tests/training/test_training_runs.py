@@ -162,7 +162,7 @@ def test_numbers_without_end_stop_a_training(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(Optimiser, "step", spoiled)
     with pytest.raises(TrainingError, match="no longer finite, in epoch 1 ") as error:
         train_supernet(SPACE, DATA, small_recipe(), seed=0, **supernet_files(RunFolder(tmp_path)))
-    assert "lower --learning-rate" in str(error.value.remedy)
+    assert "lower `learning_rate`" in str(error.value.remedy)
 
 
 def test_evaluation_repeats_and_keeps_what_it_has(trained: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,5 +112,5 @@ BENCHMARK_MODEL = NativeEngine(
     Engine(runtime=Runtime.LITERT, launcher=Launcher.BENCHMARK_MODEL),
     BenchmarkModel,
     "Download a prebuilt benchmark_model for its processor (https://ai.google.dev/edge/litert/models/measurement, "
-    "under “native benchmark binary”), then --set benchmark_model=push:/path/to/it",
+    "under “native benchmark binary”), then `benchmark_model=push:/path/to/it`",
 )

@@ -63,5 +63,5 @@ PERF_TEST = NativeEngine(
     Engine(runtime=Runtime.ONNXRUNTIME, launcher=Launcher.PERF_TEST),
     PerfTest,
     "Build ONNX Runtime for its processor (https://onnxruntime.ai/docs/build); onnxruntime_perf_test is among "
-    "what that makes. Then --set onnxruntime_perf_test=push:/path/to/it",
+    "what that makes. Then `onnxruntime_perf_test=push:/path/to/it`",
 )

@@ -55,7 +55,7 @@ class PythonEngine:
             return f"{where}{python} -m pip install {self.packages}"
         # Since Debian 12 and its Raspberry Pi OS the system's own Python takes no packages from pip.
         made = f"python3 -m venv ~/edgewidth-venv && ~/edgewidth-venv/bin/pip install {self.packages}"
-        return f'{where}"{made}", then --set python=/home/…/edgewidth-venv/bin/python' if where else made
+        return f'{where}"{made}", then `python=/home/…/edgewidth-venv/bin/python`' if where else made
 
     def program(self, transport: Transport, profile: DeviceProfile, threads: int) -> None:
         """None: the runner runs it."""
@@ -82,7 +82,7 @@ def _without_onnxruntime(facts: DeviceFacts) -> str | None:
 
 
 def _no_arm32(runtime: Runtime) -> str:
-    return f"{runtime} has no build for 32-bit ARM: use --runtime tflite-runtime, or a 64-bit system."
+    return f"{runtime} has no build for 32-bit ARM: use `runtime=tflite-runtime`, or a 64-bit system."
 
 
 def _is_arm32(facts: DeviceFacts) -> bool:

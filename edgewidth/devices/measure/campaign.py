@@ -124,7 +124,7 @@ class _Campaign:
         if free is not None and free < wanted:
             raise DeviceError(
                 f"{self.setting.device} has {free / 1e6:.0f} MB of free space; {wanted / 1e6:.0f} MB are wanted.",
-                remedy="Free space there, or name another folder: --set workdir=/path",
+                remedy="Free space there, or name another folder: `workdir=/path`",
             )
 
     def _collect(self, session: RemoteSession) -> None:

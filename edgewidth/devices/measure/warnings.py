@@ -102,7 +102,7 @@ def _throttling(visits: Sequence[Visit]) -> MeasurementWarning | None:
     return _warning(
         "throttling",
         f"The device held its processor back: {', '.join(sorted(flags))}.",
-        "Cool it better (heat sink, fan), or let the profile wait: --set cool_down_c=55",
+        "Cool it better (heat sink, fan), or let the profile wait: `cool_down_c=55`",
     )
 
 

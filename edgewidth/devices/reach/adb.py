@@ -146,7 +146,7 @@ class AdbTransport:
         if done.returncode != 0 or not folder.startswith("/"):
             raise DeviceError(
                 f"The folder {path} could not be made on {self.serial}: {last_line(done.stderr)}.",
-                remedy="Choose another one with --set workdir=PATH.",
+                remedy="Choose another one: `workdir=/path`.",
             )
         return folder
 

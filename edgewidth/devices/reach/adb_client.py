@@ -165,12 +165,10 @@ def _choose(phones: Sequence[Phone], named: str | None) -> Phone:
     if not phones:
         raise DeviceError(
             "No phone is attached.",
-            remedy="Plug it in with USB debugging on (Settings, Developer options), or --set address=host:port.",
+            remedy="Plug it in with USB debugging on (Settings, Developer options), or give `address=host:port`.",
         )
     if len(phones) > 1:
-        raise DeviceError(
-            f"Several phones are attached: {listed}.", remedy=f"Name one: --set serial={phones[0].serial}"
-        )
+        raise DeviceError(f"Several phones are attached: {listed}.", remedy=f"Name one: `serial={phones[0].serial}`")
     return phones[0]
 
 

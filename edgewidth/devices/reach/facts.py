@@ -79,7 +79,7 @@ def _ask(transport: Transport, python: str, words: list[str], record: type[_R]) 
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         raise DeviceError(
             f"{python} on the device does not work: {(lines or ['it says nothing'])[-1][:300]}.",
-            remedy="Name a Python from 3.9 on that device: --set python=/path/to/python3",
+            remedy="Name a Python from 3.9 on that device: `python=/path/to/python3`",
         )
     try:
         return record.model_validate_json(done.stdout[:_MAX_REPLY_BYTES])

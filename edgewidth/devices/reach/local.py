@@ -120,5 +120,5 @@ def _files(message: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise DeviceError(
-            f"{message}: {error.strerror}.", remedy="Free space there, or name another folder: --set workdir=/path"
+            f"{message}: {error.strerror}.", remedy="Free space there, or name another folder: `workdir=/path`"
         ) from error

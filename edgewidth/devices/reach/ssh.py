@@ -191,5 +191,7 @@ def _check(done: Completed, problem: str) -> None:
         return
     said = done.stderr.decode(errors="replace")
     if _FULL.search(said):
-        raise DeviceError(f"{problem}: its disk is full.", remedy="Free space there, or --set workdir=/another/path")
+        raise DeviceError(
+            f"{problem}: its disk is full.", remedy="Free space there, or name another folder: `workdir=/path`"
+        )
     raise DeviceError(f"{problem}: {last_line(_TAR_FAREWELL.sub('', said)) or 'it says nothing'}.")

@@ -58,7 +58,7 @@ def search_space(
         in_levels = "" if levels is None else f" in {levels} levels"
         raise InputError(
             f"Widths from {min_width:g} to {max_width:g}{in_levels} of multiples of {divisor} are no range.",
-            remedy=f"Use 0 < --min-width <= --max-width <= {WIDEST:g}, and levels and a divisor from 1.",
+            remedy=f"Use 0 < `min_width` <= `max_width` <= {WIDEST:g}, and levels and a divisor from 1.",
         )
     if levels is None:
         levels = round((max_width - min_width) / STEP) + 1

@@ -18,6 +18,6 @@ def as_full_gpu(error: Exception) -> TrainingError | None:
         return None
     return TrainingError(
         "The GPU has too little free memory for this.",
-        remedy="End what else uses it, give a lower --resolution, or compute without it: "
+        remedy="End what else uses it, give a lower `resolution`, or compute without it: "
         "CUDA_VISIBLE_DEVICES= edgewidth …",
     )

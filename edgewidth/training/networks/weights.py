@@ -49,7 +49,7 @@ def load_supernet(path: Path, space: SearchSpace | None = None) -> Supernet:
     if space is not None and space.fingerprint != own.fingerprint:
         raise MismatchError(
             f"{path} is a supernet of another search space; {space.differences(own)}.",
-            remedy="Train a supernet for this one, or begin with it as --weights.",
+            remedy="Train a supernet for this one, or begin with it as `weights`.",
         )
     supernet = Supernet(own)
     _load(supernet, tensors, path)
