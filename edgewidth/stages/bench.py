@@ -105,7 +105,7 @@ class Bench:
             raise refusal(
                 "The latency table belongs to other measurements",
                 found,
-                remedy="Profile again in another --out, or with --force.",
+                remedy="Profile again in another `out`, or with `force`.",
             )
         return device
 

@@ -32,14 +32,14 @@ def locked(path: Path) -> Iterator[RunFolder]:
         lock = (path / ".lock").open("w")
     except OSError as error:
         raise InputError(
-            f"The run folder {path} cannot be written: {error.strerror}.", remedy="Choose another --out."
+            f"The run folder {path} cannot be written: {error.strerror}.", remedy="Choose another `out`."
         ) from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise InputError(
-                f"Another edgewidth is at work in {path}.", remedy="Wait for it, or choose another --out."
+                f"Another edgewidth is at work in {path}.", remedy="Wait for it, or choose another `out`."
             ) from error
         try:
             yield RunFolder(path)
@@ -76,7 +76,7 @@ def claimed(folder: RunFolder, request: RunRequest, *, force: bool, needed: Path
         if found := differences(request.made_of, RunRequest.read(folder.run).made_of):
             raise MismatchError(
                 f"{folder.path} holds another run: {'; '.join(one.since for one in found)}.",
-                remedy="Choose another --out, or --force to start again over it.",
+                remedy="Choose another `out`, or `force` to start again over it.",
             )
         yield
         return

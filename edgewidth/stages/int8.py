@@ -71,9 +71,12 @@ def int8_warnings(artifacts: Iterable[Artifact], max_drop_points: float) -> tupl
         if one.int8 is None or (lost := float32[one.format] - one.accuracy_percent) <= max_drop_points:
             continue
         if one.int8.trained_percent is None:
-            remedy = f"Export again with --max-int8-drop {max_drop_points / 2:g}%, which trains the network for int8."
+            remedy = (
+                f"Export again with a `max_int8_drop_points` of {max_drop_points / 2:g}%, "
+                "which trains the network for int8."
+            )
         else:
-            remedy = "Train longer with --recipe paper, use --precision float32, or more images like the device's."
+            remedy = "Train longer with `recipe=paper`, use `precision=float32`, or more images like the device's."
         message = f"{one.file} is {lost:.1f} points of accuracy below the float32 file: {one.int8}."
         warnings.append(MeasurementWarning(code="quantisation-costs-accuracy", message=message, remedy=remedy))
     return tuple(warnings)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from edgewidth.stages.folder import RunFolder
 
-REMEDY = "Give the same options as to what made it, choose another --out, or move it elsewhere to make it again."
+REMEDY = "Give the same options as to what made it, choose another `out`, or move it elsewhere to make it again."
 
 
 def _none(folder: RunFolder) -> tuple[Path, ...]:
@@ -123,7 +123,7 @@ def remove(*paths: Path, needed: Path | None = None) -> None:
         InputError: ``needed``, a file that is read, is among them.
     """
     if needed is not None and needed.resolve() in {path.resolve() for path in paths}:
-        raise InputError(f"--force would remove {needed}, which is needed.", remedy="Choose another --out.")
+        raise InputError(f"`force` would remove {needed}, which is needed.", remedy="Choose another `out`.")
     for path in paths:
         if path.is_dir():
             shutil.rmtree(path)

@@ -208,7 +208,7 @@ def _write_result(loop: _Loop, folder: RunFolder) -> SearchResult:
             f"No configuration measured within the budget of {loop.budget}; "
             f"the nearest of {len(loop.measured)} candidates took {nearest.value_ms:.4g} ms "
             f"({nearest.low_ms:.4g} to {nearest.high_ms:.4g}).",
-            remedy="Run again when the device is quieter, or raise --budget.",
+            remedy="Run again when the device is quieter, or raise `budget`.",
         )
     result = search(loop.table, loop.losses, loop.budget)
     gap = max(0.0, chosen.predicted_loss - result.certificate.lower_bound)

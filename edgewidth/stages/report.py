@@ -92,7 +92,7 @@ def _inputs(folder: RunFolder) -> Inputs:
     if with_space is None:
         raise FileError(
             f"{folder.path} holds nothing to report on.",
-            remedy="Give the folder that was the --out of edgewidth run.",
+            remedy="Give the folder that was the `out` of edgewidth run.",
         )
     return Inputs(
         space=with_space.space,

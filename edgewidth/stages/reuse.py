@@ -82,4 +82,4 @@ def read_given(path: Path, space: SearchSpace) -> LatencyTable:
 def _update(table: LatencyTable, bench: Bench, path: Path) -> str:
     if table.space != bench.space:
         return "Profile without it."
-    return f"Give it as --prior {path}, not --table: fewer networks are measured, and it stands in for the rest."
+    return f"Give it as `prior={path}`, not `table`: fewer networks are measured, and it stands in for the rest."

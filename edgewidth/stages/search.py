@@ -60,7 +60,7 @@ class Question:
             raise MismatchError(
                 "The latency table and the losses are of different search spaces; "
                 f"{self.table.space.differences(self.losses.space, here='of the table', there='of the losses')}.",
-                remedy="Make both with the same --network, --resolution, widths and data.",
+                remedy="Make both with the same `network`, `resolution`, widths and data.",
             )
 
     @cached_property
@@ -183,7 +183,7 @@ def answer_no(budget: Budget, curve: Curve, error: InfeasibleError) -> Infeasibl
         return infeasible(budget, float(curve.latency_ms(error.fastest.latency_ms)), "predicted")
     return InfeasibleBudgetError(
         f"No configuration keeps all of {budget}: the latency alone could be kept.",
-        remedy="Raise one of --max-size, --max-macs and --max-memory, or lower --resolution or --min-width.",
+        remedy="Raise one of `size_bytes`, `macs` and `activation_bytes`, or lower `resolution` or `min_width`.",
     )
 
 
@@ -191,7 +191,7 @@ def infeasible(budget: Budget, fastest_ms: float, how: str) -> InfeasibleBudgetE
     """The error that says how fast the fastest configuration is; ``how``: measured or predicted."""
     return InfeasibleBudgetError(
         f"No configuration meets the budget of {budget}: the fastest is {how} at {fastest_ms:.4g} ms.",
-        remedy="Raise --budget, lower --resolution or --min-width, or use more --threads.",
+        remedy="Raise `budget`, lower `resolution` or `min_width`, or use more `threads`.",
     )
 
 
@@ -235,6 +235,6 @@ def read_config(text: str, space: SearchSpace) -> ChannelConfig:
     if result.space.fingerprint != space.fingerprint:
         raise MismatchError(
             f"{path} chose in another search space; {space.differences(result.space)}.",
-            remedy="Give the same --network, --resolution, widths and --data.",
+            remedy="Give the same `network`, `resolution`, widths and `data`.",
         )
     return result.chosen.config

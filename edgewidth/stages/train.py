@@ -148,7 +148,7 @@ def _check_trained(supernet: Path, found: Provenance, asked: Provenance) -> None
         raise refusal(
             f"{supernet} was trained otherwise",
             other,
-            remedy="Finish it by the command that began it, or choose another --out, or edgewidth train --force.",
+            remedy="Finish it by the command that began it, or choose another `out`, or edgewidth train with `force`.",
         )
 
 
@@ -159,7 +159,7 @@ def _focus(space: SearchSpace, aim: Aim, output_names: tuple[str, ...]) -> Focus
     if table.space.fingerprint != space.fingerprint:
         raise MismatchError(
             f"The latency table is of another search space; {space.differences(table.space)}.",
-            remedy="Give the same --network, --resolution, widths and --data as to edgewidth profile.",
+            remedy="Give the same `network`, `resolution`, widths and `data` as to edgewidth profile.",
         )
     problem = cost_problem(table, aim.budget.limits, output_names)
     budget_ms = curve.sum_ms(aim.budget.latency_ms)

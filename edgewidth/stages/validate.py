@@ -63,7 +63,7 @@ def validate(
     if inspected.format is not executed:
         raise InputError(
             f"{model} is a .{inspected.format} file; the runtime {target.engine} executes .{executed}.",
-            remedy="Choose the --runtime that executes it.",
+            remedy="Choose the `runtime` that executes it.",
         )
     content = model.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
