@@ -80,9 +80,11 @@ class Device(NamedTuple):
                 f"{self.profile.name} counts instructions on one processor; {threads} threads show nothing there.",
                 remedy="Use `threads=1`.",
             )
-        version = self.facts.runtimes.get(support_of(engine).key)
+        support = support_of(engine)
+        version = self.facts.runtimes.get(support.key)
         if version is None:
-            raise DeviceError(f"{engine} is not installed on {self.profile.name}.", remedy=self.install_line(engine))
+            remedy = support.install_line(self.profile, self.facts)
+            raise DeviceError(f"{support.key} is not installed on {self.profile.name}.", remedy=remedy)
         return Setting(
             device=self.profile.name,
             hardware=self.facts.hardware,
