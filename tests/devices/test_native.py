@@ -343,7 +343,7 @@ def test_a_model_that_does_not_load(phone_profile: DeviceProfile, tmp_path: Path
 def test_a_missing_program_says_where_it_comes_from(phone_profile: DeviceProfile, tmp_path: Path) -> None:
     profile = phone_profile.model_copy(update={"benchmark_model": "/no/benchmark_model"})
     with open_device(profile) as device:
-        with pytest.raises(DeviceError, match="^benchmark_model is not installed on phone") as caught:
+        with pytest.raises(DeviceError, match=r"^benchmark_model is not installed on phone") as caught:
             device.setting(BENCHMARK_MODEL.engine, Precision.INT8, 1)
         assert "https://ai.google.dev" in (caught.value.remedy or "")
         assert "`benchmark_model=push:" in (caught.value.remedy or "")
