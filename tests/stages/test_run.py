@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -26,8 +27,12 @@ from edgewidth.stages.search import search, table_budget
 from edgewidth.stages.target import make_target
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from edgewidth.devices.device import Device
+    from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.records.measurement import Setting, Visit
     from edgewidth.records.report import Report
 
@@ -83,9 +88,38 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return RunFolder(tmp_path_factory.mktemp("run"))
 
 
+class FirstRun(NamedTuple):
+    report: Report
+    reached: int
+    """How often the device was reached."""
+
+
+@contextmanager
+def counted_reaches() -> Iterator[list[str]]:
+    """The devices that are reached within, by name."""
+    from edgewidth.devices.device import open_device
+
+    names: list[str] = []
+
+    def opened(profile: DeviceProfile, **options: Any) -> AbstractContextManager[Device]:
+        names.append(profile.name)
+        return open_device(profile, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("bench", "validate"):
+            patch.setattr(f"edgewidth.stages.{module}.open_device", opened)
+        yield names
+
+
 @pytest.fixture(scope="module")
-def report(job: Job, folder: RunFolder) -> Report:
-    return run(job, folder)
+def first_run(job: Job, folder: RunFolder) -> FirstRun:
+    with counted_reaches() as names:
+        return FirstRun(run(job, folder), len(names))
+
+
+@pytest.fixture(scope="module")
+def report(first_run: FirstRun) -> Report:
+    return first_run.report
 
 
 def true_ms(path: Path) -> float:
@@ -155,6 +189,52 @@ def test_a_finished_run_does_nothing_again(job: Job, folder: RunFolder, report: 
     before = written()
     assert run(job, folder).measured == report.measured
     assert written() == before
+
+
+def test_the_device_is_reached_once_and_only_to_measure(
+    job: Job, folder: RunFolder, first_run: FirstRun, tmp_path: Path
+) -> None:
+    """Once for the table, the candidates and the file together; for the file alone; and never where all is done."""
+    assert first_run.reached == 1
+    again = RunFolder(tmp_path / "again")
+    shutil.copytree(folder.path, again.path)
+    with counted_reaches() as names:
+        run(job, again)
+        assert names == []
+        again.validation.unlink()
+        run(job, again)
+        assert names == ["fake"]
+
+
+def test_what_an_option_asks_for_is_made_anew_by_force(
+    job: Job, folder: RunFolder, report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the run before is shown: not its comparison either."""
+    del report
+    monkeypatch.setattr("edgewidth.stages.run.profile", reached)
+    again = RunFolder(tmp_path / "again")
+    shutil.copytree(folder.path, again.path)
+    again.comparison.write_text("of the run before")
+    with pytest.raises(ReachedError):
+        run(job, again, force=True)
+    assert not again.comparison.exists()
+
+
+def test_a_measurement_of_another_file_is_made_again(
+    job: Job, folder: RunFolder, report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after ``edgewidth export --force`` in the same folder; what the baselines were judged by stays."""
+    del report
+    monkeypatch.setattr("edgewidth.stages.run.validate", reached)
+    again = RunFolder(tmp_path / "again")
+    shutil.copytree(folder.path, again.path)
+    artifacts = Artifacts.read(again.artifacts)
+    changed = [one.model_copy(update={"sha256": "0" * 64}) for one in artifacts.artifacts]
+    artifacts.model_copy(update={"artifacts": tuple(changed)}).write(again.artifacts)
+    judged = again.judged.stat().st_mtime_ns
+    with pytest.raises(ReachedError):
+        run(job, again)
+    assert again.judged.stat().st_mtime_ns == judged
 
 
 def test_a_narrowed_run_goes_on_where_it_was_killed(
