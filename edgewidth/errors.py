@@ -25,6 +25,9 @@ from typing import ClassVar
 class EdgewidthError(Exception):
     """Base of all errors that a user is meant to read.
 
+    A parameter that the text names stands in backticks, with its value where there is one: `max_width`, `threads=1`,
+    and `workdir=/path` for a key of the device profile. The command line writes its options in their place.
+
     Args:
         message: What is wrong and where, as one sentence.
         remedy: What to do about it; shown on its own line.
