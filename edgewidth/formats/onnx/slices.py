@@ -11,7 +11,7 @@ from edgewidth.errors import FileError, MismatchError
 from edgewidth.formats.folded import cut
 from edgewidth.formats.onnx.network import bias_name, kernel_name, layer_nodes
 from edgewidth.graph.operators import Add, Concatenate, Conv, Dense, Depthwise, GlobalAveragePool
-from edgewidth.graph.widths import lengths, total, variables_of
+from edgewidth.graph.widths import Cuts, lengths, total, variables_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -81,10 +81,11 @@ class OnnxLayout:
 
     def write(self, widths: Widths) -> bytes:
         """The file at these widths: of every axis that holds channels, the first of every segment."""
+        cuts = Cuts(widths, self._widest)
         for attribute, channels in self._attributes:
             attribute.i = total(channels, widths)
         for tensor, content, axes in self._constants:
-            part = cut(content, axes, widths, self._widest)
+            part = cut(content, cuts.of(axes))
             tensor.dims[:] = part.shape
             tensor.raw_data = part.tobytes()
         return bytes(self._model.SerializeToString())

@@ -8,7 +8,6 @@ Format: https://flatbuffers.dev/internals and the TFLite schema, version 3.
 
 from __future__ import annotations
 
-import math
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +18,7 @@ from flatbuffers.table import Table
 
 from edgewidth.errors import FileError
 from edgewidth.formats.folded import cut
-from edgewidth.graph.widths import lengths, total, variables_of
+from edgewidth.graph.widths import Cuts, total, variables_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,13 +56,6 @@ _DTYPES: dict[int, np.dtype[Any]] = {
     schema.TensorType.INT32: np.dtype("<i4"),
     schema.TensorType.INT8: np.dtype("i1"),
 }
-
-
-class _ShapeEntry(NamedTuple):
-    """One int32 of a tensor's shape and the channels that it counts."""
-
-    position: int
-    channels: Channels
 
 
 def read_model(content: bytes) -> Any:
@@ -119,36 +111,41 @@ class Layout:
         buffer_tables = _children(root, _MODEL_BUFFERS)
         tensor_tables = _children(_children(root, _MODEL_SUBGRAPHS)[0], _SUBGRAPH_TENSORS)
         self._vectors = [_Vector(_field(buffer_tables[i], _BUFFER_DATA), data, axes, 1) for i, data, axes in buffers]
-        self._shape_entries: list[_ShapeEntry] = []
+        self._shape_entries: dict[Channels, list[int]] = {}
+        """Where a tensor's shape counts these channels."""
         for index, axes in labels.items():
             table = tensor_tables[index]
             start = table.Vector(table.Offset(_TENSOR_SHAPE))
-            self._shape_entries += [_ShapeEntry(start + 4 * i, a) for i, a in enumerate(axes) if variables_of(a)]
+            for place, axis in enumerate(axes):
+                if variables_of(axis):
+                    self._shape_entries.setdefault(axis, []).append(start + 4 * place)
         for index, slot, data, axes in scales:
             quantization = _child(tensor_tables[index], _TENSOR_QUANTIZATION)
             self._vectors.append(_Vector(_field(quantization, slot), data, axes, data.itemsize))
 
     def write(self, widths: Widths) -> bytes:
         """The file at these widths: of every axis that holds channels, the first of every segment."""
-        shapes = [lengths(vector.axes, widths) for vector in self._vectors]
-        starts, end = self._starts(shapes)
+        cuts = Cuts(widths, self._widest)
+        parts = [cut(vector.content, cuts.of(vector.axes)) for vector in self._vectors]
+        starts, end = self._starts(parts)
         content = np.zeros(end, np.uint8)
         content[: len(self._skeleton)] = np.frombuffer(self._skeleton, np.uint8)
         raw = content.data
-        for position, channels in self._shape_entries:
-            struct.pack_into("<i", raw, position, total(channels, widths))
-        for vector, start in zip(self._vectors, starts, strict=True):
-            part = cut(vector.content, vector.axes, widths, self._widest)
+        for channels, positions in self._shape_entries.items():
+            length = total(channels, widths)
+            for position in positions:
+                struct.pack_into("<i", raw, position, length)
+        for vector, part, start in zip(self._vectors, parts, starts, strict=True):
             struct.pack_into("<I", raw, vector.field, start - 4 - vector.field)
             struct.pack_into("<I", raw, start - 4, part.nbytes // vector.unit_bytes)
             content[start : start + part.nbytes].view(part.dtype).reshape(part.shape)[...] = part
         return content.tobytes()
 
-    def _starts(self, shapes: Sequence[tuple[int, ...]]) -> tuple[list[int], int]:
+    def _starts(self, parts: Sequence[NDArray[Any]]) -> tuple[list[int], int]:
         starts, cursor = [], len(self._skeleton)
-        for vector, shape in zip(self._vectors, shapes, strict=True):
+        for part in parts:
             start = -(-(cursor + 4) // ALIGNMENT) * ALIGNMENT  # the 4 bytes before it hold the length
-            cursor = start + math.prod(shape) * vector.content.itemsize
+            cursor = start + part.nbytes
             starts.append(start)
         return starts, cursor
 

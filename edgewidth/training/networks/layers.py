@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from edgewidth.graph.spec import INPUT
-from edgewidth.graph.widths import kept, lengths
+from edgewidth.graph.widths import lengths
 from edgewidth.training.networks.operators import activate, compute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edgewidth.graph.spec import Layer, NetworkSpec
-    from edgewidth.graph.widths import Widths
+    from edgewidth.graph.widths import Cuts, Widths
 
 NORM_EPSILON = 1e-3
 """Added to the variance in batch normalisation, as Keras and TensorFlow's MobileNet have it."""
@@ -84,9 +84,9 @@ class LayerWeights(nn.Module):
         self.shift = nn.Parameter(torch.zeros(shape[0]))
         self.scale = nn.Parameter(torch.ones(shape[0])) if layer.operator.normalised else None
 
-    def cut(self, widths: Widths, widest: Widths, dtype: torch.dtype = torch.float32) -> LayerTensors:
-        """What a configuration of these ``widths`` uses, its kernel in ``dtype``; these weights are at ``widest``."""
-        parts = [kept(axis, widths, widest) for axis in self.axes]
+    def cut(self, cuts: Cuts, dtype: torch.dtype = torch.float32) -> LayerTensors:
+        """What a configuration uses, its kernel in ``dtype``."""
+        parts = cuts.of(self.axes)
         scale = None if self.scale is None else cut(self.scale, parts[:1])
         return LayerTensors(cut(self.kernel, parts, dtype), cut(self.shift, parts[:1]), scale)
 

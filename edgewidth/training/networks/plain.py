@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from edgewidth.graph.widths import Cuts
 from edgewidth.training.networks.layers import LayerTensors, LayerWeights, layer_weights, run_graph
 from edgewidth.training.networks.operators import layer_dtype
 from edgewidth.training.networks.supernet import Moments, NetworkMoments, Supernet, apply_weights
@@ -53,17 +54,18 @@ class PlainNetwork(nn.Module):
 
     def weights(self) -> dict[str, LayerTensors]:
         """The weights of every layer that has any: all of them."""
-        return {name: layer_weights(self.layers, name).cut(self.widths, self.widths) for name in self.layers}
+        cuts = Cuts(self.widths, self.widths)
+        return {name: layer_weights(self.layers, name).cut(cuts) for name in self.layers}
 
     def forward(self, x: Tensor, moments: dict[str, Moments] | None = None) -> Tensor:
         """Logits (n, classes) for normalised images (n, channels, height, width), with this batch's statistics.
 
         With ``moments`` these statistics are stored there by layer name.
         """
+        cuts = Cuts(self.widths, self.widths)
 
         def weighted(layer: Layer, y: Tensor) -> Tensor:
-            dtype = layer_dtype(layer, y.dtype)
-            weights = layer_weights(self.layers, layer.name).cut(self.widths, self.widths, dtype)
+            weights = layer_weights(self.layers, layer.name).cut(cuts, layer_dtype(layer, y.dtype))
             return apply_weights(layer, weights, y, moments)
 
         return run_graph(self.space.network, x, weighted)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgewidth.graph.widths import Cuts
 from edgewidth.training.networks.layers import NORM_EPSILON, LayerTensors, LayerWeights, layer_weights, run_graph
 from edgewidth.training.networks.operators import compute, layer_dtype
 
@@ -51,19 +52,18 @@ class Supernet(nn.Module):
 
     def weights(self, config: ChannelConfig) -> dict[str, LayerTensors]:
         """What one configuration uses of every layer that has weights."""
-        widths = self.space.widths(config)
-        return {name: layer_weights(self.layers, name).cut(widths, self.widths) for name in self.layers}
+        cuts = Cuts(self.space.widths(config), self.widths)
+        return {name: layer_weights(self.layers, name).cut(cuts) for name in self.layers}
 
     def forward(self, x: Tensor, config: ChannelConfig, moments: dict[str, Moments] | None = None) -> Tensor:
         """Logits (n, classes) of one configuration for normalised images (n, channels, height, width).
 
         With ``moments`` the statistics of this batch are stored there by layer name.
         """
-        widths = self.space.widths(config)
+        cuts = Cuts(self.space.widths(config), self.widths)
 
         def weighted(layer: Layer, y: Tensor) -> Tensor:
-            dtype = layer_dtype(layer, y.dtype)
-            weights = layer_weights(self.layers, layer.name).cut(widths, self.widths, dtype)
+            weights = layer_weights(self.layers, layer.name).cut(cuts, layer_dtype(layer, y.dtype))
             return apply_weights(layer, weights, y, moments)
 
         return run_graph(self.space.network, x, weighted)
