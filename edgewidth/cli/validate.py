@@ -52,7 +52,7 @@ def command(options: Options) -> int:
     target = options.measuring.target(options.device, statistic=options.statistic)
     if options.measuring.runtime is None:
         target = replace(target, engine=engine_for(options.model, target.profile) or target.engine)
-    budget = None if options.budget is None else options.budget.resolve(0.0, target.statistic)
+    budget = None if options.budget is None else options.budget.in_ms(target.statistic)
     validation = validate(
         options.model, target, budget=budget, sustained_s=options.sustained_s, progress=TerminalProgress()
     )

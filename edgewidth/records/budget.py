@@ -90,6 +90,18 @@ class BudgetRequest(Record):
             return cls(value=value, unit="%")
         return cls(value=value * (1000 if match["unit"] == "s" else 1), unit="ms")
 
+    def in_ms(self, statistic: Statistic) -> Budget:
+        """The budget of a file that stands alone.
+
+        Raises:
+            InputError: It is a share.
+        """
+        if self.unit == "%":
+            raise InputError(
+                f"{self} of what? One file alone has no uniform 1.0 network.", remedy="Write the budget as 8ms or 0.4s."
+            )
+        return self.resolve(0.0, statistic)
+
     def resolve(self, full_ms: float, statistic: Statistic) -> Budget:
         """The budget in milliseconds, where ``full_ms`` is the measured latency of the uniform 1.0 network."""
         latency_ms = self.value if self.unit == "ms" else full_ms * self.value / 100

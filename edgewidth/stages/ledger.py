@@ -131,6 +131,17 @@ def remove(*paths: Path, needed: Path | None = None) -> None:
             path.unlink(missing_ok=True)
 
 
+def refuse_existing(folder: RunFolder, stage: Stage, *, force: bool) -> None:
+    """Keep a verb from writing over what is there, unless it is forced to.
+
+    Raises:
+        InputError: The stage's document exists.
+    """
+    path = stage.document(folder)
+    if path.exists() and not force:
+        raise InputError(f"{path} exists.", remedy="Choose another `out`, or `force` to replace it.")
+
+
 def learned(document: Made) -> Facts:
     """What stages that come after a document are made of, as far as it says."""
     match document:
