@@ -72,8 +72,8 @@ def command(options: Options) -> None:
         data = load_images(options.data, resolution=spec.resolution, seed=options.seed, progress=progress)
         if (data.in_channels, len(data.task.output_names)) != (spec.in_channels, spec.outputs):
             raise MismatchError(
-                f"{options.weights} takes {spec.in_channels} channels and knows {spec.outputs} classes; "
-                f"the images of {data.source} have {data.in_channels} and {len(data.task.output_names)}.",
+                f"{options.weights} takes {spec.in_channels} channels and has {spec.outputs} outputs; "
+                f"the images of {data.source} have {data.in_channels} channels and {data.task.summary()}.",
                 remedy="Give the --data that it was trained on.",
             )
         artifacts = export(

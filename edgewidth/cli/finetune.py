@@ -75,7 +75,7 @@ def command(options: Options) -> None:
     from edgewidth.stages.claim import locked_by_first  # noqa: PLC0415
     from edgewidth.stages.finetune import finetune  # noqa: PLC0415  help stays instant
     from edgewidth.stages.search import read_config  # noqa: PLC0415
-    from edgewidth.training.networks.inference import logits  # noqa: PLC0415
+    from edgewidth.training.networks.inference import network_outputs  # noqa: PLC0415
 
     processes, progress = meet()
     recipe = options.training.load()
@@ -102,7 +102,7 @@ def command(options: Options) -> None:
         )
         if not processes.is_first:
             return
-        score = data.task.score(logits(network, data.test.images), data.test.targets)
+        score = data.task.score(network_outputs(network, data.test.images), data.test.targets)
         outcome = {
             "config": str(network.config),
             "metric": data.task.metric,

@@ -49,7 +49,7 @@ def export(
         TrainingError: Training for int8 diverges.
     """
     from edgewidth.training.finetune import INT8, finetune_int8  # noqa: PLC0415  torch loads when it is needed
-    from edgewidth.training.networks.inference import fold, logits  # noqa: PLC0415
+    from edgewidth.training.networks.inference import fold, network_outputs  # noqa: PLC0415
     from edgewidth.training.networks.layers import compute_device  # noqa: PLC0415
     from edgewidth.training.networks.weights import load_plain  # noqa: PLC0415
 
@@ -68,15 +68,15 @@ def export(
             seed=seed,
             progress=progress,
         )
-        return Int8Network(fold(trained), logits(trained, data.test.images))
+        return Int8Network(fold(trained), network_outputs(trained, data.test.images))
 
     artifacts = export_artifacts(
         network.space,
         network.config,
         fold(network),
         calibration=calibration,
-        test=Truth(data.task, data.test, logits(network, data.test.images)),
-        search=Truth(data.task, data.search, logits(network, data.search.images)),
+        test=Truth(data.task, data.test, network_outputs(network, data.test.images)),
+        search=Truth(data.task, data.search, network_outputs(network, data.search.images)),
         max_int8_drop_points=max_int8_drop_points,
         train_int8=train_int8,
         folder=folder.path,

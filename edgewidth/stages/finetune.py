@@ -40,12 +40,12 @@ def finetune(
         FileError: Weights that do not fit.
         TrainingError: The loss is not finite or diverges.
     """
-    from edgewidth.training.finetune import finetune as train_network  # noqa: PLC0415  torch loads when it is needed
+    from edgewidth.training.finetune import finetune_network  # noqa: PLC0415  torch loads when it is needed
 
     space.check(config)
     if force:
         _clear(folder, space, config, supernet, weights)
-    return train_network(
+    return finetune_network(
         space,
         config,
         data,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from edgewidth.streams import Purpose, stream
-from edgewidth.training.networks.inference import batch_size, fold_tensors, folded_logits, measure_moments
+from edgewidth.training.networks.inference import batch_size, fold_tensors, folded_outputs, measure_moments
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +55,7 @@ class Evaluator:
         size = batch_size(space.network, space.widths(config))
         moments = measure_moments(lambda x, found: self._supernet(x, config, found), self._moment_images, batch=size)
         weights = fold_tensors(self._supernet.weights(config), moments)
-        parts = [folded_logits(space.network, weights, part) for part in torch.split(self._images, size)]
+        parts = [folded_outputs(space.network, weights, part) for part in torch.split(self._images, size)]
         return self._objective.losses(torch.cat(parts), self._targets).double().cpu().numpy()
 
     def loss(self, config: ChannelConfig) -> float:

@@ -13,7 +13,7 @@ from edgewidth.records.provenance import Provenance, file_digest
 from edgewidth.records.training import IMAGES, RECIPE, SEED, START
 from edgewidth.streams import Purpose, stream
 from edgewidth.training.loop.checkpoint import Checkpoints
-from edgewidth.training.loop.loop import LOSS, Averager, Training, make_batches, train
+from edgewidth.training.loop.loop import LOSS, Averager, Training, make_batches, run_training
 from edgewidth.training.loop.optimise import Optimiser
 from edgewidth.training.loop.processes import ALONE, join
 from edgewidth.training.networks.inference import batch_size, fold_tensors, measure_moments, run_folded
@@ -48,7 +48,7 @@ FINETUNE, INT8 = "finetune", "int8"
 """The names of the checkpoints of final training and of training for int8."""
 
 
-def finetune(
+def finetune_network(
     space: SearchSpace,
     config: ChannelConfig,
     data: ImageData,
@@ -127,7 +127,8 @@ def finetune_int8(
     """Train a finished network on for int8, and write its weights; goes on from a checkpoint.
 
     The statistics of batch normalisation stay. Where the phase distils, the teacher is the network as it was. The last
-    checkpoint stays, so that a training that has ended is not done again; who has stored what is made of it clears it.
+    checkpoint stays, so that a training that has ended is not done again; the caller clears it once the files that are
+    made of the network are stored.
 
     Args:
         network: What final training made; it is left as it is.
@@ -180,7 +181,7 @@ class _Lesson(NamedTuple):
         optimiser = Optimiser(network, phase, batch=batches.size, steps=steps)
         step = _step(network, task.objective(), phase, self.seed, self.teacher)
         training = Training(network, optimiser, batches, epochs, step, task.chance_loss, averager, self.processes)
-        train(training, checkpoints=checkpoints, log=log, title=title, progress=progress)
+        run_training(training, checkpoints=checkpoints, log=log, title=title, progress=progress)
         if averager is not None:
             averager.apply()
 

@@ -48,9 +48,9 @@ class Schedule(NamedTuple):
     evaluations: int = 48
     """Configurations evaluated for each field."""
     first_temperature: float = 1.0
-    """Of the first field, in standard deviations of the loss of uniformly drawn configurations …"""
+    """Of the first field, in standard deviations of the loss of uniformly drawn configurations."""
     last_temperature: float = 0.1
-    """… and of the last; falling geometrically between."""
+    """Of the last field; between the two the temperature falls geometrically."""
 
     def update_at(self, done: float) -> int | None:
         """Which field counts when this share of training is over; None: still the uniform draws."""

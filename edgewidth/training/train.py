@@ -12,7 +12,7 @@ from edgewidth.progress import SILENT
 from edgewidth.records.training import UNIFORM
 from edgewidth.streams import Purpose, stream
 from edgewidth.training.loop.checkpoint import Checkpoints
-from edgewidth.training.loop.loop import LOSS, Training, make_batches, train
+from edgewidth.training.loop.loop import LOSS, Training, make_batches, run_training
 from edgewidth.training.loop.optimise import Optimiser
 from edgewidth.training.loop.processes import ALONE, join, part
 from edgewidth.training.networks.layers import compute_device
@@ -151,7 +151,7 @@ def train_supernet(
     provenance = supernet_training(data, recipe, seed=seed, start=start, sampler=drawn_by)
     of_this = provenance.extended({"search space": space.fingerprint}, {"batch": batches.size})
     kept = Checkpoints(checkpoints, SUPERNET, of_this)
-    train(
+    run_training(
         Training(supernet, optimiser, batches, epochs, step, data.task.chance_loss, processes=processes),
         checkpoints=kept,
         log=log,

@@ -15,8 +15,8 @@ from edgewidth.records.artifact import Artifact, Artifacts
 from edgewidth.records.measurement import Precision
 from edgewidth.stages.export import export
 from edgewidth.stages.folder import RunFolder
-from edgewidth.training.finetune import finetune
-from edgewidth.training.networks.inference import fold, logits
+from edgewidth.training.finetune import finetune_network
+from edgewidth.training.networks.inference import fold, network_outputs
 from edgewidth.training.networks.layers import layer_weights
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.weights import load_plain, save_plain
@@ -36,7 +36,7 @@ LONGER = replace(RECIPE, finetune=replace(RECIPE.finetune, passes=32))
 def network(tmp_path_factory: pytest.TempPathFactory) -> PlainNetwork:
     """A trained network."""
     folder = RunFolder(tmp_path_factory.mktemp("trained"))
-    return finetune(
+    return finetune_network(
         SPACE,
         SPACE.largest,
         DATA,
@@ -102,7 +102,7 @@ def test_training_regains_what_quantisation_costs(
     artifacts = export(folder.weights, DATA, LONGER, folder)
     assert folder.weights_int8.read_bytes() == written
     assert Artifacts.read(folder.artifacts) == artifacts
-    reference = DATA.task.score(logits(spoiled, DATA.search.images), DATA.search.targets)
+    reference = DATA.task.score(network_outputs(spoiled, DATA.search.images), DATA.search.targets)
     for artifact in _int8(artifacts):
         found = artifact.int8
         assert found is not None
@@ -114,7 +114,7 @@ def test_training_regains_what_quantisation_costs(
         assert np.mean(ran.argmax(1) == DATA.search.targets) * 100 == pytest.approx(found.trained_percent)
     trained = load_plain(folder.weights_int8)
     for artifact in artifacts.artifacts:
-        own = logits(trained if artifact.int8 else spoiled, DATA.test.images)
+        own = network_outputs(trained if artifact.int8 else spoiled, DATA.test.images)
         ran = run_model((tmp_path / artifact.file).read_bytes(), DATA.test.images)
         assert np.abs(ran - own).max() == pytest.approx(artifact.max_difference, rel=1e-3, abs=1e-4)
     assert artifacts.warnings == ()

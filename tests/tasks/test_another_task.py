@@ -17,8 +17,8 @@ from edgewidth.graph.space import ChannelConfig
 from edgewidth.stages.folder import RunFolder
 from edgewidth.tasks.task import FileText
 from edgewidth.training.evaluation import evaluate_losses
-from edgewidth.training.finetune import finetune
-from edgewidth.training.networks.inference import logits
+from edgewidth.training.finetune import finetune_network
+from edgewidth.training.networks.inference import network_outputs
 from edgewidth.training.train import train_supernet
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def test_a_regression_is_trained_and_searched(tmp_path: Path) -> None:
     assert losses.class_names == ("brightness", "strength")
     # A network that always answers with the mean has the targets' variance as its loss: a third.
     assert losses.max_loss < 0.1
-    network = finetune(
+    network = finetune_network(
         space,
         ChannelConfig((8, 12)),
         data,
@@ -129,6 +129,6 @@ def test_a_regression_is_trained_and_searched(tmp_path: Path) -> None:
         checkpoints=folder.checkpoints,
         seed=0,
     )
-    score = data.task.score(logits(network, data.test.images), data.test.targets)
+    score = data.task.score(network_outputs(network, data.test.images), data.test.targets)
     assert score == pytest.approx(100, abs=15)
     assert data.task.result(score).startswith("explains")

@@ -10,7 +10,7 @@ from toy_network import CHANNELS, OUTPUTS, SIZE, HandWritten, cut_by_hand, kept_
 
 from edgewidth.data.pixels import normalise_tensor
 from edgewidth.graph.space import ChannelConfig
-from edgewidth.training.networks.inference import fold_tensors, folded_logits, logits, measure_moments
+from edgewidth.training.networks.inference import fold_tensors, folded_outputs, measure_moments, network_outputs
 from edgewidth.training.networks.layers import layer_weights
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.quantised import QuantisedNetwork
@@ -64,9 +64,11 @@ def test_the_plain_network_is_the_supernets_cut(config: ChannelConfig) -> None:
     expected = reference.eval()(x)
     moments = measure_moments(network.forward, IMAGES, batch=len(IMAGES))
     network.set_moments(moments)
-    np.testing.assert_allclose(logits(network, IMAGES.numpy()), expected.detach().numpy(), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        network_outputs(network, IMAGES.numpy()), expected.detach().numpy(), rtol=1e-3, atol=1e-4
+    )
     folded = fold_tensors(supernet.weights(config), moments)
-    torch.testing.assert_close(folded_logits(SPACE.network, folded, IMAGES), expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(folded_outputs(SPACE.network, folded, IMAGES), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_quantised_it_is_almost_the_same() -> None:
@@ -77,5 +79,5 @@ def test_quantised_it_is_almost_the_same() -> None:
     quantised.calibrate(IMAGES)
     with torch.no_grad():
         rounded = quantised(normalise_tensor(IMAGES)).numpy()
-    exact = logits(network, IMAGES.numpy())
+    exact = network_outputs(network, IMAGES.numpy())
     assert 0 < np.sqrt(np.mean((rounded - exact) ** 2)) < 0.05 * exact.std(0).mean()

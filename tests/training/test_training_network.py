@@ -21,7 +21,7 @@ from edgewidth.graph.space import ChannelConfig
 from edgewidth.graph.spec import INPUT, Layer
 from edgewidth.graph.widths import TensorShape
 from edgewidth.training.finetune import MOMENT_IMAGES, finish
-from edgewidth.training.networks.inference import fold, fold_tensors, folded_logits, logits, measure_moments
+from edgewidth.training.networks.inference import fold, fold_tensors, folded_outputs, measure_moments, network_outputs
 from edgewidth.training.networks.layers import NORM_EPSILON, layer_weights
 from edgewidth.training.networks.operators import compute
 from edgewidth.training.networks.plain import PlainNetwork
@@ -113,11 +113,11 @@ def test_folded_weights_compute_inference(a: int, b: int) -> None:
     config, images = ChannelConfig((a, b)), torch.from_numpy(small_data().train.images)
     reference(normalise_tensor(images))
     moments = measure_moments(lambda x, found: supernet(x, config, found), images, batch=len(images))
-    ours = folded_logits(supernet.space.network, fold_tensors(supernet.weights(config), moments), images)
+    ours = folded_outputs(supernet.space.network, fold_tensors(supernet.weights(config), moments), images)
     torch.testing.assert_close(ours, reference.eval()(normalise_tensor(images)), rtol=1e-4, atol=1e-5)
     network = PlainNetwork.from_supernet(supernet, config)
     network.set_moments(measure_moments(network.forward, images, batch=len(images)))
-    np.testing.assert_allclose(logits(network, images.numpy()), ours.numpy(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(network_outputs(network, images.numpy()), ours.numpy(), rtol=1e-4, atol=1e-5)
     assert {name: layer.kernel.shape for name, layer in fold(network).items()} == {
         "stem": (a, 1, 3, 3),
         "inner": (b, a, 1, 1),

@@ -74,7 +74,7 @@ class OnnxFormat:
         return with_onnx_metadata(content, metadata, text)
 
     def metadata_bytes(self, output_names: Sequence[str]) -> int:
-        """The class names are in our own property alone."""
+        """The names of the outputs are in our own property alone."""
         return metadata_bytes(output_names)
 
     def trial(self) -> bytes:

@@ -76,7 +76,7 @@ class TfliteFormat:
         return with_tflite_metadata(content, metadata, text)
 
     def metadata_bytes(self, output_names: Sequence[str]) -> int:
-        """The label file holds the class names once more, as plain text."""
+        """The label file holds the names of the outputs once more, as plain text."""
         return metadata_bytes(output_names) + sum(len(name.encode()) + len("\n") for name in output_names)
 
     def trial(self) -> bytes:

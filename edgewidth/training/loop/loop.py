@@ -150,11 +150,11 @@ class _Meter:
         return dict(zip(self.sums, means.tolist(), strict=True))
 
 
-def train(training: Training, *, checkpoints: Checkpoints, log: Path, title: str, progress: Progress) -> None:
+def run_training(training: Training, *, checkpoints: Checkpoints, log: Path, title: str, progress: Progress) -> None:
     """Run a training to its end, from its last checkpoint if there is one.
 
-    ``log`` gets one JSON line per epoch. The checkpoints stay; who has stored the result clears them. Of several
-    processes all read the checkpoint, and the first writes.
+    ``log`` gets one JSON line per epoch. The checkpoints stay until the caller, having stored the result, clears
+    them. Of several processes all read the checkpoint, and the first writes.
 
     Raises:
         TrainingError: The loss is not finite, or diverges.

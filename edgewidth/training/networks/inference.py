@@ -1,4 +1,4 @@
-"""Computing with trained weights: statistics of a configuration, folded weights, logits, losses."""
+"""Computing with trained weights: statistics of a configuration, folded weights, outputs."""
 
 from __future__ import annotations
 
@@ -88,24 +88,24 @@ def run_folded(
     x: Tensor,
     watch: Callable[[str, Tensor], Tensor] = lambda _, y: y,
 ) -> Tensor:
-    """Logits (n, classes) of normalised images as the exported network computes them; ``watch`` as in ``run_graph``."""
+    """The outputs (n, outputs) of the exported network for normalised images; ``watch`` as in ``run_graph``."""
     return run_graph(spec, x, lambda layer, y: compute(layer, y, *weights[layer.name]), watch)
 
 
 @torch.no_grad()
-def folded_logits(spec: NetworkSpec, weights: Mapping[str, FoldedTensors], images: Tensor) -> Tensor:
-    """Logits (n, classes) of uint8 images (n, height, width, channels), computed as the exported network does."""
+def folded_outputs(spec: NetworkSpec, weights: Mapping[str, FoldedTensors], images: Tensor) -> Tensor:
+    """Outputs (n, outputs) of uint8 images (n, height, width, channels), computed as the exported network does."""
     return run_folded(spec, weights, normalise_tensor(images))
 
 
 @torch.no_grad()
-def logits(network: PlainNetwork, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The trained network's logits (n, classes) for uint8 images (n, height, width, channels)."""
+def network_outputs(network: PlainNetwork, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The trained network's outputs (n, outputs) for uint8 images (n, height, width, channels)."""
     spec = network.space.network
     device = next(network.parameters()).device
     weights = fold_tensors(network.weights(), network.moments)
     size = batch_size(spec, network.widths)
-    parts = [folded_logits(spec, weights, part.to(device)).cpu().numpy() for part in batches(images, size)]
+    parts = [folded_outputs(spec, weights, part.to(device)).cpu().numpy() for part in batches(images, size)]
     return np.concatenate(parts) if parts else np.zeros((0, spec.outputs), np.float32)
 
 

@@ -58,7 +58,7 @@ class PlainNetwork(nn.Module):
         return {name: layer_weights(self.layers, name).cut(cuts) for name in self.layers}
 
     def forward(self, x: Tensor, moments: dict[str, Moments] | None = None) -> Tensor:
-        """Logits (n, classes) for normalised images (n, channels, height, width), with this batch's statistics.
+        """Outputs (n, outputs) for normalised images (n, channels, height, width), with this batch's statistics.
 
         With ``moments`` these statistics are stored there by layer name.
         """

@@ -56,7 +56,7 @@ class Supernet(nn.Module):
         return {name: layer_weights(self.layers, name).cut(cuts) for name in self.layers}
 
     def forward(self, x: Tensor, config: ChannelConfig, moments: dict[str, Moments] | None = None) -> Tensor:
-        """Logits (n, classes) of one configuration for normalised images (n, channels, height, width).
+        """Outputs (n, outputs) of one configuration for normalised images (n, channels, height, width).
 
         With ``moments`` the statistics of this batch are stored there by layer name.
         """
