@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from edgewidth.data.augmentation import draw_pixels
 from edgewidth.data.pixels import normalise_tensor
+from edgewidth.data.variation import draw_pixels
 from edgewidth.errors import DataError
 from edgewidth.streams import Purpose, stream
 
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgewidth.data.augmentation import Augmentation, Pixels
+    from edgewidth.data.augmentation import Augmentation
     from edgewidth.data.sources import Split
+    from edgewidth.data.variation import Pixels
 
     MoveTargets = Callable[[Tensor, NDArray[np.int64], NDArray[np.int64]], Tensor]
     """Targets of images whose pixels are taken from other rows (n, height) and columns (n, width)."""
