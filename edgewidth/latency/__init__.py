@@ -2,7 +2,7 @@
 
 The map of the room, in the order in which a table comes about:
 
-``terms``       One term per layer: its place in the sum, and which width variables it depends on.
+``terms``       The summands, one for each segment that a layer reads: which width variables each depends on.
 ``features``    What a term may depend on (arithmetic, memory, tiles, smooth bends): the parts of the prior.
 ``basis``       Terms and features as one linear map, each part with a strength.
 ``curve``       How a whole network departs from the sum of its layers.

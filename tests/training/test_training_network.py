@@ -169,7 +169,9 @@ def test_same_padding_is_tensorflows(size: int, kernel: int, stride: int, op: st
     weight = torch.randn(4, 4 if op == "conv" else 1, kernel, kernel, generator=generator)
     operator = Conv(width=4, kernel=kernel, stride=stride) if op == "conv" else Depthwise(kernel=kernel, stride=stride)
     source = TensorShape((size, size), (4,))
-    layer = Layer("layer", operator, (INPUT,), (source,), operator.output_of([source]), operator.kernel_axes([source]))
+    layer = Layer(
+        "layer", operator, (INPUT,), (source,), operator.output_shape([source]), operator.kernel_axes([source])
+    )
     ours = compute(layer, x, weight)
     images = x.permute(0, 2, 3, 1).numpy()
     if op == "conv":

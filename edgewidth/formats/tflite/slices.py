@@ -103,29 +103,33 @@ class _Labeller:
         return self._labels
 
     def _layer_of(self, operator: Any, code: int) -> Layer:
-        """The layer that an operator is: the one with its kernel, or without a kernel the one with its inputs."""
+        """The layer that an operator is: the one with its kernel, if it has any, and its inputs."""
         candidates = [layer for layer in self._unseen.values() if OPERATORS[type(layer.operator)].code == code]
         if not candidates:
             raise MismatchError(f"The converted network has an unexpected operator, number {code}.")
+        op = candidates[0].operator.op
+        if candidates[0].kernel:
+            candidates = self._with_kernel(candidates, operator.inputs[1])
+            if not candidates:
+                raise MismatchError(f"The converted network has a layer {op} whose weights are not the network's.")
         for layer in candidates:
-            if layer.kernel and not self._has_kernel(operator, layer):
-                continue
             if self._has_inputs(operator, layer):
                 return layer
-            if layer.kernel:
-                raise MismatchError(f"The converted layer {layer.name} has another input than the network's.")
-        op, what = candidates[0].operator.op, "weights" if candidates[0].kernel else "inputs"
-        raise MismatchError(f"The converted network has a layer {op} whose {what} are not the network's.")
+        raise MismatchError(f"The converted network has a layer {op} whose inputs are not the network's.")
 
     def _has_inputs(self, operator: Any, layer: Layer) -> bool:
         found = [self._names.get(tensor, "") for tensor in operator.inputs[: len(layer.inputs)]]
         expected = list(layer.inputs)
         return found == expected if OPERATORS[type(layer.operator)].ordered else sorted(found) == sorted(expected)
 
-    def _has_kernel(self, operator: Any, layer: Layer) -> bool:
-        kernel, tolerance = self._kernel(operator.inputs[1])
-        expected = self._weights[layer.name].kernel.transpose(OPERATORS[type(layer.operator)].kernel_order)
-        return expected.shape == kernel.shape and bool(np.all(np.abs(expected - kernel) <= tolerance))
+    def _with_kernel(self, candidates: list[Layer], tensor: int) -> list[Layer]:
+        kernel, tolerance = self._kernel(tensor)
+        found = []
+        for layer in candidates:
+            expected = self._weights[layer.name].kernel.transpose(OPERATORS[type(layer.operator)].kernel_order)
+            if expected.shape == kernel.shape and np.all(np.abs(expected - kernel) <= tolerance):
+                found.append(layer)
+        return found
 
     def _kernel(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32] | np.float32]:
         """A kernel's real numbers and how far rounding may have taken each."""

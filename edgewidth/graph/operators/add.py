@@ -19,7 +19,7 @@ class Add(Operator):
 
     op: Literal["add"] = "add"
 
-    def _output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
+    def _output_shape(self, inputs: Sequence[TensorShape]) -> TensorShape:
         size = single_size(self.op, inputs)
         first, second = (source.channels for source in inputs)
         if first != second:

@@ -19,7 +19,7 @@ class Concatenate(Operator):
 
     op: Literal["concatenate"] = "concatenate"
 
-    def _output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
+    def _output_shape(self, inputs: Sequence[TensorShape]) -> TensorShape:
         size = single_size(self.op, inputs)
         return TensorShape(size, tuple(segment for source in inputs for segment in source.channels))
 

@@ -59,7 +59,7 @@ class Conv(Convolution):
     op: Literal["conv"] = "conv"
     width: Segment
 
-    def _output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
+    def _output_shape(self, inputs: Sequence[TensorShape]) -> TensorShape:
         return TensorShape(self._out_size(inputs[0]), (self.width,))
 
     def kernel_axes(self, inputs: Sequence[TensorShape]) -> Axes:
@@ -72,7 +72,7 @@ class Depthwise(Convolution):
 
     op: Literal["depthwise"] = "depthwise"
 
-    def _output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
+    def _output_shape(self, inputs: Sequence[TensorShape]) -> TensorShape:
         return TensorShape(self._out_size(inputs[0]), inputs[0].channels)
 
     def kernel_axes(self, inputs: Sequence[TensorShape]) -> Axes:

@@ -20,7 +20,7 @@ class Dense(Operator):
     op: Literal["dense"] = "dense"
     width: Segment
 
-    def _output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
+    def _output_shape(self, inputs: Sequence[TensorShape]) -> TensorShape:
         if inputs[0].size:
             raise ValueError("dense takes a vector, and its input is not pooled")
         return TensorShape((), (self.width,))

@@ -16,7 +16,7 @@ class GlobalAveragePool(Operator):
 
     op: Literal["global_average_pool"] = "global_average_pool"
 
-    def _output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
+    def _output_shape(self, inputs: Sequence[TensorShape]) -> TensorShape:
         if not inputs[0].size:
             raise ValueError("global_average_pool takes a map, and its input is a vector")
         return TensorShape((), inputs[0].channels)
