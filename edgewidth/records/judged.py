@@ -16,13 +16,13 @@ class JudgedChoice(Record):
     """``chosen``, or a baseline."""
     config: ChannelConfig
     predicted_loss: float
-    """Excess loss over the maximum network, as predicted …"""
+    """Excess loss over the maximum network, as the unary losses predict it."""
     excess_loss: float
-    """… and on the holdout images."""
+    """Excess loss over the maximum network, as evaluated on the holdout images."""
     behind: float
-    """By how much the loss is above the chosen configuration's on the same images …"""
+    """By how much the loss is above the chosen configuration's on the same images."""
     behind_error: float
-    """… and the standard error of that."""
+    """The standard error of ``behind``."""
 
 
 class Judged(Made):

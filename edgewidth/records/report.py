@@ -93,11 +93,11 @@ class Candidate(_Described):
     predicted_loss: float | None
     """Excess loss over the maximum network, in nats, according to the unary losses."""
     judged_loss: float | None
-    """Excess loss of the supernet on the holdout images, which the search has not seen …"""
+    """Excess loss (nats) of the supernet at this configuration on the holdout images, which the search has not seen."""
     behind: float | None
-    """… how far that is above the chosen configuration's …"""
+    """How far ``judged_loss`` is above that of the chosen configuration."""
     behind_error: float | None
-    """… and the standard error of that."""
+    """The standard error of ``behind``."""
     measured_ms: float | None
     """Measured as a variant with stand-in weights; not the emitted file."""
     macs: int
