@@ -20,7 +20,7 @@ def check_calibration(network: NetworkSpec, calibration: NDArray[np.uint8] | Non
     Raises:
         InputError: There are none, or they have another type or shape.
     """
-    shape = (network.resolution, network.resolution, network.in_channels)
+    shape = (*network.input.size, network.in_channels)
     if calibration is None or len(calibration) == 0:
         raise InputError("int8 quantisation needs calibration images.", remedy="Give images of the training data.")
     if calibration.dtype != np.uint8 or calibration.shape[1:] != shape:

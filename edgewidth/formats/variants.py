@@ -97,7 +97,7 @@ class VariantFactory:
 
     def _convert(self, widths: Mapping[str, int], weights: FoldedWeights, progress: Progress) -> bytes:
         network = self.space.network
-        shape = (_CALIBRATION_IMAGES, network.resolution, network.resolution, network.in_channels)
+        shape = (_CALIBRATION_IMAGES, *network.input.size, network.in_channels)
         images = np.random.default_rng(SEED).integers(0, 256, shape, np.uint8)
         files = self._format.convert(
             network, widths, weights, precisions=[self.precision], calibration=images, progress=progress
