@@ -59,5 +59,7 @@ def test_stages_take_paths_and_words(tmp_path: Path) -> None:
     assert edgewidth.SearchResult.read(tmp_path / "search.json") == found
     with pytest.raises(InputError, match=r"search\.json exists"):
         edgewidth.search(table, losses, "50%", out=tmp_path)
+    sample.judged(truth, found).write(tmp_path / "judged.json")
     assert edgewidth.search(table, losses, "50%", out=tmp_path, force=True).budget != found.budget
+    assert not (tmp_path / "judged.json").exists()  # it was of the choice before
     assert edgewidth.report(tmp_path).missing == ("profile", "train", "finetune", "export", "validate")

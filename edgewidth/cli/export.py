@@ -54,39 +54,28 @@ def command(options: Options) -> None:
     int8 files take and give int8; the ranges come from training images of --data. Where int8 costs more accuracy than
     --max-int8-drop, the network is trained on with the rounding in place, as long as --recipe says.
     """
-    from edgewidth.data.split import load_images  # noqa: PLC0415  help stays instant
-    from edgewidth.errors import InputError, MismatchError  # noqa: PLC0415
-    from edgewidth.stages.claim import locked  # noqa: PLC0415
-    from edgewidth.stages.export import export  # noqa: PLC0415
+    from edgewidth.errors import MismatchError  # noqa: PLC0415  help stays instant
+    from edgewidth.stages.folder import RunFolder  # noqa: PLC0415
+    from edgewidth.stages.library import export  # noqa: PLC0415
     from edgewidth.stages.search import read_config  # noqa: PLC0415
     from edgewidth.training.networks.weights import load_plain  # noqa: PLC0415
 
-    progress = TerminalProgress()
-    network = load_plain(options.weights)
-    if options.config is not None and read_config(options.config, network.space) != network.config:
-        raise MismatchError(f"{options.weights} holds the configuration {network.config}, not {options.config}.")
-    spec = network.space.network
-    with locked(options.out) as folder:
-        if folder.artifacts.exists() and not options.force:
-            raise InputError(f"{folder.artifacts} exists.", remedy="Choose another --out, or --force to replace it.")
-        data = load_images(options.data, resolution=spec.resolution, seed=options.seed, progress=progress)
-        if (data.in_channels, len(data.task.output_names)) != (spec.in_channels, spec.outputs):
-            raise MismatchError(
-                f"{options.weights} takes {spec.in_channels} channels and has {spec.outputs} outputs; "
-                f"the images of {data.source} have {data.in_channels} channels and {data.task.summary()}.",
-                remedy="Give the --data that it was trained on.",
-            )
-        artifacts = export(
-            options.weights,
-            data,
-            options.training.load(),
-            folder,
-            max_int8_drop_points=options.max_int8_drop_points,
-            seed=options.seed,
-            progress=progress,
-        )
+    if options.config is not None:
+        network = load_plain(options.weights)
+        if read_config(options.config, network.space) != network.config:
+            raise MismatchError(f"{options.weights} holds the configuration {network.config}, not {options.config}.")
+    artifacts = export(
+        options.weights,
+        options.data,
+        options.out,
+        recipe=options.training.load(),
+        max_int8_drop_points=options.max_int8_drop_points,
+        seed=options.seed,
+        force=options.force,
+        progress=TerminalProgress(),
+    )
     if options.as_json:
         print_document(artifacts)
     else:
-        print_artifacts(artifacts.artifacts, folder)
+        print_artifacts(artifacts.artifacts, RunFolder(options.out))
     say_warnings(artifacts.warnings)

@@ -74,14 +74,14 @@ def command(options: Options) -> None:
     """
     from edgewidth.stages.claim import locked_by_first  # noqa: PLC0415
     from edgewidth.stages.finetune import finetune  # noqa: PLC0415  help stays instant
+    from edgewidth.stages.ledger import FINETUNE, refuse_existing  # noqa: PLC0415
     from edgewidth.stages.search import read_config  # noqa: PLC0415
     from edgewidth.training.networks.inference import network_outputs  # noqa: PLC0415
 
     processes, progress = meet()
     recipe = options.training.load()
     with locked_by_first(options.out, processes) as folder:
-        if folder.weights.exists() and not options.force:
-            raise InputError(f"{folder.weights} exists.", remedy="Choose another --out, or --force to train again.")
+        refuse_existing(folder, FINETUNE, force=options.force)
         data = options.network.images(options.data, seed=options.seed, progress=progress, searched=False)
         space = options.network.space(data)
         chosen = read_config(options.config, space)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -100,7 +101,7 @@ def command(options: Options) -> int:
             narrowing=options.narrowing.narrowing() if options.narrow else None,
             max_int8_drop_points=options.max_int8_drop_points,
             seed=options.seed,
-            arguments=click.get_current_context().find_object(list) or [],
+            command=shlex.join(["edgewidth", *(click.get_current_context().find_object(list) or [])]),
         )
         job = Job(
             request,

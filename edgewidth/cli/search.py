@@ -31,20 +31,12 @@ def command(options: Options) -> None:
 
     Works on the host alone: latencies are predictions. edgewidth run measures the choice as well.
     """
-    from edgewidth.errors import InputError  # noqa: PLC0415  help stays instant
-    from edgewidth.records.losses import UnaryLosses  # noqa: PLC0415
-    from edgewidth.records.table import LatencyTable  # noqa: PLC0415
-    from edgewidth.stages.claim import locked  # noqa: PLC0415
-    from edgewidth.stages.search import search, table_budget  # noqa: PLC0415
+    from edgewidth.stages.folder import RunFolder  # noqa: PLC0415  help stays instant
+    from edgewidth.stages.library import search  # noqa: PLC0415
 
-    table, losses = LatencyTable.read(options.table), UnaryLosses.read(options.losses)
-    budget = table_budget(options.limits.beside(options.budget), table)
-    with locked(options.out) as folder:
-        if folder.search.exists() and not options.force:
-            raise InputError(f"{folder.search} exists.", remedy="Choose another --out, or --force to replace it.")
-        result = search(table, losses, budget)
-        result.write(folder.search)
+    budget = options.limits.beside(options.budget)
+    result = search(options.table, options.losses, budget, out=options.out, force=options.force)
     if options.as_json:
         print_document(result)
     else:
-        print_search(result, folder.search)
+        print_search(result, RunFolder(options.out).search)

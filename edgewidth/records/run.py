@@ -64,7 +64,7 @@ class RunRequest(Document):
     """More accuracy than this is not to be lost by quantisation."""
     seed: int
     command: str
-    """The command line that does it again."""
+    """The command line, or the call in Python, that does it again."""
     versions: dict[str, str]
     """Of edgewidth and the packages whose versions change results."""
 

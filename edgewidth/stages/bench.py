@@ -135,7 +135,12 @@ class Bench:
         return frozenset(visit.started_s for _, visit in self.store.named_visits(self.setting))
 
     def estimate(self, config: ChannelConfig) -> LatencyEstimate:
-        """What a configuration's visits amount to; how much visits differ is learned from all models."""
+        """What a configuration's visits amount to; how much visits differ is learned from all models.
+
+        One that was never visited is measured now.
+        """
+        if config not in self.visits():
+            self.measure([config])
         visits = self.store.visits(self.setting)
         sigma = visit_sigma(visits.values(), self.target.statistic)
         return estimate(visits[self._key(config)], self.target.statistic, sigma=sigma)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgewidth.errors import MismatchError
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.artifact import MAX_INT8_DROP_POINTS
 from edgewidth.records.provenance import Provenance, file_digest
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgewidth.data.split import ImageData
+    from edgewidth.graph.spec import NetworkSpec
     from edgewidth.records.artifact import Artifacts
     from edgewidth.stages.folder import RunFolder
     from edgewidth.training.recipes import Recipe
@@ -45,6 +47,7 @@ def export(
 
     Raises:
         FileError: The weights cannot be read.
+        MismatchError: The network takes other images.
         ParityError: A float32 file does not compute what the network computes.
         TrainingError: Training for int8 diverges.
     """
@@ -54,6 +57,7 @@ def export(
     from edgewidth.training.networks.weights import load_plain  # noqa: PLC0415
 
     network = load_plain(weights).to(compute_device())
+    _check_images(network.space.network, data, weights)
     calibration = data.sample(CALIBRATION_IMAGES, stream(seed, Purpose.CALIBRATION))
 
     def train_int8() -> Int8Network:
@@ -92,3 +96,13 @@ def export(
     artifacts.write(folder.artifacts)
     remove(*folder.checkpoints.glob(f"{INT8}-*"))
     return artifacts
+
+
+def _check_images(network: NetworkSpec, data: ImageData, weights: Path) -> None:
+    """Refuse images that the network cannot take, or that are not of its task."""
+    if (data.in_channels, len(data.task.output_names)) != (network.in_channels, network.outputs):
+        raise MismatchError(
+            f"{weights} takes {network.in_channels} channels and has {network.outputs} outputs; "
+            f"the images of {data.source} have {data.in_channels} channels and {data.task.summary()}.",
+            remedy="Give the `data` that it was trained on.",
+        )

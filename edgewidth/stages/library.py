@@ -77,18 +77,19 @@ def run(
 
     Without ``space`` the network is MobileNet-v1 for these images. What ``out`` has of this run is not done again.
     """
-    target, images, how = _target(device), _images(data, seed, progress), _recipe(recipe)
-    words = ["run", "--device", target.profile.name, "--data", images.source, "--budget", str(budget)]
-    request = make_request(
-        target,
-        space or space_for(images),
-        images,
-        how,
-        budget=_budget(budget),
-        seed=seed,
-        arguments=[*words, "--recipe", how.name, "--seed", str(seed), "--out", str(out)],
-    )
+    target, how = _target(device), _recipe(recipe)
     with locked(out) as folder:
+        images = _images(data, seed, progress, space)
+        options = f"device={target.profile.name!r}, data={images.source!r}, budget={str(budget)!r}, recipe={how.name!r}"
+        request = make_request(
+            target,
+            space or space_for(images),
+            images,
+            how,
+            budget=_budget(budget),
+            seed=seed,
+            command=f"edgewidth.run(Path({str(out)!r}), {options}, seed={seed})",
+        )
         return running.run(running.Job(request, target, images, how), folder, force=force, progress=progress)
 
 
@@ -126,9 +127,11 @@ def train(
 
     That may be one of your own, written by ``save_supernet`` as ``supernet.safetensors``.
     """
-    images, how = _images(data, seed, progress, space), _recipe(recipe)
     with locked(out) as folder:
-        return training.train(space, images, how, folder, seed=seed, weights=weights, force=force, progress=progress)
+        images = _images(data, seed, progress, space)
+        return training.train(
+            space, images, _recipe(recipe), folder, seed=seed, weights=weights, force=force, progress=progress
+        )
 
 
 def search(
@@ -150,8 +153,8 @@ def search(
     with locked(out) as folder:
         refuse_existing(folder, SEARCH, force=force)
         result = searching.search(table, losses, within)
-        remove(*files_of(folder, with_followers(SEARCH)))
         result.write(folder.search)
+        remove(*files_of(folder, with_followers(SEARCH)[1:]))
         return result
 
 
@@ -185,14 +188,13 @@ def finetune(
     progress: Progress = SILENT,
 ) -> PlainNetwork:
     """Train one configuration, from a supernet, from other weights or from scratch; writes ``weights.safetensors``."""
-    images, how = _images(data, seed, progress, space), _recipe(recipe)
     with locked(out) as folder:
         refuse_existing(folder, FINETUNE, force=force)
         return finetuning.finetune(
             space,
             config if isinstance(config, tuple) else config.chosen.config,
-            images,
-            how,
+            _images(data, seed, progress, space),
+            _recipe(recipe),
             folder,
             supernet=supernet,
             weights=weights,
@@ -216,18 +218,20 @@ def export(
     """Write the network of a ``weights.safetensors`` as ``.tflite`` and ``.onnx``, each in float32 and int8."""
     from edgewidth.training.networks.weights import load_plain  # noqa: PLC0415  torch loads when it is needed
 
-    images = _images(data, seed, progress, load_plain(weights).space)
+    space = load_plain(weights).space
     with locked(out) as folder:
         refuse_existing(folder, EXPORT, force=force)
-        return exporting.export(
+        artifacts = exporting.export(
             weights,
-            images,
+            _images(data, seed, progress, space),
             _recipe(recipe),
             folder,
             max_int8_drop_points=max_int8_drop_points,
             seed=seed,
             progress=progress,
         )
+        remove(*files_of(folder, with_followers(EXPORT)[1:]))
+        return artifacts
 
 
 def validate(

@@ -73,7 +73,9 @@ def make_job(budget: str = "60%") -> Job:
     space = search_space("mobilenet_v1", resolution=32, in_channels=1, num_classes=10, max_width=0.5, levels=4)
     recipe = Recipe("tiny", Phase(images=600, passes=0), Phase(images=600, passes=0), evaluations=12)
     target = make_target("fake")
-    request = make_request(target, space, data, recipe, budget=BudgetRequest.parse(budget), seed=0, arguments=["run"])
+    request = make_request(
+        target, space, data, recipe, budget=BudgetRequest.parse(budget), seed=0, command="edgewidth run"
+    )
     plan = ProfilePlan(first=24, held_out=8, step=8, most=32)
     return Job(request, target, data, recipe, plan, RefinePlan(visits=4))
 
