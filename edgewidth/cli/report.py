@@ -23,15 +23,11 @@ class Options:
 @verb("report", Options)
 def command(options: Options) -> None:
     """Write report.json and report.html of a run FOLDER, complete or not."""
-    from edgewidth.errors import InputError  # noqa: PLC0415  help stays instant
-    from edgewidth.stages.folder import RunFolder  # noqa: PLC0415
-    from edgewidth.stages.report import report  # noqa: PLC0415
+    from edgewidth.stages.folder import RunFolder  # noqa: PLC0415  help stays instant
+    from edgewidth.stages.library import report  # noqa: PLC0415
 
-    if not options.folder.is_dir():
-        raise InputError(f"There is no folder {options.folder}.")
-    folder = RunFolder(options.folder)
-    built = report(folder)
+    built = report(options.folder)
     if options.as_json:
         print_document(built)
     else:
-        print_report(built, folder)
+        print_report(built, RunFolder(options.folder))

@@ -9,7 +9,10 @@ from edgewidth.records.provenance import Provenance
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-IMAGES, RECIPE, FINAL_RECIPE = "images", "recipe", "recipe of the final training"
+IMAGES = "images"
+"""The fingerprint of the data source."""
+RECIPE, FINAL_RECIPE = "recipe", "recipe of the final training"
+"""Every value of the recipe that counts for the supernet, or for the chosen network."""
 SEED = "seed"
 """Search and holdout images are kept out of the training of one seed; another seed trains on most of them."""
 START = "weights to begin with"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from edgewidth.data.split import ImageData, load_images
 from edgewidth.documents import Document
+from edgewidth.errors import InputError
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.artifact import MAX_INT8_DROP_POINTS
 from edgewidth.records.budget import BudgetRequest
@@ -251,6 +252,8 @@ def validate(
 
 def report(out: Path) -> Report:
     """Write ``report.json`` and ``report.html`` of a run folder, complete or not."""
+    if not out.is_dir():
+        raise InputError(f"There is no folder {out}.")
     return reporting.report(RunFolder(out))
 
 

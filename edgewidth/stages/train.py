@@ -111,13 +111,18 @@ def train(
         most=recipe.evaluations,
         focus=focus,
     )
-    told: dict[str, object] = {"provenance": supernet_provenance(folder.supernet)}
+    losses = losses.model_copy(update=_told(folder.supernet, sampler, aim))
+    join().on_first(lambda: losses.write(folder.losses))
+    return losses
+
+
+def _told(supernet: Path, sampler: NarrowingSampler | None, aim: Aim | None) -> dict[str, object]:
+    """What the losses say of the supernet that they are of."""
+    told: dict[str, object] = {"provenance": supernet_provenance(supernet)}
     if sampler and aim:
         told["narrowing"] = _steps(sampler, aim.table)
         told["narrowed"] = NarrowedFor(setting=aim.table.setting, budget=aim.budget, schedule=aim.narrowing)
-    losses = losses.model_copy(update=told)
-    join().on_first(lambda: losses.write(folder.losses))
-    return losses
+    return told
 
 
 def _clear(folder: RunFolder, space: SearchSpace, weights: Path | None) -> None:

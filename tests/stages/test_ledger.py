@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from report import sample
+from safetensors.numpy import save_file
 from small_training import small_space
 
 from edgewidth.errors import MismatchError
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.records.comparison import Comparison
+from edgewidth.records.losses import UnaryLosses
 from edgewidth.records.provenance import Digest, Provenance, differences
 from edgewidth.records.run import Narrowing
-from edgewidth.records.weights_file import network_facts
+from edgewidth.records.weights_file import network_facts, supernet_provenance
 from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.ledger import (
     COMPARE,
@@ -158,3 +162,18 @@ def test_what_follows_a_stage_is_remade_with_it(tmp_path: Path) -> None:
     assert set(files_of(folder, STAGES)) < set(everything(folder))
     assert {folder.comparison, folder.prior, folder.evaluations, folder.weights_int8} < set(everything(folder))
     assert folder.measurements not in everything(folder)
+
+
+def test_what_older_versions_kept_of_a_training_is_read(tmp_path: Path) -> None:
+    """In losses and in the header of a supernet, under names of its own."""
+    kept = {"data": "0123", "seed": 3, "recipe": "5 passes", "start": "", "sampler": "uniform"}
+    path = tmp_path / "losses.json"
+    content = json.loads(sample.losses(TRUTH).to_json()) | {"schema_version": 1, "training": kept}
+    path.write_text(json.dumps({name: value for name, value in content.items() if name != "provenance"}))
+    inputs = {"images": "0123", "weights to begin with": "", "narrowing (its table, budget and schedule)": "uniform"}
+    expected = Provenance(inputs=inputs, options={"seed": 3, "recipe": "5 passes"})
+    assert UnaryLosses.read(path).provenance == expected
+    header = {"schema": "edgewidth/supernet", "training": json.dumps(kept)}
+    supernet = tmp_path / "supernet.safetensors"
+    save_file({"a": np.zeros(1, np.float32)}, supernet, {"edgewidth": json.dumps(header)})
+    assert supernet_provenance(supernet) == expected
