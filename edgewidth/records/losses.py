@@ -8,7 +8,7 @@ from edgewidth.documents import Record
 from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.records.budget import Budget
 from edgewidth.records.measurement import Setting
-from edgewidth.records.provenance import Digest, Facts, Made
+from edgewidth.records.provenance import NONE, SOME, Digest, Facts, Made
 from edgewidth.records.run import Narrowing
 from edgewidth.records.training import IMAGES, upgraded
 from edgewidth.records.upgrades import name_engine
@@ -143,7 +143,7 @@ class UnaryLosses(Made):
         if aim := self.narrowed:
             return found | aim.setting.facts | {"budget": aim.budget, "narrowing": aim.schedule}
         # Older versions did not always say for what it narrowed.
-        return found | {"narrowing": "some" if self.narrowing else "none"}
+        return found | {"narrowing": SOME if self.narrowing else NONE}
 
     @classmethod
     def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:

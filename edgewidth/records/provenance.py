@@ -26,6 +26,9 @@ Option = str | int | float | None
 Facts = dict[str, object]
 """What something was made of, by name. Names mean the same everywhere."""
 
+NONE, SOME = "none", "some"
+"""Nothing of a kind, and something of it that older documents do not tell: any but nothing may be the same."""
+
 _READABLE = 120
 """Longer values are not told, only that they differ."""
 _OWN = {
@@ -112,6 +115,8 @@ def differences(here: Facts, there: Facts) -> list[Difference]:
 def _agree(here: object, there: object) -> bool:
     if isinstance(here, Budget) and isinstance(there, Budget):
         return here.is_about(there)
+    if SOME in {str(here), str(there)}:
+        return NONE not in {str(here), str(there)}
     return here == there
 
 

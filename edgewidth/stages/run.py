@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.losses import UnaryLosses
+from edgewidth.records.provenance import NONE
 from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
 from edgewidth.records.training import NARROWING, START
@@ -227,6 +228,6 @@ def _asked(job: Job) -> Facts:
         "precision": request.precision,
         "threads": request.threads,
         "statistic": request.statistic,
-        "narrowing": request.narrowing or "none",
+        "narrowing": request.narrowing or NONE,
         "max_int8_drop_points": request.max_int8_drop_points,
     }
