@@ -155,6 +155,11 @@ def learned(document: Made) -> Facts:
     return {}
 
 
+def contents(**files: Path) -> Facts:
+    """What stages that use these files are made of, by the names that provenance has for them, if they are there."""
+    return {name: _current(file_digest(path), name, path.name) for name, path in files.items() if path.exists()}
+
+
 def _current(value: str, name: str, file: str) -> Digest:
     return Digest(value, changed=f"{name}: {file} has changed since")
 
@@ -169,11 +174,6 @@ class Ledger:
     def learn(self, facts: Facts) -> None:
         """Know more, from what was measured or made meanwhile."""
         self._known |= facts
-
-    def learn_file(self, name: str, path: Path) -> None:
-        """Know the content of a file that stages are made of, if it is there."""
-        if path.exists():
-            self.learn({name: _current(file_digest(path), name, path.name)})
 
     def check(self, *stages: Stage) -> None:
         """Refuse what is known to be of something else, before anything is done in vain; raises as ``is_done``."""

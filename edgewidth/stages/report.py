@@ -25,6 +25,7 @@ from edgewidth.stages.ledger import (
     TRAIN,
     VALIDATE,
     Stage,
+    contents,
     learned,
     with_followers,
 )
@@ -76,7 +77,7 @@ def report_of(folder: RunFolder) -> Report:
     """
     from edgewidth.report.build import build_report  # noqa: PLC0415  scipy loads when it is needed
 
-    inputs, stale = _current(_inputs(folder))
+    inputs, stale = _current(_inputs(folder), contents(supernet=folder.supernet, weights=folder.weights))
     return build_report(inputs, stale)
 
 
@@ -110,23 +111,23 @@ def _inputs(folder: RunFolder) -> Inputs:
     )
 
 
-def _current(inputs: Inputs) -> tuple[Inputs, tuple[MeasurementWarning, ...]]:
+def _current(inputs: Inputs, files: Facts) -> tuple[Inputs, tuple[MeasurementWarning, ...]]:
     """The documents that belong together, with a warning for each that does not and is left out.
 
     A verb that is called again alone leaves later files of an earlier choice behind; a verdict on those would be about
-    another network.
+    another network. ``files`` are the contents of those that are no documents.
     """
-    known: Facts = {"search space": inputs.space}
+    known: Facts = files | {"search space": inputs.space}
     left_out: list[Stage] = []
     warnings: list[MeasurementWarning] = []
     for stage, name in DOCUMENTS.items():
         document: Made | None = getattr(inputs, name)
-        if document is None:
+        if document is None or stage in left_out:
             continue
         if found := differences(known, document.made_of):
             warnings.append(_stale(stage, found))
             left_out += with_followers(stage)
-        if stage not in left_out:
+        else:
             known |= learned(document)
     nothing: dict[str, Any] = {DOCUMENTS[stage]: None for stage in left_out}
     names = {stage.name for stage in left_out}

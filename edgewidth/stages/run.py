@@ -28,6 +28,7 @@ from edgewidth.stages.ledger import (
     TRAIN,
     VALIDATE,
     Ledger,
+    contents,
     learned,
 )
 from edgewidth.stages.profile import ProfilePlan, profile
@@ -109,8 +110,7 @@ class _Run:
         ledger.learn(table.setting.facts | {"budget": budget})
         ledger.check(SEARCH)  # before hours of training
         losses = self._losses(table, budget)
-        ledger.learn(learned(losses))
-        ledger.learn_file("supernet", folder.supernet)
+        ledger.learn(learned(losses) | contents(supernet=folder.supernet))
         result = self._chosen(table, losses, budget)
         ledger.learn(learned(result))
         if not ledger.is_done(JUDGE):
@@ -168,7 +168,7 @@ class _Run:
     def _exported(self, result: SearchResult) -> Artifacts:
         """The chosen network's files; it is trained first where that was not done."""
         job, request, folder = self._job, self._job.request, self._folder
-        self._ledger.learn_file("weights", folder.weights)
+        self._ledger.learn(contents(weights=folder.weights))
         if self._ledger.is_done(EXPORT):
             return Artifacts.read(folder.artifacts)
         if not self._ledger.is_done(FINETUNE):
