@@ -6,9 +6,10 @@ asked for, so that ``import edgewidth`` is instant.
 
 import sys
 from importlib import import_module
-from importlib.metadata import version
 from types import ModuleType
 from typing import TYPE_CHECKING
+
+from edgewidth.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from edgewidth.data.pixels import normalise_tensor as normalise_tensor
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
     from edgewidth.training.networks.supernet import Supernet as Supernet
     from edgewidth.training.networks.weights import save_supernet as save_supernet
     from edgewidth.training.recipes import Recipe as Recipe
-
-__version__ = version("edgewidth")
 
 _ROOMS = {
     "data.pixels": "normalise_tensor",

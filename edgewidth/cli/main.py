@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from edgewidth import __version__
 from edgewidth.cli.verbs import VERBS, load
 from edgewidth.cli.wording import with_flags
 from edgewidth.errors import EdgewidthError, InputError
 from edgewidth.training.loop.memory import as_full_gpu
 from edgewidth.training.loop.processes import are_several, fails_first
+from edgewidth.version import __version__
 
 TOGETHER = {"train", "finetune"}
 """What several processes of ``torchrun`` can do together."""

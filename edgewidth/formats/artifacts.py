@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgewidth import __version__
 from edgewidth.data.pixels import PIXEL_MEAN, PIXEL_STD
 from edgewidth.formats.registry import FORMATS
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.artifact import ArtifactMetadata
 from edgewidth.records.measurement import FormatName, Precision
+from edgewidth.version import __version__
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgewidth import __version__
 from edgewidth.errors import InputError, StorageError
 from edgewidth.files import write_atomic
 from edgewidth.formats.folded import random_weights
 from edgewidth.formats.registry import FORMATS
 from edgewidth.progress import SILENT
+from edgewidth.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -108,7 +108,7 @@ class SearchSpace(Record):
     @property
     def old_fingerprint(self) -> str:
         """The digits by which version 1 knew this search space."""
-        return fingerprint_of_version_1(self)
+        return fingerprint_of_version_1(self.model_dump(mode="json", exclude_defaults=True))
 
     @property
     def size(self) -> int:

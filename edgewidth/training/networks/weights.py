@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-import edgewidth
 from edgewidth.documents import first_problem
 from edgewidth.errors import FileError, MismatchError
 from edgewidth.files import write_atomic
@@ -19,6 +18,7 @@ from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.records.weights_file import HEADER, PLAIN, REMEDIES, SUPERNET
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.supernet import Supernet
+from edgewidth.version import __version__
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,7 +87,7 @@ def digest(network: nn.Module) -> str:
 def _write(network: nn.Module, path: Path, header: dict[str, str], provenance: Provenance | None) -> None:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     # One key, because safetensors writes several in any order, and equal weights should be equal files.
-    content = {"edgewidth": edgewidth.__version__, **header}
+    content = {"edgewidth": __version__, **header}
     if provenance:
         content["provenance"] = provenance.model_dump_json()
     write_atomic(path, save(tensors, {HEADER: json.dumps(content, sort_keys=True)}))
