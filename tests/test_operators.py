@@ -11,6 +11,7 @@ from formats.test_variants_onnx import run as run_onnx
 from formats.test_variants_tflite import run as run_tflite
 from support import require
 
+from edgewidth.formats.conversion import Conversion
 from edgewidth.formats.folded import random_weights, slice_weights
 from edgewidth.formats.onnx import network as onnx_network
 from edgewidth.formats.onnx import slices as onnx_slices
@@ -20,7 +21,6 @@ from edgewidth.graph.operators import OPERATORS, Add, Concatenate, Conv, Dense, 
 from edgewidth.graph.space import ChannelConfig, SearchSpace, WidthVariable
 from edgewidth.graph.spec import INPUT, NetworkSpec, Node
 from edgewidth.graph.widths import total
-from edgewidth.progress import SILENT
 from edgewidth.records.measurement import FormatName, Precision
 from edgewidth.records.weights import FoldedLayer
 from edgewidth.training.networks import operators as torch_operators
@@ -181,11 +181,10 @@ def test_the_tables_agree() -> None:
     weights = random_weights(space.network, widest, seed=0)
     # The last layer passes every number on, so that none hides behind another.
     weights["logits"] = FoldedLayer(np.eye(space.network.outputs, dtype=np.float32), weights["logits"].bias)
+    whole = Conversion(space.network, widest, weights, [Precision.FLOAT32])
     for name, one in FORMATS.items():
-        content = one.convert(
-            space.network, widest, weights, precisions=[Precision.FLOAT32], calibration=None, progress=SILENT
-        )[Precision.FLOAT32]
-        layout = one.layout(content, space.network, widest, weights)
+        content = one.convert(whole)[Precision.FLOAT32]
+        layout = one.layout(content, whole)
         for config in (space.largest, space.sample(made.rng), space.smallest):
             found = RUN[name](layout.write(space.widths(config)))
             np.testing.assert_allclose(found, torch_outputs(space, config, weights), atol=1e-4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.data.pixels import PIXEL_MEAN, PIXEL_STD
+from edgewidth.formats.conversion import Conversion
 from edgewidth.formats.registry import FORMATS
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.artifact import ArtifactMetadata
@@ -46,16 +47,10 @@ class ArtifactMaker(NamedTuple):
             MissingPackageError, SurroundingsError: The conversion failed.
         """
         network, widths = self.space.network, self.space.widths(self.config)
+        conversion = Conversion(network, widths, weights, precisions, self.calibration, self.progress)
         files: Files = {}
         for one in FORMATS.values():
-            contents = one.convert(
-                network,
-                widths,
-                weights,
-                precisions=precisions,
-                calibration=self.calibration,
-                progress=self.progress,
-            )
+            contents = one.convert(conversion)
             files |= {(precision, one.name): self._annotated(one, contents[precision]) for precision in precisions}
         return files
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edgewidth.formats.loaded import LoadedModel, ModelFacts, TensorFacts
+    from edgewidth.formats.format import LoadedModel, ModelFacts, TensorFacts
     from edgewidth.progress import Progress
 
 _CHUNK = 64

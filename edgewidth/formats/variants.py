@@ -11,20 +11,19 @@ import numpy as np
 
 from edgewidth.errors import InputError, StorageError
 from edgewidth.files import write_atomic
+from edgewidth.formats.conversion import Conversion
 from edgewidth.formats.folded import random_weights
 from edgewidth.formats.registry import FORMATS
 from edgewidth.progress import SILENT
 from edgewidth.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from edgewidth.formats.format import Format, Layout
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.progress import Progress
     from edgewidth.records.measurement import FormatName, Precision
-    from edgewidth.records.weights import FoldedWeights
 
 SEED = 0
 """Of the random weights and the calibration images."""
@@ -64,19 +63,14 @@ class VariantFactory:
         self.space = space
         self.precision = precision
         self.cache = cache
-        self._format = FORMATS[format_name]
+        shape = (_CALIBRATION_IMAGES, *space.network.input.size, space.network.in_channels)
+        images = np.random.default_rng(SEED).integers(0, 256, shape, np.uint8)
         widths = space.widths(space.largest)
         weights = random_weights(space.network, widths, seed=SEED)
+        self._conversion = Conversion(space.network, widths, weights, [precision], images, progress)
+        self._format = FORMATS[format_name]
         path = cache / _cache_name(space, precision, self._format)
-        layout = self._cached_layout(path, widths, weights)
-        if layout is None:
-            content = self._convert(widths, weights, progress)
-            layout = self._layout_of(content, widths, weights)
-            try:
-                write_atomic(path, content)
-            except StorageError as error:
-                progress.say(f"{error.message} The conversion is not kept, and costs its time again in the next run.")
-        self._layout = layout
+        self._layout = self._cached_layout(path) or self._fresh_layout(path)
 
     def variant(self, config: ChannelConfig) -> bytes:
         """The file of this configuration.
@@ -86,23 +80,22 @@ class VariantFactory:
         """
         return self._layout.write(self.space.widths(config))
 
-    def _cached_layout(self, path: Path, widths: Mapping[str, int], weights: FoldedWeights) -> Layout | None:
+    def _cached_layout(self, path: Path) -> Layout | None:
         try:
-            return self._layout_of(path.read_bytes(), widths, weights)
+            return self._format.layout(path.read_bytes(), self._conversion)
         except (OSError, InputError, LookupError, ValueError, TypeError, struct.error):
             return None  # what is missing or damaged in a cache is made again
 
-    def _layout_of(self, content: bytes, widths: Mapping[str, int], weights: FoldedWeights) -> Layout:
-        return self._format.layout(content, self.space.network, widths, weights)
-
-    def _convert(self, widths: Mapping[str, int], weights: FoldedWeights, progress: Progress) -> bytes:
-        network = self.space.network
-        shape = (_CALIBRATION_IMAGES, *network.input.size, network.in_channels)
-        images = np.random.default_rng(SEED).integers(0, 256, shape, np.uint8)
-        files = self._format.convert(
-            network, widths, weights, precisions=[self.precision], calibration=images, progress=progress
-        )
-        return files[self.precision]
+    def _fresh_layout(self, path: Path) -> Layout:
+        content = self._format.convert(self._conversion)[self.precision]
+        layout = self._format.layout(content, self._conversion)
+        try:
+            write_atomic(path, content)
+        except StorageError as error:
+            self._conversion.progress.say(
+                f"{error.message} The conversion is not kept, and costs its time again in the next run."
+            )
+        return layout
 
 
 def _cache_name(space: SearchSpace, precision: Precision, file_format: Format) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from edgewidth.documents import Document, Record
+from edgewidth.errors import FileError
 from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.records.measurement import FormatName, MeasurementWarning, Precision
 from edgewidth.records.provenance import Made
@@ -51,6 +52,14 @@ class ArtifactMetadata(Document):
     input_quantisation: Quantisation | None = None
     output_quantisation: Quantisation | None = None
     class_names: tuple[str, ...]
+
+    @classmethod
+    def parsed(cls, text: str) -> Self | None:
+        """The metadata in a file's entry of the schema's name; None if it is not ours or of a newer edgewidth."""
+        try:
+            return cls.from_json(text, cls.schema_name)
+        except FileError:
+            return None
 
 
 class Int8Accuracy(Record):

@@ -15,11 +15,11 @@ from formats.test_variants_tflite import operators, shapes
 from formats.test_variants_tflite import run as run_tflite
 from toy_network import CHANNELS, SIZE, HandWritten, cut_by_hand, kept_channels, toy_space
 
+from edgewidth.formats.conversion import Conversion
 from edgewidth.formats.folded import random_weights, slice_weights
 from edgewidth.formats.registry import FORMATS
 from edgewidth.formats.tflite.file import read_model, tensor_data, write_model
 from edgewidth.graph.space import ChannelConfig
-from edgewidth.progress import SILENT
 from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
@@ -47,21 +47,18 @@ class Files(NamedTuple):
     fresh: dict[tuple[FormatName, Precision], bytes]
 
     def layout(self, name: FormatName, precision: Precision) -> Layout:
-        return FORMATS[name].layout(self.widest[name, precision], SPACE.network, SPACE.widths(SPACE.largest), WEIGHTS)
+        return FORMATS[name].layout(self.widest[name, precision], conversion(SPACE.largest, WEIGHTS))
+
+
+def conversion(config: ChannelConfig, weights: FoldedWeights) -> Conversion:
+    return Conversion(SPACE.network, SPACE.widths(config), weights, [FLOAT32, INT8], CALIBRATION)
 
 
 def convert(config: ChannelConfig, weights: FoldedWeights) -> dict[tuple[FormatName, Precision], bytes]:
     return {
         (name, precision): content
         for name, one in FORMATS.items()
-        for precision, content in one.convert(
-            SPACE.network,
-            SPACE.widths(config),
-            weights,
-            precisions=[FLOAT32, INT8],
-            calibration=CALIBRATION,
-            progress=SILENT,
-        ).items()
+        for precision, content in one.convert(conversion(config, weights)).items()
     }
 
 

@@ -9,6 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from edgewidth.errors import InputError, MismatchError
+from edgewidth.formats.conversion import Conversion
 from edgewidth.formats.folded import random_weights, slice_weights
 from edgewidth.formats.tflite.file import read_model, tensor_data, write_model
 from edgewidth.formats.tflite.slices import tflite_layout
@@ -164,7 +165,9 @@ def test_a_shared_buffer_is_cut_for_each_of_its_tensors(residual_case: Case, fac
     mix.buffer = stem.buffer
     both = write_model(model)
     widths = space.widths(config)
-    variant = tflite_layout(both, space.network, space.widths(space.largest), shared).write(widths)
+    variant = tflite_layout(both, Conversion(space.network, space.widths(space.largest), shared, [FLOAT32])).write(
+        widths
+    )
     inputs = np.random.default_rng(3).uniform(-1, 1, (2, 32, 32, 3)).astype(np.float32)
     expected = masked_biases(factory(space, FLOAT32, FormatName.TFLITE).variant(config), weights, widths)
     np.testing.assert_allclose(run(variant, inputs), run(expected, inputs), atol=1e-6)
@@ -186,7 +189,7 @@ def test_another_networks_file_is_refused(residual_case: Case, factory: MakeFact
     widths = space.widths(space.largest)
     other = random_weights(space.network, widths, seed=99)
     with pytest.raises(MismatchError, match="weights are not the network's"):
-        tflite_layout(content, space.network, widths, other)
+        tflite_layout(content, Conversion(space.network, widths, other, [FLOAT32]))
 
 
 def test_a_damaged_cached_file_is_made_again(

@@ -10,6 +10,7 @@ import torch
 from small_training import RESOLUTION, KillAfter, Killed, small_data, small_recipe, small_space
 
 from edgewidth.data.pixels import normalise_tensor
+from edgewidth.formats.conversion import Conversion
 from edgewidth.formats.inspect import run_model
 from edgewidth.formats.onnx.network import onnx_files
 from edgewidth.formats.tflite.convert import tflite_files
@@ -57,9 +58,8 @@ def _network(space: SearchSpace) -> PlainNetwork:
 def test_it_computes_what_the_int8_file_computes(files: Any) -> None:
     """Far closer to the file than float32 is; the file comes from the converter and runs in its own runtime."""
     network = _network(_chain_space())
-    converted = files(
-        network.space.network, network.widths, fold(network), precisions=[Precision.INT8], calibration=DATA.train.images
-    )
+    whole = network.space.network, network.widths, fold(network)
+    converted = files(Conversion(*whole, [Precision.INT8], DATA.train.images))
     int8 = run_model(converted[Precision.INT8], DATA.test.images)
     quantised = QuantisedNetwork(network).eval()
     quantised.calibrate(torch.from_numpy(DATA.train.images))

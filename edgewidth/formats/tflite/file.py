@@ -18,6 +18,7 @@ from flatbuffers.table import Table
 
 from edgewidth.errors import FileError
 from edgewidth.formats.folded import cut
+from edgewidth.formats.tflite.format import IDENTIFIER
 from edgewidth.graph.widths import Cuts, total, variables_of
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from edgewidth.graph.widths import Axes, Channels, Widths
 
-IDENTIFIER = b"TFL3"
 ALIGNMENT = 16
 """The schema's ``force_align`` of buffer data, which the Python builder does not know."""
 

@@ -12,15 +12,9 @@ from edgewidth.records.measurement import FormatName, Precision
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from edgewidth.formats.format import Layout
-    from edgewidth.formats.loaded import LoadedModel
-    from edgewidth.graph.spec import NetworkSpec
-    from edgewidth.progress import Progress
+    from edgewidth.formats.conversion import Conversion
+    from edgewidth.formats.format import Layout, LoadedModel
     from edgewidth.records.artifact import ArtifactMetadata
-    from edgewidth.records.weights import FoldedWeights
     from edgewidth.tasks.task import FileText
 
 IDENTIFIER = b"TFL3"
@@ -42,26 +36,17 @@ class TfliteFormat:
         """By the identifier that the schema asks for."""
         return content[4:8] == IDENTIFIER
 
-    def convert(
-        self,
-        network: NetworkSpec,
-        widths: Mapping[str, int],
-        weights: FoldedWeights,
-        *,
-        precisions: Sequence[Precision],
-        calibration: NDArray[np.uint8] | None,
-        progress: Progress,
-    ) -> dict[Precision, bytes]:
+    def convert(self, conversion: Conversion) -> dict[Precision, bytes]:
         """Through TensorFlow's converter, in a process of its own."""
         from edgewidth.formats.tflite.convert import tflite_files
 
-        return tflite_files(network, widths, weights, precisions=precisions, calibration=calibration, progress=progress)
+        return tflite_files(conversion)
 
-    def layout(self, content: bytes, network: NetworkSpec, widths: Mapping[str, int], weights: FoldedWeights) -> Layout:
+    def layout(self, content: bytes, conversion: Conversion) -> Layout:
         """The converter names things as it likes, so that layers are found by their weights."""
         from edgewidth.formats.tflite.slices import tflite_layout
 
-        return tflite_layout(content, network, widths, weights)
+        return tflite_layout(content, conversion)
 
     def load(self, content: bytes) -> LoadedModel:
         """Loaded by LiteRT."""

@@ -12,7 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from edgewidth.errors import FileError
-from edgewidth.formats.loaded import ModelFacts, TensorFacts
+from edgewidth.formats.format import ModelFacts, TensorFacts
 from edgewidth.formats.tflite.metadata import read_tflite_metadata
 from edgewidth.records.artifact import Quantisation
 from edgewidth.records.measurement import FormatName, Precision

@@ -16,10 +16,10 @@ from edgewidth.graph.widths import lengths
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edgewidth.formats.conversion import Conversion
     from edgewidth.graph.operators.operator import Operator
-    from edgewidth.graph.spec import Layer, NetworkSpec
-    from edgewidth.graph.widths import Axes, TensorShape, Widths
-    from edgewidth.records.weights import FoldedWeights
+    from edgewidth.graph.spec import Layer
+    from edgewidth.graph.widths import Axes, TensorShape
 
 _BUILTIN = schema.BuiltinOperator
 
@@ -48,33 +48,26 @@ _ROUNDING = 0.501
 """Quantisation rounds to the nearest step; a thousandth more for arithmetic in float32."""
 
 
-def tflite_layout(content: bytes, network: NetworkSpec, widths: Widths, weights: FoldedWeights) -> Layout:
+def tflite_layout(content: bytes, conversion: Conversion) -> Layout:
     """A converted file, ready to be written at narrower widths.
 
     The converter may order and name things as it likes: a layer is found by its kernel's numbers, which must
-    therefore differ between layers, and everything else follows from which tensor feeds which operator.
-
-    Args:
-        content: The file as converted, at ``widths``.
-        network: What was converted.
-        widths: The maximum width of every width variable.
-        weights: What was converted; they need not be trained, but must be distinct.
+    therefore differ between layers, and everything else follows from which tensor feeds which operator. The weights
+    need not be trained.
 
     Raises:
         MismatchError: The file is not that network: another operator, layer, order or shape.
     """
     model = read_model(content)
-    return Layout(model, _Labeller(model, network, widths, weights).labels(), widths)
+    return Layout(model, _Labeller(model, conversion).labels(), conversion.widths)
 
 
 class _Labeller:
-    def __init__(self, model: Any, network: NetworkSpec, widths: Widths, weights: FoldedWeights) -> None:
+    def __init__(self, model: Any, conversion: Conversion) -> None:
         self._model = model
         self._graph = model.subgraphs[0]
-        self._network = network
-        self._widths = widths
-        self._weights = weights
-        self._unseen = {layer.name: layer for layer in network.layers}
+        self._network, self._widths, self._weights = conversion.network, conversion.widths, conversion.weights
+        self._unseen = {layer.name: layer for layer in self._network.layers}
         self._labels: dict[int, Axes] = {}
         self._names: dict[int, str] = {}
         """Of which layer a tensor is the output, by the tensor's index."""
