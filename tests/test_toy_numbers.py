@@ -14,12 +14,11 @@ from toy_network import CHANNELS, FIXED, OUTPUTS, SIZE, toy_space
 
 from edgewidth.graph.costs import costs, layer_factors
 from edgewidth.graph.space import ChannelConfig
-from edgewidth.latency.factors import latency_factors
 from edgewidth.latency.fit import fit_table
-from edgewidth.latency.predict import Predictor
+from edgewidth.latency.predict import Predictor, latency_factors
 from edgewidth.losses.fit import neighbours
 from edgewidth.records.measurement import Statistic
-from edgewidth.search.baselines.brute_force import brute_force
+from edgewidth.search.baselines import brute_force
 from edgewidth.search.exact import solve
 from edgewidth.search.problem import Factor, PeakBudget, Problem, SumBudget, total
 from edgewidth.training.networks.pretrained import start_from

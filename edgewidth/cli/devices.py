@@ -52,10 +52,12 @@ def list_command(options: ListOptions) -> None:
 def check_command(options: CheckOptions) -> int:
     """Reach a device and tell whether it is fit to measure on; exit 0 or 3."""
     from edgewidth.cli.progress import TerminalProgress  # noqa: PLC0415  help stays instant
-    from edgewidth.stages.check import check  # noqa: PLC0415
+    from edgewidth.devices.check import check_device  # noqa: PLC0415
+    from edgewidth.formats.registry import FORMATS  # noqa: PLC0415
 
     target = options.measuring.target(options.name)
-    found = check(target, progress=TerminalProgress())
+    trial = FORMATS[target.engine.file_format].trial
+    found = check_device(target.profile, target.engine, target.threads, trial, progress=TerminalProgress())
     if options.as_json:
         print_json(found.model_dump(mode="json"))
     else:

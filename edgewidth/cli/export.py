@@ -8,15 +8,7 @@ from typing import Annotated
 
 import click
 
-from edgewidth.cli.options import (
-    DataOption,
-    ForceOption,
-    JsonOption,
-    MaxInt8DropOption,
-    OutOption,
-    RecipeOptions,
-    SeedOption,
-)
+from edgewidth.cli import options as shared
 from edgewidth.cli.output import print_artifacts, print_document, say_warnings
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.cli.record import option, verb
@@ -38,13 +30,13 @@ class Options:
     config: Annotated[
         str | None, option("--config", help="Make sure that the weights are of this configuration (or search.json).")
     ]
-    data: DataOption
-    max_int8_drop_points: MaxInt8DropOption
-    training: RecipeOptions
-    seed: SeedOption
-    out: OutOption
-    force: ForceOption
-    as_json: JsonOption
+    data: shared.DataOption
+    max_int8_drop_points: shared.MaxInt8DropOption
+    training: shared.RecipeOptions
+    seed: shared.SeedOption
+    out: shared.OutOption
+    force: shared.ForceOption
+    as_json: shared.JsonOption
 
 
 @verb("export", Options)

@@ -8,19 +8,10 @@ from typing import Annotated
 
 import click
 
-from edgewidth.cli.options import (
-    DataOption,
-    ForceOption,
-    JsonOption,
-    NetworkOptions,
-    OutOption,
-    RecipeOptions,
-    SeedOption,
-    WeightsOption,
-)
+from edgewidth.cli import options as shared
 from edgewidth.cli.output import print_json
+from edgewidth.cli.progress import meet
 from edgewidth.cli.record import option, verb
-from edgewidth.cli.together import meet
 from edgewidth.cli.values import FILE
 from edgewidth.errors import InputError
 
@@ -50,14 +41,14 @@ class Options:
         ),
     ]
     from_scratch: Annotated[bool, option("--from-scratch", is_flag=True, help="Start from random weights even so.")]
-    weights: WeightsOption
-    data: DataOption
-    network: NetworkOptions
-    training: RecipeOptions
-    seed: SeedOption
-    out: OutOption
-    force: ForceOption
-    as_json: JsonOption
+    weights: shared.WeightsOption
+    data: shared.DataOption
+    network: shared.NetworkOptions
+    training: shared.RecipeOptions
+    seed: shared.SeedOption
+    out: shared.OutOption
+    force: shared.ForceOption
+    as_json: shared.JsonOption
 
     def __post_init__(self) -> None:
         if (self.supernet is not None) + self.from_scratch + (self.weights is not None) > 1:

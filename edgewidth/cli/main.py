@@ -11,8 +11,7 @@ import click
 from edgewidth.cli.verbs import VERBS, load
 from edgewidth.cli.wording import with_flags
 from edgewidth.errors import EdgewidthError, InputError
-from edgewidth.training.loop.memory import as_full_gpu
-from edgewidth.training.loop.processes import are_several, fails_first
+from edgewidth.training.loop.processes import are_several, as_full_gpu, fails_first
 from edgewidth.version import __version__
 
 TOGETHER = {"train", "finetune"}

@@ -9,25 +9,7 @@ from typing import Annotated
 
 import click
 
-from edgewidth.cli.options import (
-    BudgetOption,
-    CompareOption,
-    DataOption,
-    DeviceOption,
-    ForceOption,
-    JsonOption,
-    LimitOptions,
-    MaxInt8DropOption,
-    NarrowingOptions,
-    NetworkOptions,
-    PlanOptions,
-    PrecisionOption,
-    RecipeOptions,
-    ReuseOptions,
-    SeedOption,
-    StatisticOption,
-    TargetOptions,
-)
+from edgewidth.cli import options as shared
 from edgewidth.cli.output import print_comparison, print_document, print_report
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.cli.record import names_of, option, refuse_without, verb
@@ -40,27 +22,27 @@ OVER_BUDGET = 1
 class Options:
     """What ``edgewidth run`` takes."""
 
-    device: DeviceOption
-    measuring: TargetOptions
-    data: DataOption
-    budget: BudgetOption
-    limits: LimitOptions
-    statistic: StatisticOption
-    precision: PrecisionOption
-    network: NetworkOptions
-    training: RecipeOptions
+    device: shared.DeviceOption
+    measuring: shared.TargetOptions
+    data: shared.DataOption
+    budget: shared.BudgetOption
+    limits: shared.LimitOptions
+    statistic: shared.StatisticOption
+    precision: shared.PrecisionOption
+    network: shared.NetworkOptions
+    training: shared.RecipeOptions
     narrow: Annotated[
         bool,
         option(
             "--narrow", is_flag=True, help="Train the supernet for this device and budget alone, ever more narrowly."
         ),
     ]
-    narrowing: NarrowingOptions
-    max_int8_drop_points: MaxInt8DropOption
-    plan: PlanOptions
-    reuse: ReuseOptions
-    compare: CompareOption
-    seed: SeedOption
+    narrowing: shared.NarrowingOptions
+    max_int8_drop_points: shared.MaxInt8DropOption
+    plan: shared.PlanOptions
+    reuse: shared.ReuseOptions
+    compare: shared.CompareOption
+    seed: shared.SeedOption
     out: Annotated[
         Path,
         option(
@@ -70,8 +52,8 @@ class Options:
             help="Run folder; the same command goes on where it stopped.",
         ),
     ]
-    force: ForceOption
-    as_json: JsonOption
+    force: shared.ForceOption
+    as_json: shared.JsonOption
 
 
 @verb("run", Options)
@@ -87,7 +69,7 @@ def command(options: Options) -> int:
 
     progress = TerminalProgress()
     if not options.narrow:
-        refuse_without("--narrow", *names_of(NarrowingOptions))
+        refuse_without("--narrow", *names_of(shared.NarrowingOptions))
     target = options.measuring.target(options.device, precision=options.precision, statistic=options.statistic)
     with locked(options.out) as folder:
         data = options.network.images(options.data, seed=options.seed, progress=progress)

@@ -37,22 +37,14 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """Training images in shuffled batches, on a torch device.
+    """Training images in shuffled batches of at most ``batch``, on a torch device, normalised as ``dtype``.
 
     Every epoch uses a new order and leaves out the remainder that does not fill a batch. Of several processes each
-    makes its ``share`` of the ``shares`` of the batch that one process alone would have got; shares are equal, so that
-    means over images are means over processes, and a batch is rounded down to where that is possible.
+    makes its ``share``, from 0, of the ``shares`` of the batch that one process alone would have got; shares are equal,
+    so that means over images are means over processes, and a batch is rounded down to where that is possible.
 
-    Args:
-        split: The images.
-        batch: How many of them a batch has, at most.
-        augmentation: How they are varied; mixing them is not done here.
-        move_targets: Moves their targets along.
-        seed: Of their order and variation.
-        device: Where they are kept and computed.
-        dtype: Of normalised images.
-        share: Which share is made here, from 0.
-        shares: How many there are.
+    ``augmentation`` says how images are varied, and ``move_targets`` moves their targets along; mixing is not done
+    here.
 
     Raises:
         DataError: A batch is too small for so many shares.

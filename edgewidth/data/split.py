@@ -67,16 +67,14 @@ class ImageData:
 def load_images(
     source: str | Mapping[str, ArrayLike], *, resolution: int | None, seed: int, progress: Progress = SILENT
 ) -> ImageData:
-    """Read a data source at a resolution; ``seed`` decides which training images are kept out of training.
+    """Read a data source; ``seed`` decides which training images are kept out of training.
 
-    Args:
-        source: ``digits``; the path of an ``.npz`` with ``x_train, y_train, x_test, y_test``; or a folder
-            ``train/<class>/`` and ``val/<class>/`` of ``.jpg`` and ``.png`` files; or arrays by the names of the
-            ``.npz``: images uint8 (n, height, width[, 1 or 3]), labels whole numbers (n,).
-        resolution: Pixels along each side; other images are cropped to a square and scaled. None: the multiple of
-            32 that the images themselves reach, 96 at most.
-        seed: Of the split.
-        progress: Where to report to.
+    ``source`` is ``digits``; or the path of an ``.npz`` with ``x_train, y_train, x_test, y_test``; or a folder
+    ``train/<class>/`` and ``val/<class>/`` of ``.jpg`` and ``.png`` files; or arrays by the names of the ``.npz``:
+    images uint8 (n, height, width[, 1 or 3]), labels whole numbers (n,).
+
+    Images are cropped to a square and scaled to ``resolution`` pixels along each side; None: the multiple of 32 that
+    the images themselves reach, 96 at most.
 
     Raises:
         DataError: The source is missing or cannot be used as it is.

@@ -68,12 +68,7 @@ def check_device(
 ) -> DeviceCheck:
     """Reach a device, look at it and measure a small model; what fails is an item, not an exception.
 
-    Args:
-        profile: The device.
-        engine: What runs the model there.
-        threads: On how many threads.
-        trial: Gives a float32 model that the engine executes, whose speed is looked at.
-        progress: Where to report to.
+    ``trial`` gives a float32 model that the engine executes, whose speed is looked at.
 
     Raises:
         InputError: More threads than the device's clock can show.

@@ -2,8 +2,8 @@
 
 - ``format.py`` is the protocol of a format, ``registry.py`` lists those there are, and ``tflite/`` and ``onnx/`` are
   one each. Everything else here, and everything outside, is the same for all of them.
-- ``artifacts.py`` makes the files of a trained network, ``variants.py`` those that are only measured, ``trial.py`` says
-  what a device is tried out with.
+- ``conversion.py`` is what a format makes files of: ``artifacts.py`` makes those of a trained network, ``variants.py``
+  those that are only measured. ``folded.py`` has what is to be known of weights.
 - ``inspect.py`` tells what any file is and what it computes here.
 - ``sizes.py`` foretells how large a file will be.
 """

@@ -39,13 +39,7 @@ class ArtifactMaker(NamedTuple):
     progress: Progress = SILENT
 
     def files(self, weights: FoldedWeights, *precisions: Precision) -> Files:
-        """The network with these weights in every format.
-
-        Raises:
-            MismatchError: The weights are not of this configuration.
-            InputError: The calibration images have another shape than the network's input.
-            MissingPackageError, SurroundingsError: The conversion failed.
-        """
+        """The network with these weights in every format; raises as ``Format.convert`` does."""
         network, widths = self.space.network, self.space.widths(self.config)
         conversion = Conversion(network, widths, weights, precisions, self.calibration, self.progress)
         files: Files = {}

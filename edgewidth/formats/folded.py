@@ -1,4 +1,4 @@
-"""Folded weights of one network: their shapes, cuts and random stand-ins."""
+"""Folded weights of one network: their shapes, cuts and random stand-ins; and the kernel of the trial network."""
 
 from __future__ import annotations
 
@@ -82,3 +82,13 @@ def random_weights(network: NetworkSpec, widths: Widths, *, seed: int) -> dict[s
             kernel = layer.operator.initial(rng.standard_normal(shape, dtype=np.float32), math.prod(shape[1:]))
             weights[layer.name] = FoldedLayer(kernel, rng.uniform(-0.1, 0.5, shape[0]).astype(np.float32))
     return weights
+
+
+SIZE, CHANNELS, FILTERS = 48, 16, 32
+"""What a device is tried out with, written in each format without a converter: a 3×3 convolution over 48×48×16 values,
+10.6 million multiply-accumulates, milliseconds on a small board."""
+
+
+def trial_kernel() -> NDArray[np.float32]:
+    """The convolution's kernel, float32 (filters, 3, 3, channels)."""
+    return np.random.default_rng(0).normal(0, 0.1, (FILTERS, 3, 3, CHANNELS)).astype(np.float32)

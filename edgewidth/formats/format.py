@@ -110,4 +110,4 @@ class Format(Protocol):
         """How much larger ``annotate`` makes a file, at most."""
 
     def trial(self) -> bytes:
-        """The network that a device is tried out with (``edgewidth.formats.trial``), made without the converter."""
+        """The network that a device is tried out with (``edgewidth.formats.folded``), made without the converter."""

@@ -35,16 +35,9 @@ _CALIBRATION_IMAGES = 4
 class VariantFactory:
     """Makes the variants of one search space in one precision and format.
 
-    The maximum-width network, with random weights, is converted and quantised once and kept in ``cache``; a variant
-    is cut from it. Its weights mean nothing: a variant is for measuring latency. What is deployed is quantised afresh
-    from the trained network.
-
-    Args:
-        space: The search space.
-        precision: What the variants compute in.
-        format_name: The format of the files.
-        cache: A folder for converted files; made if missing.
-        progress: Where a conversion reports to.
+    The maximum-width network, with random weights, is converted and quantised once and kept in the folder ``cache``; a
+    variant is cut from it. Its weights mean nothing: a variant is for measuring latency. What is deployed is quantised
+    afresh from the trained network.
 
     Raises:
         MissingPackageError: Something must be converted and the converter is not installed.

@@ -66,10 +66,6 @@ class Cuts(dict[Channels, tuple[slice, ...]]):
     """By any channels, where those lie that a configuration keeps of the widest: in as few slices as possible.
 
     Each is worked out when it is first asked for.
-
-    Args:
-        widths: Those of the configuration.
-        widest: Those of the tensors that are cut.
     """
 
     def __init__(self, widths: Widths, widest: Widths) -> None:

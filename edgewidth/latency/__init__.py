@@ -14,6 +14,6 @@ The map of the room, in the order in which a table comes about:
 ``fit``         From measured visits to the document, held against configurations that it has not seen.
 ``quality``     How good it is there, and where it errs.
 
-``stored`` makes a model a document and the document a model again; ``predict`` asks it, ``factors`` hands it to the
-search, ``agreement`` tells whether it still holds, and ``design`` chooses which configurations to measure next.
+``stored`` makes a model a document and the document a model again; ``predict`` asks it, and hands it to the
+search; ``agreement`` tells whether it still holds, and ``design`` chooses which configurations to measure next.
 """

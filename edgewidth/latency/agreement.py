@@ -37,13 +37,9 @@ class Agreement(NamedTuple):
 
 
 def agreement(table: LatencyTable, visits: Sequence[ConfigVisits]) -> Agreement:
-    """Hold a table against configurations measured now.
+    """Hold a table against a few configurations of its space measured now, fitted ones or others.
 
     Drift between then and now is allowed for: it shifts latencies together by its standard deviation at their size.
-
-    Args:
-        table: As it was fitted.
-        visits: A few configurations, fitted ones or others, of the table's space.
 
     Raises:
         InputError: No configuration, or one of another space.

@@ -32,17 +32,11 @@ TRIES = 20
 
 
 class Rounds:
-    """Rounds of evaluations until the choice near the budgets is settled.
+    """Rounds of evaluations until the choice near the budgets of the focus is settled.
 
-    Held-out configurations are drawn before anything is known, uniformly, and about the middle budget whatever
-    their losses: they depend on nothing that they judge.
-
-    Args:
-        space: Of the configurations.
-        focus: Has the budgets.
-        evaluate: The excess losses of configurations.
-        most: Evaluations, the held-out ones among them.
-        seed: Of the draws.
+    Held-out configurations are drawn before anything is known, uniformly, and about the middle budget whatever their
+    losses: they depend on nothing that they judge. ``evaluate`` gives the excess losses of configurations; there are
+    ``most`` evaluations at most, the held-out ones among them.
     """
 
     def __init__(

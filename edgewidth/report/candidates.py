@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgewidth.graph.costs import costs
 from edgewidth.latency.curve import Curve
-from edgewidth.latency.factors import latency_factors
+from edgewidth.latency.predict import latency_factors
 from edgewidth.records.report import Candidate
 
 if TYPE_CHECKING:

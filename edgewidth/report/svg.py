@@ -60,8 +60,7 @@ def covering(values: Iterable[float], *, pad: float = 0.06, zero: bool = False) 
 class Picture:
     """An SVG drawing of ``width`` by ``height`` pixels that scales with the page.
 
-    Args:
-        label: What a person sees who does not see: the picture's text alternative.
+    ``label`` is what a person sees who does not see: the picture's text alternative.
     """
 
     def __init__(self, label: str, width: float, height: float) -> None:

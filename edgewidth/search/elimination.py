@@ -1,4 +1,4 @@
-"""Variable elimination with one running table: in which order, over which scopes, and the plain minimum.
+"""Variable elimination with one running table: in which order, over which scopes, and the least sum and latency.
 
 A path decomposition of the graph: every step adds the factors of one variable that are not yet in the table,
 and eliminates the variable. For a chain the table has one variable and this is the Viterbi algorithm.
@@ -10,6 +10,8 @@ import math
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
+
+from edgewidth.search.problem import InfeasibleError, Point, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -150,3 +152,31 @@ def _variables(mask: int) -> tuple[int, ...]:
 
 def _count(mask: int, sizes: tuple[int, ...]) -> int:
     return math.prod(sizes[i] for i in _variables(mask))
+
+
+def fastest(problem: Problem) -> Point:
+    """The assignment of least latency among those that keep the peak budgets.
+
+    Raises:
+        InfeasibleError: The peak budgets forbid every assignment.
+    """
+    return _fastest(problem, Plan(problem.sizes, problem.scopes))
+
+
+def check_feasible(problem: Problem, plan: Plan, budget_ms: float) -> Point:
+    """The fastest assignment, which is within the latency budget.
+
+    Raises:
+        InfeasibleError: It is not, or the peak budgets forbid every assignment.
+    """
+    point = _fastest(problem, plan)
+    if point.latency_ms > problem.relaxed_ms(budget_ms):
+        raise InfeasibleError(f"No assignment needs less than {point.latency_ms:.6g} ms.", point)
+    return point
+
+
+def _fastest(problem: Problem, plan: Plan) -> Point:
+    value, assignment = minimise(plan, plan.buckets((*problem.latencies, *problem.forbidden)))
+    if not np.isfinite(value):
+        raise InfeasibleError("The peak budgets forbid every assignment.", None)
+    return problem.point(assignment)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgewidth.search.dual import maximise_dual, relaxation
-from edgewidth.search.elimination import Plan, minimise
+from edgewidth.search.elimination import Plan, check_feasible, minimise
 from edgewidth.search.enumeration import BranchAndBound
-from edgewidth.search.feasible import check_feasible
 from edgewidth.search.frontier import Frontier, trace_frontier
 from edgewidth.search.hull import hull_edge
 from edgewidth.search.problem import InfeasibleError, Point, Problem

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgewidth.search.elimination import Plan
-from edgewidth.search.feasible import check_feasible
+from edgewidth.search.elimination import Plan, check_feasible
 from edgewidth.search.problem import InfeasibleError
 
 if TYPE_CHECKING:

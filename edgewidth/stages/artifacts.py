@@ -55,20 +55,8 @@ def export_artifacts(
     on for int8, and each int8 file is made of the weights with which it is more accurate. Both are decided on the
     search images, so that accuracies on the test images are of files that were not chosen by them.
 
-    Args:
-        space: The search space that the configuration is of.
-        config: The channel configuration.
-        weights: Its trained weights, batch normalisation folded.
-        calibration: Images uint8 (n, height, width, channels) of the training data.
-        test: The images that accuracies are reported of, with the trained network's outputs.
-        search: Images kept out of training, with the trained network's outputs.
-        max_int8_drop_points: How much accuracy quantisation may cost, in percentage points.
-        train_int8: Trains the network on for int8.
-        folder: Where the files go.
-        progress: Where to report to.
-
-    Returns:
-        What was written; the caller stores it as ``artifacts.json``.
+    ``weights`` are trained, with batch normalisation folded; ``calibration`` are images uint8 (n, height, width,
+    channels) of the training data. The caller stores what is returned as ``artifacts.json``.
 
     Raises:
         ParityError: A float32 file does not compute what the network computes; nothing is written then.

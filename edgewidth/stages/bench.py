@@ -172,16 +172,11 @@ def open_bench(
     setting: Setting | None = None,
     progress: Progress = SILENT,
 ) -> Iterator[Bench]:
-    """Prepare to measure variants of ``space``.
+    """Prepare to measure variants of ``space``; ``folder`` has the store, and the prior table where there is one.
 
-    Args:
-        target: The device, and how it is measured.
-        space: Whose variants.
-        folder: Has the store of measurements, and the prior table where there is one.
-        reach: Reaches the device; None: it is reached for this bench alone.
-        setting: Of the measurements that are to be joined. The device is reached when there is something to measure,
-            and must then still be the same. None: the device is reached now, and says it.
-        progress: Where to report to.
+    ``reach`` reaches the device; None: it is reached for this bench alone. ``setting`` is that of the measurements that
+    are to be joined: the device is reached when there is something to measure, and must then still be the same. None:
+    the device is reached now, and says it.
 
     Raises:
         InputError, DeviceError: The device does not offer what the target asks.

@@ -33,12 +33,8 @@ def finetune(
     """Train one configuration, from the supernet's weights, from a file of other weights, or from scratch.
 
     Writes ``weights.safetensors``. With ``force`` it is trained again, and what there was is removed once it is known
-    that everything given fits.
-
-    Raises:
-        InputError: A configuration that is not in the space, or ``force`` would remove what training begins with.
-        FileError: Weights that do not fit.
-        TrainingError: The loss is not finite or diverges.
+    that everything given fits. Raises as ``finetune_network`` does, and ``InputError`` where ``force`` would remove
+    what training begins with.
     """
     from edgewidth.training.finetune import finetune_network  # noqa: PLC0415  torch loads when it is needed
 

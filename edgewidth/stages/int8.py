@@ -30,12 +30,8 @@ def choose_int8(
 ) -> dict[tuple[Precision, FormatName], Int8Choice]:
     """Each file as it is, or after training for int8 if one of them loses too much and it is better then.
 
-    Args:
-        plain: int8 files, quantised as the network was trained.
-        truth: Images to decide on, with the trained network's outputs.
-        max_drop_points: How much accuracy quantisation may cost, in percentage points.
-        retrain: Gives the same files of the network trained on for int8; called once at most.
-        progress: Where to report to.
+    ``plain`` are int8 files, quantised as the network was trained, and ``retrain`` gives the same files of the network
+    trained on for int8; it is called once at most. ``truth`` decides.
     """
     reference = truth.accuracy_percent
     before = {key: _accuracy_percent(content, truth, progress) for key, content in plain.items()}

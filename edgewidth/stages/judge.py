@@ -23,7 +23,7 @@ def judge(data: ImageData, result: SearchResult, folder: RunFolder, *, progress:
     Raises:
         FileError, MismatchError: The supernet is missing, or of another space.
     """
-    from edgewidth.training.evaluator import Evaluator  # noqa: PLC0415  torch loads when it is needed
+    from edgewidth.training.evaluation import Evaluator  # noqa: PLC0415  torch loads when it is needed
     from edgewidth.training.networks.layers import compute_device  # noqa: PLC0415
     from edgewidth.training.networks.weights import load_supernet  # noqa: PLC0415
 

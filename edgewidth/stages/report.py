@@ -56,11 +56,7 @@ DOCUMENTS = {
 
 
 def report(folder: RunFolder) -> Report:
-    """Write ``report.json`` and ``report.html`` from what the folder holds so far.
-
-    Raises:
-        FileError: The folder holds nothing to report on, or a file that cannot be read.
-    """
+    """Write ``report.json`` and ``report.html`` from what the folder holds so far; raises as ``report_of``."""
     from edgewidth.report.html import render_html  # noqa: PLC0415  jinja2 loads when it is needed
 
     built = report_of(folder)

@@ -27,11 +27,7 @@ CHECKED = 6
 def reuse(bench: Bench, folder: RunFolder, table: LatencyTable, path: Path) -> LatencyTable:
     """Make a table from elsewhere this run's, after a handful of networks measured now agree with it.
 
-    Args:
-        bench: The device.
-        folder: Where ``table.json`` is written.
-        table: The other run's.
-        path: Where it is, for messages.
+    ``path`` says where it is from; it goes to the folder's ``table.json``.
 
     Raises:
         MismatchError: It is of another device, runtime, version … or the device no longer is what it was.
@@ -54,12 +50,7 @@ def reuse(bench: Bench, folder: RunFolder, table: LatencyTable, path: Path) -> L
 
 
 def take_prior(path: Path, space: SearchSpace, folder: RunFolder) -> None:
-    """Keep another device's or precision's table in the run folder as the prior of the one to come.
-
-    Raises:
-        FileError: It is no latency table.
-        MismatchError: It is of another search space.
-    """
+    """Keep another device's or precision's table as the prior of the one to come; raises as ``read_given``."""
     read_given(path, space).write(folder.prior)
 
 

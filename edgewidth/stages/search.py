@@ -15,14 +15,11 @@ from edgewidth.formats.sizes import element_bytes
 from edgewidth.graph.costs import layer_factors
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.latency.curve import Curve
-from edgewidth.latency.factors import latency_factors
-from edgewidth.latency.predict import Predictor
+from edgewidth.latency.predict import Predictor, latency_factors
 from edgewidth.records.budget import Limits
 from edgewidth.records.provenance import Provenance
 from edgewidth.records.search import Certificate, Choice, FrontierPoint, SearchResult
-from edgewidth.search.baselines.greedy import greedy
-from edgewidth.search.baselines.lagrangian import lagrangian
-from edgewidth.search.baselines.uniform import uniform
+from edgewidth.search.baselines import greedy, lagrangian, uniform
 from edgewidth.search.exact import solve
 from edgewidth.search.problem import Factor, InfeasibleError, PeakBudget, Problem, SumBudget
 
@@ -101,11 +98,6 @@ class Question:
 
 def search(table: LatencyTable, losses: UnaryLosses, budget: Budget) -> SearchResult:
     """The best configuration within the budget with its certificate, the frontier, and what baselines would choose.
-
-    Args:
-        table: Predicts latencies.
-        losses: Predicts losses; of the same search space.
-        budget: What the result is for.
 
     Raises:
         MismatchError: Table and losses are of different spaces.

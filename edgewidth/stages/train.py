@@ -13,8 +13,7 @@ from edgewidth.records.provenance import Provenance, differences, file_digest
 from edgewidth.records.run import Narrowing
 from edgewidth.records.training import NARROWING, START, UNIFORM
 from edgewidth.records.weights_file import supernet_provenance
-from edgewidth.search.elimination import Plan
-from edgewidth.search.feasible import check_feasible
+from edgewidth.search.elimination import Plan, check_feasible
 from edgewidth.search.problem import InfeasibleError
 from edgewidth.stages.ledger import TRAIN, files_of, refusal, remove, with_followers
 from edgewidth.stages.search import answer_no, cost_problem

@@ -64,20 +64,9 @@ def finetune_network(
 ) -> PlainNetwork:
     """Train one configuration and write its weights; goes on from a checkpoint.
 
-    Where the recipe distils, the teacher is the maximum network of the supernet; from scratch there is none.
-
-    Args:
-        space: The search space.
-        config: The chosen widths.
-        data: The images.
-        recipe: How long, how fast.
-        supernet: The weights to start from; None: from scratch.
-        weights: A file to start from instead, see ``edgewidth.training.networks.pretrained``.
-        weights_out: Where the weights go.
-        log: Where a JSON line per epoch goes.
-        checkpoints: The folder for checkpoints, which are removed when training is done.
-        seed: Of everything random.
-        progress: Where to report to.
+    It starts from the ``supernet``, from a file of other ``weights`` (see ``edgewidth.training.networks.pretrained``),
+    or from scratch. Where the recipe distils, the teacher is the maximum network of the supernet; from scratch there is
+    none. ``log`` gets a JSON line per epoch, and ``checkpoints`` is a folder, from which they go when training is done.
 
     Raises:
         InputError: The configuration is not in the space.
@@ -126,20 +115,10 @@ def finetune_int8(
 ) -> PlainNetwork:
     """Train a finished network on for int8, and write its weights; goes on from a checkpoint.
 
-    The statistics of batch normalisation stay. Where the phase distils, the teacher is the network as it was. The last
-    checkpoint stays, so that a training that has ended is not done again; the caller clears it once the files that are
-    made of the network are stored.
-
-    Args:
-        network: What final training made; it is left as it is.
-        data: The images.
-        phase: How long, how fast.
-        calibration: Images uint8 (n, height, width, channels) that will set the ranges of the activations in export.
-        weights_out: Where the weights go.
-        log: Where a JSON line per epoch goes.
-        checkpoints: The folder for checkpoints.
-        seed: Of everything random.
-        progress: Where to report to.
+    ``network`` is left as it is, and the statistics of batch normalisation stay. Where the phase distils, the teacher
+    is the network as it was. ``calibration``: images uint8 (n, height, width, channels) that will set the ranges of the
+    activations in export. The last checkpoint stays, so that a training that has ended is not done again; the caller
+    clears it once the files that are made of the network are stored.
 
     Raises:
         TrainingError: The loss is not finite, or diverges.

@@ -16,18 +16,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgewidth.progress import Task
-    from edgewidth.training.evaluator import Evaluator
+    from edgewidth.training.evaluation import Evaluator
     from edgewidth.training.loop.processes import Processes
 
 
 class KeptLosses:
-    """The losses of configurations of one supernet, in a file of JSON lines.
+    """The losses of configurations of one supernet, in a file of JSON lines, which need not exist.
 
-    Args:
-        path: The file; it need not exist.
-        identity: Of the supernet and all else that losses depend on. A file of another identity is not read, and is
-            replaced by the first new evaluation.
-        largest: The maximum configuration, against which others lose.
+    ``identity`` is that of the supernet and all else that losses depend on: a file of another identity is not read, and
+    is replaced by the first new evaluation. ``largest`` is the maximum configuration, against which others lose.
     """
 
     def __init__(self, path: Path, identity: str, largest: ChannelConfig) -> None:

@@ -15,7 +15,7 @@ from edgewidth.losses.fit import fit_losses
 from edgewidth.losses.rounds import distinct
 from edgewidth.records.losses import NarrowingStep
 from edgewidth.streams import Purpose, stream
-from edgewidth.training.evaluator import Evaluator
+from edgewidth.training.evaluation import Evaluator
 from edgewidth.training.kept import KeptLosses
 from edgewidth.training.loop.processes import join
 
@@ -67,19 +67,11 @@ class Schedule(NamedTuple):
 class NarrowingSampler:
     """Draws configurations for the training of a supernet; a ``ConfigSampler``.
 
-    What was evaluated is kept in ``folder``, so that a training that is taken up draws as the unbroken one. What others
-    that were given up have evaluated lies beside it, as their checkpoints do.
+    What was evaluated, on the search images, is kept in ``folder``, so that a training that is taken up draws as the
+    unbroken one. What others that were given up have evaluated lies beside it, as their checkpoints do.
 
-    Args:
-        space: What the supernet contains.
-        data: Search images judge the configurations.
-        focus: Has one budget of latency, at which the field's mean latency is kept.
-        folder: Where to keep evaluations.
-        schedule: When and how far.
-        seed: Of the configurations that are evaluated.
-        key: What else its draws depend on, such as the latency table.
-        training: What the supernet's training depends on beside its draws: evaluations are of one training.
-        progress: Hears of every update.
+    The ``focus`` has one budget of latency, at which the field's mean latency is kept. ``training`` says what the
+    supernet's training depends on beside its draws, and ``key`` what else these depend on, such as the latency table.
     """
 
     def __init__(

@@ -116,17 +116,10 @@ def train_supernet(
 ) -> None:
     """Train a supernet and write its weights; goes on from a checkpoint.
 
-    Args:
-        space: What the supernet contains; its resolution and outputs are the data's.
-        data: The images.
-        recipe: How long, how fast.
-        supernet_out: Where the weights go.
-        log: Where a JSON line per epoch goes.
-        checkpoints: The folder for checkpoints, which are removed when training is done.
-        seed: Of the weights and everything random.
-        progress: Where to report to.
-        sampler: Draws the random configurations; uniformly if None.
-        weights: A safetensors file to begin with, see ``edgewidth.training.networks.pretrained``; None: random weights.
+    The resolution and the outputs of ``space`` are the data's. ``log`` gets a JSON line per epoch, and ``checkpoints``
+    is a folder, from which they go when training is done. ``sampler`` draws the random configurations; None: they are
+    drawn uniformly. ``weights`` is a file to begin with, see ``edgewidth.training.networks.pretrained``; None: random
+    weights.
 
     Raises:
         FileError: The weights do not fit.

@@ -25,10 +25,9 @@ from edgewidth.graph.operators import Add, Conv, Dense, GlobalAveragePool
 from edgewidth.graph.space import SearchSpace, WidthVariable
 from edgewidth.graph.spec import NetworkSpec, Node
 from edgewidth.graph.widths import variables_of
-from edgewidth.search.baselines.brute_force import brute_force
-from edgewidth.search.baselines.lagrangian import lagrangian
+from edgewidth.search.baselines import brute_force, lagrangian
+from edgewidth.search.elimination import fastest
 from edgewidth.search.exact import Solution, solve
-from edgewidth.search.feasible import fastest
 from edgewidth.search.problem import Factor, Problem
 
 if TYPE_CHECKING:

@@ -39,8 +39,8 @@ from edgewidth.files import cache_folder
 from edgewidth.formats.variants import VariantFactory
 from edgewidth.graph.families.registry import search_space
 from edgewidth.latency.design import first_configs, held_out_configs, next_configs
-from edgewidth.latency.factors import latency_factors
 from edgewidth.latency.fit import fit_table
+from edgewidth.latency.predict import latency_factors
 from edgewidth.progress import Lines
 from edgewidth.records.measurement import Clock, EngineName, Precision, Statistic
 from edgewidth.stages.bench import config_visits

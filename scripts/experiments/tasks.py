@@ -29,8 +29,7 @@ from edgewidth.stages.profile import ProfilePlan, profile
 from edgewidth.stages.search import NO_LIMITS, cost_problem
 from edgewidth.stages.train import Aim, train
 from edgewidth.stages.validate import validate
-from edgewidth.training.evaluation import evaluate_losses
-from edgewidth.training.evaluator import Evaluator
+from edgewidth.training.evaluation import Evaluator, evaluate_losses
 from edgewidth.training.networks.weights import load_supernet
 from edgewidth.training.train import train_supernet
 

@@ -12,9 +12,8 @@ from formats.cases import CLASS_NAMES, TASK, torch_logits
 
 from edgewidth.errors import FileError
 from edgewidth.formats.conversion import Conversion
-from edgewidth.formats.folded import slice_weights
+from edgewidth.formats.folded import CHANNELS, FILTERS, SIZE, slice_weights, trial_kernel
 from edgewidth.formats.registry import FORMATS, format_of
-from edgewidth.formats.trial import CHANNELS, FILTERS, SIZE, trial_kernel
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.records.artifact import ArtifactMetadata
 from edgewidth.records.measurement import FormatName, Precision

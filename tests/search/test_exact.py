@@ -9,8 +9,8 @@ import pytest
 from search_problems import SHAPES, Answer, enumerate_all, random_problem, with_budgets
 
 from edgewidth.search import enumeration, tables
+from edgewidth.search.elimination import fastest
 from edgewidth.search.exact import Solution, solve
-from edgewidth.search.feasible import fastest
 from edgewidth.search.problem import Factor, InfeasibleError, PeakBudget, Problem, SumBudget, total
 
 if TYPE_CHECKING:

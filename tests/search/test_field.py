@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from search_problems import SHAPES, enumerate_all, random_problem, with_budgets
 
-from edgewidth.search.feasible import fastest
+from edgewidth.search.elimination import fastest
 from edgewidth.search.field import RandomField, field_at_budget
 from edgewidth.search.problem import InfeasibleError, PeakBudget, Problem
 

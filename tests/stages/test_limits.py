@@ -12,8 +12,8 @@ from edgewidth.errors import InfeasibleBudgetError, InputError
 from edgewidth.formats.sizes import element_bytes
 from edgewidth.graph.costs import costs, layer_factors
 from edgewidth.graph.families.registry import search_space
-from edgewidth.latency.factors import latency_factors
 from edgewidth.latency.fit import fit_table
+from edgewidth.latency.predict import latency_factors
 from edgewidth.records.budget import Budget, BudgetRequest, Limits, parse_count
 from edgewidth.records.losses import UnaryLosses
 from edgewidth.records.measurement import Precision, Statistic

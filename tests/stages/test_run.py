@@ -161,7 +161,7 @@ def test_the_choice_and_the_baselines_are_judged_on_images_of_their_own(
     job: Job, report: Report, folder: RunFolder
 ) -> None:
     """The supernet's own losses on the judge images stand beside what was predicted."""
-    from edgewidth.training.evaluator import Evaluator
+    from edgewidth.training.evaluation import Evaluator
     from edgewidth.training.networks.weights import load_supernet
 
     evaluator = Evaluator(load_supernet(folder.supernet, job.request.space), job.data, images="holdout")

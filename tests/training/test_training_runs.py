@@ -19,8 +19,7 @@ from edgewidth.graph.families.registry import search_space
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.progress import SILENT
 from edgewidth.stages.folder import RunFolder
-from edgewidth.training.evaluation import evaluate_losses
-from edgewidth.training.evaluator import Evaluator
+from edgewidth.training.evaluation import Evaluator, evaluate_losses
 from edgewidth.training.finetune import finetune_network
 from edgewidth.training.loop import loop
 from edgewidth.training.loop.optimise import Optimiser

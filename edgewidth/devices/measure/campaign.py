@@ -52,16 +52,9 @@ def measure(
 ) -> tuple[MeasurementWarning, ...]:
     """Visit every model until the store holds ``policy.rounds`` undisturbed visits of it.
 
-    May be killed at any moment and called again: what an earlier call left on the device is fetched first, and
-    no visit in the store is made twice.
-
-    Args:
-        device: Where to measure.
-        setting: What ``device.setting`` returned.
-        models: What to measure; keys are unique.
-        store: Every visit is committed as it arrives.
-        policy: How; None: the default for the device's clock.
-        progress: Hears of every visit.
+    May be killed at any moment and called again: what an earlier call left on the device is fetched first, and no visit
+    in the store is made twice. ``setting`` is what ``device.setting`` returned, the keys of the models are unique, and
+    every visit is committed to the store as it arrives. Without a policy it is the default one for the device's clock.
 
     Returns:
         What makes the measurements less trustworthy; also kept in the store.

@@ -63,14 +63,9 @@ class Patience:
 
 
 class RemoteSession:
-    """A session of the runner in ``folder`` on the device.
+    """A session of the runner in ``folder``, an absolute path on the device.
 
-    Args:
-        device: Where.
-        setting: How it measures there.
-        folder: An absolute path there.
-        patience: Every call over the link goes through it.
-        position: From where its output is still to be read.
+    Every call over the link goes through ``patience``; the output is read from ``position`` on.
     """
 
     def __init__(self, device: Device, setting: Setting, folder: str, patience: Patience, position: int = 0) -> None:

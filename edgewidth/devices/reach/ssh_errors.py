@@ -56,13 +56,9 @@ _NO_SHELL = _Meaning(
 
 
 def refusal(host: str, port: int | None, said: str, status: int | None) -> DeviceError | TransientDeviceError:
-    """Why a connection could not be made.
+    """Why a connection to ``host`` (perhaps ``user@host``) could not be made.
 
-    Args:
-        host: The destination, perhaps with a user.
-        port: The port, where it is not left to ssh.
-        said: ssh's standard error, in English.
-        status: ssh's exit status; None: it was still trying.
+    ``said`` is ssh's standard error, in English; ``status`` is its exit status, None if it was still trying.
     """
     meaning = _lasting(said, status)
     name = host.rpartition("@")[2]

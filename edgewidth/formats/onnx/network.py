@@ -155,10 +155,7 @@ def quantise_onnx(model: onnx.ModelProto, calibration: NDArray[np.uint8]) -> onn
 
     ONNX Runtime executes the pairs as integer operators (QLinearConv, QLinearAdd, QGemm). Activations are uint8: with
     int8 ones it falls back to float32 on x86-64 wherever two layers read the same activation, as residual networks do.
-
-    Args:
-        model: A float32 network from ``onnx_network``.
-        calibration: Images uint8 (n, height, width, channels) that set the ranges of the activations.
+    The ``calibration`` images, uint8 (n, height, width, channels), set the ranges of the activations.
     """
     from onnxruntime import quantization  # noqa: PLC0415 - 0.2 s that only quantisation needs
 

@@ -51,10 +51,7 @@ class _Attribute(NamedTuple):
 class OnnxLayout:
     """An ONNX file ready to be written at any widths. Its names say what each constant is: we gave them.
 
-    Args:
-        content: The file, float32 or quantised, as ``onnx_network`` and ``quantise_onnx`` made it.
-        network: What it is of.
-        widths: The maximum width of every width variable.
+    ``content`` is as ``onnx_network`` and ``quantise_onnx`` made it of ``network`` at the maximum ``widths``.
 
     Raises:
         FileError: It is no ONNX file.

@@ -18,7 +18,7 @@ from flatbuffers.table import Table
 
 from edgewidth.errors import FileError
 from edgewidth.formats.folded import cut
-from edgewidth.formats.tflite.format import IDENTIFIER
+from edgewidth.formats.tflite import IDENTIFIER
 from edgewidth.graph.widths import Cuts, total, variables_of
 
 if TYPE_CHECKING:

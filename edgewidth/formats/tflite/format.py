@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from edgewidth.formats.sizes import FileSize, metadata_bytes
+from edgewidth.formats.tflite import IDENTIFIER
 from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from edgewidth.formats.format import Layout, LoadedModel
     from edgewidth.records.artifact import ArtifactMetadata
     from edgewidth.tasks.task import FileText
-
-IDENTIFIER = b"TFL3"
-"""What every TFLite file has at its fifth byte."""
 
 
 class TfliteFormat:

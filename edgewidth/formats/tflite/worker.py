@@ -32,10 +32,7 @@ def convert_keras(model: Any, precision: Precision, calibration: NDArray[np.uint
     them over the calibration images, which clips: for a MobileNet-v1 trained on Fashion-MNIST its logits were off by
     0.16–0.21 (root mean square, 50–500 images), TensorFlow's by 0.03–0.04.
 
-    Args:
-        model: A Keras network with a fixed batch of one.
-        precision: What it shall compute in.
-        calibration: Images uint8 (n, height, width, channels) that set the ranges of the activations.
+    ``model`` is a Keras network with a fixed batch of one; ``calibration`` images uint8 (n, height, width, channels).
     """
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     if precision is Precision.INT8:

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 from pydantic import Field
 
-from edgewidth.graph.operators.add import Add
-from edgewidth.graph.operators.concatenate import Concatenate
 from edgewidth.graph.operators.conv import Conv, Depthwise
 from edgewidth.graph.operators.dense import Dense
 from edgewidth.graph.operators.global_average_pool import GlobalAveragePool
+from edgewidth.graph.operators.joins import Add, Concatenate
 
 if TYPE_CHECKING:
     from edgewidth.graph.operators.operator import Operator

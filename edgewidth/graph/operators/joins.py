@@ -1,4 +1,4 @@
-"""Tensors joined along their channels, as branches of a block are."""
+"""Where branches of a network meet: tensors that are added, as in a residual connection, or joined along channels."""
 
 from __future__ import annotations
 
@@ -9,6 +9,22 @@ from edgewidth.graph.widths import TensorShape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+class Add(Operator):
+    """Adds two tensors whose channels are the same channels."""
+
+    least_inputs: ClassVar[int] = 2
+    most_inputs: ClassVar[int | None] = 2
+
+    op: Literal["add"] = "add"
+
+    def _output_shape(self, inputs: Sequence[TensorShape]) -> TensorShape:
+        size = single_size(self.op, inputs)
+        first, second = (source.channels for source in inputs)
+        if first != second:
+            raise ValueError(f"add takes inputs of the same channels, not of different widths {first} and {second}")
+        return TensorShape(size, first)
 
 
 class Concatenate(Operator):
