@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgewidth.errors import FileError
 from edgewidth.files import write_atomic
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class Record(BaseModel):

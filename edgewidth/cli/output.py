@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,9 +15,6 @@ from edgewidth.cli.wording import with_flags
 from edgewidth.report.verdict import uncounted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
-
     from edgewidth.documents import Document
     from edgewidth.records.artifact import Artifact
     from edgewidth.records.comparison import Comparison

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,6 @@ from edgewidth.cli.wording import with_flags
 from edgewidth.progress import SILENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from edgewidth.progress import Progress, Task
     from edgewidth.training.loop.processes import Processes
 

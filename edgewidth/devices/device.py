@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,8 +15,6 @@ from edgewidth.progress import SILENT
 from edgewidth.records.measurement import Clock, DeviceFacts, Engine, Precision, Setting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.devices.reach.transport import Transport
     from edgewidth.progress import Progress

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import os
 import tomllib
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
@@ -20,9 +21,6 @@ from edgewidth.devices.words import Address, Description, DevicePath, LocalPath,
 from edgewidth.documents import Record, first_problem
 from edgewidth.errors import ProfileError
 from edgewidth.records.measurement import Clock, EngineName
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 FOLDER_VARIABLE = "EDGEWIDTH_DEVICE_PROFILES"
 _MAX_PROFILE_BYTES = 100_000

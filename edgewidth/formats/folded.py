@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +13,6 @@ from edgewidth.graph.widths import Cuts, lengths
 from edgewidth.records.weights import FoldedLayer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from edgewidth.graph.space import ChannelConfig, SearchSpace

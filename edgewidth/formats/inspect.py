@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +16,6 @@ from edgewidth.formats.registry import format_of
 from edgewidth.progress import SILENT
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from edgewidth.formats.format import LoadedModel, ModelFacts, TensorFacts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +19,6 @@ from edgewidth.progress import SILENT
 from edgewidth.version import __version__
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edgewidth.formats.format import Format, Layout
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.progress import Progress

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,8 +14,6 @@ from edgewidth.latency.stored import model_of
 from edgewidth.latency.terms import choice_indices
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.records.table import ConfigVisits, LatencyTable
 
 _TOLERATED_SHIFT = 0.02

@@ -10,6 +10,7 @@ be found out. So every third one is of the size of which the fewest are measured
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,8 +21,6 @@ from edgewidth.latency.stored import cached_basis, model_of
 from edgewidth.latency.terms import choice_indices
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.latency.model import Model
     from edgewidth.latency.terms import Floats, Ints

@@ -12,6 +12,7 @@ layers explains. Strengths have broad log-normal hyperpriors about their typical
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,8 +23,6 @@ from scipy.optimize import minimize
 from edgewidth.latency.noise import Condensed, Noise, VisitData, condense, robust
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from edgewidth.latency.basis import Basis
     from edgewidth.latency.terms import Floats
 

@@ -13,6 +13,7 @@ at the sorted times is tridiagonal (Rue and Held 2005, section 2.4) and the cost
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,8 +22,6 @@ import numpy as np
 from scipy.linalg import cho_solve_banded, cholesky_banded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.latency.terms import Floats, Ints
     from edgewidth.records.table import ConfigVisits
 

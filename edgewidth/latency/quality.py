@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,8 +14,6 @@ from edgewidth.latency.terms import choice_indices
 from edgewidth.records.table import HeldOut, TableQuality
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.graph.space import SearchSpace
     from edgewidth.latency.model import Model
     from edgewidth.latency.noise import Noise

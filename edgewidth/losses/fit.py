@@ -18,6 +18,7 @@ likelihood alone chooses products that do not predict.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,8 +28,6 @@ from edgewidth.graph.widths import variables_of
 from edgewidth.search.problem import Factor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from edgewidth.graph.space import ChannelConfig, SearchSpace, WidthVariable

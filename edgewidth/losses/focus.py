@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,8 +14,6 @@ from edgewidth.search.field import field_at_budget
 from edgewidth.search.problem import Factor, Problem, total
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.losses.fit import LossFit
     from edgewidth.records.losses import Cost

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, count, cycle, islice, zip_longest
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,6 @@ from edgewidth.records.losses import BudgetDoubt, EvaluationPhase, EvaluationRou
 from edgewidth.streams import Purpose, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
     import numpy as np
 
     from edgewidth.graph.space import ChannelConfig, SearchSpace

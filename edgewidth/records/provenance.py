@@ -8,8 +8,10 @@ are known. Two things belong together where no fact that both have differs; that
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import Field
 
@@ -17,10 +19,6 @@ from edgewidth.documents import Document, Record
 from edgewidth.errors import FileError
 from edgewidth.graph.space import SearchSpace
 from edgewidth.records.budget import Budget
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 Option = str | int | float | None
 Facts = dict[str, object]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from collections.abc import Collection
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -11,9 +12,6 @@ from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.records.measurement import DeviceFacts, MeasurementWarning, Setting, Statistic
 from edgewidth.records.provenance import Made
 from edgewidth.records.upgrades import name_engine
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 
 class ConfigVisits(Record):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from edgewidth.records.provenance import Provenance
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 IMAGES = "images"
 """The fingerprint of the data source."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
@@ -13,9 +13,6 @@ from edgewidth.errors import FileError, InputError
 from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.records.provenance import Facts, Provenance
 from edgewidth.records.training import upgraded
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HEADER = "edgewidth"
 """The key of the file's metadata; its value is JSON."""

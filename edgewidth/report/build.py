@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -29,9 +30,6 @@ from edgewidth.report.verdict import summarise, verdict_of
 from edgewidth.tasks.registry import find_task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Literal
-
     from edgewidth.graph.space import SearchSpace, WidthVariable
     from edgewidth.records.budget import Budget
     from edgewidth.records.losses import UnaryLosses

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +13,6 @@ from edgewidth.search.hull import hull_edge
 from edgewidth.search.problem import InfeasibleError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     from edgewidth.search.problem import Array, Indices, Point, Problem
 
     Costs = Callable[[Indices], Array]

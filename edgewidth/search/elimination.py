@@ -7,6 +7,7 @@ and eliminates the variable. For a chain the table has one variable and this is 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
@@ -14,8 +15,6 @@ import numpy as np
 from edgewidth.search.problem import InfeasibleError, Point, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from numpy.typing import NDArray
 
     from edgewidth.search.problem import Array, Factor, Indices

@@ -6,6 +6,7 @@ elimination as the search (sum-product in place of min-sum).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +15,6 @@ from edgewidth.search.elimination import Plan, check_feasible
 from edgewidth.search.problem import InfeasibleError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.search.problem import Array, Indices, Problem
 
 _DOUBLINGS = 200

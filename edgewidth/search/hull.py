@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -10,8 +11,6 @@ from edgewidth.search.elimination import minimise
 from edgewidth.search.problem import ROUNDING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.search.elimination import Plan
     from edgewidth.search.problem import Array, Indices
 

@@ -7,14 +7,13 @@ further back is certainly within the budget.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.search.elimination import Plan
     from edgewidth.search.problem import Array, Indices
 

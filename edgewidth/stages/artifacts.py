@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.files import write_atomic
@@ -15,9 +17,6 @@ from edgewidth.stages.int8 import choose_int8, int8_warnings
 from edgewidth.stages.parity import evaluate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 

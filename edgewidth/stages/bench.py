@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewidth.devices.device import Device, open_device
@@ -23,9 +24,6 @@ from edgewidth.records.table import ConfigVisits, LatencyTable
 from edgewidth.stages.ledger import refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
-
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.graph.space import SearchSpace
     from edgewidth.records.measurement import LatencyEstimate, MeasurementWarning, Setting, Statistic, Visit

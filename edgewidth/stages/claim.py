@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewidth.errors import InputError, MismatchError
@@ -14,9 +16,6 @@ from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.ledger import everything, remove
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from edgewidth.training.loop.processes import Processes
 
 

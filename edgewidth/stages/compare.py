@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,6 @@ from edgewidth.records.measurement import Clock, Precision
 from edgewidth.stages.bench import Bench, Reach, open_bench, reaching
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.devices.device import Device
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.records.measurement import MeasurementWarning

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewidth.errors import MismatchError
@@ -15,8 +16,6 @@ from edgewidth.stages.parity import Truth
 from edgewidth.streams import Purpose, stream
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edgewidth.data.split import ImageData
     from edgewidth.graph.spec import NetworkSpec
     from edgewidth.records.artifact import Artifacts

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewidth.documents import Record
@@ -18,9 +20,6 @@ from edgewidth.stages.profile import ProfilePlan, profile
 from edgewidth.stages.reuse import read_given, reuse, take_prior
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from edgewidth.graph.space import SearchSpace
     from edgewidth.progress import Progress
     from edgewidth.stages.bench import Bench

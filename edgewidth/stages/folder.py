@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from edgewidth.records.artifact import LABELS, model_name
 from edgewidth.records.measurement import FormatName, Precision
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class _File:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.formats.inspect import run_model
@@ -9,8 +10,6 @@ from edgewidth.records.artifact import Int8Accuracy
 from edgewidth.records.measurement import MeasurementWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from edgewidth.formats.artifacts import Files
     from edgewidth.progress import Progress
     from edgewidth.records.artifact import Artifact

@@ -8,7 +8,9 @@ otherwise refused: what took hours, or what a verb made on purpose, is not repla
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewidth.errors import InputError, MismatchError
@@ -23,9 +25,6 @@ from edgewidth.records.validation import ValidationReport
 from edgewidth.records.weights_file import network_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
-
     from edgewidth.stages.folder import RunFolder
 
 REMEDY = "Give the same options as to what made it, choose another `out`, or move it elsewhere to make it again."

@@ -6,6 +6,7 @@ written as on the command line. Whatever a stage raises passes through.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -46,8 +47,6 @@ from edgewidth.stages.target import Target, make_target
 from edgewidth.training.recipes import Recipe, load_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import ArrayLike
 
     from edgewidth.graph.space import ChannelConfig, SearchSpace

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,6 @@ from edgewidth.records.table import LatencyTable
 from edgewidth.stages.bench import measured_visits, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
-
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.records.budget import BudgetRequest
     from edgewidth.records.measurement import Setting, Statistic

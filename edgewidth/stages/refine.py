@@ -10,6 +10,7 @@ table's error is worth. What is chosen has itself been measured within the budge
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,8 +25,6 @@ from edgewidth.stages.profile import fit_measured
 from edgewidth.stages.search import Question, search
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.graph.space import ChannelConfig
     from edgewidth.records.budget import Budget
     from edgewidth.records.losses import UnaryLosses

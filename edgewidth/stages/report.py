@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgewidth.documents import Document
@@ -31,9 +33,6 @@ from edgewidth.stages.ledger import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from edgewidth.records.provenance import Difference, Facts, Made
     from edgewidth.records.report import Report
     from edgewidth.records.report import Stage as ReportStage

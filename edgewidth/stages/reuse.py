@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +15,6 @@ from edgewidth.records.table import LatencyTable
 from edgewidth.stages.ledger import refusal
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edgewidth.graph.space import SearchSpace
     from edgewidth.stages.bench import Bench
     from edgewidth.stages.folder import RunFolder

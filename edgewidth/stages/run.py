@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewidth.progress import SILENT, Progress
@@ -40,9 +42,6 @@ from edgewidth.stages.train import Aim, train
 from edgewidth.stages.validate import validate
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-    from pathlib import Path
-
     from edgewidth.data.split import ImageData
     from edgewidth.records.budget import Budget
     from edgewidth.records.provenance import Facts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,8 +25,6 @@ from edgewidth.search.exact import solve
 from edgewidth.search.problem import Factor, InfeasibleError, PeakBudget, Problem, SumBudget
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.graph.space import SearchSpace
     from edgewidth.records.budget import Budget, BudgetRequest
     from edgewidth.records.losses import UnaryLosses

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewidth.errors import MismatchError
@@ -19,8 +20,6 @@ from edgewidth.stages.ledger import TRAIN, files_of, refusal, remove, with_follo
 from edgewidth.stages.search import answer_no, cost_problem
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edgewidth.data.split import ImageData
     from edgewidth.graph.space import SearchSpace
     from edgewidth.losses.focus import Focus

@@ -7,6 +7,8 @@ evaluations go on until those losses that they leave possible would all choose a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -25,9 +27,6 @@ from edgewidth.training.networks.layers import compute_device
 from edgewidth.training.networks.weights import load_supernet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 

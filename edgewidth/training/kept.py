@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,9 +14,6 @@ from edgewidth.graph.space import ChannelConfig
 from edgewidth.losses.fit import Evaluations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
-
     from edgewidth.progress import Task
     from edgewidth.training.evaluation import Evaluator
     from edgewidth.training.loop.processes import Processes

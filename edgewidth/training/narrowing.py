@@ -8,7 +8,9 @@ table at the budget, p ∝ exp(−(loss + weight × latency) / temperature); aga
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.losses.fit import fit_losses
@@ -20,9 +22,6 @@ from edgewidth.training.kept import KeptLosses
 from edgewidth.training.loop.processes import join
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
     import numpy as np
 
     from edgewidth.data.split import ImageData

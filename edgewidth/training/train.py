@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -22,9 +24,6 @@ from edgewidth.training.networks.weights import save_supernet
 from edgewidth.training.provenance import supernet_training
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     import numpy as np
 
     from edgewidth.data.batches import Batch

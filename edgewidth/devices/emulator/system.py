@@ -8,16 +8,13 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sys
+from collections.abc import Sequence
 from importlib import resources
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from edgewidth.devices.reach.process import finish, last_line
 from edgewidth.errors import DeviceError, StorageError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
 
 # Python 3.11 is the newest for which tflite-runtime was built; bookworm has it.
 SUITE = "bookworm"

@@ -7,6 +7,7 @@ median) tell all three.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.devices.engines.engine import LEAST_RUNS, Runs
@@ -16,8 +17,6 @@ from edgewidth.devices.reach.process import last_line
 from edgewidth.records.measurement import Engine, EngineName, Launcher, Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.devices.reach.transport import Transport
 
 

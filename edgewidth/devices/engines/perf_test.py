@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.devices.engines.engine import Runs
@@ -11,8 +12,6 @@ from edgewidth.devices.on_device.visit import VisitError
 from edgewidth.records.measurement import Engine, EngineName, Launcher, Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.devices.reach.transport import Transport
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,6 @@ from edgewidth.devices.reach.facts import device_python
 from edgewidth.records.measurement import Engine, EngineName, Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.devices.reach.transport import Transport
     from edgewidth.records.measurement import DeviceFacts

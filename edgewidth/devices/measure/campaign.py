@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgewidth.devices.measure import wire
@@ -18,8 +19,6 @@ from edgewidth.progress import SILENT
 from edgewidth.records.measurement import Clock, Visit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.devices.device import Device
     from edgewidth.devices.measure.policy import Policy
     from edgewidth.devices.measure.store import MeasurementStore

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgewidth.devices.measure.stretches import (
@@ -16,8 +17,6 @@ from edgewidth.devices.measure.stretches import (
 from edgewidth.devices.on_device.vitals import THROTTLE_FLAGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.records.measurement import DeviceState, Setting, Visit
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -26,8 +27,6 @@ from edgewidth.files import cache_folder
 from edgewidth.progress import SILENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from edgewidth.devices.device import Device
     from edgewidth.devices.engines.engine import Program, Runs
     from edgewidth.devices.profiles import DeviceProfile

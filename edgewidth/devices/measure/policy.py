@@ -8,6 +8,7 @@ time meets all models alike.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -17,8 +18,6 @@ from edgewidth.documents import Record
 from edgewidth.records.measurement import Clock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.records.measurement import Visit
 
 Milliseconds = Annotated[float, Field(gt=0, le=3_600_000)]

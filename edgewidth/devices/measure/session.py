@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from edgewidth.devices.measure import wire
@@ -13,8 +14,6 @@ from edgewidth.devices.reach.facts import runner_archive
 from edgewidth.errors import SurroundingsError, TransientDeviceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from edgewidth.devices.device import Device
     from edgewidth.devices.measure.policy import Policy
     from edgewidth.progress import Progress

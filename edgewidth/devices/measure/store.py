@@ -10,8 +10,10 @@ from __future__ import annotations
 import sqlite3
 import threading
 import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -19,11 +21,6 @@ from edgewidth.devices.measure.owner import is_another_alive, this_process
 from edgewidth.devices.measure.tables import SCHEMA_VERSION, upgrade
 from edgewidth.errors import DeviceError, FileError, StorageError
 from edgewidth.records.measurement import DeviceState, MeasurementWarning, Setting, Visit
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
-    from typing import Self
 
 _BUSY_S = 60.0
 

@@ -12,6 +12,7 @@ Only the median is taken of the runs that count: a tail is made of disturbances,
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +20,6 @@ import numpy as np
 from edgewidth.records.measurement import Clock, Statistic, Visit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from numpy.typing import NDArray
 
 RUNS = 3

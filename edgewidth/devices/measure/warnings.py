@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,6 @@ from edgewidth.devices.on_device.vitals import THROTTLE_FLAGS
 from edgewidth.records.measurement import Clock, MeasurementWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from edgewidth.devices.measure.policy import Policy
     from edgewidth.records.measurement import DeviceState, Setting, Visit
 

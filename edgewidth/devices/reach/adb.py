@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import shlex
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -23,8 +24,6 @@ from edgewidth.errors import DeviceError, SurroundingsError, TransientDeviceErro
 from edgewidth.progress import SILENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.progress import Progress
     from edgewidth.records.measurement import Clock, DeviceFacts

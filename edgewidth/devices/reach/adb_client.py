@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.devices.reach.process import finish, last_line
 from edgewidth.errors import DeviceError, MissingPackageError, TransientDeviceError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.devices.reach.transport import Completed
 

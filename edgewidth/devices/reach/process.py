@@ -9,14 +9,12 @@ import selectors
 import subprocess
 import tempfile
 import time
-from typing import IO, TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
 
 from edgewidth.devices.reach.transport import Completed
 from edgewidth.errors import DeviceError, TransientDeviceError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 OUTPUT_BYTES = 64_000_000
 """More than this on standard output is an error: nothing here has so much to say."""

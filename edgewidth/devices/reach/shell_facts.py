@@ -7,14 +7,13 @@ toybox, busybox and a common Linux all have; what a device does not know stays u
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgewidth.devices.on_device.vitals import ARM_PARTS
 from edgewidth.records.measurement import DeviceFacts, DeviceState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from edgewidth.devices.reach.transport import Transport
 
 _TICKS_PER_S = 100

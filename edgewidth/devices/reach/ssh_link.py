@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -22,8 +23,6 @@ from edgewidth.devices.reach.ssh_errors import FOLDER_STATUS, LINK_STATUS, broke
 from edgewidth.errors import DeviceError, TransientDeviceError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.devices.reach.transport import Completed
 
 _CONNECT_S = 45.0

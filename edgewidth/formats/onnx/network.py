@@ -7,6 +7,7 @@ output is ``logits``, float32 (1, classes). The batch is fixed at one image, as 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,6 @@ from edgewidth.graph.widths import total
 from edgewidth.records.measurement import Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from edgewidth.formats.conversion import Conversion

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import onnx
@@ -14,8 +15,6 @@ from edgewidth.graph.operators import Add, Concatenate, Conv, Dense, Depthwise, 
 from edgewidth.graph.widths import Cuts, lengths, total, variables_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from numpy.typing import NDArray
 
     from edgewidth.graph.operators.operator import Operator

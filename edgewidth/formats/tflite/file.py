@@ -9,6 +9,7 @@ Format: https://flatbuffers.dev/internals and the TFLite schema, version 3.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import flatbuffers
@@ -22,8 +23,6 @@ from edgewidth.formats.tflite import IDENTIFIER
 from edgewidth.graph.widths import Cuts, total, variables_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from numpy.typing import NDArray
 
     from edgewidth.graph.widths import Axes, Channels, Widths

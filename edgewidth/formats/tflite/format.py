@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from edgewidth.formats.sizes import FileSize, metadata_bytes
@@ -11,8 +12,6 @@ from edgewidth.formats.tflite import IDENTIFIER
 from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from edgewidth.formats.conversion import Conversion
     from edgewidth.formats.format import Layout, LoadedModel
     from edgewidth.records.artifact import ArtifactMetadata

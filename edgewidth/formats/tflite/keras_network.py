@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
@@ -11,8 +12,6 @@ from edgewidth.graph.spec import INPUT
 from edgewidth.graph.widths import total
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from edgewidth.graph.operators.operator import Activation, Operator
     from edgewidth.graph.spec import NetworkSpec
     from edgewidth.graph.widths import Widths

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import flatbuffers
@@ -19,8 +20,6 @@ from edgewidth.formats.tflite.file import read_model, write_model
 from edgewidth.records.artifact import LABELS, ArtifactMetadata
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.tasks.task import FileText
 
 STANDARD_ENTRY = "TFLITE_METADATA"

@@ -7,6 +7,7 @@ Started by ``edgewidth.formats.tflite.convert`` as ``python -m edgewidth.formats
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,6 @@ from edgewidth.records.measurement import Precision
 from edgewidth.records.weights import FoldedLayer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.errors import InputError
@@ -10,8 +11,6 @@ from edgewidth.graph.families.mobilenet_v1 import WIDTHS, mobilenet_v1
 from edgewidth.graph.space import SearchSpace, WidthVariable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from edgewidth.graph.spec import NetworkSpec
 
 

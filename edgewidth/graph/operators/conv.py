@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator
 
 from edgewidth.graph.operators.operator import Operator
 from edgewidth.graph.widths import Axes, Segment, TensorShape, Width
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 def _both(value: Any) -> Any:

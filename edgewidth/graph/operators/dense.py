@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
 
 from edgewidth.graph.operators.operator import Operator
 from edgewidth.graph.widths import Axes, Segment, TensorShape
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class Dense(Operator):

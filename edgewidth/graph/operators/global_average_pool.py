@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 from edgewidth.graph.operators.operator import Operator
 from edgewidth.graph.widths import TensorShape
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class GlobalAveragePool(Operator):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 from edgewidth.graph.operators.operator import Operator, Part, single_size
 from edgewidth.graph.widths import TensorShape
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class Add(Operator):

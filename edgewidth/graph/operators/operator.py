@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
@@ -11,8 +12,6 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer
 from edgewidth.documents import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.graph.widths import Axes, Segment, TensorShape
 
 Activation = Literal["none", "relu6"]

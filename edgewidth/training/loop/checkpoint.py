@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safetensors import SafetensorError, safe_open
@@ -12,8 +13,6 @@ from edgewidth.files import write_atomic
 from edgewidth.records.weights_file import HEADER
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor
 
     from edgewidth.records.provenance import Provenance

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,9 +20,6 @@ from edgewidth.training.loop.processes import ALONE
 from edgewidth.training.networks.layers import training_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from edgewidth.data.batches import Batch
     from edgewidth.data.split import ImageData
     from edgewidth.progress import Progress, Task

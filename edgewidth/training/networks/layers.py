@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -18,8 +19,6 @@ from edgewidth.graph.widths import lengths
 from edgewidth.training.networks.operators import activate, compute
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from edgewidth.graph.spec import Layer, NetworkSpec
     from edgewidth.graph.widths import Cuts, Widths
 

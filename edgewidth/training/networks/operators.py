@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,8 +12,6 @@ from torch.nn import functional
 from edgewidth.graph.operators import Add, Concatenate, Conv, Dense, Depthwise, GlobalAveragePool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from edgewidth.graph.operators.conv import Convolution
     from edgewidth.graph.operators.operator import Activation, Operator
     from edgewidth.graph.spec import Layer

@@ -8,6 +8,7 @@ file has others, the last layer keeps its random weights.
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,8 +20,6 @@ from edgewidth.training.networks.layers import layer_weights
 from edgewidth.training.networks.weights import is_number, read_tensors
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor
 
     from edgewidth.graph.spec import Layer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,8 +22,6 @@ from edgewidth.training.networks.supernet import Supernet
 from edgewidth.version import __version__
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor, nn
 
     from edgewidth.records.provenance import Provenance
