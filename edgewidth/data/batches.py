@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from edgewidth.data.pixels import normalise_tensor
-from edgewidth.data.variation import draw_pixels
 from edgewidth.errors import DataError
 from edgewidth.streams import Purpose, stream
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from edgewidth.data.augmentation import Augmentation
     from edgewidth.data.sources import Split
-    from edgewidth.data.variation import Pixels
 
     MoveTargets = Callable[[Tensor, NDArray[np.int64], NDArray[np.int64]], Tensor]
     """Targets of images whose pixels are taken from other rows (n, height) and columns (n, width)."""
@@ -98,3 +96,29 @@ def vary(images: Tensor, pixels: Pixels) -> Tensor:
     """Images (n, height, width, channels) with their pixels taken from elsewhere: one gather for the whole batch."""
     rows, columns = (torch.from_numpy(index).to(images.device) for index in pixels)
     return images[torch.arange(len(images), device=images.device)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+class Pixels(NamedTuple):
+    """Which row and column of an image each of its varied pixels comes from: (n, height) and (n, width)."""
+
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+
+    def of(self, part: slice) -> Pixels:
+        """Those of some of the images."""
+        return Pixels(self.rows[part], self.columns[part])
+
+
+def draw_pixels(count: int, size: int, shift: float, rng: np.random.Generator, *, flips: bool) -> Pixels:
+    """Shift each of ``count`` square images by its own whole pixels, repeating its edge, and mirror half."""
+    rows, columns = (_shifted(size, count, shift, rng) for _ in range(2))
+    if flips:
+        mirrored = rng.random(count) < 0.5
+        columns[mirrored] = columns[mirrored, ::-1]
+    return Pixels(rows, columns)
+
+
+def _shifted(size: int, count: int, shift: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    most = round(size * shift)
+    offsets = rng.integers(-most, most + 1, count)
+    return np.asarray(np.clip(np.arange(size) + offsets[:, None], 0, size - 1), np.int64)

@@ -68,12 +68,9 @@ def hold_out(model: Model, space: SearchSpace, visits: Sequence[ConfigVisits], f
 
 
 def quality_of(held_out: Sequence[HeldOut], errors: Floats, fitted: int) -> TableQuality:
-    """The numbers and the verdict.
+    """The numbers and the verdict of so many ``fitted`` configurations, and of held-out ones, predicted and measured.
 
-    Args:
-        held_out: Predicted and measured.
-        errors: (held out,) relative standard errors of the measurements.
-        fitted: How many configurations the table was fitted to.
+    ``errors``: (held out,) relative standard errors of the measurements.
     """
     if not held_out:
         return TableQuality(

@@ -41,9 +41,7 @@ class Step(NamedTuple):
 class Plan:
     """The steps that eliminate all variables of a graph of factors.
 
-    Args:
-        sizes: The number of choices of every variable.
-        scopes: Which variables meet in a factor.
+    ``sizes`` are the numbers of choices of the variables; each of ``scopes`` has those that meet in a factor.
     """
 
     def __init__(self, sizes: Sequence[int], scopes: Iterable[Sequence[int]]) -> None:

@@ -44,11 +44,8 @@ def export(
     more accuracy than ``max_int8_drop_points``, the network is trained on for int8 as ``recipe`` says; that goes
     on from a checkpoint, and what is better on the search images is kept.
 
-    Raises:
-        FileError: The weights cannot be read.
-        MismatchError: The network takes other images.
-        ParityError: A float32 file does not compute what the network computes.
-        TrainingError: Training for int8 diverges.
+    Raises as ``export_artifacts`` does; ``FileError`` if the weights cannot be read, ``MismatchError`` if the network
+    takes other images, and ``TrainingError`` if training for int8 diverges.
     """
     from edgewidth.training.finetune import INT8, finetune_int8  # noqa: PLC0415  torch loads when it is needed
     from edgewidth.training.networks.inference import fold, network_outputs  # noqa: PLC0415

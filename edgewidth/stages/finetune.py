@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewidth.progress import SILENT, Progress
-from edgewidth.stages.ledger import FINETUNE, files_of, remove, with_followers
+from edgewidth.stages.ledger import FINETUNE, clear
 
 if TYPE_CHECKING:
     from edgewidth.data.split import ImageData
@@ -68,4 +68,4 @@ def _clear(
         load_supernet(supernet, space)
     if weights:
         start_from(PlainNetwork(space, config), weights)
-    join().on_first(lambda: remove(*files_of(folder, with_followers(FINETUNE)), needed=weights))
+    join().on_first(lambda: clear(folder, FINETUNE, needed=weights))

@@ -15,7 +15,7 @@ from edgewidth.records.table import LatencyTable, TableQuality
 from edgewidth.stages.bench import open_bench, reaching
 from edgewidth.stages.claim import locked
 from edgewidth.stages.compare import compare
-from edgewidth.stages.ledger import PROFILE, Ledger, files_of, remove, with_followers
+from edgewidth.stages.ledger import PROFILE, Ledger, clear
 from edgewidth.stages.profile import ProfilePlan, profile
 from edgewidth.stages.reuse import read_given, reuse, take_prior
 
@@ -73,7 +73,7 @@ def profile_devices(
     def make(target: Target, path: Path) -> ProfileOutcome:
         with locked(path) as folder, reaching(target.profile, progress=progress) as reach:
             if force:
-                remove(*files_of(folder, with_followers(PROFILE)), needed=given)
+                clear(folder, PROFILE, needed=given)
             comparison = compare(target, space, folder, reach=reach, progress=progress) if compare_ways else None
             if prior:
                 take_prior(prior, space, folder)

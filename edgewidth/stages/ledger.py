@@ -8,7 +8,8 @@ otherwise refused: what took hours, or what a verb made on purpose, is not repla
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -139,6 +140,23 @@ def refuse_existing(folder: RunFolder, stage: Stage, *, force: bool) -> None:
     path = stage.document(folder)
     if path.exists() and not force:
         raise InputError(f"{path} exists.", remedy="Choose another `out`, or `force` to replace it.")
+
+
+@contextmanager
+def replacing(folder: RunFolder, stage: Stage, *, force: bool) -> Iterator[None]:
+    """Within, a stage is made that is not there, unless ``force`` is set; what was made of the old one then goes.
+
+    Raises:
+        InputError: As ``refuse_existing``.
+    """
+    refuse_existing(folder, stage, force=force)
+    yield
+    remove(*files_of(folder, with_followers(stage)[1:]))
+
+
+def clear(folder: RunFolder, stage: Stage, *, needed: Path | None = None) -> None:
+    """Remove what a stage wrote, and what is done again with it; raises as ``remove`` does."""
+    remove(*files_of(folder, with_followers(stage)), needed=needed)
 
 
 def learned(document: Made) -> Facts:

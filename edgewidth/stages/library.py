@@ -30,18 +30,9 @@ from edgewidth.stages import train as training
 from edgewidth.stages import validate as validating
 from edgewidth.stages.bench import open_bench
 from edgewidth.stages.claim import locked
+from edgewidth.stages.fleet import profile_devices
 from edgewidth.stages.folder import RunFolder
-from edgewidth.stages.ledger import (
-    EXPORT,
-    FINETUNE,
-    PROFILE,
-    SEARCH,
-    Ledger,
-    files_of,
-    refuse_existing,
-    remove,
-    with_followers,
-)
+from edgewidth.stages.ledger import EXPORT, FINETUNE, SEARCH, refuse_existing, replacing
 from edgewidth.stages.request import make_request
 from edgewidth.stages.target import Target, make_target
 from edgewidth.training.recipes import Recipe, load_recipe
@@ -104,12 +95,9 @@ def profile(
     progress: Progress = SILENT,
 ) -> LatencyTable:
     """Measure variants of ``space`` on a device and fit its latency table; goes on from what ``out`` has measured."""
-    with locked(out) as folder:
-        if force:
-            remove(*files_of(folder, with_followers(PROFILE)))
-        with open_bench(_target(device), space, folder, progress=progress) as bench:
-            Ledger(folder, bench.facts).check(PROFILE)
-            return profiling.profile(bench, folder, plan=plan, seed=seed)
+    targets, plan = [_target(device)], plan or profiling.ProfilePlan()
+    profile_devices(targets, space, out, plan=plan, seed=seed, force=force, progress=progress)
+    return LatencyTable.read(RunFolder(out).table)
 
 
 def train(
@@ -150,11 +138,9 @@ def search(
     within = searching.table_budget(_budget(budget), table)
     if out is None:
         return searching.search(table, losses, within)
-    with locked(out) as folder:
-        refuse_existing(folder, SEARCH, force=force)
+    with locked(out) as folder, replacing(folder, SEARCH, force=force):
         result = searching.search(table, losses, within)
         result.write(folder.search)
-        remove(*files_of(folder, with_followers(SEARCH)[1:]))
         return result
 
 
@@ -219,9 +205,8 @@ def export(
     from edgewidth.training.networks.weights import load_plain  # noqa: PLC0415  torch loads when it is needed
 
     space = load_plain(weights).space
-    with locked(out) as folder:
-        refuse_existing(folder, EXPORT, force=force)
-        artifacts = exporting.export(
+    with locked(out) as folder, replacing(folder, EXPORT, force=force):
+        return exporting.export(
             weights,
             _images(data, seed, progress, space),
             _recipe(recipe),
@@ -230,8 +215,6 @@ def export(
             seed=seed,
             progress=progress,
         )
-        remove(*files_of(folder, with_followers(EXPORT)[1:]))
-        return artifacts
 
 
 def validate(

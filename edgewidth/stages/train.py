@@ -16,7 +16,7 @@ from edgewidth.records.training import NARROWING, START, UNIFORM
 from edgewidth.records.weights_file import supernet_provenance
 from edgewidth.search.elimination import Plan, check_feasible
 from edgewidth.search.problem import InfeasibleError
-from edgewidth.stages.ledger import TRAIN, files_of, refusal, remove, with_followers
+from edgewidth.stages.ledger import TRAIN, clear, refusal
 from edgewidth.stages.search import answer_no, cost_problem
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _clear(folder: RunFolder, space: SearchSpace, weights: Path | None) -> None:
 
     if weights:
         start_from(Supernet(space), weights)
-    join().on_first(lambda: remove(*files_of(folder, with_followers(TRAIN)), needed=weights))
+    join().on_first(lambda: clear(folder, TRAIN, needed=weights))
 
 
 def _steps(sampler: NarrowingSampler, table: LatencyTable) -> tuple[NarrowingStep, ...]:

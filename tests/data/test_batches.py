@@ -10,9 +10,8 @@ import torch
 from small_training import small_data
 
 from edgewidth.data.augmentation import Augmentation
-from edgewidth.data.batches import Batches, vary
+from edgewidth.data.batches import Batches, draw_pixels, vary
 from edgewidth.data.sources import Split
-from edgewidth.data.variation import draw_pixels
 from edgewidth.errors import DataError
 
 if TYPE_CHECKING:

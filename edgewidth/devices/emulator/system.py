@@ -60,13 +60,8 @@ def recipe_digest() -> str:
 def _overlay() -> dict[str, str]:
     """Our own few files of the board's system, by their path there."""
     folder = resources.files("edgewidth.devices.emulator") / "files"
-    return {
-        "etc/inittab": (folder / "inittab").read_text(),
-        "etc/passwd": (folder / "passwd").read_text(),
-        "etc/group": (folder / "group").read_text(),
-        "etc/ssh/sshd_config": (folder / "sshd_config").read_text(),
-        "etc/start": (folder / "start").read_text(),
-    }
+    names = ("etc/inittab", "etc/passwd", "etc/group", "etc/ssh/sshd_config", "etc/start")
+    return {name: (folder / name.rpartition("/")[2]).read_text() for name in names}
 
 
 def unpack_system(root: Path) -> None:

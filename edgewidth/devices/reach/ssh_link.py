@@ -58,11 +58,7 @@ class Destination(NamedTuple):
 
 
 class SshLink:
-    """A connection to one device.
-
-    Args:
-        destination: Where to.
-        folder: The working folder there; None: one in the user's cache on the device.
+    """A connection to one device; ``folder`` None: the working folder there is one in the user's cache on the device.
 
     Raises:
         DeviceError: ssh is missing, the host key is unknown or changed, authentication failed, no such host.

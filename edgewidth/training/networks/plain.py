@@ -8,13 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from edgewidth.graph.widths import Cuts
-from edgewidth.training.networks.layers import LayerTensors, LayerWeights, layer_weights, run_graph
-from edgewidth.training.networks.operators import layer_dtype
-from edgewidth.training.networks.supernet import Moments, NetworkMoments, Supernet, apply_weights
+from edgewidth.training.networks.layers import LayerTensors, LayerWeights, layer_weights
+from edgewidth.training.networks.supernet import Moments, NetworkMoments, Supernet, run_layers
 
 if TYPE_CHECKING:
     from edgewidth.graph.space import ChannelConfig, SearchSpace
-    from edgewidth.graph.spec import Layer
 
 
 class PlainNetwork(nn.Module):
@@ -62,13 +60,7 @@ class PlainNetwork(nn.Module):
 
         With ``moments`` these statistics are stored there by layer name.
         """
-        cuts = Cuts(self.widths, self.widths)
-
-        def weighted(layer: Layer, y: Tensor) -> Tensor:
-            weights = layer_weights(self.layers, layer.name).cut(cuts, layer_dtype(layer, y.dtype))
-            return apply_weights(layer, weights, y, moments)
-
-        return run_graph(self.space.network, x, weighted)
+        return run_layers(self.space.network, self.layers, Cuts(self.widths, self.widths), x, moments)
 
     @property
     def moments(self) -> NetworkMoments:

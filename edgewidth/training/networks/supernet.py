@@ -19,7 +19,7 @@ from edgewidth.training.networks.operators import compute, layer_dtype
 
 if TYPE_CHECKING:
     from edgewidth.graph.space import ChannelConfig, SearchSpace
-    from edgewidth.graph.spec import Layer
+    from edgewidth.graph.spec import Layer, NetworkSpec
 
 
 class Moments(NamedTuple):
@@ -61,12 +61,19 @@ class Supernet(nn.Module):
         With ``moments`` the statistics of this batch are stored there by layer name.
         """
         cuts = Cuts(self.space.widths(config), self.widths)
+        return run_layers(self.space.network, self.layers, cuts, x, moments)
 
-        def weighted(layer: Layer, y: Tensor) -> Tensor:
-            weights = layer_weights(self.layers, layer.name).cut(cuts, layer_dtype(layer, y.dtype))
-            return apply_weights(layer, weights, y, moments)
 
-        return run_graph(self.space.network, x, weighted)
+def run_layers(
+    network: NetworkSpec, layers: nn.ModuleDict, cuts: Cuts, x: Tensor, moments: dict[str, Moments] | None
+) -> Tensor:
+    """Run a network with what ``cuts`` keep of its weights; ``moments`` receives the statistics of this batch."""
+
+    def weighted(layer: Layer, y: Tensor) -> Tensor:
+        weights = layer_weights(layers, layer.name).cut(cuts, layer_dtype(layer, y.dtype))
+        return apply_weights(layer, weights, y, moments)
+
+    return run_graph(network, x, weighted)
 
 
 def apply_weights(layer: Layer, weights: LayerTensors, x: Tensor, moments: dict[str, Moments] | None) -> Tensor:
