@@ -9,7 +9,7 @@ from typing import Annotated
 import click
 
 from edgewidth.cli import options as shared
-from edgewidth.cli.output import print_artifacts, print_document, say_warnings
+from edgewidth.cli.output import print_artifacts, print_result, say_warnings
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.cli.record import option, verb
 
@@ -66,8 +66,7 @@ def command(options: Options) -> None:
         force=options.force,
         progress=TerminalProgress(),
     )
-    if options.as_json:
-        print_document(artifacts)
-    else:
-        print_artifacts(artifacts.artifacts, RunFolder(options.out))
+    print_result(
+        artifacts, as_json=options.as_json, text=lambda: print_artifacts(artifacts.artifacts, RunFolder(options.out))
+    )
     say_warnings(artifacts.warnings)

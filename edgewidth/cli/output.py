@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,9 +37,12 @@ def print_json(content: Any) -> None:
     click.echo(json.dumps(content, indent=1, allow_nan=False))
 
 
-def print_document(document: Document) -> None:
-    """A document as its file holds it, schema and version included."""
-    click.echo(document.to_json(), nl=False)
+def print_result(document: Document, *, as_json: bool, text: Callable[[], None]) -> None:
+    """A document as its file holds it, schema and version included; or as ``text`` prints it for a person."""
+    if as_json:
+        click.echo(document.to_json(), nl=False)
+    else:
+        text()
 
 
 def print_table(table: Table, *, err: bool = False) -> None:
@@ -96,7 +99,7 @@ def print_artifacts(artifacts: Sequence[Artifact], folder: RunFolder) -> None:
 
 
 def print_validation(validation: ValidationReport) -> None:
-    """One file's latency, and the verdict where there is a budget."""
+    """One file's latency, the verdict where there is a budget, and what makes it less trustworthy."""
     setting = validation.setting
     where = f"{setting.device}, {setting.engine} {setting.runtime_version}, {setting.threads} thread(s)"
     click.echo(f"{validation.file}: {validation.estimate.statistic} {_interval(validation.estimate)} on {where}")
@@ -112,6 +115,7 @@ def print_validation(validation: ValidationReport) -> None:
             f"After {load.duration_s:.0f} s without a pause: {load.last_ms:.4g} ms, {load.drift_percent:+.1f} % "
             f"against {load.first_ms:.4g} ms at the beginning."
         )
+    say_warnings(validation.warnings)
 
 
 def print_comparison(comparison: Comparison) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from edgewidth.cli.options import JsonOption
-from edgewidth.cli.output import print_document, print_report
+from edgewidth.cli.output import print_report, print_result
 from edgewidth.cli.record import argument, verb
 from edgewidth.cli.values import FOLDER
 
@@ -27,7 +27,5 @@ def command(options: Options) -> None:
     from edgewidth.stages.library import report  # noqa: PLC0415
 
     built = report(options.folder)
-    if options.as_json:
-        print_document(built)
-    else:
-        print_report(built, RunFolder(options.folder))
+    folder = RunFolder(options.folder)
+    print_result(built, as_json=options.as_json, text=lambda: print_report(built, folder))

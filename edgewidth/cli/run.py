@@ -10,7 +10,7 @@ from typing import Annotated
 import click
 
 from edgewidth.cli import options as shared
-from edgewidth.cli.output import print_comparison, print_document, print_report
+from edgewidth.cli.output import print_comparison, print_report, print_result
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.cli.record import names_of, option, refuse_without, verb
 from edgewidth.cli.values import FOLDER
@@ -98,8 +98,5 @@ def command(options: Options) -> int:
         report = run(job, folder, force=options.force, progress=progress)
         if options.compare:
             print_comparison(Comparison.read(folder.comparison))
-    if options.as_json:
-        print_document(report)
-    else:
-        print_report(report, folder)
+    print_result(report, as_json=options.as_json, text=lambda: print_report(report, folder))
     return 0 if report.verdict == "within budget" else OVER_BUDGET

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from edgewidth.cli.options import BudgetOption, ForceOption, JsonOption, LimitOptions, OutOption
-from edgewidth.cli.output import print_document, print_search
+from edgewidth.cli.output import print_result, print_search
 from edgewidth.cli.record import option, verb
 from edgewidth.cli.values import FILE
 
@@ -36,7 +36,4 @@ def command(options: Options) -> None:
 
     budget = options.limits.beside(options.budget)
     result = search(options.table, options.losses, budget, out=options.out, force=options.force)
-    if options.as_json:
-        print_document(result)
-    else:
-        print_search(result, RunFolder(options.out).search)
+    print_result(result, as_json=options.as_json, text=lambda: print_search(result, RunFolder(options.out).search))

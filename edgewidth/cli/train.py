@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from edgewidth.cli import options as shared
-from edgewidth.cli.output import print_document, print_losses
+from edgewidth.cli.output import print_losses, print_result
 from edgewidth.cli.progress import meet
 from edgewidth.cli.record import names_of, option, refuse_without, verb
 from edgewidth.cli.values import FILE
@@ -69,10 +69,7 @@ def command(options: Options) -> None:
         )
     if not processes.is_first:
         return
-    if options.as_json:
-        print_document(losses)
-    else:
-        print_losses(losses, folder.losses)
+    print_result(losses, as_json=options.as_json, text=lambda: print_losses(losses, folder.losses))
 
 
 def _aim(options: Options, progress: Progress) -> Aim | None:

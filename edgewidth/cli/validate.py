@@ -9,7 +9,7 @@ from typing import Annotated
 import click
 
 from edgewidth.cli.options import DeviceOption, JsonOption, StatisticOption, TargetOptions
-from edgewidth.cli.output import print_document, print_validation, say_warnings
+from edgewidth.cli.output import print_result, print_validation
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.cli.record import argument, option, verb
 from edgewidth.cli.values import budget_in_ms, duration
@@ -56,9 +56,5 @@ def command(options: Options) -> int:
     validation = validate(
         options.model, target, budget=budget, sustained_s=options.sustained_s, progress=TerminalProgress()
     )
-    if options.as_json:
-        print_document(validation)
-    else:
-        print_validation(validation)
-        say_warnings(validation.warnings)
+    print_result(validation, as_json=options.as_json, text=lambda: print_validation(validation))
     return OVER_BUDGET if validation.within_budget is False else 0

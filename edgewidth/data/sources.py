@@ -208,7 +208,8 @@ def _image_files(path: Path, class_names: tuple[str, ...]) -> list[tuple[Path, i
     found = []
     for label, name in enumerate(class_names):
         folder = path / name
-        files = sorted(_visible(folder)) if folder.is_dir() else []
+        files = sorted(folder.iterdir()) if folder.is_dir() else []
+        files = [file for file in files if not file.name.startswith(".")]
         strangers = [file for file in files if file.suffix.lower() not in SUFFIXES]
         if strangers:
             raise DataError(
@@ -218,10 +219,6 @@ def _image_files(path: Path, class_names: tuple[str, ...]) -> list[tuple[Path, i
             raise DataError(f"{folder} has no images.", remedy="Put images of the class there, or remove the folder.")
         found += [(file, label) for file in files]
     return found
-
-
-def _visible(folder: Path) -> list[Path]:
-    return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
 
 
 def _typical_side(files: list[Path]) -> float:

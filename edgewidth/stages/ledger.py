@@ -31,11 +31,6 @@ if TYPE_CHECKING:
 REMEDY = "Give the same options as to what made it, choose another `out`, or move it elsewhere to make it again."
 
 
-def _none(folder: RunFolder) -> tuple[Path, ...]:
-    del folder
-    return ()
-
-
 def _of(document: type[Made]) -> Callable[[Path], Facts]:
     return lambda path: document.read(path).made_of
 
@@ -49,7 +44,7 @@ class Stage:
     """The file that is written last: with it the stage is done."""
     facts: Callable[[Path], Facts]
     """What that file says it was made of."""
-    others: Callable[[RunFolder], tuple[Path, ...]] = _none
+    others: Callable[[RunFolder], tuple[Path, ...]] = lambda _: ()
     """What else it writes."""
     checkpoints: tuple[str, ...] = ()
     """How the names of its checkpoints begin."""

@@ -18,38 +18,25 @@ from edgewidth.records.run import RunRequest
 from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
 from edgewidth.records.validation import ValidationReport
-from edgewidth.stages.ledger import (
-    EXPORT,
-    JUDGE,
-    PROFILE,
-    SEARCH,
-    STAGES,
-    TRAIN,
-    VALIDATE,
-    Stage,
-    contents,
-    learned,
-    with_followers,
-)
+from edgewidth.stages import ledger
 
 if TYPE_CHECKING:
     from edgewidth.records.provenance import Difference, Facts, Made
-    from edgewidth.records.report import Report
-    from edgewidth.records.report import Stage as ReportStage
+    from edgewidth.records.report import Report, Stage
     from edgewidth.report.inputs import Inputs
     from edgewidth.stages.folder import RunFolder
 
 D = TypeVar("D", bound=Document)
 
-VERBS: tuple[ReportStage, ...] = ("profile", "train", "search", "finetune", "export", "validate")
+VERBS: tuple[Stage, ...] = ("profile", "train", "search", "finetune", "export", "validate")
 """The stages that a report misses where they are not done."""
 DOCUMENTS = {
-    PROFILE: "table",
-    TRAIN: "losses",
-    SEARCH: "search",
-    JUDGE: "judged",
-    EXPORT: "artifacts",
-    VALIDATE: "validation",
+    ledger.PROFILE: "table",
+    ledger.TRAIN: "losses",
+    ledger.SEARCH: "search",
+    ledger.JUDGE: "judged",
+    ledger.EXPORT: "artifacts",
+    ledger.VALIDATE: "validation",
 }
 """What a report is made of, in the order of the stages: the names of files and of the fields of ``Inputs``."""
 
@@ -72,7 +59,7 @@ def report_of(folder: RunFolder) -> Report:
     """
     from edgewidth.report.build import build_report  # noqa: PLC0415  scipy loads when it is needed
 
-    inputs, stale = _current(_inputs(folder), contents(supernet=folder.supernet, weights=folder.weights))
+    inputs, stale = _current(_inputs(folder), ledger.contents(supernet=folder.supernet, weights=folder.weights))
     return build_report(inputs, stale)
 
 
@@ -90,6 +77,7 @@ def _inputs(folder: RunFolder) -> Inputs:
             f"{folder.path} holds nothing to report on.",
             remedy="Give the folder that was the `out` of edgewidth run.",
         )
+    there = {stage.name for stage in ledger.STAGES if stage.document(folder).exists()}
     return Inputs(
         space=with_space.space,
         request=request,
@@ -102,7 +90,7 @@ def _inputs(folder: RunFolder) -> Inputs:
         training=read_epochs(folder.training_log),
         finetuning=read_epochs(folder.finetune_log),
         int8_training=read_epochs(folder.int8_log),
-        missing=_missing(folder),
+        missing=tuple(verb for verb in VERBS if verb not in there),
     )
 
 
@@ -113,7 +101,7 @@ def _current(inputs: Inputs, files: Facts) -> tuple[Inputs, tuple[MeasurementWar
     another network. ``files`` are the contents of those that are no documents.
     """
     known: Facts = files | {"search space": inputs.space}
-    left_out: list[Stage] = []
+    left_out: list[ledger.Stage] = []
     warnings: list[MeasurementWarning] = []
     for stage, name in DOCUMENTS.items():
         document: Made | None = getattr(inputs, name)
@@ -121,16 +109,16 @@ def _current(inputs: Inputs, files: Facts) -> tuple[Inputs, tuple[MeasurementWar
             continue
         if found := differences(known, document.made_of):
             warnings.append(_stale(stage, found))
-            left_out += with_followers(stage)
+            left_out += ledger.with_followers(stage)
         else:
-            known |= learned(document)
+            known |= ledger.learned(document)
     nothing: dict[str, Any] = {DOCUMENTS[stage]: None for stage in left_out}
     names = {stage.name for stage in left_out}
     missing = tuple(verb for verb in VERBS if verb in inputs.missing or verb in names)
     return inputs._replace(missing=missing, **nothing), tuple(warnings)
 
 
-def _stale(stage: Stage, found: Sequence[Difference]) -> MeasurementWarning:
+def _stale(stage: ledger.Stage, found: Sequence[Difference]) -> MeasurementWarning:
     verb = f"edgewidth {stage.name} again, or " if stage.name in VERBS else ""
     return MeasurementWarning(
         code="out-of-date",
@@ -141,8 +129,3 @@ def _stale(stage: Stage, found: Sequence[Difference]) -> MeasurementWarning:
 
 def _optional(document: type[D], path: Path) -> D | None:
     return document.read(path) if path.exists() else None
-
-
-def _missing(folder: RunFolder) -> tuple[ReportStage, ...]:
-    there = {stage.name for stage in STAGES if stage.document(folder).exists()}
-    return tuple(verb for verb in VERBS if verb not in there)

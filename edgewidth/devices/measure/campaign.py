@@ -266,7 +266,9 @@ class _Campaign:
         enough = 0 if self.device.facts.cores == 1 else self.batch // 2
         if not self.todo or len(self.outstanding) > enough:
             return
-        room = self._room()
+        # What may lie on the device at once: what is kept, and two batches of what is not.
+        free = self.device.facts.free_bytes
+        room = 2 * _MAX_HELD_BYTES if free is None else min(2 * _MAX_HELD_BYTES, free // 2)
         sent = self._session.order(
             [self.todo[i] for i in range(min(self.batch, len(self.todo)))],
             self.policy.plan(),
@@ -276,11 +278,6 @@ class _Campaign:
         orders = [self.todo.popleft() for _ in range(sent)]
         self.outstanding |= {order.visit: order for order in orders}
         self.batch = min(2 * sent, _LARGEST_BATCH)  # fewer than asked for where their models are large
-
-    def _room(self) -> int:
-        """How much may lie on the device at once: what is kept, and two batches of what is not."""
-        free = self.device.facts.free_bytes
-        return 2 * _MAX_HELD_BYTES if free is None else min(2 * _MAX_HELD_BYTES, free // 2)
 
     def _keep(self, message: wire.Visit, task: Task | None) -> None:
         number, _, model = message.id.partition("@")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import onnx
 from onnx import numpy_helper
@@ -32,21 +32,6 @@ OPERATORS: dict[type[Operator], Mapping[str, Callable[[Layer], Channels]]] = {
 """The attributes of an operator's node that count channels, by their names in ONNX."""
 
 
-class _Constant(NamedTuple):
-    """A constant in the model, all of its numbers, and what lies along each axis."""
-
-    tensor: onnx.TensorProto
-    content: NDArray[Any]
-    axes: Axes
-
-
-class _Attribute(NamedTuple):
-    """An attribute of a node, and the channels that it counts."""
-
-    attribute: onnx.AttributeProto
-    channels: Channels
-
-
 class OnnxLayout:
     """An ONNX file ready to be written at any widths. Its names say what each constant is: we gave them.
 
@@ -65,7 +50,8 @@ class OnnxLayout:
         self._widest = widths
         self._attributes = list(_attributes(self._model, network, widths))
         labels = _constant_axes(network)
-        self._constants = []
+        self._constants: list[tuple[onnx.TensorProto, NDArray[Any], Axes]] = []
+        """Each with all of its numbers, and what lies along each axis."""
         for tensor in self._model.graph.initializer:
             axes = labels.get(tensor.name, ())
             if tuple(tensor.dims) != lengths(axes, widths):
@@ -73,7 +59,7 @@ class OnnxLayout:
             if any(variables_of(axis) for axis in axes):
                 numbers = numpy_helper.to_array(tensor)
                 tensor.CopyFrom(numpy_helper.from_array(numbers, tensor.name))  # as raw_data, which write replaces
-                self._constants.append(_Constant(tensor, numbers, axes))
+                self._constants.append((tensor, numbers, axes))
 
     def write(self, widths: Widths) -> bytes:
         """The file at these widths: of every axis that holds channels, the first of every segment."""
@@ -98,12 +84,14 @@ def _constant_axes(network: NetworkSpec) -> dict[str, Axes]:
     return found
 
 
-def _attributes(model: onnx.ModelProto, network: NetworkSpec, widths: Widths) -> Iterator[_Attribute]:
-    """The attributes that follow the widths; every layer must be there under its name, with its operator."""
+def _attributes(
+    model: onnx.ModelProto, network: NetworkSpec, widths: Widths
+) -> Iterator[tuple[onnx.AttributeProto, Channels]]:
+    """The attributes that count channels, and which; every layer must be there under its name, with its operator."""
     nodes = {node.name: node for node in model.graph.node}
     for layer in network.layers:
         expected, found = layer_nodes(layer, widths)[0], nodes.get(layer.name)
         if found is None or found.op_type != expected.op_type:
             raise MismatchError("The ONNX file's operators are not the network's.")
         counting = OPERATORS[type(layer.operator)]
-        yield from (_Attribute(a, counting[a.name](layer)) for a in found.attribute if a.name in counting)
+        yield from ((a, counting[a.name](layer)) for a in found.attribute if a.name in counting)

@@ -119,7 +119,8 @@ class Layout:
                 if variables_of(axis):
                     self._shape_entries.setdefault(axis, []).append(start + 4 * place)
         for index, slot, data, axes in scales:
-            quantization = _child(tensor_tables[index], _TENSOR_QUANTIZATION)
+            tensor = tensor_tables[index]
+            quantization = Table(tensor.Bytes, tensor.Indirect(_field(tensor, _TENSOR_QUANTIZATION)))
             self._vectors.append(_Vector(_field(quantization, slot), data, axes, data.itemsize))
 
     def write(self, widths: Widths) -> bytes:
@@ -199,10 +200,6 @@ def _root(content: bytes) -> Table:
 
 def _field(table: Table, slot: int) -> int:
     return int(table.Pos + table.Offset(slot))
-
-
-def _child(table: Table, slot: int) -> Table:
-    return Table(table.Bytes, table.Indirect(_field(table, slot)))
 
 
 def _children(table: Table, slot: int) -> list[Table]:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator
 
 from edgewidth.graph.operators.operator import Operator
 from edgewidth.graph.widths import Axes, Segment, TensorShape, Width
 
-
-def _both(value: Any) -> Any:
-    return (value, value) if isinstance(value, int) else value
-
-
-Pair = Annotated[tuple[Width, Width], BeforeValidator(_both)]
+Pair = Annotated[
+    tuple[Width, Width], BeforeValidator(lambda value: (value, value) if isinstance(value, int) else value)
+]
 """Along height and along width; one number stands for both."""
 
 

@@ -64,6 +64,7 @@ def start_from(network: Supernet | PlainNetwork, path: Path) -> list[str]:
     left = {name for name in tensors if not name.startswith("statistics.")}
     fresh: list[str] = []
     known: dict[str, tuple[str, int]] = {}
+    widths = network.widths | {OUTPUTS: network.space.network.outputs}
     for layer in network.space.network.layers:
         if not layer.kernel:
             continue
@@ -79,7 +80,7 @@ def start_from(network: Supernet | PlainNetwork, path: Path) -> list[str]:
             continue
         theirs = {name: size for name, (_, size) in known.items()}
         for key, parameter in own.items():
-            _copy_common(axes, parameter, _own_widths(network), tensors[key], theirs)
+            _copy_common(axes, parameter, widths, tensors[key], theirs)
     if left:
         raise FileError(f"{path} does not fit: {min(left)} is no tensor of this network.", remedy=REMEDY)
     return fresh
@@ -89,10 +90,6 @@ def _axes(layer: Layer, network: Supernet | PlainNetwork) -> Axes:
     """The axes of a layer's kernel; that of the last layer's outputs may have any length, as a variable's."""
     is_last = layer.name == network.space.network.layers[-1].name
     return ((OUTPUTS,), *layer.kernel[1:]) if is_last else layer.kernel
-
-
-def _own_widths(network: Supernet | PlainNetwork) -> Widths:
-    return network.widths | {OUTPUTS: network.space.network.outputs}
 
 
 def _copy_common(axes: Axes, own: Tensor, own_widths: Widths, given: Tensor, given_widths: Widths) -> None:
