@@ -74,21 +74,16 @@ def check_device(
     """
     try:
         with open_device(profile, progress=progress) as device:
-            items = [CheckItem(name="reachable", ok=True, finding=device.facts.hardware), _space(device)]
-            return _check_open(device, engine, threads, trial, items, progress)
+            return _check_open(device, engine, threads, trial, progress)
     except (DeviceError, TransientDeviceError) as error:
         item = CheckItem(name="reachable", ok=False, finding=error.message, remedy=error.remedy)
         return DeviceCheck(device=profile.name, ok=False, items=(item,))
 
 
 def _check_open(
-    device: Device,
-    engine: Engine,
-    threads: int,
-    trial: Callable[[], bytes],
-    items: list[CheckItem],
-    progress: Progress,
+    device: Device, engine: Engine, threads: int, trial: Callable[[], bytes], progress: Progress
 ) -> DeviceCheck:
+    items = [CheckItem(name="reachable", ok=True, finding=device.facts.hardware), _space(device)]
     warnings: tuple[MeasurementWarning, ...] = ()
     first = None
     try:

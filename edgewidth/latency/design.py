@@ -72,14 +72,10 @@ def next_configs(
     exclude: Collection[ChannelConfig],
     near_ms: float | None = None,
 ) -> list[ChannelConfig]:
-    """Distinct configurations that tell most beyond what the table was fitted to.
+    """Distinct configurations that tell most beyond what the table was fitted to; fewer where the space has no more.
 
-    Args:
-        table: What is known.
-        count: How many; fewer come back where the space has no more.
-        rng: Draws the candidates.
-        exclude: Configurations that are not to be proposed, such as those measured or held out.
-        near_ms: A budget: candidates and targets are then those predicted within 8 % of it, as far as any are.
+    Those of ``exclude``, such as measured and held-out ones, are not proposed. With a budget, ``near_ms``, candidates
+    and targets are those predicted within 8 % of it, as far as any are.
     """
     space, model = table.space, model_of(table)
     pool, targets = _pool(space, _CANDIDATES, rng), _pool(space, _TARGETS, rng)
