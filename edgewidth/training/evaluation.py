@@ -74,7 +74,7 @@ def evaluate_losses(
         task.advance(len(kept))
 
         def evaluate(configs: Sequence[ChannelConfig]) -> Evaluations:
-            kept.evaluate(configs, evaluator, processes, task)
+            kept.evaluate(configs, evaluator.loss, processes, task)
             return kept.excess(configs)
 
         rounds = Rounds(space, focus, evaluate, most=most, seed=seed)

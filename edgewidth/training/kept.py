@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,6 @@ from edgewidth.losses.fit import Evaluations
 
 if TYPE_CHECKING:
     from edgewidth.progress import Task
-    from edgewidth.training.evaluation import Evaluator
     from edgewidth.training.loop.processes import Processes
 
 
@@ -53,7 +52,7 @@ class KeptLosses:
         return Evaluations(configs, np.array([self._losses[config] for config in configs]) - self.max_loss)
 
     def evaluate(
-        self, configs: Iterable[ChannelConfig], evaluator: Evaluator, processes: Processes, task: Task
+        self, configs: Iterable[ChannelConfig], loss: Callable[[ChannelConfig], float], processes: Processes, task: Task
     ) -> None:
         """Make these configurations and the maximum one known: one at a time on every process, each kept as it comes.
 
@@ -63,7 +62,7 @@ class KeptLosses:
         unknown = self._unknown(configs)
         for first in range(0, len(unknown), processes.count):
             group = unknown[first : first + processes.count]
-            self._losses |= zip(group, processes.map(evaluator.loss, group), strict=True)
+            self._losses |= zip(group, processes.map(loss, group), strict=True)
             if processes.is_first:
                 self._write()
             task.advance(len(group))

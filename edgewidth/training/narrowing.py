@@ -143,7 +143,7 @@ class NarrowingSampler:
         evaluator = Evaluator(supernet, self._data, seed=self._seed)
         with self._progress.task("Evaluating for narrower widths", len(configs) + 1) as task:
             task.advance(len(kept))
-            kept.evaluate(configs, evaluator, self._processes, task)
+            kept.evaluate(configs, evaluator.loss, self._processes, task)
 
     def _configs(self, update: int) -> list[ChannelConfig]:
         """Which configurations a field is fitted to: half are drawn as at first, half near the budget."""
