@@ -62,6 +62,24 @@ class TerminalProgress:
         self._console.print(with_flags(text), markup=False, soft_wrap=True)
 
 
+def meet() -> tuple[Processes, Progress]:
+    """The processes, and what this one reports to: nothing, unless it is the first."""
+    from edgewidth.training.loop.processes import cpu_threads, join  # noqa: PLC0415  help stays instant
+
+    processes = join()
+    if not processes.is_first:
+        return processes, SILENT
+    progress = TerminalProgress()
+    threads = cpu_threads() if processes.count > 1 else None
+    if threads and threads.used != threads.fair:
+        # torchrun lets every process have one thread unless it is told otherwise.
+        progress.say(
+            f"Each process computes on {threads.used} threads; OMP_NUM_THREADS={threads.fair} before torchrun "
+            "would suit the cores of this machine."
+        )
+    return processes, progress
+
+
 class _Bar:
     def __init__(self, bars: Bars, bar: TaskID) -> None:
         self._bars, self._bar = bars, bar
@@ -107,21 +125,3 @@ def _duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
-
-
-def meet() -> tuple[Processes, Progress]:
-    """The processes, and what this one reports to: nothing, unless it is the first."""
-    from edgewidth.training.loop.processes import cpu_threads, join  # noqa: PLC0415  help stays instant
-
-    processes = join()
-    if not processes.is_first:
-        return processes, SILENT
-    progress = TerminalProgress()
-    threads = cpu_threads() if processes.count > 1 else None
-    if threads and threads.used != threads.fair:
-        # torchrun lets every process have one thread unless it is told otherwise.
-        progress.say(
-            f"Each process computes on {threads.used} threads; OMP_NUM_THREADS={threads.fair} before torchrun "
-            "would suit the cores of this machine."
-        )
-    return processes, progress

@@ -44,7 +44,7 @@ def tflite_files(conversion: Conversion) -> dict[Precision, bytes]:
     network, widths, weights, precisions, calibration, progress = conversion
     check_weights(network, widths, weights)
     if Precision.INT8 in precisions:
-        conversion.images()
+        conversion.images()  # before a process is started, which takes seconds
     if importlib.util.find_spec("tensorflow") is None:
         raise MissingPackageError("tensorflow", extra="export", purpose="Writing .tflite files")
     title = f"Converting to TFLite {' and '.join(precisions)}"
