@@ -107,8 +107,6 @@ class DeviceProfile(Record):
             return "runtimes: names none"
         if self.runtime not in self.runtimes:
             return f"runtime: {self.runtime} is not among runtimes ({', '.join(self.runtimes)})"
-        if EngineName.BENCHMARK_MODEL in self.runtimes and self.benchmark_model is None:
-            return "benchmark_model: the runtime benchmark_model needs the program's path"
         if self.transport == "emulator" and self.clock is not Clock.ICOUNT:
             return "clock: the emulator counts instructions: icount"
         if self.transport in {"local", "fake"} and self.clock is not Clock.WALL:

@@ -167,7 +167,6 @@ WRONG = {
     "an unknown runtime": ('runtime = "tensorrt"', "runtime: "),
     "a runtime not offered": ('runtimes = ["onnxruntime"]', "runtime: litert is not among runtimes"),
     "no runtimes": ("runtimes = []", "runtimes: "),
-    "benchmark_model without the program": ('runtimes = ["litert", "benchmark_model"]', "benchmark_model: "),
     "a key of another transport": ('serial = "R58M"', "serial: has no meaning for the transport ssh"),
     "an unknown clock": ('clock = "sundial"', "clock: "),
     "a processor twice": ("affinity = [1, 1]", "affinity: names a processor twice"),

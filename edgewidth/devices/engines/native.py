@@ -1,4 +1,4 @@
-"""Native benchmark programs, for devices without Python: found or put there, told from each other, and called."""
+"""Native benchmark programs, for devices without Python: how they are copied there, identified and called."""
 
 from __future__ import annotations
 
@@ -49,9 +49,10 @@ class NativeEngine:
         """The launcher: the program is what is found on the device."""
         return self.engine.launcher
 
-    def is_offered(self, profile: DeviceProfile) -> bool:
-        """Whether the profile names the program."""
-        return self._given(profile) is not None
+    @property
+    def profile_key(self) -> str:
+        """The launcher's name."""
+        return self.engine.launcher
 
     def version(self, transport: Transport, profile: DeviceProfile, facts: DeviceFacts) -> str | None:
         """A digest of the program, since programs do not tell a version; one that is to be pushed is pushed first."""
@@ -72,7 +73,7 @@ class NativeEngine:
         return self.make_program(transport, self._path(transport, profile), threads, profile.affinity)
 
     def _given(self, profile: DeviceProfile) -> str | None:
-        given: str | None = getattr(profile, self.engine.launcher)
+        given: str | None = getattr(profile, self.profile_key)
         return given
 
     def _path(self, transport: Transport, profile: DeviceProfile) -> str:

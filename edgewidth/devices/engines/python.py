@@ -28,16 +28,12 @@ class PythonEngine:
     obstacle: Callable[[DeviceFacts], str | None]
     """Why a machine of this kind cannot have the packages; None: it can."""
     needs_python: bool = True
+    profile_key: None = None
 
     @property
     def key(self) -> str:
         """The runtime: the package is what is found on the device."""
         return self.engine.runtime
-
-    def is_offered(self, profile: DeviceProfile) -> bool:
-        """Every device may have it."""
-        del profile
-        return True
 
     def version(self, transport: Transport, profile: DeviceProfile, facts: DeviceFacts) -> str | None:
         """As the device's Python told it."""
