@@ -19,7 +19,7 @@ from edgewidth.devices.engines.table import support_of
 from edgewidth.devices.measure.policy import Policy
 from edgewidth.devices.measure.session import Patience
 from edgewidth.devices.on_device import runner
-from edgewidth.devices.on_device.visit import VisitError, is_steady, middle
+from edgewidth.devices.on_device.visit import VisitError, is_steady, middle, window_runs
 from edgewidth.devices.reach.local import LocalTransport
 from edgewidth.devices.reach.shell_facts import shell_state
 from edgewidth.errors import SurroundingsError
@@ -136,11 +136,11 @@ class _Visit:
         self.own_s = 0.0
 
     def warm_up(self) -> list[int]:
-        """Invoke until steady, by the same rule as the runner's ``warm_up``; the times."""
+        """Invoke until steady by the rule of the runner's ``warm_up``, judged after every call; the times."""
         plan, times = self._plan, list[int]()
         while sum(times) < plan["warmup_max_ns"] and len(times) < plan["max_runs"]:
             times += self._invoke(times, max(plan["warmup_min_ns"], plan["window_ns"]) - sum(times))
-            window = max(2, int(plan["window_ns"] * len(times) / sum(times)))
+            window = window_runs(times, plan["window_ns"])
             if sum(times) >= plan["warmup_min_ns"] and is_steady(times, window, plan["tolerance"]):
                 break
         return times
