@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import inspect
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +16,8 @@ from edgewidth.files import write_atomic
 from edgewidth.formats.conversion import Conversion
 from edgewidth.formats.folded import random_weights
 from edgewidth.formats.registry import FORMATS
+from edgewidth.graph import operators
 from edgewidth.progress import SILENT
-from edgewidth.version import __version__
 
 if TYPE_CHECKING:
     from edgewidth.formats.format import Format, Layout
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from edgewidth.records.measurement import FormatName, Precision
 
 SEED = 0
-"""Of the random weights and the calibration images."""
+"""The seed of the random weights and the calibration images."""
 
 _CALIBRATION_IMAGES = 4
 """The weights are random and only time is measured, so that the ranges of activations need not be exact."""
@@ -90,11 +91,19 @@ class VariantFactory:
         return layout
 
 
+def _sources(file_format: Format) -> list[Path]:
+    """The Python files that decide how a network is converted: the operators, this folder and the format's own."""
+    folders = (Path(operators.__file__), Path(__file__), Path(inspect.getfile(type(file_format))))
+    return [path for folder in folders for path in sorted(folder.parent.glob("*.py"))]
+
+
 def _cache_name(space: SearchSpace, precision: Precision, file_format: Format) -> str:
-    """A file name that differs when another file would come out: another space, precision, converter or edgewidth."""
+    """A file name that differs when another file would come out: another space, precision, converter or source."""
     try:
         converter = importlib.metadata.version(file_format.converter)
     except importlib.metadata.PackageNotFoundError:
         converter = "none"
-    versions = hashlib.sha256(f"{__version__} {converter} {SEED}".encode()).hexdigest()[:8]
-    return f"variants-{space.fingerprint}-{precision}-{versions}.{file_format.name}"
+    digest = hashlib.sha256(f"{converter} {SEED}".encode())
+    for source in _sources(file_format):
+        digest.update(source.read_bytes())
+    return f"variants-{space.fingerprint}-{precision}-{digest.hexdigest()[:8]}.{file_format.name}"

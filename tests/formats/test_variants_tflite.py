@@ -208,6 +208,28 @@ def test_a_damaged_cached_file_is_made_again(
         assert (tmp_path / path.name).read_bytes() == whole
 
 
+def test_another_source_converts_anew(
+    residual_case: Case, factory: MakeFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an earlier state of edgewidth's own code converted is not served."""
+    space = residual_case.space
+    made = factory(space, FLOAT32, FormatName.TFLITE)
+    (path,) = made.cache.glob(f"variants-{space.fingerprint}-float32-*.tflite")
+    conversions = []
+
+    def convert(*_: object, **__: object) -> dict[Precision, bytes]:
+        conversions.append(path.read_bytes())
+        return {FLOAT32: conversions[-1]}
+
+    monkeypatch.setattr("edgewidth.formats.tflite.convert.tflite_files", convert)
+    source = tmp_path / "operator.py"
+    for text, expected in (("a = 1", 1), ("a = 1", 1), ("a = 2", 2)):
+        source.write_text(text)
+        monkeypatch.setattr("edgewidth.formats.variants._sources", lambda _: [source])
+        VariantFactory(space, FLOAT32, FormatName.TFLITE, tmp_path)
+        assert len(conversions) == expected
+
+
 def test_a_cache_that_cannot_be_written_costs_only_time(
     residual_case: Case, factory: MakeFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
