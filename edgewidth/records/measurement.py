@@ -27,7 +27,14 @@ class Runtime(StrEnum):
     @property
     def file_format(self) -> FormatName:
         """The format of the files that it executes."""
-        return FormatName.ONNX if self is Runtime.ONNXRUNTIME else FormatName.TFLITE
+        return _FILE_FORMATS[self]
+
+
+_FILE_FORMATS = {
+    Runtime.LITERT: FormatName.TFLITE,
+    Runtime.TFLITE_RUNTIME: FormatName.TFLITE,
+    Runtime.ONNXRUNTIME: FormatName.ONNX,
+}
 
 
 class Accelerator(StrEnum):
