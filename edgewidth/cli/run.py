@@ -14,8 +14,7 @@ from edgewidth.cli.output import print_comparison, print_report, print_result
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.cli.record import names_of, option, refuse_without, verb
 from edgewidth.cli.values import FOLDER
-
-OVER_BUDGET = 1
+from edgewidth.errors import AnswerError
 
 
 @dataclass(frozen=True)
@@ -99,4 +98,4 @@ def command(options: Options) -> int:
         if options.compare:
             print_comparison(Comparison.read(folder.comparison))
     print_result(report, as_json=options.as_json, text=lambda: print_report(report, folder))
-    return 0 if report.verdict == "within budget" else OVER_BUDGET
+    return 0 if report.verdict == "within budget" else AnswerError.exit_code

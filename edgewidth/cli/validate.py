@@ -13,9 +13,8 @@ from edgewidth.cli.output import print_result, print_validation
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.cli.record import argument, option, verb
 from edgewidth.cli.values import budget_in_ms, duration
+from edgewidth.errors import AnswerError
 from edgewidth.records.budget import BudgetRequest
-
-OVER_BUDGET = 1
 
 
 @dataclass(frozen=True)
@@ -57,4 +56,4 @@ def command(options: Options) -> int:
         options.model, target, budget=budget, sustained_s=options.sustained_s, progress=TerminalProgress()
     )
     print_result(validation, as_json=options.as_json, text=lambda: print_validation(validation))
-    return OVER_BUDGET if validation.within_budget is False else 0
+    return AnswerError.exit_code if validation.within_budget is False else 0
