@@ -2,6 +2,8 @@
 
 This is the library's face: the stages as functions, and the types that they take and give. Each loads when it is
 asked for, so that ``import edgewidth`` is instant.
+
+Each package under ``edgewidth/`` is called a room: it has one purpose, and a test holds which others it may import.
 """
 
 import sys

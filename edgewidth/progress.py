@@ -1,4 +1,4 @@
-"""How long work says how far it is, without knowing who listens.
+"""How lengthy work reports its progress, without knowing who listens.
 
 The rooms below take a ``Progress``; the command line passes one that draws bars, tests and library users
 pass nothing and get silence.

@@ -43,7 +43,7 @@ class _Verbs(click.Group):
         return load(cmd_name) if cmd_name in VERBS else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the verbs from the table above, without importing any."""
+        """List the verbs with their summaries, without importing their modules."""
         del ctx
         with formatter.section("Verbs"):
             formatter.write_dl(list(VERBS.items()))

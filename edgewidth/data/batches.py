@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     """Targets of images whose pixels are taken from other rows (n, height) and columns (n, width)."""
 
 FEWEST_IMAGES = 4
-"""Of one share of a batch: batch normalisation has nothing to normalise with below, half of them per configuration."""
+"""The fewest images in a share of a batch: each random configuration takes half, and batch normalisation needs two."""
 
 
 class Batch(NamedTuple):
-    """Normalised images (n, channels, height, width), of the type to compute in, and their targets (n, …)."""
+    """Normalised images (n, channels, height, width), in the data type of the computation, and their targets (n, …)."""
 
     images: Tensor
     targets: Tensor

@@ -1,4 +1,4 @@
-"""A data source in memory, split into the images that train, search, are held out and test."""
+"""A data source in memory, split into train, search, holdout and test images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgewidth.tasks.task import Task
 
 HELD_SHARE = 0.1
-"""How much of the training images is kept out for the search, and as much again is held out."""
+"""The share of the training images that becomes the search images; the holdout images are as many."""
 SEARCH_MOST, HOLDOUT_MOST = 2000, 3000
 """How many images are kept out at most: the standard error of a difference between configurations is small by then."""
 FEWEST_TRAIN = 8
@@ -41,7 +41,8 @@ class ImageData:
     holdout: Split
     """Judges what the methods chose; neither training nor search sees it."""
     test: Split
-    """The source's own test or validation set; it tells the final accuracy alone."""
+    """The source's own test or validation set (a fixed fifth of the digits, which have none); it tells the final
+    accuracy alone."""
     task: Task
     fingerprint: str
     """16 hexadecimal digits that differ when anything in the source differs; the seed of the split does not count."""

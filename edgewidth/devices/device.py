@@ -26,7 +26,7 @@ _TRANSPORTS = {
     "emulator": ("edgewidth.devices.emulator.transport", "EmulatorTransport"),
     "fake": ("edgewidth.devices.fake.transport", "FakeTransport"),
 }
-"""By the profile's word: the module, imported only when used, and its class."""
+"""The module and the class of every transport, by its name in a profile; a module is imported only when used."""
 
 
 def open_transport(profile: DeviceProfile, progress: Progress = SILENT) -> Transport:

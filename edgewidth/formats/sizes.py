@@ -25,7 +25,7 @@ class FileSize(NamedTuple):
     """What describes a layer."""
 
     def of(self, layer: LayerFactor) -> Array:
-        """What a layer adds to a file: an array as those of the layer."""
+        """The bytes that a layer adds to a file at each of its widths: an array shaped like ``layer.parameters``."""
         return (layer.parameters - layer.channels) * self.weight + layer.channels * self.channel + self.layer
 
 
@@ -39,5 +39,5 @@ def metadata_bytes(output_names: Sequence[str]) -> int:
 
 
 def element_bytes(precision: Precision) -> int:
-    """Of one element of an activation."""
+    """The bytes of one element of an activation."""
     return 1 if precision is Precision.INT8 else 4

@@ -10,8 +10,8 @@ The map of the room, in the order in which a table comes about:
 ``evidence``    Strengths and noise, learned by the marginal likelihood.
 ``posterior``   The table given these: its mean, its covariance, entries that are not negative.
 ``calibration`` How far its intervals can be trusted, by leave-one-out prediction.
-``model``       The estimator that alternates between the four above.
-``fit``         From measured visits to the document, held against configurations that it has not seen.
+``model``       The estimator: fits strengths and noise, the table, and how far visits are outliers, in turn.
+``fit``         Makes the document from measured visits, held against configurations that it has not seen.
 ``quality``     How good it is there, and where it errs.
 
 ``stored`` makes a model a document and the document a model again; ``predict`` asks it, and hands it to the

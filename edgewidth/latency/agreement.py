@@ -28,7 +28,7 @@ class Agreement(NamedTuple):
 
     agrees: bool
     shift_percent: float
-    """By how much everything is slower (above zero) or faster than predicted."""
+    """How much slower (above zero) or faster everything is than predicted, in percent."""
     surprise: float
     """Root mean square deviation from that common shift, in units of what table and measurements allow."""
     sentence: str

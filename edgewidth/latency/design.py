@@ -32,9 +32,9 @@ _NEAR = 0.08
 """How far from the budget a configuration may be predicted to be near it."""
 _NEAR_DRAWS = 20_000
 _BANDS = 6
-"""Of sizes, alike in the ratio of their largest to their smallest latency."""
+"""How many bands sizes are divided into; all have the same ratio of their largest to their smallest latency."""
 _TURN = 3
-"""So often one is chosen from the band with the fewest."""
+"""One in so many configurations is chosen from the band of which the fewest are known."""
 _FIRST_ERROR = 0.01
 """Relative error of a measurement, before any is known."""
 
@@ -172,7 +172,7 @@ class _Gain:
 
 
 def _bands(sizes: Floats, known: Floats, bands: int) -> tuple[Ints, Ints]:
-    """Of which band each size is, and how many of each are known; sizes are logarithms: (n,), (m,) → (n,), (bands,)."""
+    """The band of each size, and how many of each band are known; sizes are logarithms: (n,), (m,) → (n,), (bands,)."""
     edges = np.linspace(sizes.min(), sizes.max(), bands + 1)[1:-1]
     return np.digitize(sizes, edges), np.bincount(np.digitize(known, edges), minlength=bands)
 

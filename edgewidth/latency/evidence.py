@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _MOST_ITERATIONS = 60
 _HYPER_SD = 2.0
-"""Of the logarithms of strengths: a factor of 7 either way is one standard deviation."""
+"""The standard deviation of the logarithms of strengths: a factor of 7 either way."""
 _NOISE_SD = 1.0
 _DRIFT_S, _DRIFT_S_SD = 30.0, 1.0
 _GROWTH_SD = 0.75

@@ -1,4 +1,4 @@
-"""From measured visits to a latency table."""
+"""Fits a latency table to measured visits."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ DEGREES = 4.0
 """Degrees of freedom of a visit's error: about one in a hundred is beyond 4.6 standard deviations."""
 
 _LEAST_GAP = 1e-3
-"""In units of the drift's time constant: visits at the same moment keep the precision finite."""
+"""The least time between visits, in units of the drift's time constant, so that the precision stays finite."""
 
 
 class Noise(NamedTuple):

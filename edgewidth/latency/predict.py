@@ -39,7 +39,7 @@ class Predictor:
         self._model = model_of(table)
 
     def predict(self, configs: Sequence[ChannelConfig]) -> Prediction:
-        """The mean is ``offset_ms`` and the table's entries, summed.
+        """The latency that the table's curve makes of the sum of ``offset_ms`` and the table's entries.
 
         Raises:
             InputError: A configuration is not one of the table's space.

@@ -1,4 +1,4 @@
-"""From losses of whole configurations to what each width at each place costs.
+"""Tells what each width at each place costs, from losses of whole configurations.
 
 The excess loss of a configuration over the maximum one is taken as a sum over width variables, plus products of
 neighbouring variables where the data ask for them, so the searched field stays pairwise:

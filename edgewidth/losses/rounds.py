@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 ROUND = 16
 """Configurations fitted in every round; the first has twice as many."""
 HELD_OUT_SHARE, HELD_OUT_MOST = 1 / 6, 50
-"""The share of the most evaluations that is held out, and its most, of either kind."""
+"""How many configurations of either kind are held out: this share of all evaluations, and no more than this number."""
 HELD_OUT_OF_ALL = 5
-"""One in so many configurations of a small space, at most, is held out of either kind: most are left to fit."""
+"""At most one in so many configurations of a small space is held out of either kind, so that most are left to fit."""
 TRIES = 20
 """Draws for every new configuration, at most."""
 

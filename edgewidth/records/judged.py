@@ -20,7 +20,7 @@ class JudgedChoice(Record):
     excess_loss: float
     """Excess loss over the maximum network, as evaluated on the holdout images."""
     behind: float
-    """By how much the loss is above the chosen configuration's on the same images."""
+    """How far the loss is above the chosen configuration's on the same images."""
     behind_error: float
     """The standard error of ``behind``."""
 

@@ -88,12 +88,12 @@ class EvaluationPhase(Record):
 
 
 class NarrowingStep(Record):
-    """From where widths were drawn while a supernet was trained for one budget."""
+    """The distribution that widths were drawn from during one part of a training for one budget."""
 
     done: float
     """The share of training after which this began."""
     temperature: float
-    """Of the random field, in nats."""
+    """The temperature of the random field, in nats."""
     mean_ms: float
     """The mean latency of what was drawn."""
     marginals: tuple[tuple[float, ...], ...]
@@ -104,13 +104,13 @@ class NarrowedFor(Record):
     """The device and the budget that a supernet serves, and no others, and how its range of widths narrowed."""
 
     setting: Setting
-    """Of the latency table."""
+    """The setting of the latency table."""
     budget: Budget
     schedule: Narrowing
 
 
 class UnaryLosses(Made):
-    """The losses of every (variable, width), where they came from and how far they can be trusted."""
+    """The losses of single widths and of neighbouring pairs, where they came from and how far they can be trusted."""
 
     schema_name: ClassVar[str] = "edgewidth/unary-losses"
     schema_version: ClassVar[int] = 3
@@ -118,7 +118,7 @@ class UnaryLosses(Made):
     space: SearchSpace
     data_fingerprint: str
     class_names: tuple[str, ...] = ()
-    """Of the data; an emitted file holds them. Empty: not known."""
+    """The class names of the data, which an emitted file holds; empty: not known."""
     images: int
     """On how many images every configuration was evaluated."""
     offset: float

@@ -25,7 +25,8 @@ Facts = dict[str, object]
 """What something was made of, by name. Names mean the same everywhere."""
 
 NONE, SOME = "none", "some"
-"""Nothing of a kind, and something of it that older documents do not tell: any but nothing may be the same."""
+"""``NONE`` stands for an input that was not given, ``SOME`` for one that older documents do not identify: it agrees
+with every input but ``NONE``."""
 
 _READABLE = 120
 """Longer values are not told, only that they differ."""

@@ -71,7 +71,7 @@ class Predicted(_Described):
     low_ms: float
     high_ms: float
     difference_percent: float | None
-    """By how much the measured value is above (positive) or below the predicted one."""
+    """How far the measured value is above (positive) or below the predicted one, in percent."""
 
 
 class ReportedArtifact(Artifact):
@@ -111,13 +111,13 @@ class VariableWidths(_Described):
     variable: str
     layers: tuple[str, ...]
     base: int
-    """Its width at width multiplier 1.0."""
+    """The variable's width at width multiplier 1.0."""
     choices: tuple[int, ...]
     chosen: int
     uniform: int | None
-    """In the widest uniform network within the same budget."""
+    """The variable's width in the widest uniform network within the same budget; null where none was found."""
     uniform_full: int
-    """In the uniform 1.0 network."""
+    """The variable's width in the uniform 1.0 network."""
     at_end: Literal["lowest", "highest"] | None
     """At which end of its range the chosen width is: there a wider range could give a better network."""
 
@@ -219,7 +219,7 @@ class Report(Document):
     """The stages that have not been done, in order."""
     network: NetworkReport
     budget_request: str | None
-    """As it was asked for: ``8ms`` or ``60%``."""
+    """The budget as it was asked for: ``8ms`` or ``60%``."""
     budget: Budget | None
     measured: Measured | None
     predicted: Predicted | None

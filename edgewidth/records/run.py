@@ -19,7 +19,7 @@ class DataFacts(Record):
     source: str
     """As given: ``digits``, or a path."""
     fingerprint: str
-    """Of the decoded images and their targets."""
+    """The fingerprint of the decoded images and their targets."""
     task: str = "classification"
     """What a network learns of them."""
     class_names: tuple[str, ...]
@@ -66,7 +66,7 @@ class RunRequest(Document):
     command: str
     """The command line, or the call in Python, that does it again."""
     versions: dict[str, str]
-    """Of edgewidth and the packages whose versions change results."""
+    """The versions of edgewidth and of the packages that change results."""
 
     @property
     def made_of(self) -> Facts:

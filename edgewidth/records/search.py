@@ -24,7 +24,7 @@ class Choice(Record):
 
 
 class Certificate(Record):
-    """By how much a better configuration could exist, under the table and the losses.
+    """How much better a configuration could exist, under the table and the losses.
 
     No configuration within the budget has a loss below ``lower_bound``; ``gap`` is the chosen one's loss less
     that bound. ``grid_error_ms`` is the most by which rounding to the latency grid can misjudge a latency.
@@ -67,7 +67,7 @@ class SearchResult(Made):
     alternatives: tuple[Choice, ...] = ()
     """The next best within the budget."""
     baselines: dict[str, Choice]
-    """By method: ``uniform``, ``lagrangian``, ``greedy`` …"""
+    """What other methods would have chosen, by their names: ``uniform``, ``lagrangian``, ``greedy`` and the like."""
     refinement: tuple[RefineStep, ...] = ()
     """What was measured to close the loop, in order; empty: the choice is a prediction."""
     measured: LatencyEstimate | None = None

@@ -33,7 +33,7 @@ class Sustained(Record):
     last_ms: float
     """The median of the last tenth of the points."""
     drift_percent: float
-    """By how much ``last_ms`` is above ``first_ms``."""
+    """How far ``last_ms`` is above ``first_ms``."""
 
 
 class ValidationReport(Made):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edgewidth.records.report import HeldOutReport, LossReport, Report, VariableWidths
 
 _INVISIBLE = 0.01
-"""Of the strongest colour: weaker cells are left out."""
+"""The share of the strongest colour below which cells are left out."""
 _KINDS: dict[HeldOutKind, Style] = {
     "random": Style("held-out", "circle"),
     "near the budget": Style("chosen", "diamond"),

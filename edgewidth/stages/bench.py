@@ -109,7 +109,7 @@ class Bench:
 
     @property
     def facts(self) -> Facts:
-        """What is made of its measurements is made of these."""
+        """What a document that is made of these measurements records as its inputs."""
         return {"search space": self.space, **self.setting.facts, "statistic": self.target.statistic}
 
     def measure(self, configs: Iterable[ChannelConfig], *, visits: int | None = None) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edgewidth.stages.target import Target
 
 MULTIPLIERS = (1.0, 0.5)
-"""Of the uniform networks that are measured: what is best for a large one need not be for a small one."""
+"""The width multipliers of the networks that are measured: what is best for a large one need not be for a small one."""
 THREADS = (1, 2, 4)
 
 

@@ -64,7 +64,7 @@ class RunFolder:
     report_html = _File("report.html")
     """The report for people."""
     checkpoints = _File("checkpoints")
-    """From where an interrupted training goes on."""
+    """The states from which an interrupted training goes on."""
     evaluations = _File("checkpoints/evaluations.jsonl")
     """The losses of configurations, from where an interrupted evaluation goes on."""
 

@@ -88,7 +88,7 @@ EXPORT = Stage(
 )
 VALIDATE = Stage("validate", lambda folder: folder.validation, _of(ValidationReport), reads=(EXPORT,), again=True)
 STAGES = (COMPARE, PROFILE, TRAIN, SEARCH, JUDGE, FINETUNE, EXPORT, VALIDATE)
-"""In the order in which a run does them; the report follows, of everything that is there."""
+"""All stages in the order in which a run does them; the report follows, of everything that is there."""
 
 
 def with_followers(stage: Stage) -> tuple[Stage, ...]:

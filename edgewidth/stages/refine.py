@@ -38,7 +38,7 @@ _NORMAL_95 = 1.96
 _LEVELS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0)
 """Where candidates are looked for: the best for the budget moved by so many standard deviations of a prediction."""
 _LEAST_DEVIATION = 2e-4
-"""Of a prediction: below it, a table is not to be believed."""
+"""The least relative error of a prediction: a table is not to be believed below it."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class _Candidate(NamedTuple):
     deviation: float
     """Relative standard deviation of the predicted latency."""
     gain: float
-    """By how much measuring it is expected to lower the loss of the best configuration within the budget."""
+    """How far measuring it is expected to lower the loss of the best configuration within the budget."""
 
 
 @dataclass
@@ -109,7 +109,7 @@ class _Loop:
         return self.measured[config].high_ms <= self.budget.latency_ms
 
     def best_measured(self) -> Choice | None:
-        """Of those that measured within the budget the one of least predicted loss."""
+        """The one of least predicted loss among those that measured within the budget."""
         within = [config for config in self.measured if self.meets(config)]
         return min(self.question.choices(within), key=lambda choice: choice.predicted_loss, default=None)
 

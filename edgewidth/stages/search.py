@@ -68,7 +68,7 @@ class Question:
 
     @cached_property
     def curve(self) -> Curve:
-        """From sums of the table's entries to latencies, and back."""
+        """The conversion of sums of the table's entries to latencies, and back."""
         return Curve.of(self.table)
 
     @cached_property

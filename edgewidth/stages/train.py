@@ -115,7 +115,7 @@ def train(
 
 
 def _told(supernet: Path, sampler: NarrowingSampler | None, aim: Aim | None) -> dict[str, object]:
-    """What the losses say of the supernet that they are of."""
+    """What ``losses.json`` records of the supernet: what it was made of, and how and for what its widths narrowed."""
     told: dict[str, object] = {"provenance": supernet_provenance(supernet)}
     if sampler and aim:
         told["narrowing"] = _steps(sampler, aim.table)

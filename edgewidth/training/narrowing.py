@@ -47,9 +47,9 @@ class Schedule(NamedTuple):
     evaluations: int = 48
     """Configurations evaluated for each field."""
     first_temperature: float = 1.0
-    """Of the first field, in standard deviations of the loss of uniformly drawn configurations."""
+    """The temperature of the first field, in standard deviations of the loss of uniformly drawn configurations."""
     last_temperature: float = 0.1
-    """Of the last field; between the two the temperature falls geometrically."""
+    """The temperature of the last field; between the two it falls geometrically."""
 
     def update_at(self, done: float) -> int | None:
         """Which field counts when this share of training is over; None: still the uniform draws."""
@@ -58,7 +58,7 @@ class Schedule(NamedTuple):
         return min(int((done - self.begin) / (1 - self.begin) * self.updates), self.updates - 1)
 
     def temperature(self, update: int) -> float:
-        """In standard deviations of the loss."""
+        """The temperature of a field, in standard deviations of the loss."""
         fall = update / max(self.updates - 1, 1)
         return self.first_temperature * float((self.last_temperature / self.first_temperature) ** fall)
 

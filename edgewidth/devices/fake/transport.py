@@ -43,7 +43,7 @@ class FakeNoise(NamedTuple):
     visit: float = 0.01
     """The standard deviation of the logarithm from visit to visit."""
     drift: float = 0.05
-    """By how much longer everything takes in a slow stretch."""
+    """The share by which everything takes longer in a slow stretch."""
     drift_every_s: float = 200.0
     """The mean time between two slow stretches."""
     drift_lasts_s: tuple[float, float] = (20.0, 80.0)
@@ -51,7 +51,7 @@ class FakeNoise(NamedTuple):
     outliers: float = 0.01
     """The share of runs that take half as long again."""
     heat: float = 0.0
-    """By how much longer everything takes once the device is hot."""
+    """The share by which everything takes longer once the device is hot."""
     heats_after_s: float = 60.0
     """After how long it is hot."""
 

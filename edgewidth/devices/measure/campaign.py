@@ -32,7 +32,7 @@ _LIVING_BEATS = 2.0
 """After so many beats without one a runner that is to end is taken for dead."""
 _MAX_HELD_BYTES = 256_000_000
 _MAX_BATCH_BYTES = 64_000_000
-"""Of new models sent at once: they are packed in memory."""
+"""The most bytes of new models that are sent at once: they are packed in memory."""
 _MAX_OUTPUT_BYTES = 2_000_000_000
 _POLL_S = (0.05, 1.0)
 """At least and at most so long between two looks at the output."""

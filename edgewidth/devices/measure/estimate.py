@@ -1,4 +1,4 @@
-"""From raw visits to a latency with an interval that holds.
+"""Estimates a latency, with an interval that holds, from raw visits.
 
 The runs of one visit are not independent: they share a process, its memory and the mood of the device. So the
 interval comes from how much whole visits differ. Two to four visits hardly tell that by themselves; what is known

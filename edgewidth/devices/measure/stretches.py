@@ -112,6 +112,6 @@ def _stretches(times: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _medians(times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of every stretch; of fewer runs than one, theirs."""
+    """The median of every stretch; of runs that are too few for one, their own."""
     whole: NDArray[np.float64] = np.median(_stretches(times) if len(times) >= RUNS else times[None], axis=1)
     return whole

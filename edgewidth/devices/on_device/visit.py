@@ -129,7 +129,7 @@ def visit(module: Any, job: Json, path: str, plan: Json) -> Json:
 
 
 def _reply(pipe: int, make: Callable[[], Json]) -> None:
-    """In the child: write one JSON object to the pipe, and leave without the parent's clean-up handlers."""
+    """Write, in the child, one JSON object to the pipe, and leave without the parent's clean-up handlers."""
     try:
         reply = make()
     except BaseException as error:  # noqa: BLE001 - whatever a runtime raises is told to the host

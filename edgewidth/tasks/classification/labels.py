@@ -23,7 +23,7 @@ class Labels(NamedTuple):
 
 
 def read_labels(where: str, arrays: Mapping[str, NDArray[np.generic]]) -> Labels:
-    """Of ``y_train`` and ``y_test``, any whole numbers, and ``class_names`` if they are there; ``where`` they are from.
+    """Read ``y_train``, ``y_test`` (any whole numbers) and ``class_names`` if there; ``where`` names their source.
 
     Raises:
         DataError: They are no whole numbers, or ``y_test`` has one that ``y_train`` lacks.

@@ -113,7 +113,7 @@ class Threads(NamedTuple):
 
 
 def cpu_threads() -> Threads | None:
-    """Of the processes on this machine; None: a GPU computes."""
+    """The threads of the processes on this machine; None: a GPU computes."""
     import torch  # noqa: PLC0415
 
     if torch.cuda.is_available():
