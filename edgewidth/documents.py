@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgewidth.errors import FileError
 from edgewidth.files import write_atomic
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class Record(BaseModel):
@@ -30,6 +29,14 @@ class Document(Record):
         """The document as indented JSON, ``schema`` and ``schema_version`` first."""
         head = {"schema": self.schema_name, "schema_version": self.schema_version}
         return json.dumps(head | self.model_dump(mode="json"), indent=1, allow_nan=False) + "\n"
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits that differ when anything in the document differs.
+
+        Fields that were added with a default, and have it, do not count: an older document keeps its digest.
+        """
+        return hashlib.sha256(self.model_dump_json(exclude_defaults=True).encode()).hexdigest()[:16]
 
     def write(self, path: Path) -> None:
         """Write the document to ``path``, atomically.

@@ -9,7 +9,7 @@ EdgewidthError
 ├── AnswerError                exit 1: the tool worked, and the answer is no
 │   ├── InfeasibleBudgetError  no configuration is fast enough
 │   └── ParityError            an artifact does not compute what the trained network computes
-└── SurroundingsError          exit 3: the device or its surroundings failed; another try may help
+└── SurroundingsError          exit 3: the request may be right, and what it takes failed
     ├── MissingPackageError    an extra that is not installed
     ├── DeviceError            will fail again in the same way: no such device, runtime missing
     ├── TransientDeviceError   may pass: a cut link, a busy device; retried before it is raised
@@ -24,6 +24,9 @@ from typing import ClassVar
 
 class EdgewidthError(Exception):
     """Base of all errors that a user is meant to read.
+
+    A parameter that the text names stands in backticks, with its value where there is one: `max_width`, `threads=1`,
+    and `workdir=/path` for a key of the device profile. The command line writes its options in their place.
 
     Args:
         message: What is wrong and where, as one sentence.
@@ -73,7 +76,7 @@ class ParityError(AnswerError):
 
 
 class SurroundingsError(EdgewidthError):
-    """Something around the program failed; another try may help."""
+    """What a request takes failed; the class says whether another try may help."""
 
     exit_code = 3
 

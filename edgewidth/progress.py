@@ -1,4 +1,4 @@
-"""How long work says how far it is, without knowing who listens.
+"""How lengthy work reports its progress, without knowing who listens.
 
 The rooms below take a ``Progress``; the command line passes one that draws bars, tests and library users
 pass nothing and get silence.
@@ -7,11 +7,9 @@ pass nothing and get silence.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import Protocol
 
 
 class Task(Protocol):

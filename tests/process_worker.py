@@ -13,7 +13,7 @@ from small_training import KillAfter, Killed, small_data, small_recipe, small_sp
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.stages.folder import RunFolder
 from edgewidth.training.evaluation import evaluate_losses
-from edgewidth.training.finetune import finetune
+from edgewidth.training.finetune import finetune_network
 from edgewidth.training.loop import loop
 from edgewidth.training.loop.loop import make_batches
 from edgewidth.training.loop.optimise import Optimiser
@@ -55,7 +55,7 @@ def main(out: Path) -> None:
     resumed = KillAfter()
     train_supernet(SPACE, DATA, small_recipe(), seed=0, progress=resumed, **supernet_files(broken))
     losses = evaluate_losses(SPACE, DATA, supernet=whole.supernet, evaluations=whole.evaluations, seed=0, most=8)
-    network = finetune(
+    network = finetune_network(
         SPACE,
         ChannelConfig((8, 12)),
         DATA,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PACKAGE = Path(edgewidth.__file__).parent
 
 FLOORS = (
-    {"errors", "progress", "files", "documents", "streams", "__init__"},
+    {"errors", "progress", "files", "documents", "streams", "version"},
     {"graph"},
     {"records"},
     {"tasks", "search"},
@@ -27,12 +27,13 @@ FLOORS = (
     {"losses", "formats", "devices", "latency"},
     {"report", "capture", "training"},
     {"stages"},
+    {"__init__"},
     {"cli"},
     {"__main__"},
 )
 """The house from the ground up. A room imports from the floors below it; rooms of one floor do not import each other.
 
-``__init__`` is the package itself: its version."""
+``__init__`` is the package itself: the library's face, which loads nothing before it is asked for."""
 
 FORBIDDEN = {
     "graph": {"progress"},
@@ -50,7 +51,7 @@ def allowed(room: str) -> set[str]:
     floor = next(index for index, rooms in enumerate(FLOORS) if room in rooms)
     below = set().union(*FLOORS[:floor])
     if floor == 0:
-        below = {"__init__", "errors", "files"}
+        below = {"errors", "files"}
     forbidden = FORBIDDEN.get(room, set())
     return {room} | (set() if forbidden == {"*"} else below - forbidden)
 
@@ -69,8 +70,6 @@ class Import(NamedTuple):
     line: int
     module: str
     """A file or folder of the package as the file system has it; of another package what the statement says."""
-    for_types: bool = False
-    """Whether it is under TYPE_CHECKING."""
 
     @property
     def importer(self) -> str:
@@ -89,18 +88,13 @@ class Import(NamedTuple):
 
 def imports(file: Path) -> Iterator[Import]:
     """All of a file, those inside functions and under TYPE_CHECKING too."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    guarded = [
-        node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-    ]
-    for_types = {inner for node in guarded for part in node.body for inner in ast.walk(part)}
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (Import(file, node.lineno, alias.name, node in for_types) for alias in node.names)
+            yield from (Import(file, node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             module = "." * node.level + (node.module or "")
             for name in dict.fromkeys(_file_named(module, alias.name) for alias in node.names):
-                yield Import(file, node.lineno, name, node in for_types)
+                yield Import(file, node.lineno, name)
 
 
 def _file_named(module: str, name: str) -> str:
@@ -155,10 +149,10 @@ def test_arrows_inside_devices_point_down() -> None:
 
 
 def test_no_files_import_each_other_in_a_circle() -> None:
-    """Inside functions neither; what only a type checker follows is no circle."""
+    """Neither inside functions nor for a type checker alone."""
     graph: dict[str, set[str]] = {}
     for found in ALL_IMPORTS:
-        if found.room is not None and not found.for_types:
+        if found.room is not None:
             importer = ".".join(found.file.relative_to(PACKAGE.parent).with_suffix("").parts)
             graph.setdefault(importer.removesuffix(".__init__"), set()).add(found.module)
     TopologicalSorter(graph).prepare()  # raises a CycleError that tells the circle
@@ -215,13 +209,13 @@ def test_the_walk_sees_imports_inside_functions(tmp_path: Path) -> None:
         "def late():\n    import torch.nn\n    from edgewidth.devices.measure.store import X\n"
     )
     found = list(imports(file))
-    assert {(item.module, item.room, item.for_types) for item in found} == {
-        ("edgewidth.records", "records", False),
-        ("edgewidth", "__init__", False),
-        ("edgewidth.devices.measure", "devices", True),
-        ("edgewidth.devices.measure.wire", "devices", True),
-        ("torch.nn", None, False),
-        ("edgewidth.devices.measure.store", "devices", False),
+    assert {(item.module, item.room) for item in found} == {
+        ("edgewidth.records", "records"),
+        ("edgewidth", "__init__"),
+        ("edgewidth.devices.measure", "devices"),
+        ("edgewidth.devices.measure.wire", "devices"),
+        ("torch.nn", None),
+        ("edgewidth.devices.measure.store", "devices"),
     }
 
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 from small_table import small_table
 
-from edgewidth.cli.main import VERBS, edgewidth
+from edgewidth.cli.main import edgewidth
+from edgewidth.cli.verbs import VERBS
 from edgewidth.graph.families.registry import search_space
 from edgewidth.records.losses import UnaryLosses
 from edgewidth.records.search import SearchResult

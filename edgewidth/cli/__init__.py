@@ -1,1 +1,1 @@
-"""One file per verb: parse, call, print, exit code."""
+"""The command line. Each verb has a file that parses its options, calls a stage, prints and gives the exit code."""

@@ -11,6 +11,7 @@ from rich.table import Table
 from edgewidth.cli.options import JsonOption, ProfilesOption, TargetOptions
 from edgewidth.cli.output import print_json, print_table, say_warnings
 from edgewidth.cli.record import argument, verb
+from edgewidth.cli.wording import with_flags
 
 NOT_FIT = 3
 
@@ -51,18 +52,20 @@ def list_command(options: ListOptions) -> None:
 def check_command(options: CheckOptions) -> int:
     """Reach a device and tell whether it is fit to measure on; exit 0 or 3."""
     from edgewidth.cli.progress import TerminalProgress  # noqa: PLC0415  help stays instant
-    from edgewidth.stages.check import check  # noqa: PLC0415
+    from edgewidth.devices.check import check_device  # noqa: PLC0415
+    from edgewidth.formats.registry import FORMATS  # noqa: PLC0415
 
     target = options.measuring.target(options.name)
-    found = check(target, progress=TerminalProgress())
+    trial = FORMATS[target.engine.file_format].trial
+    found = check_device(target.profile, target.engine, target.threads, trial, progress=TerminalProgress())
     if options.as_json:
         print_json(found.model_dump(mode="json"))
     else:
         table = Table("", "", "", box=None, show_header=False)
         for item in found.items:
-            table.add_row("ok" if item.ok else "no", item.name, item.finding)
+            table.add_row("ok" if item.ok else "no", item.name, with_flags(item.finding))
             if item.remedy:
-                table.add_row("", "", f"→ {item.remedy}")
+                table.add_row("", "", f"→ {with_flags(item.remedy)}")
         print_table(table)
         say_warnings(found.warnings)
     return 0 if found.ok else NOT_FIT

@@ -8,16 +8,8 @@ from typing import Annotated
 
 import click
 
-from edgewidth.cli.options import (
-    DataOption,
-    ForceOption,
-    JsonOption,
-    MaxInt8DropOption,
-    OutOption,
-    RecipeOptions,
-    SeedOption,
-)
-from edgewidth.cli.output import print_artifacts, print_document, say_warnings
+from edgewidth.cli import options as shared
+from edgewidth.cli.output import print_artifacts, print_result, say_warnings
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.cli.record import option, verb
 
@@ -38,13 +30,13 @@ class Options:
     config: Annotated[
         str | None, option("--config", help="Make sure that the weights are of this configuration (or search.json).")
     ]
-    data: DataOption
-    max_int8_drop_points: MaxInt8DropOption
-    training: RecipeOptions
-    seed: SeedOption
-    out: OutOption
-    force: ForceOption
-    as_json: JsonOption
+    data: shared.DataOption
+    max_int8_drop_points: shared.MaxInt8DropOption
+    training: shared.RecipeOptions
+    seed: shared.SeedOption
+    out: shared.OutOption
+    force: shared.ForceOption
+    as_json: shared.JsonOption
 
 
 @verb("export", Options)
@@ -54,43 +46,26 @@ def command(options: Options) -> None:
     int8 files take and give int8; the ranges come from training images of --data. Where int8 costs more accuracy than
     --max-int8-drop, the network is trained on with the rounding in place, as long as --recipe says.
     """
-    from edgewidth.data.split import load_images  # noqa: PLC0415  help stays instant
-    from edgewidth.errors import InputError, MismatchError  # noqa: PLC0415
-    from edgewidth.stages.claim import locked  # noqa: PLC0415
-    from edgewidth.stages.export import export  # noqa: PLC0415
+    from edgewidth.errors import MismatchError  # noqa: PLC0415  help stays instant
+    from edgewidth.stages.folder import RunFolder  # noqa: PLC0415
+    from edgewidth.stages.library import export  # noqa: PLC0415
     from edgewidth.stages.search import read_config  # noqa: PLC0415
     from edgewidth.training.networks.weights import load_plain  # noqa: PLC0415
 
-    progress = TerminalProgress()
     network = load_plain(options.weights)
     if options.config is not None and read_config(options.config, network.space) != network.config:
         raise MismatchError(f"{options.weights} holds the configuration {network.config}, not {options.config}.")
-    spec = network.space.network
-    with locked(options.out) as folder:
-        if folder.artifacts.exists() and not options.force:
-            raise InputError(f"{folder.artifacts} exists.", remedy="Choose another --out, or --force to replace it.")
-        if not isinstance(spec.resolution, int):
-            raise InputError(
-                f"{options.weights} takes images of {spec.resolution_text} pixels; images are read as squares."
-            )
-        data = load_images(options.data, resolution=spec.resolution, seed=options.seed, progress=progress)
-        if (data.in_channels, len(data.task.output_names)) != (spec.in_channels, spec.outputs):
-            raise MismatchError(
-                f"{options.weights} takes {spec.in_channels} channels and knows {spec.outputs} classes; "
-                f"the images of {data.source} have {data.in_channels} and {len(data.task.output_names)}.",
-                remedy="Give the --data that it was trained on.",
-            )
-        artifacts = export(
-            network,
-            data,
-            options.training.recipe(),
-            folder,
-            max_int8_drop_points=options.max_int8_drop_points,
-            seed=options.seed,
-            progress=progress,
-        )
-    if options.as_json:
-        print_document(artifacts)
-    else:
-        print_artifacts(artifacts.artifacts, folder)
+    artifacts = export(
+        options.weights,
+        options.data,
+        options.out,
+        recipe=options.training.load(),
+        max_int8_drop_points=options.max_int8_drop_points,
+        seed=options.seed,
+        force=options.force,
+        progress=TerminalProgress(),
+    )
+    print_result(
+        artifacts, as_json=options.as_json, text=lambda: print_artifacts(artifacts.artifacts, RunFolder(options.out))
+    )
     say_warnings(artifacts.warnings)

@@ -8,19 +8,10 @@ from typing import Annotated
 
 import click
 
-from edgewidth.cli.options import (
-    DataOption,
-    ForceOption,
-    JsonOption,
-    NetworkOptions,
-    OutOption,
-    RecipeOptions,
-    SeedOption,
-    WeightsOption,
-)
+from edgewidth.cli import options as shared
 from edgewidth.cli.output import print_json
+from edgewidth.cli.progress import meet
 from edgewidth.cli.record import option, verb
-from edgewidth.cli.together import meet
 from edgewidth.cli.values import FILE
 from edgewidth.errors import InputError
 
@@ -50,14 +41,14 @@ class Options:
         ),
     ]
     from_scratch: Annotated[bool, option("--from-scratch", is_flag=True, help="Start from random weights even so.")]
-    weights: WeightsOption
-    data: DataOption
-    network: NetworkOptions
-    training: RecipeOptions
-    seed: SeedOption
-    out: OutOption
-    force: ForceOption
-    as_json: JsonOption
+    weights: shared.WeightsOption
+    data: shared.DataOption
+    network: shared.NetworkOptions
+    training: shared.RecipeOptions
+    seed: shared.SeedOption
+    out: shared.OutOption
+    force: shared.ForceOption
+    as_json: shared.JsonOption
 
     def __post_init__(self) -> None:
         if (self.supernet is not None) + self.from_scratch + (self.weights is not None) > 1:
@@ -74,14 +65,14 @@ def command(options: Options) -> None:
     """
     from edgewidth.stages.claim import locked_by_first  # noqa: PLC0415
     from edgewidth.stages.finetune import finetune  # noqa: PLC0415  help stays instant
+    from edgewidth.stages.ledger import FINETUNE, refuse_existing  # noqa: PLC0415
     from edgewidth.stages.search import read_config  # noqa: PLC0415
-    from edgewidth.training.networks.inference import logits  # noqa: PLC0415
+    from edgewidth.training.networks.inference import network_outputs  # noqa: PLC0415
 
     processes, progress = meet()
-    recipe = options.training.recipe()
+    recipe = options.training.load()
     with locked_by_first(options.out, processes) as folder:
-        if folder.weights.exists() and not options.force:
-            raise InputError(f"{folder.weights} exists.", remedy="Choose another --out, or --force to train again.")
+        refuse_existing(folder, FINETUNE, force=options.force)
         data = options.network.images(options.data, seed=options.seed, progress=progress, searched=False)
         space = options.network.space(data, searched=False)
         chosen = read_config(options.config, space)
@@ -102,7 +93,7 @@ def command(options: Options) -> None:
         )
         if not processes.is_first:
             return
-        score = data.task.score(logits(network, data.test.images), data.test.targets)
+        score = data.task.score(network_outputs(network, data.test.images), data.test.targets)
         outcome = {
             "config": str(network.config),
             "metric": data.task.metric,

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from typing import Any
 
 import click
 
-from edgewidth import __version__
+from edgewidth.cli.verbs import VERBS, load
+from edgewidth.cli.wording import with_flags
 from edgewidth.errors import EdgewidthError, InputError
-from edgewidth.training.loop.memory import as_full_gpu
-from edgewidth.training.loop.processes import are_several, fails_first
+from edgewidth.training.loop.processes import are_several, as_full_gpu, fails_first
+from edgewidth.version import __version__
 
-VERBS = {
-    "run": "Everything: measure, train, search, export, validate, report; goes on where it stopped.",
-    "network": "What a network is made of, its width variables, what stays fixed and why.",
-    "devices": "What is there, and is it fit to measure on.",
-    "profile": "Measure a device and fit its latency table.",
-    "table": "Look at a latency table, or refit it without a device.",
-    "train": "Train the supernet and estimate what every width costs in loss.",
-    "search": "The best widths within the budget, and the frontier.",
-    "finetune": "Train the chosen network.",
-    "export": "Write .tflite and .onnx, float32 and int8.",
-    "validate": "Measure a model file; exit 0 within the budget, 1 over it.",
-    "report": "Write report.json and report.html of a run folder.",
-}
 TOGETHER = {"train", "finetune"}
 """What several processes of ``torchrun`` can do together."""
 ENVIRONMENT = {
@@ -53,14 +40,10 @@ class _Verbs(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         del ctx
-        if cmd_name not in VERBS:
-            return None
-        command = importlib.import_module(f"edgewidth.cli.{cmd_name}").command
-        assert isinstance(command, click.Command)  # noqa: S101  every verb's module defines one
-        return command
+        return load(cmd_name) if cmd_name in VERBS else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the verbs from the table above, without importing any."""
+        """List the verbs with their summaries, without importing their modules."""
         del ctx
         with formatter.section("Verbs"):
             formatter.write_dl(list(VERBS.items()))
@@ -135,6 +118,6 @@ def _unforeseen(error: Exception) -> int:
 def _say(message: str, remedy: str | None) -> None:
     if not fails_first():
         return
-    click.echo(f"Error: {message}", err=True)
+    click.echo(f"Error: {with_flags(message)}", err=True)
     if remedy:
-        click.echo(f"  → {remedy}", err=True)
+        click.echo(f"  → {with_flags(remedy)}", err=True)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import click
 from rich.table import Table
 
+from edgewidth.cli import options as shared
 from edgewidth.cli.networks import read_network
-from edgewidth.cli.options import JsonOption, ResolutionOption
-from edgewidth.cli.output import print_document, print_table
+from edgewidth.cli.output import print_result, print_table
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.cli.record import argument, option, verb
 from edgewidth.cli.widths import WidthOptions
@@ -33,9 +33,9 @@ class Options:
             "[default: what it was published for]",
         ),
     ]
-    resolution: ResolutionOption
+    resolution: shared.ResolutionOption
     widths: WidthOptions
-    as_json: JsonOption
+    as_json: shared.JsonOption
 
 
 @verb("network", Options)
@@ -48,10 +48,7 @@ def command(options: Options) -> None:
 
     given = _given(options)
     summary = NetworkSummary.of(given.space, dict(given.fixed))
-    if options.as_json:
-        print_document(summary)
-    else:
-        _print(summary)
+    print_result(summary, as_json=options.as_json, text=lambda: _print(summary))
 
 
 def _given(options: Options) -> Given:

@@ -194,7 +194,7 @@ def _check_choice(space: SearchSpace, searched: bool) -> None:
 class RecipeOptions:
     """How to train."""
 
-    name: Annotated[
+    recipe: Annotated[
         str, option("--recipe", type=click.Choice(list(RECIPES)), default="standard", help="How long to train.")
     ]
     learning_rate: Annotated[
@@ -207,9 +207,9 @@ class RecipeOptions:
         ),
     ]
 
-    def recipe(self) -> Recipe:
+    def load(self) -> Recipe:
         """The recipe of this name, at this learning rate where one is given."""
-        recipe = load_recipe(self.name)
+        recipe = load_recipe(self.recipe)
         return recipe if self.learning_rate is None else recipe.at(self.learning_rate)
 
 
@@ -217,15 +217,15 @@ class RecipeOptions:
 class LimitOptions:
     """What must not be exceeded beside the latency."""
 
-    max_size: Annotated[
+    size_bytes: Annotated[
         float | None,
         option("--max-size", parse=parse_count, metavar="2MB", help="The model file, in the measured precision."),
     ]
-    max_macs: Annotated[
+    macs: Annotated[
         float | None,
         option("--max-macs", parse=parse_count, metavar="50M", help="Multiply-accumulates of one inference."),
     ]
-    max_memory: Annotated[
+    activation_bytes: Annotated[
         float | None,
         option(
             "--max-memory",
@@ -237,7 +237,7 @@ class LimitOptions:
 
     def beside(self, budget: BudgetRequest) -> BudgetRequest:
         """A budget of latency with these limits."""
-        limits = Limits(size_bytes=self.max_size, macs=self.max_macs, activation_bytes=self.max_memory)
+        limits = Limits(size_bytes=self.size_bytes, macs=self.macs, activation_bytes=self.activation_bytes)
         return budget.model_copy(update={"limits": limits})
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from edgewidth.cli.wording import with_flags
 from edgewidth.report.units import listed
 from edgewidth.report.verdict import uncounted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
-
     from edgewidth.documents import Document
     from edgewidth.records.artifact import Artifact
     from edgewidth.records.comparison import Comparison
@@ -38,9 +38,12 @@ def print_json(content: Any) -> None:
     click.echo(json.dumps(content, indent=1, allow_nan=False))
 
 
-def print_document(document: Document) -> None:
-    """A document as its file holds it, schema and version included."""
-    click.echo(document.to_json(), nl=False)
+def print_result(document: Document, *, as_json: bool, text: Callable[[], None]) -> None:
+    """A document as its file holds it, schema and version included; or as ``text`` prints it for a person."""
+    if as_json:
+        click.echo(document.to_json(), nl=False)
+    else:
+        text()
 
 
 def print_table(table: Table, *, err: bool = False) -> None:
@@ -54,8 +57,8 @@ def print_table(table: Table, *, err: bool = False) -> None:
 def say_warnings(warnings: Iterable[MeasurementWarning]) -> None:
     """Each warning with its remedy, on standard error."""
     for warning in sorted(warnings, key=lambda warning: warning.code):
-        click.echo(f"Warning: {warning.message}", err=True)
-        click.echo(f"  → {warning.remedy}", err=True)
+        click.echo(f"Warning: {with_flags(warning.message)}", err=True)
+        click.echo(f"  → {with_flags(warning.remedy)}", err=True)
 
 
 def print_report(report: Report, folder: RunFolder) -> None:
@@ -97,7 +100,7 @@ def print_artifacts(artifacts: Sequence[Artifact], folder: RunFolder) -> None:
 
 
 def print_validation(validation: ValidationReport) -> None:
-    """One file's latency, and the verdict where there is a budget."""
+    """One file's latency, the verdict where there is a budget, and what makes it less trustworthy."""
     setting = validation.setting
     where = f"{setting.device}, {setting.engine} {setting.runtime_version}, {setting.threads} thread(s)"
     click.echo(f"{validation.file}: {validation.estimate.statistic} {_interval(validation.estimate)} on {where}")
@@ -113,6 +116,7 @@ def print_validation(validation: ValidationReport) -> None:
             f"After {load.duration_s:.0f} s without a pause: {load.last_ms:.4g} ms, {load.drift_percent:+.1f} % "
             f"against {load.first_ms:.4g} ms at the beginning."
         )
+    say_warnings(validation.warnings)
 
 
 def print_comparison(comparison: Comparison) -> None:
@@ -123,7 +127,7 @@ def print_comparison(comparison: Comparison) -> None:
     for one in comparison.ways:
         latencies = [f"{latency.value_ms:.4g} ms" for latency in one.latencies] or ["–"] * len(comparison.configs)
         row = (str(one.way.engine), one.way.precision, str(one.way.threads), *latencies)
-        table.add_row(*row, one.failure or "")
+        table.add_row(*row, with_flags(one.failure or ""))
     print_table(table, err=True)
     if comparison.fastest is not None:
         way = comparison.fastest.way
@@ -134,13 +138,13 @@ def print_comparison(comparison: Comparison) -> None:
 def print_quality(outcome: ProfileOutcome) -> None:
     """How profiling one device ended."""
     if outcome.quality is None:
-        click.echo(f"{outcome.device}: {outcome.error}", err=True)
+        click.echo(f"{outcome.device}: {with_flags(outcome.error or '')}", err=True)
         if outcome.remedy:
-            click.echo(f"  → {outcome.remedy}", err=True)
+            click.echo(f"  → {with_flags(outcome.remedy)}", err=True)
         return
     click.echo(f"{outcome.device}: {_describe_quality(outcome.quality)}")
     click.echo(f"  uniform 1.0: {outcome.uniform_ms:.4g} ms; smallest: {outcome.smallest_ms:.4g} ms")
-    click.echo(f"  {outcome.quality.verdict}")
+    click.echo(f"  {with_flags(outcome.quality.verdict)}")
     click.echo(f"  {outcome.table}")
 
 
@@ -152,7 +156,7 @@ def print_entries(latency_table: LatencyTable) -> None:
         f"{setting.threads} thread(s), clock {setting.clock}, {latency_table.statistic}"
     )
     click.echo(_describe_quality(latency_table.quality))
-    click.echo(f"{latency_table.quality.verdict}\n")
+    click.echo(f"{with_flags(latency_table.quality.verdict)}\n")
     table = Table("layer", "depends on", "narrowest", "widest", box=None)
     for entry in latency_table.entries:
         flat = [value for row in entry.values_ms for value in row]
@@ -205,7 +209,8 @@ def print_search(result: SearchResult, path: Path) -> None:
     """The choice beside what the baselines would have chosen."""
     click.echo(f"Budget {result.budget}")
     table = Table("method", "predicted", "excess loss", "widths", box=None)
-    for name, choice in {"exact": result.chosen, **result.baselines}.items():
+    how = "bounded" if result.certificate.bounded and result.certificate.gap > 0 else "exact"
+    for name, choice in {how: result.chosen, **result.baselines}.items():
         table.add_row(name, f"{choice.predicted_ms:.4g} ms", f"{choice.predicted_loss:.4f}", str(choice.config))
     print_table(table)
     click.echo(

@@ -5,20 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from edgewidth.cli.options import (
-    CompareOption,
-    DataOption,
-    ForceOption,
-    JsonOption,
-    NetworkOptions,
-    OutOption,
-    PlanOptions,
-    PrecisionOption,
-    ReuseOptions,
-    SeedOption,
-    StatisticOption,
-    TargetOptions,
-)
+from edgewidth.cli import options as shared
 from edgewidth.cli.output import print_comparison, print_json, print_quality, say_warnings
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.cli.record import option, verb
@@ -37,18 +24,18 @@ class Options:
             help="A device profile's name, or a .toml file; several are measured side by side.",
         ),
     ]
-    measuring: TargetOptions
-    data: DataOption
-    statistic: StatisticOption
-    precision: PrecisionOption
-    network: NetworkOptions
-    plan: PlanOptions
-    reuse: ReuseOptions
-    compare: CompareOption
-    seed: SeedOption
-    out: OutOption
-    force: ForceOption
-    as_json: JsonOption
+    measuring: shared.TargetOptions
+    data: shared.DataOption
+    statistic: shared.StatisticOption
+    precision: shared.PrecisionOption
+    network: shared.NetworkOptions
+    plan: shared.PlanOptions
+    reuse: shared.ReuseOptions
+    compare: shared.CompareOption
+    seed: shared.SeedOption
+    out: shared.OutOption
+    force: shared.ForceOption
+    as_json: shared.JsonOption
 
 
 @verb("profile", Options)

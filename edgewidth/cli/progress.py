@@ -1,18 +1,22 @@
-"""Progress bars on standard error: with time left in a terminal, as plain lines elsewhere."""
+"""Progress on standard error: bars in a terminal, plain lines elsewhere; and of several processes one speaks."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from edgewidth.cli.wording import with_flags
+from edgewidth.progress import SILENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from edgewidth.progress import Task
+    from edgewidth.progress import Progress, Task
+    from edgewidth.training.loop.processes import Processes
 
 LINE_EVERY_S = 15.0
 """Where there is no terminal, a task says how far it is this often."""
@@ -23,7 +27,7 @@ class TerminalProgress:
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
-        self._bars = Progress(
+        self._bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -55,11 +59,29 @@ class TerminalProgress:
 
     def say(self, text: str) -> None:
         """One line, above the bars."""
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(with_flags(text), markup=False, soft_wrap=True)
+
+
+def meet() -> tuple[Processes, Progress]:
+    """The processes, and what this one reports to: nothing, unless it is the first."""
+    from edgewidth.training.loop.processes import cpu_threads, join  # noqa: PLC0415  help stays instant
+
+    processes = join()
+    if not processes.is_first:
+        return processes, SILENT
+    progress = TerminalProgress()
+    threads = cpu_threads() if processes.count > 1 else None
+    if threads and threads.used != threads.fair:
+        # torchrun lets every process have one thread unless it is told otherwise.
+        progress.say(
+            f"Each process computes on {threads.used} threads; OMP_NUM_THREADS={threads.fair} before torchrun "
+            "would suit the cores of this machine."
+        )
+    return processes, progress
 
 
 class _Bar:
-    def __init__(self, bars: Progress, bar: TaskID) -> None:
+    def __init__(self, bars: Bars, bar: TaskID) -> None:
         self._bars, self._bar = bars, bar
 
     def advance(self, steps: float = 1) -> None:

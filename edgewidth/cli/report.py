@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from edgewidth.cli.options import JsonOption
-from edgewidth.cli.output import print_document, print_report
+from edgewidth.cli.output import print_report, print_result
 from edgewidth.cli.record import argument, verb
 from edgewidth.cli.values import FOLDER
 
@@ -23,15 +23,9 @@ class Options:
 @verb("report", Options)
 def command(options: Options) -> None:
     """Write report.json and report.html of a run FOLDER, complete or not."""
-    from edgewidth.errors import InputError  # noqa: PLC0415  help stays instant
-    from edgewidth.stages.folder import RunFolder  # noqa: PLC0415
-    from edgewidth.stages.report import report  # noqa: PLC0415
+    from edgewidth.stages.folder import RunFolder  # noqa: PLC0415  help stays instant
+    from edgewidth.stages.library import report  # noqa: PLC0415
 
-    if not options.folder.is_dir():
-        raise InputError(f"There is no folder {options.folder}.")
+    built = report(options.folder)
     folder = RunFolder(options.folder)
-    built = report(folder)
-    if options.as_json:
-        print_document(built)
-    else:
-        print_report(built, folder)
+    print_result(built, as_json=options.as_json, text=lambda: print_report(built, folder))

@@ -2,64 +2,46 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import click
 
-from edgewidth.cli.options import (
-    BudgetOption,
-    CompareOption,
-    DataOption,
-    DeviceOption,
-    ForceOption,
-    JsonOption,
-    LimitOptions,
-    MaxInt8DropOption,
-    NarrowingOptions,
-    NetworkOptions,
-    PlanOptions,
-    PrecisionOption,
-    RecipeOptions,
-    ReuseOptions,
-    SeedOption,
-    StatisticOption,
-    TargetOptions,
-)
-from edgewidth.cli.output import print_comparison, print_document, print_report
+from edgewidth.cli import options as shared
+from edgewidth.cli.output import print_comparison, print_report, print_result
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.cli.record import names_of, option, refuse_without, verb
 from edgewidth.cli.values import FOLDER
-
-OVER_BUDGET = 1
+from edgewidth.errors import AnswerError
 
 
 @dataclass(frozen=True)
 class Options:
     """What ``edgewidth run`` takes."""
 
-    device: DeviceOption
-    measuring: TargetOptions
-    data: DataOption
-    budget: BudgetOption
-    limits: LimitOptions
-    statistic: StatisticOption
-    precision: PrecisionOption
-    network: NetworkOptions
-    training: RecipeOptions
+    device: shared.DeviceOption
+    measuring: shared.TargetOptions
+    data: shared.DataOption
+    budget: shared.BudgetOption
+    limits: shared.LimitOptions
+    statistic: shared.StatisticOption
+    precision: shared.PrecisionOption
+    network: shared.NetworkOptions
+    training: shared.RecipeOptions
     narrow: Annotated[
         bool,
         option(
             "--narrow", is_flag=True, help="Train the supernet for this device and budget alone, ever more narrowly."
         ),
     ]
-    narrowing: NarrowingOptions
-    max_int8_drop_points: MaxInt8DropOption
-    plan: PlanOptions
-    reuse: ReuseOptions
-    compare: CompareOption
-    seed: SeedOption
+    narrowing: shared.NarrowingOptions
+    max_int8_drop_points: shared.MaxInt8DropOption
+    plan: shared.PlanOptions
+    reuse: shared.ReuseOptions
+    compare: shared.CompareOption
+    seed: shared.SeedOption
     out: Annotated[
         Path,
         option(
@@ -69,8 +51,8 @@ class Options:
             help="Run folder; the same command goes on where it stopped.",
         ),
     ]
-    force: ForceOption
-    as_json: JsonOption
+    force: shared.ForceOption
+    as_json: shared.JsonOption
 
 
 @verb("run", Options)
@@ -86,11 +68,11 @@ def command(options: Options) -> int:
 
     progress = TerminalProgress()
     if not options.narrow:
-        refuse_without("--narrow", *names_of(NarrowingOptions))
+        refuse_without("--narrow", *names_of(shared.NarrowingOptions))
     target = options.measuring.target(options.device, precision=options.precision, statistic=options.statistic)
     with locked(options.out) as folder:
         data = options.network.images(options.data, seed=options.seed, progress=progress)
-        recipe = options.training.recipe()
+        recipe = options.training.load()
         request = make_request(
             target,
             options.network.space(data),
@@ -100,7 +82,7 @@ def command(options: Options) -> int:
             narrowing=options.narrowing.narrowing() if options.narrow else None,
             max_int8_drop_points=options.max_int8_drop_points,
             seed=options.seed,
-            arguments=click.get_current_context().find_object(list) or [],
+            command=shlex.join(["edgewidth", *(click.get_current_context().find_object(list) or [])]),
         )
         job = Job(
             request,
@@ -115,8 +97,5 @@ def command(options: Options) -> int:
         report = run(job, folder, force=options.force, progress=progress)
         if options.compare:
             print_comparison(Comparison.read(folder.comparison))
-    if options.as_json:
-        print_document(report)
-    else:
-        print_report(report, folder)
-    return 0 if report.verdict == "within budget" else OVER_BUDGET
+    print_result(report, as_json=options.as_json, text=lambda: print_report(report, folder))
+    return 0 if report.verdict == "within budget" else AnswerError.exit_code

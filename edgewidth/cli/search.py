@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from edgewidth.cli.options import BudgetOption, ForceOption, JsonOption, LimitOptions, OutOption
-from edgewidth.cli.output import print_document, print_search
+from edgewidth.cli.output import print_result, print_search
 from edgewidth.cli.record import option, verb
 from edgewidth.cli.values import FILE
 
@@ -31,20 +31,9 @@ def command(options: Options) -> None:
 
     Works on the host alone: latencies are predictions. edgewidth run measures the choice as well.
     """
-    from edgewidth.errors import InputError  # noqa: PLC0415  help stays instant
-    from edgewidth.records.losses import UnaryLosses  # noqa: PLC0415
-    from edgewidth.records.table import LatencyTable  # noqa: PLC0415
-    from edgewidth.stages.claim import locked  # noqa: PLC0415
-    from edgewidth.stages.search import search, table_budget  # noqa: PLC0415
+    from edgewidth.stages.folder import RunFolder  # noqa: PLC0415  help stays instant
+    from edgewidth.stages.library import search  # noqa: PLC0415
 
-    table, losses = LatencyTable.read(options.table), UnaryLosses.read(options.losses)
-    budget = table_budget(options.limits.beside(options.budget), table)
-    with locked(options.out) as folder:
-        if folder.search.exists() and not options.force:
-            raise InputError(f"{folder.search} exists.", remedy="Choose another --out, or --force to replace it.")
-        result = search(table, losses, budget)
-        result.write(folder.search)
-    if options.as_json:
-        print_document(result)
-    else:
-        print_search(result, folder.search)
+    budget = options.limits.beside(options.budget)
+    result = search(options.table, options.losses, budget, out=options.out, force=options.force)
+    print_result(result, as_json=options.as_json, text=lambda: print_search(result, RunFolder(options.out).search))

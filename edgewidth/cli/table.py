@@ -9,7 +9,7 @@ from typing import Annotated
 import click
 
 from edgewidth.cli.options import JsonOption
-from edgewidth.cli.output import print_document, print_entries
+from edgewidth.cli.output import print_entries, print_result
 from edgewidth.cli.record import argument, verb
 from edgewidth.cli.values import FOLDER
 
@@ -36,10 +36,7 @@ def show_command(options: ShowOptions) -> None:
     from edgewidth.records.table import LatencyTable  # noqa: PLC0415  help stays instant
 
     table = LatencyTable.read(options.table)
-    if options.as_json:
-        print_document(table)
-    else:
-        print_entries(table)
+    print_result(table, as_json=options.as_json, text=lambda: print_entries(table))
 
 
 @verb("fit", FitOptions)
@@ -49,10 +46,7 @@ def fit_command(options: FitOptions) -> None:
     from edgewidth.stages.profile import refit  # noqa: PLC0415
 
     table = refit(RunFolder(options.folder))
-    if options.as_json:
-        print_document(table)
-    else:
-        print_entries(table)
+    print_result(table, as_json=options.as_json, text=lambda: print_entries(table))
 
 
 command = click.Group(

@@ -6,21 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from edgewidth.cli.options import (
-    BudgetOption,
-    DataOption,
-    ForceOption,
-    JsonOption,
-    NarrowingOptions,
-    NetworkOptions,
-    OutOption,
-    RecipeOptions,
-    SeedOption,
-    WeightsOption,
-)
-from edgewidth.cli.output import print_document, print_losses
+from edgewidth.cli import options as shared
+from edgewidth.cli.output import print_losses, print_result
+from edgewidth.cli.progress import meet
 from edgewidth.cli.record import names_of, option, refuse_without, verb
-from edgewidth.cli.together import meet
 from edgewidth.cli.values import FILE
 
 if TYPE_CHECKING:
@@ -32,9 +21,9 @@ if TYPE_CHECKING:
 class Options:
     """What ``edgewidth train`` takes."""
 
-    data: DataOption
-    network: NetworkOptions
-    training: RecipeOptions
+    data: shared.DataOption
+    network: shared.NetworkOptions
+    training: shared.RecipeOptions
     table: Annotated[
         Path | None,
         option(
@@ -44,13 +33,13 @@ class Options:
             "--budget.",
         ),
     ]
-    budget: BudgetOption
-    narrowing: NarrowingOptions
-    weights: WeightsOption
-    seed: SeedOption
-    out: OutOption
-    force: ForceOption
-    as_json: JsonOption
+    budget: shared.BudgetOption
+    narrowing: shared.NarrowingOptions
+    weights: shared.WeightsOption
+    seed: shared.SeedOption
+    out: shared.OutOption
+    force: shared.ForceOption
+    as_json: shared.JsonOption
 
 
 @verb("train", Options)
@@ -64,7 +53,7 @@ def command(options: Options) -> None:
     from edgewidth.stages.train import train  # noqa: PLC0415
 
     processes, progress = meet()
-    recipe, aim = options.training.recipe(), _aim(options, progress)
+    recipe, aim = options.training.load(), _aim(options, progress)
     with locked_by_first(options.out, processes) as folder:
         data = options.network.images(options.data, seed=options.seed, progress=progress)
         losses = train(
@@ -80,10 +69,7 @@ def command(options: Options) -> None:
         )
     if not processes.is_first:
         return
-    if options.as_json:
-        print_document(losses)
-    else:
-        print_losses(losses, folder.losses)
+    print_result(losses, as_json=options.as_json, text=lambda: print_losses(losses, folder.losses))
 
 
 def _aim(options: Options, progress: Progress) -> Aim | None:
@@ -93,7 +79,7 @@ def _aim(options: Options, progress: Progress) -> Aim | None:
     from edgewidth.stages.train import Aim  # noqa: PLC0415
 
     if options.table is None:
-        refuse_without("--table", "budget", *names_of(NarrowingOptions))
+        refuse_without("--table", "budget", *names_of(shared.NarrowingOptions))
         return None
     table = LatencyTable.read(options.table)
     budget = table_budget(options.budget, table)

@@ -9,13 +9,12 @@ from typing import Annotated
 import click
 
 from edgewidth.cli.options import DeviceOption, JsonOption, StatisticOption, TargetOptions
-from edgewidth.cli.output import print_document, print_validation, say_warnings
+from edgewidth.cli.output import print_result, print_validation
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.cli.record import argument, option, verb
 from edgewidth.cli.values import budget_in_ms, duration
+from edgewidth.errors import AnswerError
 from edgewidth.records.budget import BudgetRequest
-
-OVER_BUDGET = 1
 
 
 @dataclass(frozen=True)
@@ -52,13 +51,9 @@ def command(options: Options) -> int:
     target = options.measuring.target(options.device, statistic=options.statistic)
     if options.measuring.runtime is None:
         target = replace(target, engine=engine_for(options.model, target.profile) or target.engine)
-    budget = None if options.budget is None else options.budget.resolve(0.0, target.statistic)
+    budget = None if options.budget is None else options.budget.in_ms(target.statistic)
     validation = validate(
         options.model, target, budget=budget, sustained_s=options.sustained_s, progress=TerminalProgress()
     )
-    if options.as_json:
-        print_document(validation)
-    else:
-        print_validation(validation)
-        say_warnings(validation.warnings)
-    return OVER_BUDGET if validation.within_budget is False else 0
+    print_result(validation, as_json=options.as_json, text=lambda: print_validation(validation))
+    return AnswerError.exit_code if validation.within_budget is False else 0

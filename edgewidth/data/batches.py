@@ -2,56 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from edgewidth.data.augmentation import draw_pixels
 from edgewidth.data.pixels import normalise_tensor
 from edgewidth.errors import DataError
 from edgewidth.streams import Purpose, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import numpy as np
     from numpy.typing import NDArray
 
-    from edgewidth.data.augmentation import Augmentation, Pixels
+    from edgewidth.data.augmentation import Augmentation
     from edgewidth.data.sources import Split
 
     MoveTargets = Callable[[Tensor, NDArray[np.int64], NDArray[np.int64]], Tensor]
     """Targets of images whose pixels are taken from other rows (n, height) and columns (n, width)."""
 
 FEWEST_IMAGES = 4
-"""Of one share of a batch: batch normalisation has nothing to normalise with below, half of them per configuration."""
+"""The fewest images in a share of a batch: each random configuration takes half, and batch normalisation needs two."""
 
 
 class Batch(NamedTuple):
-    """Normalised images (n, channels, height, width), of the type to compute in, and their targets (n, …)."""
+    """Normalised images (n, channels, height, width), in the data type of the computation, and their targets (n, …)."""
 
     images: Tensor
     targets: Tensor
 
 
 class Batches:
-    """Training images in shuffled batches, on a torch device.
+    """Training images in shuffled batches of at most ``batch``, on a torch device, normalised as ``dtype``.
 
     Every epoch uses a new order and leaves out the remainder that does not fill a batch. Of several processes each
-    makes its ``share`` of the ``shares`` of the batch that one process alone would have got; shares are equal, so that
-    means over images are means over processes, and a batch is rounded down to where that is possible.
+    makes its ``share``, from 0, of the ``shares`` of the batch that one process alone would have got; shares are equal,
+    so that means over images are means over processes, and a batch is rounded down to where that is possible.
 
-    Args:
-        split: The images.
-        batch: How many of them a batch has, at most.
-        augmentation: How they are varied; mixing them is not done here.
-        move_targets: Moves their targets along.
-        seed: Of their order and variation.
-        device: Where they are kept and computed.
-        dtype: Of normalised images.
-        share: Which share is made here, from 0.
-        shares: How many there are.
+    ``augmentation`` says how images are varied, and ``move_targets`` moves their targets along; mixing is not done
+    here.
 
     Raises:
         DataError: A batch is too small for so many shares.
@@ -106,3 +96,29 @@ def vary(images: Tensor, pixels: Pixels) -> Tensor:
     """Images (n, height, width, channels) with their pixels taken from elsewhere: one gather for the whole batch."""
     rows, columns = (torch.from_numpy(index).to(images.device) for index in pixels)
     return images[torch.arange(len(images), device=images.device)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+class Pixels(NamedTuple):
+    """Which row and column of an image each of its varied pixels comes from: (n, height) and (n, width)."""
+
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+
+    def of(self, part: slice) -> Pixels:
+        """Those of some of the images."""
+        return Pixels(self.rows[part], self.columns[part])
+
+
+def draw_pixels(count: int, size: int, shift: float, rng: np.random.Generator, *, flips: bool) -> Pixels:
+    """Shift each of ``count`` square images by its own whole pixels, repeating its edge, and mirror half."""
+    rows, columns = (_shifted(size, count, shift, rng) for _ in range(2))
+    if flips:
+        mirrored = rng.random(count) < 0.5
+        columns[mirrored] = columns[mirrored, ::-1]
+    return Pixels(rows, columns)
+
+
+def _shifted(size: int, count: int, shift: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    most = round(size * shift)
+    offsets = rng.integers(-most, most + 1, count)
+    return np.asarray(np.clip(np.arange(size) + offsets[:, None], 0, size - 1), np.int64)

@@ -6,8 +6,10 @@ import math
 import os
 import zipfile
 import zlib
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,9 +20,6 @@ from edgewidth.tasks.classification.labels import read_labels
 from edgewidth.tasks.classification.task import Classification
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from edgewidth.progress import Progress
@@ -209,7 +208,8 @@ def _image_files(path: Path, class_names: tuple[str, ...]) -> list[tuple[Path, i
     found = []
     for label, name in enumerate(class_names):
         folder = path / name
-        files = sorted(_visible(folder)) if folder.is_dir() else []
+        files = sorted(folder.iterdir()) if folder.is_dir() else []
+        files = [file for file in files if not file.name.startswith(".")]
         strangers = [file for file in files if file.suffix.lower() not in SUFFIXES]
         if strangers:
             raise DataError(
@@ -219,10 +219,6 @@ def _image_files(path: Path, class_names: tuple[str, ...]) -> list[tuple[Path, i
             raise DataError(f"{folder} has no images.", remedy="Put images of the class there, or remove the folder.")
         found += [(file, label) for file in files]
     return found
-
-
-def _visible(folder: Path) -> list[Path]:
-    return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
 
 
 def _typical_side(files: list[Path]) -> float:
@@ -241,7 +237,7 @@ def _check_memory(path: Path, count: int, resolution: int) -> None:
         raise DataError(
             f"The {count} images of {path} need {needed / 2**30:.1f} GiB at {resolution} pixels; "
             f"this machine has {memory / 2**30:.1f} GiB, of which images may take half.",
-            remedy="Use a lower --resolution, fewer images, or a machine with more memory.",
+            remedy="Use a lower `resolution`, fewer images, or a machine with more memory.",
         )
 
 

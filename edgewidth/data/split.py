@@ -1,8 +1,9 @@
-"""A data source in memory, split into the images that train, search, are held out and test."""
+"""A data source in memory, split into train, search, holdout and test images."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,15 +17,13 @@ from edgewidth.records.run import DataFacts
 from edgewidth.streams import Purpose, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import ArrayLike, NDArray
 
     from edgewidth.progress import Progress
     from edgewidth.tasks.task import Task
 
 HELD_SHARE = 0.1
-"""How much of the training images is kept out for the search, and as much again is held out."""
+"""The share of the training images that becomes the search images; the holdout images are as many."""
 SEARCH_MOST, HOLDOUT_MOST = 2000, 3000
 """How many images are kept out at most: the standard error of a difference between configurations is small by then."""
 FEWEST_TRAIN = 8
@@ -42,7 +41,8 @@ class ImageData:
     holdout: Split
     """Judges what the methods chose; neither training nor search sees it."""
     test: Split
-    """The source's own test or validation set; it tells the final accuracy alone."""
+    """The source's own test or validation set (a fixed fifth of the digits, which have none); it tells the final
+    accuracy alone."""
     task: Task
     fingerprint: str
     """16 hexadecimal digits that differ when anything in the source differs; the seed of the split does not count."""
@@ -67,16 +67,14 @@ class ImageData:
 def load_images(
     source: str | Mapping[str, ArrayLike], *, resolution: int | None, seed: int, progress: Progress = SILENT
 ) -> ImageData:
-    """Read a data source at a resolution; ``seed`` decides which training images are kept out of training.
+    """Read a data source; ``seed`` decides which training images are kept out of training.
 
-    Args:
-        source: ``digits``; the path of an ``.npz`` with ``x_train, y_train, x_test, y_test``; or a folder
-            ``train/<class>/`` and ``val/<class>/`` of ``.jpg`` and ``.png`` files; or arrays by the names of the
-            ``.npz``: images uint8 (n, height, width[, 1 or 3]), labels whole numbers (n,).
-        resolution: Pixels along each side; other images are cropped to a square and scaled. None: the multiple of
-            32 that the images themselves reach, 96 at most.
-        seed: Of the split.
-        progress: Where to report to.
+    ``source`` is ``digits``; or the path of an ``.npz`` with ``x_train, y_train, x_test, y_test``; or a folder
+    ``train/<class>/`` and ``val/<class>/`` of ``.jpg`` and ``.png`` files; or arrays by the names of the ``.npz``:
+    images uint8 (n, height, width[, 1 or 3]), labels whole numbers (n,).
+
+    Images are cropped to a square and scaled to ``resolution`` pixels along each side; None: the multiple of 32 that
+    the images themselves reach, 96 at most.
 
     Raises:
         DataError: The source is missing or cannot be used as it is.

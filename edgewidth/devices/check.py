@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,8 +28,6 @@ from edgewidth.records.measurement import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from edgewidth.devices.device import Device
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.progress import Progress
@@ -68,33 +67,23 @@ def check_device(
 ) -> DeviceCheck:
     """Reach a device, look at it and measure a small model; what fails is an item, not an exception.
 
-    Args:
-        profile: The device.
-        engine: What runs the model there.
-        threads: On how many threads.
-        trial: Gives a float32 model that the engine executes, whose speed is looked at.
-        progress: Where to report to.
+    ``trial`` gives a float32 model that the engine executes, whose speed is looked at.
 
     Raises:
         InputError: More threads than the device's clock can show.
     """
     try:
         with open_device(profile, progress=progress) as device:
-            items = [CheckItem(name="reachable", ok=True, finding=device.facts.hardware), _space(device)]
-            return _check_open(device, engine, threads, trial, items, progress)
+            return _check_open(device, engine, threads, trial, progress)
     except (DeviceError, TransientDeviceError) as error:
         item = CheckItem(name="reachable", ok=False, finding=error.message, remedy=error.remedy)
         return DeviceCheck(device=profile.name, ok=False, items=(item,))
 
 
 def _check_open(
-    device: Device,
-    engine: Engine,
-    threads: int,
-    trial: Callable[[], bytes],
-    items: list[CheckItem],
-    progress: Progress,
+    device: Device, engine: Engine, threads: int, trial: Callable[[], bytes], progress: Progress
 ) -> DeviceCheck:
+    items = [CheckItem(name="reachable", ok=True, finding=device.facts.hardware), _space(device)]
     warnings: tuple[MeasurementWarning, ...] = ()
     first = None
     try:
@@ -141,7 +130,7 @@ def _space(device: Device) -> CheckItem:
         name="space",
         ok=ok,
         finding=f"{free / 1e6:.0f} MB free, {wanted / 1e6:.0f} MB wanted",
-        remedy=None if ok else "Free space there, or name another folder: --set workdir=/path",
+        remedy=None if ok else "Free space there, or name another folder: `workdir=/path`",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,8 +15,6 @@ from edgewidth.progress import SILENT
 from edgewidth.records.measurement import Clock, DeviceFacts, Engine, Precision, Setting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.devices.reach.transport import Transport
     from edgewidth.progress import Progress
@@ -27,7 +26,7 @@ _TRANSPORTS = {
     "emulator": ("edgewidth.devices.emulator.transport", "EmulatorTransport"),
     "fake": ("edgewidth.devices.fake.transport", "FakeTransport"),
 }
-"""By the profile's word: the module, imported only when used, and its class."""
+"""The module and the class of every transport, by its name in a profile; a module is imported only when used."""
 
 
 def open_transport(profile: DeviceProfile, progress: Progress = SILENT) -> Transport:
@@ -78,11 +77,13 @@ class Device(NamedTuple):
         if threads != 1 and self.transport.clock is Clock.ICOUNT:
             raise InputError(
                 f"{self.profile.name} counts instructions on one processor; {threads} threads show nothing there.",
-                remedy="Use --threads 1.",
+                remedy="Use `threads=1`.",
             )
-        version = self.facts.runtimes.get(support_of(engine).key)
+        support = support_of(engine)
+        version = self.facts.runtimes.get(support.key)
         if version is None:
-            raise DeviceError(f"{engine} is not installed on {self.profile.name}.", remedy=self.install_line(engine))
+            remedy = support.install_line(self.profile, self.facts)
+            raise DeviceError(f"{support.key} is not installed on {self.profile.name}.", remedy=remedy)
         return Setting(
             device=self.profile.name,
             hardware=self.facts.hardware,

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import os
 import tomllib
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
@@ -20,9 +21,6 @@ from edgewidth.devices.words import Address, Description, DevicePath, LocalPath,
 from edgewidth.documents import Record, first_problem
 from edgewidth.errors import ProfileError
 from edgewidth.records.measurement import Clock, EngineName
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 FOLDER_VARIABLE = "EDGEWIDTH_DEVICE_PROFILES"
 _MAX_PROFILE_BYTES = 100_000
@@ -109,8 +107,6 @@ class DeviceProfile(Record):
             return "runtimes: names none"
         if self.runtime not in self.runtimes:
             return f"runtime: {self.runtime} is not among runtimes ({', '.join(self.runtimes)})"
-        if EngineName.BENCHMARK_MODEL in self.runtimes and self.benchmark_model is None:
-            return "benchmark_model: the runtime benchmark_model needs the program's path"
         if self.transport == "emulator" and self.clock is not Clock.ICOUNT:
             return "clock: the emulator counts instructions: icount"
         if self.transport in {"local", "fake"} and self.clock is not Clock.WALL:
@@ -135,7 +131,7 @@ class DeviceProfile(Record):
         if self.address is None:
             raise ProfileError(
                 f"The device profile {self.name} has no address.",
-                remedy="Set the address with --set address=user@host, or write it into a profile of your own.",
+                remedy="Set the address, `address=user@host`, or write it into a profile of your own.",
             )
         return self.address
 
@@ -240,11 +236,11 @@ def _override(content: dict[str, Any], key: str, text: str) -> None:
         inner = section.get(part)
         section[part] = section = dict(inner) if isinstance(inner, dict) else {}
     if last not in model.model_fields:
-        raise ProfileError(f"--set {key}: unknown key {last!r}.", remedy=_known_keys(model, last))
+        raise ProfileError(f"`overrides` {key}: unknown key {last!r}.", remedy=_known_keys(model, last))
     annotation = model.model_fields[last].annotation
     if (inner_model := _section_of(annotation)) is not None:
         known = ", ".join(f"{key}.{name}" for name in inner_model.model_fields)
-        raise ProfileError(f"--set {key}: is a section; set one of its keys: {known}.")
+        raise ProfileError(f"`overrides` {key}: is a section; set one of its keys: {known}.")
     if not text:
         section.pop(last, None)
         return
@@ -266,7 +262,7 @@ def _section_model(model: type[BaseModel], part: str, key: str) -> type[BaseMode
     field = model.model_fields.get(part)
     found = _section_of(field.annotation) if field is not None else None
     if found is None:
-        raise ProfileError(f"--set {key}: there is no section {part!r}.", remedy=_known_keys(model, part))
+        raise ProfileError(f"`overrides` {key}: there is no section {part!r}.", remedy=_known_keys(model, part))
     return found
 
 
@@ -286,7 +282,7 @@ def _origin(path: Path, error: ValidationError, overrides: Mapping[str, str]) ->
 
 def _shown(key: str, text: str) -> str:
     """An override as it was given, on one line."""
-    return f"--set {key}={text if text.isprintable() else repr(text)}"
+    return f"`overrides` {key}={text if text.isprintable() else repr(text)}"
 
 
 def _problem(error: ValidationError, model: type[BaseModel]) -> str:

@@ -6,12 +6,10 @@ Every check is of the whole text, and its message shows the text so that nothing
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """Everything that starts a new line or steers a terminal."""

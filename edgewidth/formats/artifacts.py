@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgewidth import __version__
 from edgewidth.data.pixels import PIXEL_MEAN, PIXEL_STD
+from edgewidth.formats.conversion import Conversion
 from edgewidth.formats.registry import FORMATS
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.artifact import ArtifactMetadata
 from edgewidth.records.measurement import FormatName, Precision
+from edgewidth.version import __version__
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,24 +39,12 @@ class ArtifactMaker(NamedTuple):
     progress: Progress = SILENT
 
     def files(self, weights: FoldedWeights, *precisions: Precision) -> Files:
-        """The network with these weights in every format.
-
-        Raises:
-            MismatchError: The weights are not of this configuration.
-            InputError: The calibration images have another shape than the network's input.
-            MissingPackageError, SurroundingsError: The conversion failed.
-        """
+        """The network with these weights in every format; raises as ``Format.convert`` does."""
         network, widths = self.space.network, self.space.widths(self.config)
+        conversion = Conversion(network, widths, weights, precisions, self.calibration, self.progress)
         files: Files = {}
         for one in FORMATS.values():
-            contents = one.convert(
-                network,
-                widths,
-                weights,
-                precisions=precisions,
-                calibration=self.calibration,
-                progress=self.progress,
-            )
+            contents = one.convert(conversion)
             files |= {(precision, one.name): self._annotated(one, contents[precision]) for precision in precisions}
         return files
 

@@ -1,14 +1,15 @@
-"""Folded weights of one network: their shapes, cuts and random stand-ins."""
+"""Folded weights of one network: their shapes, cuts and random stand-ins; and the kernel of the trial network."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgewidth.errors import MismatchError
-from edgewidth.graph.widths import kept, lengths
+from edgewidth.graph.widths import Cuts, lengths
 from edgewidth.records.weights import FoldedLayer
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.graph.spec import NetworkSpec
-    from edgewidth.graph.widths import Axes, Widths
+    from edgewidth.graph.widths import Widths
     from edgewidth.records.weights import FoldedWeights
 
 
@@ -25,15 +26,13 @@ def kernel_shapes(network: NetworkSpec, widths: Widths) -> dict[str, tuple[int, 
     return {layer.name: lengths(layer.kernel, widths) for layer in network.layers if layer.kernel}
 
 
-def cut(array: NDArray[Any], axes: Axes, widths: Widths, widest: Widths) -> NDArray[Any]:
-    """What a configuration of ``widths`` uses of an array that has these axes at ``widest``."""
-    parts = [kept(axis, widths, widest) for axis in axes]
-    if all(len(slices) == 1 for slices in parts):
-        return array[tuple(part for (part,) in parts)]
+def cut(array: NDArray[Any], parts: Sequence[tuple[slice, ...]]) -> NDArray[Any]:
+    """The ``parts`` along each axis, joined."""
     for axis, slices in enumerate(parts):
-        before = (slice(None),) * axis
-        array = np.concatenate([array[(*before, part)] for part in slices], axis)
-    return array
+        if len(slices) > 1:
+            before, after = parts[:axis], parts[axis + 1 :]
+            return np.concatenate([cut(array, [*before, (part,), *after]) for part in slices], axis)
+    return array[tuple([slices[0] for slices in parts])]
 
 
 def check_weights(network: NetworkSpec, widths: Widths, weights: FoldedWeights) -> None:
@@ -57,11 +56,11 @@ def check_weights(network: NetworkSpec, widths: Widths, weights: FoldedWeights) 
 
 def slice_weights(space: SearchSpace, config: ChannelConfig, weights: FoldedWeights) -> dict[str, FoldedLayer]:
     """What a configuration uses of the weights of the largest one."""
-    widths, widest = space.widths(config), space.widths(space.largest)
+    cuts = Cuts(space.widths(config), space.widths(space.largest))
     return {
         layer.name: FoldedLayer(
-            cut(weights[layer.name].kernel, layer.kernel, widths, widest),
-            cut(weights[layer.name].bias, layer.kernel[:1], widths, widest),
+            cut(weights[layer.name].kernel, cuts.of(layer.kernel)),
+            cut(weights[layer.name].bias, cuts.of(layer.kernel[:1])),
         )
         for layer in space.network.layers
         if layer.kernel
@@ -82,3 +81,13 @@ def random_weights(network: NetworkSpec, widths: Widths, *, seed: int) -> dict[s
             kernel = layer.operator.initial(rng.standard_normal(shape, dtype=np.float32), math.prod(shape[1:]))
             weights[layer.name] = FoldedLayer(kernel, rng.uniform(-0.1, 0.5, shape[0]).astype(np.float32))
     return weights
+
+
+SIZE, CHANNELS, FILTERS = 48, 16, 32
+"""What a device is tried out with, written in each format without a converter: a 3×3 convolution over 48×48×16 values,
+10.6 million multiply-accumulates, milliseconds on a small board."""
+
+
+def trial_kernel() -> NDArray[np.float32]:
+    """The convolution's kernel, float32 (filters, 3, 3, channels)."""
+    return np.random.default_rng(0).normal(0, 0.1, (FILTERS, 3, 3, CHANNELS)).astype(np.float32)

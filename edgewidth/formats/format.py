@@ -6,22 +6,54 @@ and an entry in ``registry.FORMATS``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import numpy as np
     from numpy.typing import NDArray
 
-    from edgewidth.formats.loaded import LoadedModel
+    from edgewidth.formats.conversion import Conversion
     from edgewidth.formats.sizes import FileSize
-    from edgewidth.graph.spec import NetworkSpec
-    from edgewidth.progress import Progress
-    from edgewidth.records.artifact import ArtifactMetadata
+    from edgewidth.records.artifact import ArtifactMetadata, Quantisation
     from edgewidth.records.measurement import FormatName, Precision
-    from edgewidth.records.weights import FoldedWeights
     from edgewidth.tasks.task import FileText
+
+
+class TensorFacts(NamedTuple):
+    """An input or output. ``dtype`` is NumPy's name; in ``shape`` a dimension that the file leaves open is -1."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    quantisation: Quantisation | None = None
+
+
+class ModelFacts(NamedTuple):
+    """What a model file says of itself.
+
+    ``precision`` is ``int8`` where activations are stored in 8 bits, else ``float32``. ``metadata`` is None for a
+    file that edgewidth did not make.
+    """
+
+    format: FormatName
+    precision: Precision
+    inputs: tuple[TensorFacts, ...]
+    outputs: tuple[TensorFacts, ...]
+    metadata: ArtifactMetadata | None
+
+
+class LoadedModel(Protocol):
+    """A model file loaded by its format's runtime, to be run in one thread on one core."""
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What the file says of itself."""
+
+    def clone(self) -> Self:
+        """The same file loaded again, for another thread."""
+
+    def run(self, value: NDArray[Any]) -> NDArray[Any]:
+        """The first output for one input, both as stored and with their batch axis."""
 
 
 class Layout(Protocol):
@@ -47,25 +79,8 @@ class Format(Protocol):
     def recognises(self, content: bytes) -> bool:
         """Whether the beginning of a file says that it is of this format; the file may still be damaged."""
 
-    def convert(
-        self,
-        network: NetworkSpec,
-        widths: Mapping[str, int],
-        weights: FoldedWeights,
-        *,
-        precisions: Sequence[Precision],
-        calibration: NDArray[np.uint8] | None,
-        progress: Progress,
-    ) -> dict[Precision, bytes]:
+    def convert(self, conversion: Conversion) -> dict[Precision, bytes]:
         """The network as files, one for every precision asked for.
-
-        Args:
-            network: The layers.
-            widths: The width of every width variable.
-            weights: Folded weights of these widths.
-            precisions: ``int8`` needs calibration images.
-            calibration: Images uint8 (n, height, width, channels), from the training data.
-            progress: Where to report to.
 
         Raises:
             MissingPackageError: The converter is not installed.
@@ -74,8 +89,8 @@ class Format(Protocol):
             SurroundingsError: The converter failed.
         """
 
-    def layout(self, content: bytes, network: NetworkSpec, widths: Mapping[str, int], weights: FoldedWeights) -> Layout:
-        """A file that ``convert`` made of these weights, ready to be cut.
+    def layout(self, content: bytes, conversion: Conversion) -> Layout:
+        """One of the files that ``convert`` made, ready to be cut.
 
         Raises:
             FileError: It is damaged.
@@ -96,4 +111,4 @@ class Format(Protocol):
         """How much larger ``annotate`` makes a file, at most."""
 
     def trial(self) -> bytes:
-        """The network that a device is tried out with (``edgewidth.formats.trial``), made without the converter."""
+        """The network that a device is tried out with (``edgewidth.formats.folded``), made without the converter."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,11 +16,9 @@ from edgewidth.formats.registry import format_of
 from edgewidth.progress import SILENT
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
-    from edgewidth.formats.loaded import LoadedModel, ModelFacts, TensorFacts
+    from edgewidth.formats.format import LoadedModel, ModelFacts, TensorFacts
     from edgewidth.progress import Progress
 
 _CHUNK = 64
@@ -61,13 +60,9 @@ def run_model(
 ) -> NDArray[np.float32]:
     """What a model file computes of images, one at a time as on a device, several threads beside each other.
 
-    Args:
-        content: A model file with one image as input and one row of numbers as output.
-        images: uint8 (n, height, width, channels); they are normalised as all of edgewidth's are, and quantised and
-            laid out as the file asks.
-        threads: How many; None: as many as this process may use.
-        progress: Where to report to.
-        title: What to report.
+    The file has one image as input and one row of numbers as output. ``images`` are uint8 (n, height, width, channels);
+    they are normalised as all of edgewidth's are, and quantised and laid out as the file asks. ``threads`` None: as
+    many as this process may use.
 
     Returns:
         Outputs, float32 (n, outputs): dequantised where the file's output is quantised.

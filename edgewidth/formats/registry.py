@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from edgewidth.errors import FileError
@@ -9,8 +10,6 @@ from edgewidth.formats.onnx.format import OnnxFormat
 from edgewidth.formats.tflite.format import TfliteFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from edgewidth.formats.format import Format
     from edgewidth.records.measurement import FormatName
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,8 +14,6 @@ from edgewidth.graph.widths import lengths
 from edgewidth.records.measurement import Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from edgewidth.graph.space import SearchSpace
     from edgewidth.graph.widths import Axes, Widths
 
@@ -72,5 +71,5 @@ def metadata_bytes(output_names: Sequence[str]) -> int:
 
 
 def element_bytes(precision: Precision) -> int:
-    """Of one element of an activation."""
+    """The bytes of one element of an activation."""
     return 1 if precision is Precision.INT8 else 4

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import inspect
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgewidth import __version__
 from edgewidth.errors import InputError, StorageError
 from edgewidth.files import write_atomic
+from edgewidth.formats.conversion import Conversion
 from edgewidth.formats.folded import random_weights
 from edgewidth.formats.registry import FORMATS
+from edgewidth.graph import operators
 from edgewidth.progress import SILENT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from edgewidth.formats.format import Format, Layout
     from edgewidth.formats.sizes import FileSize
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.progress import Progress
     from edgewidth.records.measurement import FormatName, Precision
-    from edgewidth.records.weights import FoldedWeights
 
 SEED = 0
-"""Of the random weights and the calibration images."""
+"""The seed of the random weights and the calibration images."""
 
 _CALIBRATION_IMAGES = 4
 """The weights are random and only time is measured, so that the ranges of activations need not be exact."""
@@ -37,16 +36,9 @@ _CALIBRATION_IMAGES = 4
 class VariantFactory:
     """Makes the variants of one search space in one precision and format.
 
-    The maximum-width network, with random weights, is converted and quantised once and kept in ``cache``; a variant
-    is cut from it. Its weights mean nothing: a variant is for measuring latency. What is deployed is quantised afresh
-    from the trained network.
-
-    Args:
-        space: The search space.
-        precision: What the variants compute in.
-        format_name: The format of the files.
-        cache: A folder for converted files; made if missing.
-        progress: Where a conversion reports to.
+    The maximum-width network, with random weights, is converted and quantised once and kept in the folder ``cache``; a
+    variant is cut from it. Its weights mean nothing: a variant is for measuring latency. What is deployed is quantised
+    afresh from the trained network.
 
     Raises:
         MissingPackageError: Something must be converted and the converter is not installed.
@@ -65,19 +57,14 @@ class VariantFactory:
         self.space = space
         self.precision = precision
         self.cache = cache
-        self._format = FORMATS[format_name]
+        shape = (_CALIBRATION_IMAGES, *space.network.input.size, space.network.in_channels)
+        images = np.random.default_rng(SEED).integers(0, 256, shape, np.uint8)
         widths = space.widths(space.largest)
         weights = random_weights(space.network, widths, seed=SEED)
+        self._conversion = Conversion(space.network, widths, weights, [precision], images, progress)
+        self._format = FORMATS[format_name]
         path = cache / _cache_name(space, precision, self._format)
-        layout = self._cached_layout(path, widths, weights)
-        if layout is None:
-            content = self._convert(widths, weights, progress)
-            layout = self._layout_of(content, widths, weights)
-            try:
-                write_atomic(path, content)
-            except StorageError as error:
-                progress.say(f"{error.message} The conversion is not kept, and costs its time again in the next run.")
-        self._layout = layout
+        self._layout = self._cached_layout(path) or self._fresh_layout(path)
 
     @property
     def size(self) -> FileSize:
@@ -92,30 +79,37 @@ class VariantFactory:
         """
         return self._layout.write(self.space.widths(config))
 
-    def _cached_layout(self, path: Path, widths: Mapping[str, int], weights: FoldedWeights) -> Layout | None:
+    def _cached_layout(self, path: Path) -> Layout | None:
         try:
-            return self._layout_of(path.read_bytes(), widths, weights)
+            return self._format.layout(path.read_bytes(), self._conversion)
         except (OSError, InputError, LookupError, ValueError, TypeError, struct.error):
             return None  # what is missing or damaged in a cache is made again
 
-    def _layout_of(self, content: bytes, widths: Mapping[str, int], weights: FoldedWeights) -> Layout:
-        return self._format.layout(content, self.space.network, widths, weights)
+    def _fresh_layout(self, path: Path) -> Layout:
+        content = self._format.convert(self._conversion)[self.precision]
+        layout = self._format.layout(content, self._conversion)
+        try:
+            write_atomic(path, content)
+        except StorageError as error:
+            self._conversion.progress.say(
+                f"{error.message} The conversion is not kept, and costs its time again in the next run."
+            )
+        return layout
 
-    def _convert(self, widths: Mapping[str, int], weights: FoldedWeights, progress: Progress) -> bytes:
-        network = self.space.network
-        shape = (_CALIBRATION_IMAGES, *network.input.size, network.in_channels)
-        images = np.random.default_rng(SEED).integers(0, 256, shape, np.uint8)
-        files = self._format.convert(
-            network, widths, weights, precisions=[self.precision], calibration=images, progress=progress
-        )
-        return files[self.precision]
+
+def _sources(file_format: Format) -> list[Path]:
+    """The Python files that decide how a network is converted: the operators, this folder and the format's own."""
+    folders = (Path(operators.__file__), Path(__file__), Path(inspect.getfile(type(file_format))))
+    return [path for folder in folders for path in sorted(folder.parent.glob("*.py"))]
 
 
 def _cache_name(space: SearchSpace, precision: Precision, file_format: Format) -> str:
-    """A file name that differs when another file would come out: another space, precision, converter or edgewidth."""
+    """A file name that differs when another file would come out: another space, precision, converter or source."""
     try:
         converter = importlib.metadata.version(file_format.converter)
     except importlib.metadata.PackageNotFoundError:
         converter = "none"
-    versions = hashlib.sha256(f"{__version__} {converter} {SEED}".encode()).hexdigest()[:8]
-    return f"variants-{space.fingerprint}-{precision}-{versions}.{file_format.name}"
+    digest = hashlib.sha256(f"{converter} {SEED}".encode())
+    for source in _sources(file_format):
+        digest.update(source.read_bytes())
+    return f"variants-{space.fingerprint}-{precision}-{digest.hexdigest()[:8]}.{file_format.name}"

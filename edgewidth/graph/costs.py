@@ -7,6 +7,7 @@ memory for activations is the most of them.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,8 +17,6 @@ from edgewidth.graph.spec import INPUT
 from edgewidth.graph.widths import lengths, total, variables_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
     from numpy.typing import NDArray
 
     from edgewidth.graph.space import ChannelConfig, SearchSpace

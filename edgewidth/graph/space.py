@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
@@ -19,8 +20,6 @@ from edgewidth.graph.version1 import fingerprint_of_version_1
 from edgewidth.graph.widths import Name, Segment, Width
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     import numpy as np
 
 _WIDTH = re.compile(r"[1-9][0-9]{0,8}")
@@ -108,7 +107,7 @@ class SearchSpace(Record):
     @property
     def old_fingerprint(self) -> str:
         """The digits by which version 1 knew this search space."""
-        return fingerprint_of_version_1(self)
+        return fingerprint_of_version_1(self.model_dump(mode="json", exclude_defaults=True))
 
     @property
     def size(self) -> int:

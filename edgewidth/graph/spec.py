@@ -106,7 +106,7 @@ class NetworkSpec(Record):
                 raise ValueError(f"layer {node.name} exists twice")
             reads = tuple(known[name] for name in node.inputs)
             try:
-                output = node.operator.output_of(reads)
+                output = node.operator.output_shape(reads)
             except ValueError as error:
                 raise ValueError(f"layer {node.name}: {error}") from error
             known[node.name] = output

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from edgewidth.graph.space import SearchSpace
-    from edgewidth.graph.spec import NetworkSpec, Node
+from typing import Any
 
 _ATTRIBUTES = {"width": None, "kernel": 1, "stride": 1, "activation": "none"}
 """What every layer stated, with the value that meant nothing."""
@@ -35,26 +31,19 @@ def network_of_version_1(content: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in content.items() if name not in {"layers", "num_classes"}} | {"nodes": nodes}
 
 
-def fingerprint_of_version_1(space: SearchSpace) -> str:
-    """The fingerprint that version 1 gave a search space."""
-    variables = [variable.model_dump(include={"name", "base", "choices"}) for variable in space.variables]
-    content = {"network": _network(space.network), "variables": variables}
+def fingerprint_of_version_1(space: dict[str, Any]) -> str:
+    """The fingerprint that version 1 gave a search space, of whose fields those with default values are left out."""
+    content = {"network": _network(**space["network"]), "variables": space["variables"]}
     return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()[:16]
 
 
-def _network(network: NetworkSpec) -> dict[str, Any]:
-    return {
-        "family": network.family,
-        "resolution": network.resolution,
-        "in_channels": network.in_channels,
-        "num_classes": network.outputs,
-        "layers": [_layer(node) for node in network.nodes],
-    }
+def _network(nodes: list[dict[str, Any]], **others: Any) -> dict[str, Any]:
+    return others | {"num_classes": nodes[-1]["operator"].get("width"), "layers": [_layer(**node) for node in nodes]}
 
 
-def _layer(node: Node) -> dict[str, Any]:
-    found = node.operator.model_dump(exclude_defaults=True)
-    for name in {"kernel", "stride"} & found.keys():
-        if len(set(found[name])) == 1:
-            found[name] = found[name][0]
-    return {"name": node.name, "op": found.pop("op"), "inputs": node.inputs} | _ATTRIBUTES | found
+def _layer(name: str, operator: dict[str, Any], inputs: list[str]) -> dict[str, Any]:
+    found = dict(operator)
+    for attribute in {"kernel", "stride"} & found.keys():
+        if len(set(found[attribute])) == 1:
+            found[attribute] = found[attribute][0]
+    return {"name": name, "op": found.pop("op"), "inputs": inputs} | _ATTRIBUTES | found

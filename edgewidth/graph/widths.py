@@ -62,13 +62,27 @@ def first_of_segments(channels: Channels, widths: Widths, widest: Widths) -> lis
     return [slice(start, start + resolve(segment, widths)) for start, segment in zip(starts, channels, strict=False)]
 
 
-def kept(channels: Channels, widths: Widths, widest: Widths) -> tuple[slice, ...]:
-    """Which channels of a tensor at ``widest`` a configuration of ``widths`` keeps, in as few slices as possible."""
-    slices: list[slice] = []
-    for part in first_of_segments(channels, widths, widest):
-        start = slices.pop().start if slices and slices[-1].stop == part.start else part.start
-        slices.append(slice(start, part.stop))
-    return tuple(slices)
+class Cuts(dict[Channels, tuple[slice, ...]]):
+    """By any channels, where those lie that a configuration keeps of the widest: in as few slices as possible.
+
+    Each is worked out when it is first asked for.
+    """
+
+    def __init__(self, widths: Widths, widest: Widths) -> None:
+        super().__init__()
+        self.widths, self._widest = widths, widest
+
+    def __missing__(self, channels: Channels) -> tuple[slice, ...]:
+        slices: list[slice] = []
+        for part in first_of_segments(channels, self.widths, self._widest):
+            start = slices.pop().start if slices and slices[-1].stop == part.start else part.start
+            slices.append(slice(start, part.stop))
+        self[channels] = tuple(slices)
+        return self[channels]
+
+    def of(self, axes: Axes) -> list[tuple[slice, ...]]:
+        """Along every axis."""
+        return [self[axis] for axis in axes]
 
 
 def merged(channels: Channels) -> Channels:

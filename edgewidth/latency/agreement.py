@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,8 +14,6 @@ from edgewidth.latency.stored import model_of
 from edgewidth.latency.terms import choice_indices
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.records.table import ConfigVisits, LatencyTable
 
 _TOLERATED_SHIFT = 0.02
@@ -29,7 +28,7 @@ class Agreement(NamedTuple):
 
     agrees: bool
     shift_percent: float
-    """By how much everything is slower (above zero) or faster than predicted."""
+    """How much slower (above zero) or faster everything is than predicted, in percent."""
     surprise: float
     """Root mean square deviation from that common shift, in units of what table and measurements allow."""
     sentence: str
@@ -37,13 +36,9 @@ class Agreement(NamedTuple):
 
 
 def agreement(table: LatencyTable, visits: Sequence[ConfigVisits]) -> Agreement:
-    """Hold a table against configurations measured now.
+    """Hold a table against a few configurations of its space measured now, fitted ones or others.
 
     Drift between then and now is allowed for: it shifts latencies together by its standard deviation at their size.
-
-    Args:
-        table: As it was fitted.
-        visits: A few configurations, fitted ones or others, of the table's space.
 
     Raises:
         InputError: No configuration, or one of another space.

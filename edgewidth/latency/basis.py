@@ -82,17 +82,6 @@ class Basis:
                 rows[:, block.columns] += block.values[entries]
         return rows
 
-    def entry_values(self, weights: Floats) -> list[Floats]:
-        """What each term adds for every entry, given (columns,) or (columns, m) weights."""
-        return [_term_values(term, blocks, weights) for term, blocks in zip(self.terms, self.blocks, strict=True)]
-
-
-def _term_values(term: Term, blocks: tuple[Block, ...], weights: Floats) -> Floats:
-    values = np.zeros((term.size, *weights.shape[1:]))
-    for block in blocks:
-        values += block.values @ weights[block.columns]
-    return values
-
 
 def basis_of(space: SearchSpace) -> Basis:
     """The basis of a search space; the same space gives the same basis, so that strengths can be stored."""

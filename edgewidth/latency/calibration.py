@@ -41,7 +41,7 @@ class Calibration:
         return cls(np.log(latencies_ms), np.minimum((residuals / deviations) ** 2, _LARGEST_SQUARE))
 
     def factor(self, latencies_ms: Floats) -> Floats:
-        """By what deviations at these latencies are to be multiplied: (configurations,).
+        """The factors by which deviations at these latencies are to be multiplied: (configurations,).
 
         Left-out measurements took part in learning the hyperparameters, so that their errors are somewhat too
         small (up to ``_OPTIMISM`` on devices with a known truth): deviations shrink only as far as that allows.

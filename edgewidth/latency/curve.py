@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _LENGTH = 1.0
 """Correlation length of the departure, in natural logarithms of the sum."""
 _SPACING = 0.25
-"""Of the points where it is known, in such lengths."""
+"""The distance of the points where the departure is known, in correlation lengths."""
 _KEPT_VARIANCE = 1e-6
 
 

@@ -10,6 +10,7 @@ be found out. So every third one is of the size of which the fewest are measured
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,8 +21,6 @@ from edgewidth.latency.stored import cached_basis, model_of
 from edgewidth.latency.terms import choice_indices
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.latency.model import Model
     from edgewidth.latency.terms import Floats, Ints
@@ -33,9 +32,9 @@ _NEAR = 0.08
 """How far from the budget a configuration may be predicted to be near it."""
 _NEAR_DRAWS = 20_000
 _BANDS = 6
-"""Of sizes, alike in the ratio of their largest to their smallest latency."""
+"""How many bands sizes are divided into; all have the same ratio of their largest to their smallest latency."""
 _TURN = 3
-"""So often one is chosen from the band with the fewest."""
+"""One in so many configurations is chosen from the band of which the fewest are known."""
 _FIRST_ERROR = 0.01
 """Relative error of a measurement, before any is known."""
 
@@ -73,14 +72,10 @@ def next_configs(
     exclude: Collection[ChannelConfig],
     near_ms: float | None = None,
 ) -> list[ChannelConfig]:
-    """Distinct configurations that tell most beyond what the table was fitted to.
+    """Distinct configurations that tell most beyond what the table was fitted to; fewer where the space has no more.
 
-    Args:
-        table: What is known.
-        count: How many; fewer come back where the space has no more.
-        rng: Draws the candidates.
-        exclude: Configurations that are not to be proposed, such as those measured or held out.
-        near_ms: A budget: candidates and targets are then those predicted within 8 % of it, as far as any are.
+    Those of ``exclude``, such as measured and held-out ones, are not proposed. With a budget, ``near_ms``, candidates
+    and targets are those predicted within 8 % of it, as far as any are.
     """
     space, model = table.space, model_of(table)
     pool, targets = _pool(space, _CANDIDATES, rng), _pool(space, _TARGETS, rng)
@@ -177,7 +172,7 @@ class _Gain:
 
 
 def _bands(sizes: Floats, known: Floats, bands: int) -> tuple[Ints, Ints]:
-    """Of which band each size is, and how many of each are known; sizes are logarithms: (n,), (m,) → (n,), (bands,)."""
+    """The band of each size, and how many of each band are known; sizes are logarithms: (n,), (m,) → (n,), (bands,)."""
     edges = np.linspace(sizes.min(), sizes.max(), bands + 1)[1:-1]
     return np.digitize(sizes, edges), np.bincount(np.digitize(known, edges), minlength=bands)
 

@@ -12,6 +12,7 @@ layers explains. Strengths have broad log-normal hyperpriors about their typical
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,14 +23,12 @@ from scipy.optimize import minimize
 from edgewidth.latency.noise import Condensed, Noise, VisitData, condense, robust
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from edgewidth.latency.basis import Basis
     from edgewidth.latency.terms import Floats
 
 _MOST_ITERATIONS = 60
 _HYPER_SD = 2.0
-"""Of the logarithms of strengths: a factor of 7 either way is one standard deviation."""
+"""The standard deviation of the logarithms of strengths: a factor of 7 either way."""
 _NOISE_SD = 1.0
 _DRIFT_S, _DRIFT_S_SD = 30.0, 1.0
 _GROWTH_SD = 0.75

@@ -1,7 +1,8 @@
-"""From measured visits to a latency table."""
+"""Fits a latency table to measured visits."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +17,6 @@ from edgewidth.latency.terms import choice_indices
 from edgewidth.records.table import LatencyTable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.graph.space import SearchSpace
     from edgewidth.latency.terms import Floats, Ints
     from edgewidth.records.measurement import Setting, Statistic

@@ -1,8 +1,8 @@
 """The estimator: from visits to hyperparameters and a posterior over the table.
 
-It alternates between what is known: where the logarithm is linearised (the latest prediction), the
+It fits in turn, for a fixed number of rounds: where the logarithm is linearised (the latest prediction), the
 hyperparameters (marginal likelihood), and how far each visit is an outlier (Student's t as a scale mixture,
-by expectation maximisation; Lange, Little and Taylor 1989). A fixed number of rounds.
+by expectation maximisation; Lange, Little and Taylor 1989).
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ at the sorted times is tridiagonal (Rue and Held 2005, section 2.4) and the cost
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,8 +22,6 @@ import numpy as np
 from scipy.linalg import cho_solve_banded, cholesky_banded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.latency.terms import Floats, Ints
     from edgewidth.records.table import ConfigVisits
 
@@ -30,7 +29,7 @@ DEGREES = 4.0
 """Degrees of freedom of a visit's error: about one in a hundred is beyond 4.6 standard deviations."""
 
 _LEAST_GAP = 1e-3
-"""In units of the drift's time constant: visits at the same moment keep the precision finite."""
+"""The least time between visits, in units of the drift's time constant, so that the precision stays finite."""
 
 
 class Noise(NamedTuple):

@@ -74,15 +74,10 @@ class Posterior:
 
 
 def non_negative_weights(posterior: Posterior, entries: Floats, least: Floats) -> Floats:
-    """The most probable weights for which ``entries @ weights >= least``.
+    """The most probable weights for which ``entries @ weights >= least``: (entries, columns) and (entries,).
 
     The quadratic programme is solved through its dual on the entries that would be too small, added until none
     is. Entries beyond the bound on rounds stay slightly negative and are the caller's to clip.
-
-    Args:
-        posterior: The unconstrained posterior.
-        entries: (entries, columns).
-        least: (entries,).
     """
     mean = posterior.weights()
     tolerance = 1e-9 * float(np.max(np.abs(entries @ mean)))

@@ -1,7 +1,8 @@
-"""Predictions of a latency table, each with its interval."""
+"""Predictions of a latency table, each with its interval; and the table as factors, as the search takes them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -10,8 +11,6 @@ from edgewidth.latency.stored import model_of
 from edgewidth.latency.terms import choice_indices
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.graph.space import ChannelConfig
     from edgewidth.latency.model import Model
     from edgewidth.latency.terms import Floats
@@ -40,7 +39,7 @@ class Predictor:
         self._model = model_of(table)
 
     def predict(self, configs: Sequence[ChannelConfig]) -> Prediction:
-        """The mean is ``offset_ms`` and the table's entries, summed.
+        """The latency that the table's curve makes of the sum of ``offset_ms`` and the table's entries.
 
         Raises:
             InputError: A configuration is not one of the table's space.
@@ -56,3 +55,32 @@ def deviations(model: Model, indices: np.ndarray) -> Floats:
     starts = range(0, len(indices), _CHUNK)
     parts = [model.relative_deviation(indices[s : s + _CHUNK]) for s in starts]
     return np.concatenate(parts) if parts else np.zeros(0)
+
+
+class LatencyFactors(NamedTuple):
+    """``offset_ms`` plus one value of every factor is what the table's curve makes the predicted latency of.
+
+    A factor is a scope, ascending indices of width variables, and an array with one axis for each of them.
+    """
+
+    factors: list[tuple[tuple[int, ...], Floats]]
+    offset_ms: float
+
+
+def latency_factors(table: LatencyTable) -> LatencyFactors:
+    """The table's entries summed by scope; what depends on no variable goes into the offset."""
+    names = [variable.name for variable in table.space.variables]
+    summed: dict[tuple[int, ...], Floats] = {}
+    offset_ms = table.offset_ms
+    for entry in table.entries:
+        scope = tuple(names.index(name) for name in entry.scope)
+        values = np.array(entry.values_ms)
+        if not scope:
+            offset_ms += float(values[0, 0])
+            continue
+        if len(scope) == 1:
+            values = values[0]
+        elif scope[0] > scope[1]:
+            scope, values = scope[::-1], values.T
+        summed[scope] = summed.get(scope, 0.0) + values
+    return LatencyFactors(sorted(summed.items(), key=lambda item: item[0]), offset_ms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,8 +14,6 @@ from edgewidth.latency.terms import choice_indices
 from edgewidth.records.table import HeldOut, TableQuality
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.graph.space import SearchSpace
     from edgewidth.latency.model import Model
     from edgewidth.latency.noise import Noise
@@ -69,12 +68,9 @@ def hold_out(model: Model, space: SearchSpace, visits: Sequence[ConfigVisits], f
 
 
 def quality_of(held_out: Sequence[HeldOut], errors: Floats, fitted: int) -> TableQuality:
-    """The numbers and the verdict.
+    """The numbers and the verdict of so many ``fitted`` configurations, and of held-out ones, predicted and measured.
 
-    Args:
-        held_out: Predicted and measured.
-        errors: (held out,) relative standard errors of the measurements.
-        fitted: How many configurations the table was fitted to.
+    ``errors``: (held out,) relative standard errors of the measurements.
     """
     if not held_out:
         return TableQuality(
@@ -116,7 +112,7 @@ def _verdict(percent: Floats, noise_percent: float) -> str:
             f"{noise_percent:.2g} %. Keep the device idle and cool, or give it more time so that each configuration "
             "is visited more often."
         )
-    return f"Not good enough: predictions are off by {error}. Measure more configurations (a longer --time-budget)."
+    return f"Not good enough: predictions are off by {error}. Measure more configurations (a longer `time_budget_s`)."
 
 
 def residuals(table: LatencyTable) -> tuple[Residual, ...]:

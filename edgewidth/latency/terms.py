@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -10,8 +11,6 @@ from numpy.typing import NDArray
 from edgewidth.graph.widths import variables_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.graph.operators.operator import Part
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.graph.spec import Layer

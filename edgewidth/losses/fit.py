@@ -1,4 +1,4 @@
-"""From losses of whole configurations to what each width at each place costs.
+"""Tells what each width at each place costs, from losses of whole configurations.
 
 The excess loss of a configuration over the maximum one is taken as a sum over width variables, plus products of
 neighbouring variables where the data ask for them, so the searched field stays pairwise:
@@ -18,6 +18,7 @@ likelihood alone chooses products that do not predict.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,8 +28,6 @@ from edgewidth.graph.widths import variables_of
 from edgewidth.search.problem import Factor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from edgewidth.graph.space import ChannelConfig, SearchSpace, WidthVariable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,8 +14,6 @@ from edgewidth.search.field import field_at_budget
 from edgewidth.search.problem import Factor, Problem, total
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.losses.fit import LossFit
     from edgewidth.records.losses import Cost
@@ -23,13 +22,13 @@ if TYPE_CHECKING:
 MACS_SHARES = (0.3, 0.5, 0.7)
 """Without a device: budgets as shares of the uniform 1.0 network's multiply-accumulates."""
 TEMPERATURE = 0.5
-"""Of configurations drawn near a budget, in standard deviations of the loss of uniformly drawn ones."""
+"""The temperature of draws near a budget, in standard deviations of the loss of uniformly drawn configurations."""
 POOL = 8
-"""Of so many draws the one nearest to the budget is taken."""
+"""How many draws are made for every one taken: the one nearest to the budget."""
 DRAWS = 16
 """Losses drawn from what the evaluations leave possible, to see whether they would all choose alike."""
 GRID_STEPS = 2000
-"""Of the exact search on these; branch and bound makes up for the coarse grid."""
+"""The latency grid of the exact search on these; branch and bound makes up for its coarseness."""
 SETTLED_SHARE = 0.05
 """The choice is settled when doubt costs less than this share of what choosing gains."""
 _SCALE_DRAWS = 2000
@@ -48,9 +47,9 @@ class Doubt(NamedTuple):
 
 @dataclass(frozen=True)
 class Focus:
-    """Budgets of a cost, and what every configuration costs.
+    """The budgets near which losses should be known well, and what every configuration costs.
 
-    ``problem`` has costs as its latencies, and peak budgets; its losses and sum budgets are not read.
+    The cost stands in ``problem`` as latency. Its peak budgets hold; its losses and sum budgets are not read.
     """
 
     problem: Problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, count, cycle, islice, zip_longest
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,6 @@ from edgewidth.records.losses import BudgetDoubt, EvaluationPhase, EvaluationRou
 from edgewidth.streams import Purpose, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
     import numpy as np
 
     from edgewidth.graph.space import ChannelConfig, SearchSpace
@@ -24,25 +23,19 @@ if TYPE_CHECKING:
 ROUND = 16
 """Configurations fitted in every round; the first has twice as many."""
 HELD_OUT_SHARE, HELD_OUT_MOST = 1 / 6, 50
-"""The share of the most evaluations that is held out, and its most, of either kind."""
+"""How many configurations of either kind are held out: this share of all evaluations, and no more than this number."""
 HELD_OUT_OF_ALL = 5
-"""One in so many configurations of a small space, at most, is held out of either kind: most are left to fit."""
+"""At most one in so many configurations of a small space is held out of either kind, so that most are left to fit."""
 TRIES = 20
 """Draws for every new configuration, at most."""
 
 
 class Rounds:
-    """Rounds of evaluations until the choice near the budgets is settled.
+    """Rounds of evaluations until the choice near the budgets of the focus is settled.
 
-    Held-out configurations are drawn before anything is known, uniformly, and about the middle budget whatever
-    their losses: they depend on nothing that they judge.
-
-    Args:
-        space: Of the configurations.
-        focus: Has the budgets.
-        evaluate: The excess losses of configurations.
-        most: Evaluations, the held-out ones among them.
-        seed: Of the draws.
+    Held-out configurations are drawn before anything is known, uniformly, and about the middle budget whatever their
+    losses: they depend on nothing that they judge. ``evaluate`` gives the excess losses of configurations; there are
+    ``most`` evaluations at most, the held-out ones among them.
     """
 
     def __init__(

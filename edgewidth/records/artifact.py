@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from edgewidth.documents import Document, Record
+from edgewidth.errors import FileError
 from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.graph.spec import Resolution
 from edgewidth.records.measurement import FormatName, MeasurementWarning, Precision
+from edgewidth.records.provenance import Made
 from edgewidth.records.upgrades import name_accuracies
 
 MAX_INT8_DROP_POINTS = 1.0
@@ -51,6 +53,14 @@ class ArtifactMetadata(Document):
     input_quantisation: Quantisation | None = None
     output_quantisation: Quantisation | None = None
     class_names: tuple[str, ...]
+
+    @classmethod
+    def parsed(cls, text: str) -> Self | None:
+        """The metadata in a file's entry of the schema's name; None if it is not ours or of a newer edgewidth."""
+        try:
+            return cls.from_json(text, cls.schema_name)
+        except FileError:
+            return None
 
 
 class Int8Accuracy(Record):
@@ -111,7 +121,7 @@ class Artifact(Record):
     """How an int8 file was chosen; null for float32."""
 
 
-class Artifacts(Document):
+class Artifacts(Made):
     """The run folder's ``artifacts.json``: what was exported, and how well each file computes."""
 
     schema_name: ClassVar[str] = "edgewidth/artifacts"

@@ -19,8 +19,8 @@ _COUNT = re.compile(r"(?P<value>\d+(\.\d*)?|\.\d+) ?(?P<scale>[kMG]?)(?P<unit>B?
 _SCALES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 
 SAME_WITHIN = 0.03
-"""By how much one request's budgets may differ: a share is of the uniform network's latency, which is predicted by a
-table, measured, and measured again."""
+"""The relative difference that budgets of one request may have: a share is of the uniform network's latency, which is
+predicted by a table, measured, and measured again."""
 
 Count = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -29,7 +29,7 @@ class Limits(Record):
     """What must not be exceeded beside the latency; None: it may."""
 
     size_bytes: Count | None = None
-    """Of the model file in the precision that is measured."""
+    """The size of the model file in the precision that is measured."""
     macs: Count | None = None
     """Multiply-accumulates of one inference."""
     activation_bytes: Count | None = None
@@ -89,6 +89,18 @@ class BudgetRequest(Record):
         if match["unit"] == "%":
             return cls(value=value, unit="%")
         return cls(value=value * (1000 if match["unit"] == "s" else 1), unit="ms")
+
+    def in_ms(self, statistic: Statistic) -> Budget:
+        """The budget of a file that stands alone.
+
+        Raises:
+            InputError: It is a share.
+        """
+        if self.unit == "%":
+            raise InputError(
+                f"{self} of what? One file alone has no uniform 1.0 network.", remedy="Write the budget as 8ms or 0.4s."
+            )
+        return self.resolve(0.0, statistic)
 
     def resolve(self, full_ms: float, statistic: Statistic) -> Budget:
         """The budget in milliseconds, where ``full_ms`` is the measured latency of the uniform 1.0 network."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from edgewidth.documents import Document, Record
+from edgewidth.documents import Record
 from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.records.measurement import DeviceFacts, Engine, LatencyEstimate, MeasurementWarning, Precision
+from edgewidth.records.provenance import Made
 from edgewidth.records.upgrades import name_engine, name_visits
 
 
@@ -31,7 +32,7 @@ class Compared(Record):
     failure: str | None = None
 
 
-class Comparison(Document):
+class Comparison(Made):
     """The same networks in every way that a device offers: the fastest on the first network first, what failed last."""
 
     schema_name: ClassVar[str] = "edgewidth/comparison"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from edgewidth.documents import Document, Record
+from edgewidth.documents import Record
 from edgewidth.graph.space import ChannelConfig, SearchSpace
+from edgewidth.records.provenance import Facts, Made
 
 
 class JudgedChoice(Record):
@@ -15,16 +16,16 @@ class JudgedChoice(Record):
     """``chosen``, or a baseline."""
     config: ChannelConfig
     predicted_loss: float
-    """Excess loss over the maximum network, as predicted …"""
+    """Excess loss over the maximum network, as the unary losses predict it."""
     excess_loss: float
-    """… and on the holdout images."""
+    """Excess loss over the maximum network, as evaluated on the holdout images."""
     behind: float
-    """By how much the loss is above the chosen configuration's on the same images …"""
+    """How far the loss is above the chosen configuration's on the same images."""
     behind_error: float
-    """… and the standard error of that."""
+    """The standard error of ``behind``."""
 
 
-class Judged(Document):
+class Judged(Made):
     """The run folder's ``judged.json``."""
 
     schema_name: ClassVar[str] = "edgewidth/judged"
@@ -36,3 +37,8 @@ class Judged(Document):
     """The maximum network's own loss on these images."""
     choices: tuple[JudgedChoice, ...]
     """The chosen configuration first."""
+
+    @property
+    def made_of(self) -> Facts:
+        """What it was made of, the chosen configuration among it."""
+        return super().made_of | {"configuration": self.choices[0].config}

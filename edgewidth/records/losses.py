@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from edgewidth.documents import Document, Record
+from edgewidth.documents import Record
 from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.records.budget import Budget
 from edgewidth.records.measurement import Setting
+from edgewidth.records.provenance import NONE, SOME, Digest, Facts, Made
 from edgewidth.records.run import Narrowing
-from edgewidth.records.training import SupernetTraining
+from edgewidth.records.training import IMAGES, upgraded
 from edgewidth.records.upgrades import name_engine
 
 Cost = Literal["latency", "multiply-accumulates"]
@@ -87,12 +88,12 @@ class EvaluationPhase(Record):
 
 
 class NarrowingStep(Record):
-    """From where widths were drawn while a supernet was trained for one budget."""
+    """The distribution that widths were drawn from during one part of a training for one budget."""
 
     done: float
     """The share of training after which this began."""
     temperature: float
-    """Of the random field, in nats."""
+    """The temperature of the random field, in nats."""
     mean_ms: float
     """The mean latency of what was drawn."""
     marginals: tuple[tuple[float, ...], ...]
@@ -103,21 +104,21 @@ class NarrowedFor(Record):
     """The device and the budget that a supernet serves, and no others, and how its range of widths narrowed."""
 
     setting: Setting
-    """Of the latency table."""
+    """The setting of the latency table."""
     budget: Budget
     schedule: Narrowing
 
 
-class UnaryLosses(Document):
-    """The losses of every (variable, width), where they came from and how far they can be trusted."""
+class UnaryLosses(Made):
+    """The losses of single widths and of neighbouring pairs, where they came from and how far they can be trusted."""
 
     schema_name: ClassVar[str] = "edgewidth/unary-losses"
-    schema_version: ClassVar[int] = 2
+    schema_version: ClassVar[int] = 3
 
     space: SearchSpace
     data_fingerprint: str
     class_names: tuple[str, ...] = ()
-    """Of the data; an emitted file holds them. Empty: not known."""
+    """The class names of the data, which an emitted file holds; empty: not known."""
     images: int
     """On how many images every configuration was evaluated."""
     offset: float
@@ -134,13 +135,20 @@ class UnaryLosses(Document):
     """How the range of widths narrowed while the supernet was trained; empty: it did not."""
     narrowed: NarrowedFor | None = None
     """What it narrowed for; None: nothing, or it is not known."""
-    training: SupernetTraining | None = None
-    """What the supernet was trained with; None: it is not known, as of one that was trained in one's own loop."""
+
+    @property
+    def made_of(self) -> Facts:
+        """What they were made of; of a supernet that narrowed, the device and the budget that it serves too."""
+        found: Facts = super().made_of | {IMAGES: Digest(self.data_fingerprint)}
+        if aim := self.narrowed:
+            return found | aim.setting.facts | {"budget": aim.budget, "narrowing": aim.schedule}
+        # Older versions did not always say for what it narrowed.
+        return found | {"narrowing": SOME if self.narrowing else NONE}
 
     @classmethod
     def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
-        del version
-        if content.get("narrowed"):
+        if version == 1 and content.get("narrowed"):
             setting = content["narrowed"]["setting"]
             name_engine(setting, setting["runtime_version"])
-        return content
+        training = content.pop("training", None)
+        return content | ({"provenance": upgraded(training).model_dump()} if training else {})

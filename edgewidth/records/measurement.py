@@ -27,7 +27,14 @@ class Runtime(StrEnum):
     @property
     def file_format(self) -> FormatName:
         """The format of the files that it executes."""
-        return FormatName.ONNX if self is Runtime.ONNXRUNTIME else FormatName.TFLITE
+        return _FILE_FORMATS[self]
+
+
+_FILE_FORMATS = {
+    Runtime.LITERT: FormatName.TFLITE,
+    Runtime.TFLITE_RUNTIME: FormatName.TFLITE,
+    Runtime.ONNXRUNTIME: FormatName.ONNX,
+}
 
 
 class Accelerator(StrEnum):
@@ -118,10 +125,10 @@ class Setting(Record):
     precision: Precision
     clock: Clock = Clock.WALL
 
-    def differences(self, other: Setting) -> list[str]:
-        """What differs, in words such as ``threads: 1 here, 4 there``; empty if the measurements may meet."""
-        mine, theirs = dict(self), dict(other)
-        return [f"{name}: {mine[name]} here, {theirs[name]} there" for name in mine if mine[name] != theirs[name]]
+    @property
+    def facts(self) -> dict[str, object]:
+        """Its fields by name."""
+        return dict(self)
 
 
 class DeviceState(Record):

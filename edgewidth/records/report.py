@@ -72,7 +72,7 @@ class Predicted(_Described):
     low_ms: float
     high_ms: float
     difference_percent: float | None
-    """By how much the measured value is above (positive) or below the predicted one."""
+    """How far the measured value is above (positive) or below the predicted one, in percent."""
 
 
 class ReportedArtifact(Artifact):
@@ -94,11 +94,11 @@ class Candidate(_Described):
     predicted_loss: float | None
     """Excess loss over the maximum network, in nats, according to the unary losses."""
     judged_loss: float | None
-    """Excess loss of the supernet on the holdout images, which the search has not seen …"""
+    """Excess loss (nats) of the supernet at this configuration on the holdout images, which the search has not seen."""
     behind: float | None
-    """… how far that is above the chosen configuration's …"""
+    """How far ``judged_loss`` is above that of the chosen configuration."""
     behind_error: float | None
-    """… and the standard error of that."""
+    """The standard error of ``behind``."""
     measured_ms: float | None
     """Measured as a variant with stand-in weights; not the emitted file."""
     macs: int
@@ -112,13 +112,13 @@ class VariableWidths(_Described):
     variable: str
     layers: tuple[str, ...]
     base: int
-    """Its width at width multiplier 1.0."""
+    """The variable's width at width multiplier 1.0."""
     choices: tuple[int, ...]
     chosen: int
     uniform: int | None
-    """In the widest uniform network within the same budget."""
+    """The variable's width in the widest uniform network within the same budget; null where none was found."""
     uniform_full: int
-    """In the uniform 1.0 network."""
+    """The variable's width in the uniform 1.0 network."""
     at_end: Literal["lowest", "highest"] | None
     """At which end of its range the chosen width is: there a wider range could give a better network."""
 
@@ -220,7 +220,7 @@ class Report(Document):
     """The stages that have not been done, in order."""
     network: NetworkReport
     budget_request: str | None
-    """As it was asked for: ``8ms`` or ``60%``."""
+    """The budget as it was asked for: ``8ms`` or ``60%``."""
     budget: Budget | None
     measured: Measured | None
     predicted: Predicted | None

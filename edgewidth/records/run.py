@@ -9,6 +9,7 @@ from edgewidth.graph.space import SearchSpace
 from edgewidth.records.artifact import MAX_INT8_DROP_POINTS
 from edgewidth.records.budget import BudgetRequest
 from edgewidth.records.measurement import EngineName, Precision, Statistic
+from edgewidth.records.provenance import Digest, Facts
 from edgewidth.records.upgrades import name_splits
 
 
@@ -18,7 +19,7 @@ class DataFacts(Record):
     source: str
     """As given: ``digits``, or a path."""
     fingerprint: str
-    """Of the decoded images and their targets."""
+    """The fingerprint of the decoded images and their targets."""
     task: str = "classification"
     """What a network learns of them."""
     class_names: tuple[str, ...]
@@ -63,9 +64,16 @@ class RunRequest(Document):
     """More accuracy than this is not to be lost by quantisation."""
     seed: int
     command: str
-    """The command line that does it again."""
+    """The command line, or the call in Python, that does it again."""
     versions: dict[str, str]
-    """Of edgewidth and the packages whose versions change results."""
+    """The versions of edgewidth and of the packages that change results."""
+
+    @property
+    def made_of(self) -> Facts:
+        """What makes two requests the same run; the command's wording and package versions may differ."""
+        source = self.data.source
+        images = Digest(self.data.fingerprint, source, f"the images of {source} have changed")
+        return {name: value for name, value in self if name not in {"command", "versions"}} | {"data": images}
 
     @classmethod
     def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:

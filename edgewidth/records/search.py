@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from edgewidth.documents import Document, Record
+from edgewidth.documents import Record
 from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.records.budget import Budget
 from edgewidth.records.measurement import LatencyEstimate, MeasurementWarning
+from edgewidth.records.provenance import Made
 from edgewidth.records.upgrades import name_visits
 
 
@@ -23,7 +24,7 @@ class Choice(Record):
 
 
 class Certificate(Record):
-    """By how much a better configuration could exist, under the table and the losses.
+    """How much better a configuration could exist, under the table and the losses.
 
     No configuration within the budget has a loss below ``lower_bound``; ``gap`` is the chosen one's loss less
     that bound. ``grid_error_ms`` is the most by which rounding to the latency grid can misjudge a latency.
@@ -57,7 +58,7 @@ class RefineStep(Record):
     within_budget: bool
 
 
-class SearchResult(Document):
+class SearchResult(Made):
     """The chosen configuration, why, and what other methods would have chosen on the same numbers."""
 
     schema_name: ClassVar[str] = "edgewidth/search-result"
@@ -71,7 +72,7 @@ class SearchResult(Document):
     alternatives: tuple[Choice, ...] = ()
     """The next best within the budget."""
     baselines: dict[str, Choice]
-    """By method: ``uniform``, ``lagrangian``, ``greedy`` …"""
+    """What other methods would have chosen, by their names: ``uniform``, ``lagrangian``, ``greedy`` and the like."""
     refinement: tuple[RefineStep, ...] = ()
     """What was measured to close the loop, in order; empty: the choice is a prediction."""
     measured: LatencyEstimate | None = None

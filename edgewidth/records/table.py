@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from collections.abc import Collection
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from edgewidth.documents import Document, Record
+from edgewidth.documents import Record
 from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.records.measurement import DeviceFacts, MeasurementWarning, Setting, Statistic
+from edgewidth.records.provenance import Made
 from edgewidth.records.upgrades import name_engine
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 
 class ConfigVisits(Record):
@@ -88,7 +87,7 @@ class HeldOut(Record):
         return self.visits.config
 
 
-class LatencyTable(Document):
+class LatencyTable(Made):
     """Predicts the latency of any configuration, with an interval; see ``edgewidth.latency``."""
 
     schema_name: ClassVar[str] = "edgewidth/latency-table"

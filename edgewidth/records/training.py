@@ -1,38 +1,27 @@
-"""What a supernet was trained with: kept with its weights, and with what is learned from them."""
+"""What the training of a supernet depends on, by the names that its provenance has for it."""
 
 from __future__ import annotations
 
-from edgewidth.documents import Record
+from collections.abc import Mapping
+from typing import Any
 
+from edgewidth.records.provenance import Provenance
+
+IMAGES = "images"
+"""The fingerprint of the data source."""
+RECIPE, FINAL_RECIPE = "recipe", "recipe of the final training"
+"""Every value of the recipe that counts for the supernet, or for the chosen network."""
+SEED = "seed"
+"""Search and holdout images are kept out of the training of one seed; another seed trains on most of them."""
+START = "weights to begin with"
+"""The digest of the file of weights that training began with; empty: random ones."""
+NARROWING = "narrowing (its table, budget and schedule)"
+"""``UNIFORM``, or the digest of what widths were drawn by."""
 UNIFORM = "uniform"
-"""The sampler of a supernet that serves any device and budget."""
-
-_WORDS = {"data": "images", "recipe": "recipe", "start": "weights to begin with"}
+"""The widths of a supernet that serves any device and budget were drawn uniformly."""
 
 
-class SupernetTraining(Record):
-    """What makes a training of a supernet this one; the search space is told beside it.
-
-    Search and holdout images are kept out of the training of one seed; another seed trains on most of them.
-    """
-
-    data: str
-    """The fingerprint of the images."""
-    seed: int
-    recipe: str
-    """Every value of the recipe that counts for the supernet."""
-    start: str
-    """The fingerprint of the weights that it began with; empty: random ones."""
-    sampler: str
-    """``uniform``, or the identity of what its widths were drawn from."""
-
-    def differences(self, other: SupernetTraining) -> list[str]:
-        """What differs, as ``seed: 0 here, 1 there``; empty if they are the same training."""
-        names = [words for name, words in _WORDS.items() if getattr(self, name) != getattr(other, name)]
-        found = [f"{name}: not the same" for name in names]
-        if self.seed != other.seed:
-            found.append(f"seed: {self.seed} here, {other.seed} there")
-        # Two narrowings are not the same where anything above differs: that alone says nothing of their tables.
-        if self.sampler != other.sampler and (not found or UNIFORM in {self.sampler, other.sampler}):
-            found.append("narrowing (its table, budget and schedule): not the same")
-        return found
+def upgraded(training: Mapping[str, Any]) -> Provenance:
+    """The provenance of a supernet, from what older versions kept of its training."""
+    inputs = {IMAGES: training["data"], START: training["start"], NARROWING: training["sampler"]}
+    return Provenance(inputs=inputs, options={SEED: training["seed"], RECIPE: training["recipe"]})

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def name_visits(*contents: dict[str, Any] | None) -> None:
-    """Rename ``blocks``, as visits were called until version 1 of their documents, in estimates and what lists them."""
+    """Rename ``blocks``, as visits were called in version 1, in estimates and in what lists visits."""
     for content in contents:
         if content is not None:
             content["visits"] = content.pop("blocks")

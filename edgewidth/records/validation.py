@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from edgewidth.documents import Document, Record
+from edgewidth.documents import Record
 from edgewidth.records.budget import Budget
 from edgewidth.records.measurement import DeviceFacts, LatencyEstimate, MeasurementWarning, Setting, Visit
+from edgewidth.records.provenance import Digest, Facts, Made
 from edgewidth.records.upgrades import name_engine, name_visits
 
 
@@ -32,10 +33,10 @@ class Sustained(Record):
     last_ms: float
     """The median of the last tenth of the points."""
     drift_percent: float
-    """By how much ``last_ms`` is above ``first_ms``."""
+    """How far ``last_ms`` is above ``first_ms``."""
 
 
-class ValidationReport(Document):
+class ValidationReport(Made):
     """The measured latency of one artifact, raw values included."""
 
     schema_name: ClassVar[str] = "edgewidth/validation"
@@ -53,6 +54,11 @@ class ValidationReport(Document):
     warnings: tuple[MeasurementWarning, ...]
     sustained: Sustained | None = None
     """How the latency drifted under load, where that was asked for. It is no part of the verdict."""
+
+    @property
+    def made_of(self) -> Facts:
+        """What it was made of, the measured file among it."""
+        return super().made_of | {self.file: Digest(self.sha256)}
 
     @classmethod
     def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:

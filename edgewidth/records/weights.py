@@ -22,4 +22,4 @@ class FoldedLayer(NamedTuple):
 
 
 FoldedWeights = Mapping[str, FoldedLayer]
-"""By layer name; layers without weights are absent."""
+"""The numbers of the layers by their names; layers without weights are absent."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -24,16 +25,15 @@ from edgewidth.records.report import (
     VariableWidths,
 )
 from edgewidth.report.candidates import candidates, predict_loss
-from edgewidth.report.checks import checked, warnings_of
+from edgewidth.report.checks import warnings_of
 from edgewidth.report.verdict import summarise, verdict_of
 from edgewidth.tasks.registry import find_task
 
 if TYPE_CHECKING:
-    from typing import Literal
-
     from edgewidth.graph.space import SearchSpace, WidthVariable
     from edgewidth.records.budget import Budget
     from edgewidth.records.losses import UnaryLosses
+    from edgewidth.records.measurement import MeasurementWarning
     from edgewidth.records.run import DataFacts
     from edgewidth.records.validation import ValidationReport
     from edgewidth.report.inputs import Inputs
@@ -41,13 +41,14 @@ if TYPE_CHECKING:
 PERCENTILES = {"min": 0, "p10": 10, "p50": 50, "p90": 90, "p95": 95, "p99": 99, "max": 100}
 
 
-def build_report(inputs: Inputs) -> Report:
+def build_report(inputs: Inputs, stale: Sequence[MeasurementWarning] = ()) -> Report:
     """The report of what a run has made, also where stages are still missing.
+
+    ``stale`` warns of documents that are not among the inputs because they are out of date.
 
     Raises:
         FileError: The validation holds no measurement.
     """
-    inputs, stale = checked(inputs)
     budget = _budget(inputs)
     measured = _measured(inputs.validation, budget) if inputs.validation else None
     verdict = verdict_of(measured, budget)

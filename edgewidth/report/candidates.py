@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgewidth.graph.costs import costs
 from edgewidth.latency.curve import Curve
-from edgewidth.latency.factors import latency_factors
+from edgewidth.latency.predict import latency_factors
 from edgewidth.records.report import Candidate
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def _candidate(inputs: Inputs, method: str, config: ChannelConfig, choice: Choic
 
 
 def _judged(inputs: Inputs, config: ChannelConfig) -> JudgedChoice | None:
-    """What the holdout images say of a configuration; nothing if they were asked about another choice."""
-    if not (inputs.judged and inputs.search) or inputs.judged.choices[0].config != inputs.search.chosen.config:
+    """What the holdout images say of a configuration."""
+    if not inputs.judged:
         return None
     return next((one for one in inputs.judged.choices if one.config == config), None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,8 +13,6 @@ from edgewidth.report.svg import Axes, Picture, Scale, axes, covering
 from edgewidth.report.units import MINUS, milliseconds, percent, plural, signed, significant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from markupsafe import Markup
     from numpy.typing import NDArray
 

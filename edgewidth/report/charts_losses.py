@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgewidth.report.figure import HALF, NARROW, Figure, Key, Numbers, Style, drawn, style_of
@@ -10,13 +11,11 @@ from edgewidth.report.svg import Axes, Picture, Scale, axes, covering
 from edgewidth.report.units import milliseconds, percent, plural, significant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.records.losses import EvaluationPhase, HeldOutKind, NarrowingStep, VariableLosses
     from edgewidth.records.report import HeldOutReport, LossReport, Report, VariableWidths
 
 _INVISIBLE = 0.01
-"""Of the strongest colour: weaker cells are left out."""
+"""The share of the strongest colour below which cells are left out."""
 _KINDS: dict[HeldOutKind, Style] = {
     "random": Style("held-out", "circle"),
     "near the budget": Style("chosen", "diamond"),

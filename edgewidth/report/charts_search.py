@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.report.figure import HALF, NARROW, Figure, Key, Numbers, drawn, style_of
@@ -10,8 +11,6 @@ from edgewidth.report.svg import Axes, Picture, Scale, axes, covering
 from edgewidth.report.units import listed, milliseconds, significant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.records.report import Candidate, Report, SearchReport, VariableWidths
 
 FRONTIER_POINTS = 240

@@ -1,75 +1,21 @@
-"""Which documents belong together, and what a reader should be warned of."""
+"""What a reader should be warned of."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from edgewidth.records.measurement import MeasurementWarning
 from edgewidth.report.units import listed
 
 if TYPE_CHECKING:
     from edgewidth.records.budget import Budget
-    from edgewidth.records.report import Measured, Stage
+    from edgewidth.records.report import Measured
     from edgewidth.report.inputs import Inputs
 
 PREDICTION_TOLERANCE_PERCENT = 5.0
 """Further apart than this, prediction and measurement contradict each other: the wanted accuracy of a table."""
 
 Warnings = tuple[MeasurementWarning, ...]
-_Name = Literal["table", "losses", "search", "artifacts", "validation"]
-
-
-def checked(inputs: Inputs) -> tuple[Inputs, Warnings]:
-    """The documents that belong together, with a warning for each that does not and is left out.
-
-    A verb that is called again alone leaves later files of an earlier choice behind; a verdict on those would
-    be about another network.
-    """
-    inputs, other_space = _of_one_space(inputs)
-    inputs, other_config = _of_the_choice(inputs)
-    inputs, other_file = _of_the_artifact(inputs)
-    return inputs, (*other_space, *other_config, *other_file)
-
-
-def _of_one_space(inputs: Inputs) -> tuple[Inputs, Warnings]:
-    documents: dict[Stage, _Name] = {"profile": "table", "train": "losses", "search": "search", "export": "artifacts"}
-    warnings: list[MeasurementWarning] = []
-    for stage, name in documents.items():
-        document = getattr(inputs, name)
-        if document is not None and document.space != inputs.space:
-            inputs = _without(inputs, stage, name)
-            warnings.append(_stale(f"{name}.json belongs to another search space and was left out.", stage))
-    return inputs, tuple(warnings)
-
-
-def _of_the_choice(inputs: Inputs) -> tuple[Inputs, Warnings]:
-    search, artifacts = inputs.search, inputs.artifacts
-    if not (search and artifacts) or artifacts.config == search.chosen.config:
-        return inputs, ()
-    message = f"The artifacts are of {artifacts.config}, and the choice is now {search.chosen.config}: left out."
-    inputs = _without(_without(inputs, "export", "artifacts"), "validate", "validation")
-    return inputs, (_stale(message, "export"),)
-
-
-def _of_the_artifact(inputs: Inputs) -> tuple[Inputs, Warnings]:
-    validation, artifacts = inputs.validation, inputs.artifacts
-    if not (validation and artifacts) or validation.sha256 in {one.sha256 for one in artifacts.artifacts}:
-        return inputs, ()
-    message = f"The measurement of {validation.file} is of a file that has changed since, and was left out."
-    return _without(inputs, "validate", "validation"), (_stale(message, "validate"),)
-
-
-def _without(inputs: Inputs, stage: Stage, name: _Name) -> Inputs:
-    order: tuple[Stage, ...] = ("profile", "train", "search", "finetune", "export", "validate")
-    missing = tuple(one for one in order if one in inputs.missing or one == stage)
-    dropped: dict[str, Any] = {name: None}
-    return inputs._replace(missing=missing, **dropped)
-
-
-def _stale(message: str, stage: Stage) -> MeasurementWarning:
-    return MeasurementWarning(
-        code="out-of-date", message=message, remedy=f"Run edgewidth {stage} again, or edgewidth run on this folder."
-    )
 
 
 def warnings_of(inputs: Inputs, measured: Measured | None, budget: Budget | None) -> Warnings:
@@ -119,8 +65,8 @@ def _range_binds(inputs: Inputs) -> MeasurementWarning | None:
         if len(variable.choices) > 1
     ]
     ends = {
-        "widest": ("a larger --max-width", [v.name for v, width in free if width == v.choices[-1]]),
-        "narrowest": ("a smaller --min-width", [v.name for v, width in free if width == v.choices[0]]),
+        "widest": ("a larger `max_width`", [v.name for v, width in free if width == v.choices[-1]]),
+        "narrowest": ("a smaller `min_width`", [v.name for v, width in free if width == v.choices[0]]),
     }
     bound = {end: found for end, found in ends.items() if found[1]}
     if not bound:
@@ -143,7 +89,7 @@ def _too_large(inputs: Inputs, budget: Budget | None) -> MeasurementWarning | No
     return MeasurementWarning(
         code="file-too-large",
         message=f"{inputs.validation.file} has {inputs.validation.size_bytes} bytes, more than the {most:.0f} allowed.",
-        remedy="Search with a --max-size a little smaller.",
+        remedy="Search with a `size_bytes` a little smaller.",
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from edgewidth.report import charts_latency, charts_losses, charts_search, units
 from edgewidth.report.verdict import compare, uncounted
@@ -41,6 +43,7 @@ def render_html(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["coded"] = _coded
     environment.filters |= {
         name: getattr(units, name) for name in ("milliseconds", "percent", "signed", "size", "count", "significant")
     }
@@ -57,6 +60,11 @@ def render_html(report: Report) -> str:
         uncounted=uncounted(report.measured, report.budget) if report.measured else "",
         **{section.anchor: section for section in sections},
     )
+
+
+def _coded(text: str) -> Markup:
+    """A text in which what stands in backticks is set as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704  escaped before
 
 
 def _title(report: Report) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edgewidth.graph.space import SearchSpace
     from edgewidth.records.artifact import Artifacts
     from edgewidth.records.judged import Judged

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from markupsafe import Markup
 
 from edgewidth.report.units import MINUS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 Point = tuple[float, float]
 Shape = Literal["circle", "square", "diamond", "triangle", "cross"]
@@ -60,8 +58,7 @@ def covering(values: Iterable[float], *, pad: float = 0.06, zero: bool = False) 
 class Picture:
     """An SVG drawing of ``width`` by ``height`` pixels that scales with the page.
 
-    Args:
-        label: What a person sees who does not see: the picture's text alternative.
+    ``label`` is what a person sees who does not see: the picture's text alternative.
     """
 
     def __init__(self, label: str, width: float, height: float) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.records.budget import Budget
     from edgewidth.records.measurement import LatencyEstimate
     from edgewidth.records.report import Measured, Predicted, Verdict

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -9,8 +10,6 @@ import numpy as np
 from edgewidth.search.problem import Factor, largest, total
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from edgewidth.search.problem import Array, Indices, Problem
 
 _ROUNDS = 60

@@ -1,4 +1,4 @@
-"""Variable elimination with one running table: in which order, over which scopes, and the plain minimum.
+"""Variable elimination with one running table: in which order, over which scopes, and the least sum.
 
 A path decomposition of the graph: every step adds the factors of one variable that are not yet in the table,
 and eliminates the variable. For a chain the table has one variable and this is the Viterbi algorithm.
@@ -7,13 +7,12 @@ and eliminates the variable. For a chain the table has one variable and this is 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from numpy.typing import NDArray
 
     from edgewidth.search.problem import Array, Factor, Indices
@@ -42,9 +41,7 @@ class Step(NamedTuple):
 class Plan:
     """The steps that eliminate all variables of a graph of factors.
 
-    Args:
-        sizes: The number of choices of every variable.
-        scopes: Which variables meet in a factor.
+    ``sizes`` are the numbers of choices of the variables; each of ``scopes`` has those that meet in a factor.
     """
 
     def __init__(self, sizes: Sequence[int], scopes: Iterable[Sequence[int]]) -> None:

@@ -1,4 +1,4 @@
-"""From the value tables to proven answers: branch and bound, backwards through the steps.
+"""Makes proven answers of the value tables: branch and bound, backwards through the steps.
 
 A label fixes the variables of the last steps exactly, without any grid. For what is still open the tables give
 a completion and a bound that no completion can beat, the Lagrangian relaxation another. They lie so close
@@ -67,7 +67,7 @@ class _Labels(NamedTuple):
     spare_ms: Array
     spares: Array  # (labels, sum budgets)
     states: Indices
-    """Of the table before the last step taken: labels of one state have the same completions."""
+    """The states in the table before the last step taken: labels of one state have the same completions."""
     lower: Array
     """No completion has a loss below this."""
 

@@ -6,6 +6,7 @@ elimination as the search (sum-product in place of min-sum).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +17,6 @@ from edgewidth.search.problem import largest
 from edgewidth.search.sum_product import SumProduct
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from edgewidth.search.problem import Factor, Indices, Problem
 
 _REDRAWS = 100

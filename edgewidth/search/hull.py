@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -10,8 +11,6 @@ from edgewidth.search.elimination import minimise
 from edgewidth.search.problem import ROUNDING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.search.elimination import Plan
     from edgewidth.search.problem import Array, Indices
 
@@ -41,12 +40,7 @@ def hull_edge(plan: Plan, losses: Sequence[Array], latencies: Sequence[Array], b
 
     Between a vertex within the budget and one over it, the multiplier that makes both equal either finds a
     vertex below their line or proves that there is none (Everett 1963, with the secant in place of bisection).
-
-    Args:
-        plan: The order of elimination.
-        losses: One array over ``joint`` per step; infinite where forbidden.
-        latencies: The same in milliseconds.
-        budget_ms: What the latency must not exceed.
+    ``losses``, infinite where forbidden, and ``latencies`` are one array over ``joint`` for every step of the plan.
     """
 
     def vertex(weight: float | None) -> _Vertex:

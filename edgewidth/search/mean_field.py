@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +11,6 @@ from edgewidth.search.problem import added
 from edgewidth.search.sum_product import draw
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from edgewidth.search.problem import Array, Factor, Indices
 
 _SWEEPS = 50

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,6 @@ import numpy as np
 from edgewidth.search.problem import Factor, Problem, added
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
     from edgewidth.search.problem import Indices
 
 

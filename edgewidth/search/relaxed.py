@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -10,8 +11,6 @@ from edgewidth.search.problem import ROUNDING, largest, total
 from edgewidth.search.reparametrisation import Reparametrisation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.search.problem import Array, Factor, Indices, Problem
 
 _ENOUGH = 1e-4

@@ -9,6 +9,7 @@ Look at Reweighted Message Passing). The cost of a sweep grows with the values o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -16,8 +17,6 @@ import numpy as np
 from edgewidth.search.problem import added
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.search.problem import Array, Factor, Indices
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Certificate(NamedTuple):
-    """By how much a better assignment could exist.
+    """How much better an assignment could exist.
 
     None within the budgets has a loss below ``lower_bound``; ``gap`` is the best one's loss less that: 0 when the
     best one is proven to be the optimum, up to the rounding of floating-point sums. ``grid_error_ms`` is the most

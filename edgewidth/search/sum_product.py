@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,8 +10,6 @@ import numpy as np
 from edgewidth.search.problem import InfeasibleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from edgewidth.search.elimination import Plan
     from edgewidth.search.problem import Array, Factor, Indices
 

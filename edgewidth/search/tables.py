@@ -7,14 +7,13 @@ further back is certainly within the budget.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.search.elimination import Plan
     from edgewidth.search.problem import Array, Indices
 
@@ -31,14 +30,9 @@ _ROUNDING_CELLS = 1e-6
 class ValueTables:
     """``tables[k][state, cell]``: the least loss of what is eliminated before step k, within ``cell`` grid steps.
 
-    The last column stands for all further cells.
-
-    Args:
-        plan: The order of elimination.
-        losses: One array over ``joint`` per step; infinite where forbidden.
-        latencies: The same in milliseconds.
-        top_ms: Latencies above this need no cell of their own.
-        steps: Into how many steps the grid divides the latencies up to ``top_ms``; fewer for large graphs.
+    The last column stands for all further cells: latencies above ``top_ms`` need none of their own. The grid divides
+    those up to there into ``steps``, fewer for large graphs. ``losses``, infinite where forbidden, and ``latencies``
+    are one array over ``joint`` for every step of the plan.
     """
 
     def __init__(

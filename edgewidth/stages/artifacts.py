@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.files import write_atomic
@@ -15,9 +17,6 @@ from edgewidth.stages.int8 import choose_int8, int8_warnings
 from edgewidth.stages.parity import evaluate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -55,20 +54,8 @@ def export_artifacts(
     on for int8, and each int8 file is made of the weights with which it is more accurate. Both are decided on the
     search images, so that accuracies on the test images are of files that were not chosen by them.
 
-    Args:
-        space: The search space that the configuration is of.
-        config: The channel configuration.
-        weights: Its trained weights, batch normalisation folded.
-        calibration: Images uint8 (n, height, width, channels) of the training data.
-        test: The images that accuracies are reported of, with the trained network's outputs.
-        search: Images kept out of training, with the trained network's outputs.
-        max_int8_drop_points: How much accuracy quantisation may cost, in percentage points.
-        train_int8: Trains the network on for int8.
-        folder: Where the files go.
-        progress: Where to report to.
-
-    Returns:
-        What was written; the caller stores it as ``artifacts.json``.
+    ``weights`` are trained, with batch normalisation folded; ``calibration`` are images uint8 (n, height, width,
+    channels) of the training data. The caller stores what is returned as ``artifacts.json``.
 
     Raises:
         ParityError: A float32 file does not compute what the network computes; nothing is written then.

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgewidth.devices.device import open_device
+from edgewidth.devices.device import Device, open_device
 from edgewidth.devices.measure.campaign import Model, measure
 from edgewidth.devices.measure.estimate import counting, estimate, visit_ms, visit_sigma
 from edgewidth.devices.measure.policy import Policy, default_policy
 from edgewidth.devices.measure.store import MeasurementStore
-from edgewidth.errors import MismatchError
 from edgewidth.files import cache_folder
 from edgewidth.formats.variants import VariantFactory
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.measurement import Clock
+from edgewidth.records.provenance import Facts, differences
 from edgewidth.records.table import ConfigVisits, LatencyTable
+from edgewidth.stages.ledger import refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
-
-    from edgewidth.devices.device import Device
+    from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.graph.space import SearchSpace
     from edgewidth.records.measurement import LatencyEstimate, MeasurementWarning, Setting, Statistic, Visit
     from edgewidth.stages.folder import RunFolder
     from edgewidth.stages.target import Target
+
+
+Reach = Callable[[], Device]
+"""Reaches the device, the first time that it is called."""
 
 
 def config_visits(config: ChannelConfig, visits: Sequence[Visit], statistic: Statistic) -> ConfigVisits:
@@ -72,11 +76,12 @@ def visiting(clock: Clock, visits: int | None = None) -> Policy:
 
 @dataclass
 class Bench:
-    """An open device, the store it fills, and the factory of the variants it measures."""
+    """A device, the store it fills, and the factory of the variants it measures."""
 
-    device: Device
+    reach: Reach
     target: Target
     setting: Setting
+    """What all of its measurements have in common."""
     space: SearchSpace
     store: MeasurementStore
     factory: VariantFactory
@@ -84,6 +89,28 @@ class Bench:
     """Another device's or precision's table, which stands in for what is not measured here."""
     progress: Progress = SILENT
     _warnings: dict[str, MeasurementWarning] = field(default_factory=dict)
+
+    @property
+    def device(self) -> Device:
+        """The device itself, reached for it if that was not needed before.
+
+        Raises:
+            MismatchError: It is no longer what it was when the measurements began.
+            DeviceError, TransientDeviceError: It cannot be reached.
+        """
+        device = self.reach()
+        if found := differences(setting_now(device, self.target).facts, self.setting.facts):
+            raise refusal(
+                "The latency table belongs to other measurements",
+                found,
+                remedy="Profile again in another `out`, or with `force`.",
+            )
+        return device
+
+    @property
+    def facts(self) -> Facts:
+        """What a document that is made of these measurements records as its inputs."""
+        return {"search space": self.space, **self.setting.facts, "statistic": self.target.statistic}
 
     def measure(self, configs: Iterable[ChannelConfig], *, visits: int | None = None) -> None:
         """Visit every configuration ``visits`` times (None: as the policy has it); visits that the store has count."""
@@ -106,64 +133,57 @@ class Bench:
         return frozenset(visit.started_s for _, visit in self.store.named_visits(self.setting))
 
     def estimate(self, config: ChannelConfig) -> LatencyEstimate:
-        """What a configuration's visits amount to; how much visits differ is learned from all models."""
+        """What a configuration's visits amount to; how much visits differ is learned from all models.
+
+        One that was never visited is measured now.
+        """
+        if config not in self.visits():
+            self.measure([config])
         visits = self.store.visits(self.setting)
         sigma = visit_sigma(visits.values(), self.target.statistic)
         return estimate(visits[self._key(config)], self.target.statistic, sigma=sigma)
-
-    def differences(self, table: LatencyTable) -> list[str]:
-        """In what a table's measurements differ from those made here, in words; empty if they may meet."""
-        found = self.setting.differences(table.setting)
-        if table.space != self.space:
-            found.append(self.space.differences(table.space))
-        if table.statistic != self.target.statistic:
-            found.append(f"statistic: {self.target.statistic} here, {table.statistic} there")
-        return found
-
-    def check_table(self, table: LatencyTable) -> None:
-        """Hold the table of this run folder against this device and space.
-
-        Raises:
-            MismatchError: It was fitted to other measurements: another device, runtime, version, space …
-        """
-        if differences := self.differences(table):
-            raise MismatchError(
-                f"The latency table belongs to other measurements: {'; '.join(differences)}.",
-                remedy="Profile again in another --out, or with --force.",
-            )
 
     def _key(self, config: ChannelConfig) -> str:
         # The fingerprint keeps configurations of different spaces apart in one store.
         return f"{self.space.fingerprint}:{config}"
 
 
-@contextmanager
-def open_bench(
-    target: Target, space: SearchSpace, folder: RunFolder, *, progress: Progress = SILENT
-) -> Iterator[Bench]:
-    """Reach the device and prepare to measure variants of ``space`` on it.
+def setting_now(device: Device, target: Target) -> Setting:
+    """What measurements made now would have in common; raises as ``Device.setting`` does."""
+    return device.setting(target.engine, target.precision, target.threads)
 
-    Raises:
-        DeviceError: The device cannot be used as it is; TransientDeviceError: it may on another try.
-    """
-    with (
-        open_device(target.profile, progress=progress) as device,
-        make_bench(device, target, space, folder, progress=progress) as bench,
-    ):
-        yield bench
+
+@contextmanager
+def reaching(profile: DeviceProfile, *, progress: Progress = SILENT) -> Iterator[Reach]:
+    """A function that reaches the device when it is called first, and keeps it until the end of the block."""
+    with ExitStack() as stack:
+        yield cache(lambda: stack.enter_context(open_device(profile, progress=progress)))
 
 
 @contextmanager
-def make_bench(
-    device: Device, target: Target, space: SearchSpace, folder: RunFolder, *, progress: Progress = SILENT
+def open_bench(
+    target: Target,
+    space: SearchSpace,
+    folder: RunFolder,
+    *,
+    reach: Reach | None = None,
+    setting: Setting | None = None,
+    progress: Progress = SILENT,
 ) -> Iterator[Bench]:
-    """Prepare to measure variants of ``space`` on a device that is connected.
+    """Prepare to measure variants of ``space``; ``folder`` has the store, and the prior table where there is one.
+
+    ``reach`` reaches the device; None: it is reached for this bench alone. ``setting`` is that of the measurements that
+    are to be joined: the device is reached when there is something to measure, and must then still be the same. None:
+    the device is reached now, and says it.
 
     Raises:
-        InputError, DeviceError: It does not offer what the target asks.
+        InputError, DeviceError: The device does not offer what the target asks.
+        DeviceError, TransientDeviceError: It cannot be reached.
     """
-    setting = device.setting(target.engine, target.precision, target.threads)
-    with open_store(folder.measurements, space) as store:
+    with ExitStack() as stack:
+        reach = reach or stack.enter_context(reaching(target.profile, progress=progress))
+        setting = setting or setting_now(reach(), target)
+        store = stack.enter_context(open_store(folder.measurements, space))
         factory = VariantFactory(space, target.precision, target.engine.file_format, cache_folder(), progress=progress)
         prior = LatencyTable.read(folder.prior) if folder.prior.exists() else None
-        yield Bench(device, target, setting, space, store, factory, prior, progress)
+        yield Bench(reach, target, setting, space, store, factory, prior, progress)

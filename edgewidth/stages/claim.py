@@ -4,35 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewidth.errors import InputError, MismatchError
+from edgewidth.records.provenance import differences
 from edgewidth.records.run import RunRequest
 from edgewidth.stages.folder import RunFolder
+from edgewidth.stages.ledger import everything, remove
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from edgewidth.training.loop.processes import Processes
-
-_MEANT = (
-    "space",
-    "data",
-    "device",
-    "runtime",
-    "precision",
-    "threads",
-    "budget",
-    "statistic",
-    "recipe",
-    "narrowing",
-    "max_int8_drop_points",
-    "seed",
-)
-"""What makes two requests the same run; the command's wording and package versions may differ."""
 
 
 @contextmanager
@@ -47,14 +31,14 @@ def locked(path: Path) -> Iterator[RunFolder]:
         lock = (path / ".lock").open("w")
     except OSError as error:
         raise InputError(
-            f"The run folder {path} cannot be written: {error.strerror}.", remedy="Choose another --out."
+            f"The run folder {path} cannot be written: {error.strerror}.", remedy="Choose another `out`."
         ) from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise InputError(
-                f"Another edgewidth is at work in {path}.", remedy="Wait for it, or choose another --out."
+                f"Another edgewidth is at work in {path}.", remedy="Wait for it, or choose another `out`."
             ) from error
         try:
             yield RunFolder(path)
@@ -88,60 +72,18 @@ def claimed(folder: RunFolder, request: RunRequest, *, force: bool, needed: Path
         InputError: ``force`` would remove ``needed``, a file that the run reads.
     """
     if folder.run.exists() and not force:
-        differences = _differences(request, RunRequest.read(folder.run))
-        if differences:
+        if found := differences(request.made_of, RunRequest.read(folder.run).made_of):
             raise MismatchError(
-                f"{folder.path} holds another run: {'; '.join(differences)}.",
-                remedy="Choose another --out, or --force to start again over it.",
+                f"{folder.path} holds another run: {'; '.join(one.since for one in found)}.",
+                remedy="Choose another `out`, or `force` to start again over it.",
             )
         yield
         return
     if force:
-        # The raw measurements stay: they are keyed by what they are of.
-        remove(*folder.results, needed=needed)
+        remove(*everything(folder), needed=needed)
     request.write(folder.run)
     try:
         yield
     except MismatchError:
         remove(folder.run)
         raise
-
-
-def remove(*paths: Path, needed: Path | None = None) -> None:
-    """Remove what a stage wrote so that it is done again.
-
-    Raises:
-        InputError: ``needed``, a file that the stage reads, is among them.
-    """
-    if needed is not None and needed.resolve() in {path.resolve() for path in paths}:
-        raise InputError(f"--force would remove {needed}, which is needed.", remedy="Choose another --out.")
-    for path in paths:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _differences(asked: RunRequest, found: RunRequest) -> list[str]:
-    # The same images by another path are the same.
-    same_images = asked.data.fingerprint == found.data.fingerprint
-    return [
-        _difference(name, asked, found)
-        for name in _MEANT
-        if getattr(asked, name) != getattr(found, name) and not (name == "data" and same_images)
-    ]
-
-
-def _difference(name: str, asked: RunRequest, found: RunRequest) -> str:
-    if name == "data" and asked.data.source == found.data.source:
-        return f"the images of {asked.data.source} have changed"
-    return f"{name} was {_brief(getattr(found, name))}, now {_brief(getattr(asked, name))}"
-
-
-def _brief(value: object) -> str:
-    from edgewidth.graph.space import SearchSpace  # noqa: PLC0415
-    from edgewidth.records.run import DataFacts  # noqa: PLC0415
-
-    if isinstance(value, SearchSpace):
-        return f"{value.network.family} at {value.network.resolution_text} px ({value.fingerprint})"
-    return value.source if isinstance(value, DataFacts) else str(value)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from edgewidth.devices.device import open_device
 from edgewidth.devices.engines.table import offered_engines, support_of
 from edgewidth.errors import DeviceError, EdgewidthError
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.comparison import Compared, Comparison, Way
 from edgewidth.records.measurement import Clock, Precision
-from edgewidth.stages.bench import Bench, make_bench
+from edgewidth.stages.bench import Bench, Reach, open_bench, reaching
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.devices.device import Device
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.records.measurement import MeasurementWarning
@@ -23,12 +22,16 @@ if TYPE_CHECKING:
     from edgewidth.stages.target import Target
 
 MULTIPLIERS = (1.0, 0.5)
-"""Of the uniform networks that are measured: what is best for a large one need not be for a small one."""
+"""The width multipliers of the networks that are measured: what is best for a large one need not be for a small one."""
 THREADS = (1, 2, 4)
 
 
-def compare(target: Target, space: SearchSpace, folder: RunFolder, *, progress: Progress = SILENT) -> Comparison:
+def compare(
+    target: Target, space: SearchSpace, folder: RunFolder, *, reach: Reach | None = None, progress: Progress = SILENT
+) -> Comparison:
     """Measure in every way that the device offers; writes ``comparison.json``.
+
+    ``reach`` reaches the device; without it that is done for the comparison alone.
 
     Raises:
         DeviceError, TransientDeviceError: The device cannot be reached, or no way works there.
@@ -36,12 +39,13 @@ def compare(target: Target, space: SearchSpace, folder: RunFolder, *, progress: 
     configs = tuple(dict.fromkeys(space.uniform(multiplier) for multiplier in MULTIPLIERS))
     found: list[Compared] = []
     warnings: dict[str, MeasurementWarning] = {}
-    with open_device(target.profile, progress=progress) as device:
+    with nullcontext(reach) if reach else reaching(target.profile, progress=progress) as connect:
+        device = connect()
         facts = device.facts
         for way in ways_of(target, device):
             asked = dataclasses.replace(target, engine=way.engine, precision=way.precision, threads=way.threads)
             try:
-                with make_bench(device, asked, space, folder, progress=progress) as bench:
+                with open_bench(asked, space, folder, reach=connect, progress=progress) as bench:
                     found.append(_measured(bench, way, configs))
                     warnings |= {warning.code: warning for warning in bench.warnings}
             except EdgewidthError as error:  # a runtime that cannot, or a model too large: the others still can

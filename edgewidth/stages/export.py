@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgewidth.errors import MismatchError
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.artifact import MAX_INT8_DROP_POINTS
+from edgewidth.records.provenance import Provenance, file_digest
+from edgewidth.records.training import IMAGES, SEED
 from edgewidth.stages.artifacts import Int8Network, export_artifacts
-from edgewidth.stages.claim import remove
+from edgewidth.stages.ledger import remove
 from edgewidth.stages.parity import Truth
 from edgewidth.streams import Purpose, stream
 
 if TYPE_CHECKING:
     from edgewidth.data.split import ImageData
+    from edgewidth.graph.spec import NetworkSpec
     from edgewidth.records.artifact import Artifacts
     from edgewidth.stages.folder import RunFolder
-    from edgewidth.training.networks.plain import PlainNetwork
     from edgewidth.training.recipes import Recipe
 
 CALIBRATION_IMAGES = 200
@@ -23,7 +27,7 @@ CALIBRATION_IMAGES = 200
 
 
 def export(
-    network: PlainNetwork,
+    weights: Path,
     data: ImageData,
     recipe: Recipe,
     folder: RunFolder,
@@ -32,20 +36,24 @@ def export(
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> Artifacts:
-    """Write ``.tflite`` and ``.onnx``, float32 and int8, ``labels.txt`` and ``artifacts.json``.
+    """Write the network of a ``weights.safetensors`` as ``.tflite`` and ``.onnx``, each in float32 and int8.
+
+    Beside them go ``labels.txt`` and ``artifacts.json``.
 
     Accuracy and parity of each file are its own runtime's, over the whole test set. Where quantisation costs
     more accuracy than ``max_int8_drop_points``, the network is trained on for int8 as ``recipe`` says; that goes
     on from a checkpoint, and what is better on the search images is kept.
 
-    Raises:
-        ParityError: A float32 file does not compute what the network computes.
-        TrainingError: Training for int8 diverges.
+    Raises as ``export_artifacts`` does; ``FileError`` if the weights cannot be read, ``MismatchError`` if the network
+    takes other images, and ``TrainingError`` if training for int8 diverges.
     """
     from edgewidth.training.finetune import INT8, finetune_int8  # noqa: PLC0415  torch loads when it is needed
-    from edgewidth.training.loop.checkpoint import Checkpoints  # noqa: PLC0415
-    from edgewidth.training.networks.inference import fold, logits  # noqa: PLC0415
+    from edgewidth.training.networks.inference import fold, network_outputs  # noqa: PLC0415
+    from edgewidth.training.networks.layers import compute_device  # noqa: PLC0415
+    from edgewidth.training.networks.weights import load_plain  # noqa: PLC0415
 
+    network = load_plain(weights).to(compute_device())
+    _check_images(network.space.network, data, weights)
     calibration = data.sample(CALIBRATION_IMAGES, stream(seed, Purpose.CALIBRATION))
 
     def train_int8() -> Int8Network:
@@ -60,15 +68,15 @@ def export(
             seed=seed,
             progress=progress,
         )
-        return Int8Network(fold(trained), logits(trained, data.test.images))
+        return Int8Network(fold(trained), network_outputs(trained, data.test.images))
 
     artifacts = export_artifacts(
         network.space,
         network.config,
         fold(network),
         calibration=calibration,
-        test=Truth(data.task, data.test, logits(network, data.test.images)),
-        search=Truth(data.task, data.search, logits(network, data.search.images)),
+        test=Truth(data.task, data.test, network_outputs(network, data.test.images)),
+        search=Truth(data.task, data.search, network_outputs(network, data.search.images)),
         max_int8_drop_points=max_int8_drop_points,
         train_int8=train_int8,
         folder=folder.path,
@@ -79,6 +87,18 @@ def export(
         remove(folder.weights_int8)  # of no file that was written
     if all(choice.trained_percent is None for choice in choices):
         remove(folder.int8_log)  # of an export before
+    inputs = {"weights": file_digest(weights), IMAGES: data.fingerprint}
+    artifacts = artifacts.model_copy(update={"provenance": Provenance(inputs=inputs, options={SEED: seed})})
     artifacts.write(folder.artifacts)
-    Checkpoints(folder.checkpoints, INT8, {}).clear()
+    remove(*folder.checkpoints.glob(f"{INT8}-*"))
     return artifacts
+
+
+def _check_images(network: NetworkSpec, data: ImageData, weights: Path) -> None:
+    """Refuse images that the network cannot take, or that are not of its task."""
+    if (data.in_channels, len(data.task.output_names)) != (network.in_channels, network.outputs):
+        raise MismatchError(
+            f"{weights} takes {network.in_channels} channels and has {network.outputs} outputs; "
+            f"the images of {data.source} have {data.in_channels} channels and {data.task.summary()}.",
+            remedy="Give the `data` that it was trained on.",
+        )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewidth.progress import SILENT, Progress
-from edgewidth.stages.claim import remove
 from edgewidth.stages.folder import RunFolder
+from edgewidth.stages.ledger import FINETUNE, clear
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edgewidth.data.split import ImageData
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.training.networks.plain import PlainNetwork
@@ -33,19 +32,15 @@ def finetune(
     """Train one configuration, from the supernet's weights, from a file of other weights, or from scratch.
 
     Writes ``weights.safetensors``. With ``force`` it is trained again, and what there was is removed once it is known
-    that everything given fits.
-
-    Raises:
-        InputError: A configuration that is not in the space, or ``force`` would remove what training begins with.
-        FileError: Weights that do not fit.
-        TrainingError: The loss is not finite or diverges.
+    that everything given fits. Raises as ``finetune_network`` does, and ``InputError`` where ``force`` would remove
+    what training begins with.
     """
-    from edgewidth.training.finetune import finetune as train_network  # noqa: PLC0415  torch loads when it is needed
+    from edgewidth.training.finetune import finetune_network  # noqa: PLC0415  torch loads when it is needed
 
     space.check(config)
     if force:
         _clear(folder, space, config, supernet, weights)
-    return train_network(
+    return finetune_network(
         space,
         config,
         data,
@@ -71,8 +66,6 @@ def _clear(
     folder: RunFolder, space: SearchSpace, config: ChannelConfig, supernet: Path | None, weights: Path | None
 ) -> None:
     """Remove what this stage wrote; if what training begins with does not fit, nothing."""
-    from edgewidth.training.finetune import FINETUNE  # noqa: PLC0415
-    from edgewidth.training.loop.checkpoint import Checkpoints  # noqa: PLC0415  torch loads when it is needed
     from edgewidth.training.loop.processes import join  # noqa: PLC0415
     from edgewidth.training.networks.plain import PlainNetwork  # noqa: PLC0415
     from edgewidth.training.networks.pretrained import start_from  # noqa: PLC0415
@@ -82,9 +75,4 @@ def _clear(
         load_supernet(supernet, space)
     if weights:
         start_from(PlainNetwork(space, config), weights)
-
-    def clear() -> None:
-        remove(folder.weights, folder.finetune_log, needed=weights)
-        Checkpoints(folder.checkpoints, FINETUNE, {}).clear()
-
-    join().on_first(clear)
+    join().on_first(lambda: clear(folder, FINETUNE, needed=weights))

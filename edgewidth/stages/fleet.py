@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewidth.documents import Record
@@ -10,16 +12,14 @@ from edgewidth.errors import EdgewidthError
 from edgewidth.records.comparison import Comparison
 from edgewidth.records.measurement import MeasurementWarning, Setting
 from edgewidth.records.table import LatencyTable, TableQuality
-from edgewidth.stages.bench import open_bench
-from edgewidth.stages.claim import locked, remove
+from edgewidth.stages.bench import open_bench, reaching
+from edgewidth.stages.claim import locked
 from edgewidth.stages.compare import compare
+from edgewidth.stages.ledger import PROFILE, Ledger, clear
 from edgewidth.stages.profile import ProfilePlan, profile
 from edgewidth.stages.reuse import read_given, reuse, take_prior
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from edgewidth.graph.space import SearchSpace
     from edgewidth.progress import Progress
     from edgewidth.stages.bench import Bench
@@ -71,13 +71,13 @@ def profile_devices(
         read_given(given, space)  # before anything is removed for one that does not fit
 
     def make(target: Target, path: Path) -> ProfileOutcome:
-        with locked(path) as folder:
+        with locked(path) as folder, reaching(target.profile, progress=progress) as reach:
             if force:
-                remove(folder.table, folder.prior, needed=given)
-            comparison = compare(target, space, folder, progress=progress) if compare_ways else None
+                clear(folder, PROFILE, needed=given)
+            comparison = compare(target, space, folder, reach=reach, progress=progress) if compare_ways else None
             if prior:
                 take_prior(prior, space, folder)
-            with open_bench(target, space, folder, progress=progress) as bench:
+            with open_bench(target, space, folder, reach=reach, progress=progress) as bench:
                 outcome = _profile(bench, folder, plan, seed, table)
                 return outcome.model_copy(update={"comparison": comparison})
 
@@ -96,8 +96,7 @@ def profile_devices(
 
 
 def _profile(bench: Bench, folder: RunFolder, plan: ProfilePlan, seed: int, known: Path | None) -> ProfileOutcome:
-    if folder.table.exists():
-        bench.check_table(LatencyTable.read(folder.table))
+    Ledger(folder, bench.facts).is_done(PROFILE)  # a table of something else is not replaced
     space = bench.space
     table = (
         reuse(bench, folder, LatencyTable.read(known), known) if known else profile(bench, folder, plan=plan, seed=seed)

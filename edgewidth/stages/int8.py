@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.formats.inspect import run_model
@@ -9,8 +10,6 @@ from edgewidth.records.artifact import Int8Accuracy
 from edgewidth.records.measurement import MeasurementWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from edgewidth.formats.artifacts import Files
     from edgewidth.progress import Progress
     from edgewidth.records.artifact import Artifact
@@ -30,12 +29,8 @@ def choose_int8(
 ) -> dict[tuple[Precision, FormatName], Int8Choice]:
     """Each file as it is, or after training for int8 if one of them loses too much and it is better then.
 
-    Args:
-        plain: int8 files, quantised as the network was trained.
-        truth: Images to decide on, with the trained network's outputs.
-        max_drop_points: How much accuracy quantisation may cost, in percentage points.
-        retrain: Gives the same files of the network trained on for int8; called once at most.
-        progress: Where to report to.
+    ``plain`` are int8 files, quantised as the network was trained, and ``retrain`` gives the same files of the network
+    trained on for int8; it is called once at most. ``truth`` decides.
     """
     reference = truth.accuracy_percent
     before = {key: _accuracy_percent(content, truth, progress) for key, content in plain.items()}
@@ -71,9 +66,12 @@ def int8_warnings(artifacts: Iterable[Artifact], max_drop_points: float) -> tupl
         if one.int8 is None or (lost := float32[one.format] - one.accuracy_percent) <= max_drop_points:
             continue
         if one.int8.trained_percent is None:
-            remedy = f"Export again with --max-int8-drop {max_drop_points / 2:g}%, which trains the network for int8."
+            remedy = (
+                f"Export again with a `max_int8_drop_points` of {max_drop_points / 2:g}%, "
+                "which trains the network for int8."
+            )
         else:
-            remedy = "Train longer with --recipe paper, use --precision float32, or more images like the device's."
+            remedy = "Train longer with `recipe=paper`, use `precision=float32`, or more images like the device's."
         message = f"{one.file} is {lost:.1f} points of accuracy below the float32 file: {one.int8}."
         warnings.append(MeasurementWarning(code="quantisation-costs-accuracy", message=message, remedy=remedy))
     return tuple(warnings)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.judged import Judged, JudgedChoice
+from edgewidth.records.provenance import Provenance, file_digest
+from edgewidth.records.training import IMAGES
 
 if TYPE_CHECKING:
     from edgewidth.data.split import ImageData
@@ -21,7 +23,7 @@ def judge(data: ImageData, result: SearchResult, folder: RunFolder, *, progress:
     Raises:
         FileError, MismatchError: The supernet is missing, or of another space.
     """
-    from edgewidth.training.evaluator import Evaluator  # noqa: PLC0415  torch loads when it is needed
+    from edgewidth.training.evaluation import Evaluator  # noqa: PLC0415  torch loads when it is needed
     from edgewidth.training.networks.layers import compute_device  # noqa: PLC0415
     from edgewidth.training.networks.weights import load_supernet  # noqa: PLC0415
 
@@ -47,6 +49,13 @@ def judge(data: ImageData, result: SearchResult, folder: RunFolder, *, progress:
                 behind_error=float(behind.std() / len(behind) ** 0.5),
             )
         )
-    document = Judged(space=space, images=evaluator.images, max_loss=float(maximum.mean()), choices=tuple(judged))
+    inputs = {"supernet": file_digest(folder.supernet), "search": result.digest, IMAGES: data.fingerprint}
+    document = Judged(
+        provenance=Provenance(inputs=inputs),
+        space=space,
+        images=evaluator.images,
+        max_loss=float(maximum.mean()),
+        choices=tuple(judged),
+    )
     document.write(folder.judged)
     return document

@@ -34,11 +34,11 @@ class Truth(NamedTuple):
 
     @property
     def accuracy_percent(self) -> float:
-        """The trained network's own."""
+        """The accuracy of the trained network, in percent."""
         return self.task.score(self.outputs, self.split.targets)
 
     def check(self, name: str, outputs: int) -> None:
-        """Hold it against the network that it should be of.
+        """Hold the numbers of images, targets and outputs against each other and against the network's.
 
         Raises:
             DataError: Images, targets and outputs are not as many as each other, or the outputs, the network's

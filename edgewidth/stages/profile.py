@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,11 @@ import numpy as np
 from edgewidth.errors import FileError
 from edgewidth.latency.design import first_configs, held_out_configs, next_configs
 from edgewidth.latency.fit import fit_table
+from edgewidth.records.provenance import Provenance
 from edgewidth.records.table import LatencyTable
 from edgewidth.stages.bench import measured_visits, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
-
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.records.budget import BudgetRequest
     from edgewidth.records.measurement import Setting, Statistic
@@ -113,7 +113,9 @@ def _fit(
 ) -> LatencyTable:
     fitted = [v for config, v in visits.items() if config not in held_out]
     kept_apart = [v for config, v in visits.items() if config in held_out]
-    return fit_table(space, setting, statistic, fitted, kept_apart, prior=prior)
+    table = fit_table(space, setting, statistic, fitted, kept_apart, prior=prior)
+    inputs = {"prior": prior.digest} if prior else {}
+    return table.model_copy(update={"provenance": Provenance(inputs=inputs)})
 
 
 def refit(folder: RunFolder) -> LatencyTable:

@@ -10,6 +10,7 @@ table's error is worth. What is chosen has itself been measured within the budge
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,8 +25,6 @@ from edgewidth.stages.profile import fit_measured
 from edgewidth.stages.search import Question, search
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.graph.space import ChannelConfig
     from edgewidth.records.budget import Budget
     from edgewidth.records.losses import UnaryLosses
@@ -39,7 +38,7 @@ _NORMAL_95 = 1.96
 _LEVELS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0)
 """Where candidates are looked for: the best for the budget moved by so many standard deviations of a prediction."""
 _LEAST_DEVIATION = 2e-4
-"""Of a prediction: below it, a table is not to be believed."""
+"""The least relative error of a prediction: a table is not to be believed below it."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class _Candidate(NamedTuple):
     deviation: float
     """Relative standard deviation of the predicted latency."""
     gain: float
-    """By how much measuring it is expected to lower the loss of the best configuration within the budget."""
+    """How far measuring it is expected to lower the loss of the best configuration within the budget."""
 
 
 @dataclass
@@ -110,7 +109,7 @@ class _Loop:
         return self.measured[config].high_ms <= self.budget.latency_ms
 
     def best_measured(self) -> Choice | None:
-        """Of those that measured within the budget the one of least predicted loss."""
+        """The one of least predicted loss among those that measured within the budget."""
         within = [config for config in self.measured if self.meets(config)]
         return min(self.question.choices(within), key=lambda choice: choice.predicted_loss, default=None)
 
@@ -208,7 +207,7 @@ def _write_result(loop: _Loop, folder: RunFolder) -> SearchResult:
             f"No configuration measured within the budget of {loop.budget}; "
             f"the nearest of {len(loop.measured)} candidates took {nearest.value_ms:.4g} ms "
             f"({nearest.low_ms:.4g} to {nearest.high_ms:.4g}).",
-            remedy="Run again when the device is quieter, or raise --budget.",
+            remedy="Run again when the device is quieter, or raise `budget`.",
         )
     result = search(loop.table, loop.losses, loop.budget)
     gap = max(0.0, chosen.predicted_loss - result.certificate.lower_bound)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import shlex
 from typing import TYPE_CHECKING
 
 from edgewidth.devices.engines.table import support_of
@@ -11,8 +10,6 @@ from edgewidth.records.artifact import MAX_INT8_DROP_POINTS
 from edgewidth.records.run import Narrowing, RunRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.data.split import ImageData
     from edgewidth.graph.space import SearchSpace
     from edgewidth.records.budget import BudgetRequest
@@ -32,9 +29,9 @@ def make_request(
     narrowing: Narrowing | None = None,
     max_int8_drop_points: float = MAX_INT8_DROP_POINTS,
     seed: int,
-    arguments: Sequence[str],
+    command: str,
 ) -> RunRequest:
-    """The contents of ``run.json``; ``arguments`` are the words after ``edgewidth`` that ask for this run."""
+    """The contents of ``run.json``; ``command`` is what asks for this run again."""
     from edgewidth.data.split import data_facts  # noqa: PLC0415  a light module in a heavy room
 
     return RunRequest(
@@ -50,7 +47,7 @@ def make_request(
         narrowing=narrowing,
         max_int8_drop_points=max_int8_drop_points,
         seed=seed,
-        command=shlex.join(["edgewidth", *arguments]),
+        command=command,
         versions={name: version for name in _PACKAGES if (version := _version(name))},
     )
 

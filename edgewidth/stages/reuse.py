@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,11 +10,11 @@ import numpy as np
 from edgewidth.errors import MismatchError
 from edgewidth.latency.agreement import agreement
 from edgewidth.latency.design import held_out_configs
+from edgewidth.records.provenance import differences
 from edgewidth.records.table import LatencyTable
+from edgewidth.stages.ledger import refusal
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edgewidth.graph.space import SearchSpace
     from edgewidth.stages.bench import Bench
     from edgewidth.stages.folder import RunFolder
@@ -25,19 +26,13 @@ CHECKED = 6
 def reuse(bench: Bench, folder: RunFolder, table: LatencyTable, path: Path) -> LatencyTable:
     """Make a table from elsewhere this run's, after a handful of networks measured now agree with it.
 
-    Args:
-        bench: The device.
-        folder: Where ``table.json`` is written.
-        table: The other run's.
-        path: Where it is, for messages.
+    ``path`` says where it is from; it goes to the folder's ``table.json``.
 
     Raises:
         MismatchError: It is of another device, runtime, version … or the device no longer is what it was.
     """
-    if differences := bench.differences(table):
-        raise MismatchError(
-            f"{path} is of other measurements: {'; '.join(differences)}.", remedy=_update(table, bench, path)
-        )
+    if other := differences(bench.facts, table.made_of):
+        raise refusal(f"{path} is of other measurements", other, remedy=_update(table, bench, path))
     space = bench.space
     configs = [space.uniform(1.0), space.smallest, space.largest]
     configs += held_out_configs(space, CHECKED, np.random.default_rng(0), exclude=configs)
@@ -54,12 +49,7 @@ def reuse(bench: Bench, folder: RunFolder, table: LatencyTable, path: Path) -> L
 
 
 def take_prior(path: Path, space: SearchSpace, folder: RunFolder) -> None:
-    """Keep another device's or precision's table in the run folder as the prior of the one to come.
-
-    Raises:
-        FileError: It is no latency table.
-        MismatchError: It is of another search space.
-    """
+    """Keep another device's or precision's table as the prior of the one to come; raises as ``read_given``."""
     read_given(path, space).write(folder.prior)
 
 
@@ -82,4 +72,4 @@ def read_given(path: Path, space: SearchSpace) -> LatencyTable:
 def _update(table: LatencyTable, bench: Bench, path: Path) -> str:
     if table.space != bench.space:
         return "Profile without it."
-    return f"Give it as --prior {path}, not --table: fewer networks are measured, and it stands in for the rest."
+    return f"Give it as `prior={path}`, not `table`: fewer networks are measured, and it stands in for the rest."

@@ -2,40 +2,54 @@
 
 from __future__ import annotations
 
-import math
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgewidth.errors import MismatchError
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.losses import UnaryLosses
+from edgewidth.records.provenance import NONE, Provenance
 from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
-from edgewidth.stages.bench import Bench, open_bench
-from edgewidth.stages.claim import claimed, remove
+from edgewidth.records.training import NARROWING, START
+from edgewidth.records.weights_file import supernet_provenance
+from edgewidth.stages.bench import Bench, Reach, open_bench, reaching
+from edgewidth.stages.claim import claimed
 from edgewidth.stages.compare import compare
 from edgewidth.stages.export import export
 from edgewidth.stages.finetune import finetune
 from edgewidth.stages.judge import judge
+from edgewidth.stages.ledger import (
+    COMPARE,
+    EXPORT,
+    FINETUNE,
+    JUDGE,
+    PROFILE,
+    SEARCH,
+    TRAIN,
+    VALIDATE,
+    Ledger,
+    contents,
+    learned,
+)
 from edgewidth.stages.profile import ProfilePlan, profile
 from edgewidth.stages.refine import RefinePlan, refine
 from edgewidth.stages.report import report
 from edgewidth.stages.reuse import read_given, reuse, take_prior
-from edgewidth.stages.search import Question, infeasible
+from edgewidth.stages.search import infeasible
 from edgewidth.stages.train import Aim, train
 from edgewidth.stages.validate import validate
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edgewidth.data.split import ImageData
     from edgewidth.records.budget import Budget
+    from edgewidth.records.provenance import Facts
     from edgewidth.records.report import Report
-    from edgewidth.records.run import Narrowing, RunRequest
+    from edgewidth.records.run import RunRequest
     from edgewidth.stages.folder import RunFolder
     from edgewidth.stages.target import Target
-    from edgewidth.training.networks.plain import PlainNetwork
     from edgewidth.training.recipes import Recipe
 
 
@@ -70,182 +84,158 @@ def run(job: Job, folder: RunFolder, *, force: bool = False, progress: Progress 
     given = job.table or job.prior
     if force and given:
         read_given(given, job.request.space)  # before anything is removed for one that does not fit
-    with claimed(folder, job.request, force=force, needed=given):
-        return _run(job, folder, progress)
+    with (
+        claimed(folder, job.request, force=force, needed=given),
+        reaching(job.target.profile, progress=progress) as reach,
+    ):
+        return _Run(job, folder, reach, progress).all()
 
 
-def _run(job: Job, folder: RunFolder, progress: Progress) -> Report:
-    space, seed = job.request.space, job.request.seed
-    known = _known_losses(job, folder)
-    if job.compare and not folder.comparison.exists():
-        compare(job.target, space, folder, progress=progress)
-    if job.prior and not folder.prior.exists():
-        take_prior(job.prior, space, folder)
-    with open_bench(job.target, space, folder, progress=progress) as bench:
-        table = _table(job, bench, folder)
-        budget = resolve_budget(job.request, bench)
-    if known:
-        _check_narrowed(known, table, budget, folder)
-    found = _found_search(job, budget, folder)
-    aim = Aim(table, budget, job.request.narrowing)
-    losses = known or train(space, job.data, job.recipe, folder, seed=seed, aim=aim, progress=progress)
-    result = _search(job, found, table, losses, budget, folder, progress)
-    if not folder.judged.exists():
-        judge(job.data, result, folder, progress=progress)
-    _network(job, result, folder, progress)
-    if not folder.validation.exists():
-        artifact = folder.model(job.target.precision, job.target.engine.file_format)
-        validation = validate(artifact, job.target, budget=budget, measurements=folder.measurements, progress=progress)
-        validation.write(folder.validation)
-    return report(folder)
+class _Run:
+    """A run in its folder: every stage is done here, or was done before."""
 
+    def __init__(self, job: Job, folder: RunFolder, reach: Reach, progress: Progress) -> None:
+        self._job, self._folder, self._reach, self._progress = job, folder, reach, progress
+        self._ledger = Ledger(folder, _asked(job, folder))
 
-def _known_losses(job: Job, folder: RunFolder) -> UnaryLosses | None:
-    """What this run, or ``edgewidth train`` in the same folder, has learned."""
-    if not folder.losses.exists():
-        return None
-    losses = UnaryLosses.read(folder.losses)
-    if of_space := job.request.space.differences(losses.space):
-        raise _not_of_this_run(folder.losses, [of_space])
-    if other := [*_trained_otherwise(job, losses), *_narrowed_otherwise(job.request.narrowing, losses)]:
-        raise _not_of_this_run(folder.losses, other)
-    return losses
+    def all(self) -> Report:
+        """Every stage in turn."""
+        job, folder, ledger, progress = self._job, self._folder, self._ledger, self._progress
+        ledger.check(TRAIN)  # before anything is measured
+        if job.compare and not ledger.is_done(COMPARE):
+            compare(job.target, job.request.space, folder, reach=self._reach, progress=progress)
+        if job.prior and not folder.prior.exists():
+            take_prior(job.prior, job.request.space, folder)
+        table, budget = self._measured()
+        ledger.learn(table.setting.facts | {"budget": budget})
+        ledger.check(SEARCH)  # before hours of training
+        losses = self._losses(table, budget)
+        ledger.learn(learned(losses) | contents(supernet=folder.supernet))
+        result = self._chosen(table, losses, budget)
+        ledger.learn(learned(result))
+        if not ledger.is_done(JUDGE):
+            judge(job.data, result, folder, progress=progress)
+        ledger.learn(learned(self._exported(result)))
+        if not ledger.is_done(VALIDATE):
+            self._validate(budget)
+        return report(folder)
 
+    def _measured(self) -> tuple[LatencyTable, Budget]:
+        """The table, and the budget in milliseconds by the uniform 1.0 network's own measurement.
 
-def _trained_otherwise(job: Job, losses: UnaryLosses) -> list[str]:
-    """In what the supernet's training differs from this run's, as far as the losses say."""
-    from edgewidth.training.identity import identify  # noqa: PLC0415  a light module in a heavy room
+        Raises:
+            InfeasibleBudgetError: Even the smallest configuration measured over it.
+        """
+        request, space = self._job.request, self._job.request.space
+        found = LatencyTable.read(self._folder.table) if self._ledger.is_done(PROFILE) else None
+        with self._bench(found) as bench:
+            table = found or self._profiled(bench)
+            budget = request.budget.resolve(bench.estimate(space.uniform(1.0)).value_ms, request.statistic)
+            smallest = bench.estimate(space.smallest)
+        if smallest.low_ms > budget.latency_ms:
+            raise infeasible(budget, smallest.value_ms, "measured")
+        self._progress.say(f"The budget is {budget}.")
+        return table, budget
 
-    found = losses.training
-    if found is None:
-        return [] if losses.data_fingerprint == job.data.fingerprint else ["images: not the same"]
-    # Weights of one's own to begin with are welcome. The table that widths were drawn by may have learned since.
-    asked = identify(job.data, job.recipe, seed=job.request.seed, start=found.start, sampler=found.sampler)
-    return asked.differences(found)
-
-
-def _narrowed_otherwise(asked: Narrowing | None, losses: UnaryLosses) -> list[str]:
-    found = losses.narrowed.schedule if losses.narrowed else None
-    if losses.narrowing and not found:  # from before losses said for what
-        return [] if asked else ["narrowing: none here, some there"]
-    return [] if asked == found else [f"narrowing: {asked or 'none'} here, {found or 'none'} there"]
-
-
-def _check_narrowed(losses: UnaryLosses, table: LatencyTable, budget: Budget, folder: RunFolder) -> None:
-    """Refuse losses of a supernet that serves another device or budget alone."""
-    if (found := losses.narrowed) is None:
-        return
-    other = table.setting.differences(found.setting)
-    if not budget.is_about(found.budget):
-        other.append(f"budget: {budget} here, {found.budget} there")
-    if other:
-        raise _not_of_this_run(folder.losses, other)
-
-
-def _not_of_this_run(path: Path, differences: list[str]) -> MismatchError:
-    return MismatchError(
-        f"{path} is not of this run; {'; '.join(differences)}.",
-        remedy="Give the same options as to what made it, choose another --out, or move it elsewhere to make it again.",
-    )
-
-
-def resolve_budget(request: RunRequest, bench: Bench) -> Budget:
-    """The budget in milliseconds, by the uniform 1.0 network's own measurement.
-
-    Raises:
-        InfeasibleBudgetError: Even the smallest configuration measured over it.
-    """
-    space = request.space
-    budget = request.budget.resolve(bench.estimate(space.uniform(1.0)).value_ms, request.statistic)
-    smallest = bench.estimate(space.smallest)
-    if smallest.low_ms > budget.latency_ms:
-        raise infeasible(budget, smallest.value_ms, "measured")
-    bench.progress.say(f"The budget is {budget}.")
-    return budget
-
-
-def _table(job: Job, bench: Bench, folder: RunFolder) -> LatencyTable:
-    if not folder.table.exists():
+    def _profiled(self, bench: Bench) -> LatencyTable:
+        job = self._job
         if job.table:
-            return reuse(bench, folder, LatencyTable.read(job.table), job.table)
-        return profile(bench, folder, plan=job.profile_plan, seed=job.request.seed, budget=job.request.budget)
-    table = LatencyTable.read(folder.table)
-    bench.check_table(table)
-    return table
+            return reuse(bench, self._folder, LatencyTable.read(job.table), job.table)
+        return profile(bench, self._folder, plan=job.profile_plan, seed=job.request.seed, budget=job.request.budget)
 
+    def _losses(self, table: LatencyTable, budget: Budget) -> UnaryLosses:
+        if self._ledger.is_done(TRAIN):
+            return UnaryLosses.read(self._folder.losses)
+        job, request = self._job, self._job.request
+        aim = Aim(table, budget, request.narrowing)
+        return train(
+            request.space, job.data, job.recipe, self._folder, seed=request.seed, aim=aim, progress=self._progress
+        )
 
-def _found_search(job: Job, budget: Budget, folder: RunFolder) -> SearchResult | None:
-    """What this run, or ``edgewidth search`` in the same folder, has chosen; refused before hours of training."""
-    if not folder.search.exists():
-        return None
-    result = SearchResult.read(folder.search)
-    other = [of_space] if (of_space := job.request.space.differences(result.space)) else []
-    if not budget.is_about(result.budget):
-        other.append(f"budget: {budget} here, {result.budget} there")
-    if other:
-        raise _not_of_this_run(folder.search, other)
-    return result
+    def _chosen(self, table: LatencyTable, losses: UnaryLosses, budget: Budget) -> SearchResult:
+        """The choice, measured; a prediction of ``edgewidth search`` is only kept where a network was made of it."""
+        folder = self._folder
+        if self._ledger.is_done(SEARCH):
+            found = SearchResult.read(folder.search)
+            if found.measured or folder.weights.exists() or folder.artifacts.exists():
+                return found
+            self._progress.say(
+                f"{folder.search} is a prediction: candidates are measured now, and the choice is made again."
+            )
+        with self._bench(table) as bench:
+            return refine(bench, table, losses, budget, folder, plan=self._job.refine_plan)
 
-
-def _search(
-    job: Job,
-    found: SearchResult | None,
-    table: LatencyTable,
-    losses: UnaryLosses,
-    budget: Budget,
-    folder: RunFolder,
-    progress: Progress,
-) -> SearchResult:
-    if found and (found.measured or folder.weights.exists() or folder.artifacts.exists()):
-        # What a network was trained of by another verb is not chosen again: validation measures that network.
-        [chosen] = Question(table, losses).choices([found.chosen.config])
-        if not math.isclose(chosen.predicted_loss, found.chosen.predicted_loss, rel_tol=1e-6, abs_tol=1e-9):
-            raise _not_of_this_run(folder.search, [f"losses: {folder.losses.name} has changed since"])
-        return found
-    if found:
-        progress.say(f"{folder.search} is a prediction: candidates are measured now, and the choice is made again.")
-    remove(folder.judged)  # of another choice
-    with open_bench(job.target, job.request.space, folder, progress=progress) as bench:
-        return refine(bench, table, losses, budget, folder, plan=job.refine_plan)
-
-
-def _network(job: Job, result: SearchResult, folder: RunFolder, progress: Progress) -> None:
-    if folder.artifacts.exists():
-        _check_network(folder.artifacts, Artifacts.read(folder.artifacts), result)
-        return
-    from edgewidth.training.networks.weights import load_plain  # noqa: PLC0415  torch loads when it is needed
-
-    space, seed = job.request.space, job.request.seed
-    if folder.weights.exists():
-        network = load_plain(folder.weights)
-        _check_network(folder.weights, network, result)
-    else:
-        network = finetune(
-            space,
-            result.chosen.config,
+    def _exported(self, result: SearchResult) -> Artifacts:
+        """The chosen network's files; it is trained first where that was not done."""
+        job, request, folder = self._job, self._job.request, self._folder
+        self._ledger.learn(contents(weights=folder.weights))
+        if self._ledger.is_done(EXPORT):
+            return Artifacts.read(folder.artifacts)
+        if not self._ledger.is_done(FINETUNE):
+            finetune(
+                request.space,
+                result.chosen.config,
+                job.data,
+                job.recipe,
+                folder,
+                supernet=folder.supernet,
+                seed=request.seed,
+                progress=self._progress,
+            )
+        return export(
+            folder.weights,
             job.data,
             job.recipe,
             folder,
-            supernet=folder.supernet,
-            seed=seed,
-            progress=progress,
+            max_int8_drop_points=request.max_int8_drop_points,
+            seed=request.seed,
+            progress=self._progress,
         )
-    remove(folder.validation)  # of another file
-    export(
-        network,
-        job.data,
-        job.recipe,
-        folder,
-        max_int8_drop_points=job.request.max_int8_drop_points,
-        seed=seed,
-        progress=progress,
-    )
+
+    def _validate(self, budget: Budget) -> None:
+        target, folder = self._job.target, self._folder
+        validation = validate(
+            folder.model(target.precision, target.engine.file_format),
+            target,
+            budget=budget,
+            measurements=folder.measurements,
+            device=self._reach(),
+            progress=self._progress,
+        )
+        validation.write(folder.validation)
+
+    def _bench(self, table: LatencyTable | None) -> AbstractContextManager[Bench]:
+        """The device with this run's store; ``table`` is the one that its measurements must fit, if there is one."""
+        job, setting = self._job, table.setting if table else None
+        return open_bench(
+            job.target, job.request.space, self._folder, reach=self._reach, setting=setting, progress=self._progress
+        )
 
 
-def _check_network(path: Path, found: PlainNetwork | Artifacts, result: SearchResult) -> None:
-    """Refuse what was trained or exported of another network than the chosen one."""
-    other = [of_space] if (of_space := result.space.differences(found.space)) else []
-    if found.config != result.chosen.config:
-        other.append(f"configuration: {result.chosen.config} here, {found.config} there")
-    if other:
-        raise _not_of_this_run(path, other)
+def _asked(job: Job, folder: RunFolder) -> Facts:
+    """What the stages of a run are made of, as far as the request says.
+
+    Weights of one's own to begin with, which ``edgewidth train`` was given in this folder, are welcome; with them the
+    recipe trains otherwise.
+    """
+    from edgewidth.training.provenance import final_training, supernet_training  # noqa: PLC0415  it is light
+
+    request = job.request
+    found = supernet_provenance(folder.supernet) if folder.supernet.exists() else Provenance()
+    start, phase = found.inputs.get(START, ""), job.recipe.finetune
+    if start:
+        phase = job.recipe.trained.finetune
+    training = supernet_training(job.data, job.recipe, seed=request.seed, start=start).made_of
+    training |= final_training(job.data, phase, seed=request.seed, start=start).made_of
+    # The table that widths were drawn by may have learned since.
+    del training[START], training[NARROWING]
+    return training | {
+        "search space": request.space,
+        "device": request.device,
+        "engine": job.target.engine,
+        "precision": request.precision,
+        "threads": request.threads,
+        "statistic": request.statistic,
+        "narrowing": request.narrowing or NONE,
+        "max_int8_drop_points": request.max_int8_drop_points,
+    }

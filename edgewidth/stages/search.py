@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,19 +18,15 @@ from edgewidth.formats.variants import VariantFactory
 from edgewidth.graph.costs import mac_factors, peak_factors
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.latency.curve import Curve
-from edgewidth.latency.factors import latency_factors
-from edgewidth.latency.predict import Predictor
+from edgewidth.latency.predict import Predictor, latency_factors
 from edgewidth.records.budget import Limits
+from edgewidth.records.provenance import Provenance
 from edgewidth.records.search import Certificate, Choice, FrontierPoint, SearchResult
-from edgewidth.search.baselines.greedy import greedy
-from edgewidth.search.baselines.lagrangian import lagrangian
-from edgewidth.search.baselines.uniform import uniform
+from edgewidth.search.baselines import greedy, lagrangian, uniform
 from edgewidth.search.exact import solve
 from edgewidth.search.problem import Factor, InfeasibleError, PeakBudget, Problem, SumBudget
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.graph.space import SearchSpace
     from edgewidth.records.budget import Budget, BudgetRequest
     from edgewidth.records.losses import UnaryLosses
@@ -61,7 +58,7 @@ class Question:
             raise MismatchError(
                 "The latency table and the losses are of different search spaces; "
                 f"{self.table.space.differences(self.losses.space, here='of the table', there='of the losses')}.",
-                remedy="Make both with the same --network, --resolution, widths and data.",
+                remedy="Make both with the same `network`, `resolution`, widths and data.",
             )
 
     @cached_property
@@ -73,7 +70,7 @@ class Question:
 
     @cached_property
     def curve(self) -> Curve:
-        """From sums of the table's entries to latencies, and back."""
+        """The conversion of sums of the table's entries to latencies, and back."""
         return Curve.of(self.table)
 
     @cached_property
@@ -103,11 +100,6 @@ class Question:
 def search(table: LatencyTable, losses: UnaryLosses, budget: Budget) -> SearchResult:
     """The best configuration within the budget with its certificate, the frontier, and what baselines would choose.
 
-    Args:
-        table: Predicts latencies.
-        losses: Predicts losses; of the same search space.
-        budget: What the result is for.
-
     Raises:
         MismatchError: Table and losses are of different spaces.
         InfeasibleBudgetError: No configuration is predicted within the budget; the message has the fastest.
@@ -130,6 +122,7 @@ def search(table: LatencyTable, losses: UnaryLosses, budget: Budget) -> SearchRe
     chosen, *rest = question.choices([best, *others, *found.values()])
     certificate, frontier = solution.certificate, solution.frontier
     return SearchResult(
+        provenance=Provenance(inputs={"losses": losses.digest}),
         space=space,
         budget=budget,
         chosen=chosen,
@@ -189,7 +182,7 @@ def answer_no(budget: Budget, curve: Curve, error: InfeasibleError) -> Infeasibl
         return infeasible(budget, float(curve.latency_ms(error.fastest.latency_ms)), "predicted")
     return InfeasibleBudgetError(
         f"No configuration keeps all of {budget}: the latency alone could be kept.",
-        remedy="Raise one of --max-size, --max-macs and --max-memory, or lower --resolution or --min-width.",
+        remedy="Raise one of `size_bytes`, `macs` and `activation_bytes`, or lower `resolution` or `min_width`.",
     )
 
 
@@ -197,7 +190,7 @@ def infeasible(budget: Budget, fastest_ms: float, how: str) -> InfeasibleBudgetE
     """The error that says how fast the fastest configuration is; ``how``: measured or predicted."""
     return InfeasibleBudgetError(
         f"No configuration meets the budget of {budget}: the fastest is {how} at {fastest_ms:.4g} ms.",
-        remedy="Raise --budget, lower --resolution or --min-width, or use more --threads.",
+        remedy="Raise `budget`, lower `resolution` or `min_width`, or use more `threads`.",
     )
 
 
@@ -241,6 +234,6 @@ def read_config(text: str, space: SearchSpace) -> ChannelConfig:
     if result.space.fingerprint != space.fingerprint:
         raise MismatchError(
             f"{path} chose in another search space; {space.differences(result.space)}.",
-            remedy="Give the same --network, --resolution, widths and --data.",
+            remedy="Give the same `network`, `resolution`, widths and `data`.",
         )
     return result.chosen.config

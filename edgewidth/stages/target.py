@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewidth.records.measurement import Precision, Statistic
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.records.measurement import Engine, EngineName
 

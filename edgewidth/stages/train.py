@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewidth.errors import MismatchError
 from edgewidth.latency.curve import Curve
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.losses import NarrowedFor
+from edgewidth.records.provenance import Provenance, differences, file_digest
 from edgewidth.records.run import Narrowing
-from edgewidth.records.training import UNIFORM
+from edgewidth.records.training import NARROWING, START, UNIFORM
+from edgewidth.records.weights_file import supernet_provenance
 from edgewidth.search.feasible import check_feasible
 from edgewidth.search.problem import InfeasibleError
-from edgewidth.stages.claim import remove
+from edgewidth.stages.ledger import TRAIN, clear, refusal
 from edgewidth.stages.search import answer_no, cost_problem
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edgewidth.data.split import ImageData
     from edgewidth.graph.space import SearchSpace
     from edgewidth.losses.focus import Focus
     from edgewidth.records.budget import Budget
     from edgewidth.records.losses import NarrowingStep, UnaryLosses
     from edgewidth.records.table import LatencyTable
-    from edgewidth.records.training import SupernetTraining
     from edgewidth.stages.folder import RunFolder
     from edgewidth.training.narrowing import NarrowingSampler
     from edgewidth.training.recipes import Recipe
@@ -72,22 +72,20 @@ def train(
         InfeasibleBudgetError: No configuration is predicted within the aim's budget.
     """
     from edgewidth.training.evaluation import evaluate_losses  # noqa: PLC0415
-    from edgewidth.training.identity import identify  # noqa: PLC0415  torch loads when it is needed
-    from edgewidth.training.loop.processes import join  # noqa: PLC0415
-    from edgewidth.training.networks.weights import fingerprint, supernet_training  # noqa: PLC0415
+    from edgewidth.training.loop.processes import join  # noqa: PLC0415  torch loads when it is needed
+    from edgewidth.training.provenance import supernet_training  # noqa: PLC0415
     from edgewidth.training.train import train_supernet  # noqa: PLC0415
 
     focus = _focus(space, aim, data.task.output_names) if aim else None
     if force:
         _clear(folder, space, weights)
-    found = supernet_training(folder.supernet) if folder.supernet.exists() else None
+    found = supernet_provenance(folder.supernet) if folder.supernet.exists() else None
     # A supernet that began with weights of one's own is used without naming them again.
-    start = fingerprint(weights) if weights else found.start if found else ""
-    training = identify(data, recipe, seed=seed, start=start)
-    sampler = _sampler(space, data, recipe, folder, aim, focus, training, progress) if aim and focus else None
-    if folder.supernet.exists():
-        training = training.model_copy(update={"sampler": sampler.identity if sampler else UNIFORM})
-        _check_trained(folder.supernet, found, training)
+    start = file_digest(weights) if weights else found.inputs.get(START, "") if found else ""
+    training = supernet_training(data, recipe, seed=seed, start=start)
+    sampler = _sampler(space, data, recipe, folder, aim, focus, seed, training, progress) if aim and focus else None
+    if found:
+        _check_trained(folder.supernet, found, training.extended({NARROWING: sampler.identity if sampler else UNIFORM}))
     else:
         train_supernet(
             space,
@@ -113,36 +111,29 @@ def train(
         most=recipe.evaluations,
         focus=focus,
     )
-    told: dict[str, object] = {"training": supernet_training(folder.supernet)}
-    if sampler and aim:
-        told["narrowing"] = _steps(sampler, aim.table)
-        told["narrowed"] = NarrowedFor(setting=aim.table.setting, budget=aim.budget, schedule=aim.narrowing)
-    losses = losses.model_copy(update=told)
+    losses = losses.model_copy(update=_told(folder.supernet, sampler, aim))
     join().on_first(lambda: losses.write(folder.losses))
     return losses
 
 
+def _told(supernet: Path, sampler: NarrowingSampler | None, aim: Aim | None) -> dict[str, object]:
+    """What ``losses.json`` records of the supernet: what it was made of, and how and for what its widths narrowed."""
+    told: dict[str, object] = {"provenance": supernet_provenance(supernet)}
+    if sampler and aim:
+        told["narrowing"] = _steps(sampler, aim.table)
+        told["narrowed"] = NarrowedFor(setting=aim.table.setting, budget=aim.budget, schedule=aim.narrowing)
+    return told
+
+
 def _clear(folder: RunFolder, space: SearchSpace, weights: Path | None) -> None:
     """Remove what this stage wrote, and what was judged by it; if the weights to begin with do not fit, nothing."""
-    from edgewidth.training.loop.checkpoint import Checkpoints  # noqa: PLC0415  torch loads when it is needed
-    from edgewidth.training.loop.processes import join  # noqa: PLC0415
-    from edgewidth.training.narrowing import NARROWING  # noqa: PLC0415
+    from edgewidth.training.loop.processes import join  # noqa: PLC0415  torch loads when it is needed
     from edgewidth.training.networks.pretrained import start_from  # noqa: PLC0415
     from edgewidth.training.networks.supernet import Supernet  # noqa: PLC0415
-    from edgewidth.training.start import clear_adapted  # noqa: PLC0415
-    from edgewidth.training.train import SUPERNET  # noqa: PLC0415
 
     if weights:
         start_from(Supernet(space), weights)
-    trained = (folder.trained, folder.trained_log)
-    made = (*trained, folder.supernet, folder.losses, folder.training_log, folder.evaluations)
-
-    def clear() -> None:
-        remove(*made, folder.judged, *folder.checkpoints.glob(f"{NARROWING}-*"), needed=weights)
-        Checkpoints(folder.checkpoints, SUPERNET, {}).clear()
-        clear_adapted(folder.checkpoints)
-
-    join().on_first(clear)
+    join().on_first(lambda: clear(folder, TRAIN, needed=weights))
 
 
 def _steps(sampler: NarrowingSampler, table: LatencyTable) -> tuple[NarrowingStep, ...]:
@@ -151,17 +142,18 @@ def _steps(sampler: NarrowingSampler, table: LatencyTable) -> tuple[NarrowingSte
     return tuple(step.model_copy(update={"mean_ms": float(curve.latency_ms(step.mean_ms))}) for step in sampler.steps)
 
 
-def _check_trained(supernet: Path, found: SupernetTraining | None, asked: SupernetTraining) -> None:
+def _check_trained(supernet: Path, found: Provenance, asked: Provenance) -> None:
     """Refuse a supernet that is there already if it was trained otherwise.
 
     One that does not say how was trained in a loop of someone's own: on images that they know, with random weights to
     begin with and without narrowing as far as anybody can tell.
     """
-    found = found or asked.model_copy(update={"start": "", "sampler": UNIFORM})
-    if differences := asked.differences(found):
-        raise MismatchError(
-            f"{supernet} was trained otherwise; {'; '.join(differences)}.",
-            remedy="Finish it by the command that began it, or choose another --out, or edgewidth train --force.",
+    says = Provenance(inputs={START: "", NARROWING: UNIFORM}).made_of | found.made_of
+    if other := differences(asked.made_of, says):
+        raise refusal(
+            f"{supernet} was trained otherwise",
+            other,
+            remedy="Finish it by the command that began it, or choose another `out`, or edgewidth train with `force`.",
         )
 
 
@@ -172,7 +164,7 @@ def _focus(space: SearchSpace, aim: Aim, output_names: tuple[str, ...]) -> Focus
     if table.space.fingerprint != space.fingerprint:
         raise MismatchError(
             f"The latency table is of another search space; {space.differences(table.space)}.",
-            remedy="Give the same --network, --resolution, widths and --data as to edgewidth profile.",
+            remedy="Give the same `network`, `resolution`, widths and `data` as to edgewidth profile.",
         )
     problem = cost_problem(table, aim.budget.limits, output_names)
     budget_ms = curve.sum_ms(aim.budget.latency_ms)
@@ -190,7 +182,8 @@ def _sampler(
     folder: RunFolder,
     aim: Aim,
     focus: Focus,
-    training: SupernetTraining,
+    seed: int,
+    training: Provenance,
     progress: Progress,
 ) -> NarrowingSampler | None:
     from edgewidth.training.narrowing import NarrowingSampler, Schedule  # noqa: PLC0415  torch loads when it is needed
@@ -206,7 +199,8 @@ def _sampler(
         focus,
         folder=folder.checkpoints,
         schedule=Schedule(narrowing.begin, last_temperature=narrowing.last_temperature, evaluations=evaluations),
-        seed=training.seed,
-        key=f"{table.offset_ms!r} {table.curve!r} {values!r} {aim.budget!r} {training!r}",
+        seed=seed,
+        key=f"{table.offset_ms!r} {table.curve!r} {values!r} {aim.budget!r}",
+        training=training,
         progress=progress,
     )

@@ -45,14 +45,9 @@ def validate(
 ) -> ValidationReport:
     """Measure a model file, also one of another maker, as it is.
 
-    Args:
-        model: The file.
-        target: Where and how; its precision is replaced by the file's own.
-        budget: What it must not exceed; None: only measure.
-        sustained_s: Afterwards run it without a pause for so long, to see how its latency drifts; None: do not.
-        measurements: The store to keep the raw values in; None: they are only in the report.
-        device: The device, where it is open already.
-        progress: Where to report to.
+    The target's precision is replaced by the file's own. Without a ``budget`` the file is only measured. With
+    ``sustained_s`` it then runs without a pause for so long, to see how its latency drifts. The raw values are kept in
+    the store ``measurements``; None: they are only in the report. ``device`` is given where it is open already.
 
     Raises:
         FileError: It cannot be read, is of no known format, or is damaged.
@@ -63,7 +58,7 @@ def validate(
     if inspected.format is not executed:
         raise InputError(
             f"{model} is a .{inspected.format} file; the runtime {target.engine} executes .{executed}.",
-            remedy="Choose the --runtime that executes it.",
+            remedy="Choose the `runtime` that executes it.",
         )
     content = model.read_bytes()
     digest = hashlib.sha256(content).hexdigest()

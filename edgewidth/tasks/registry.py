@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from edgewidth.errors import FileError
 from edgewidth.tasks.classification.task import Classification
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from edgewidth.tasks.task import Task
 
 TASKS: dict[str, Callable[[tuple[str, ...]], Task]] = {task.name: task for task in (Classification,)}

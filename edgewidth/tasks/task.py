@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
     Outputs = NDArray[np.float32]
-    """What a network computes, as its last layer gives it: (n, outputs)."""
+    """What a network computes for n examples, as its last layer gives it: (n, outputs)."""
     Targets = NDArray[Any]
-    """What it should tell of n examples, as a data source stores it: (n, …)."""
+    """The right answers for n examples, as a data source stores them: (n, …)."""
 
 
 class FileText(NamedTuple):
@@ -75,7 +74,7 @@ class Task(Protocol):
         """The accuracy of outputs, in percent."""
 
     def agreement(self, outputs: Outputs, others: Outputs) -> float:
-        """In how many of the examples, in percent, two networks tell the same."""
+        """The share of the examples, in percent, on which the outputs of two networks agree."""
 
     def interval(self, score: float, examples: int) -> tuple[float, float]:
         """The 95 % interval of a score that so many examples gave."""
@@ -88,7 +87,7 @@ class Task(Protocol):
         """
 
     def strata(self, targets: Targets) -> NDArray[np.int64]:
-        """To which group every example belongs (n,): the parts of a data set are drawn from every group alike."""
+        """The group of every example (n,): the parts of a data set are drawn from every group alike."""
 
     def companions(self) -> Mapping[str, bytes]:
         """Files that stand beside a model file, by their names."""

@@ -1,1 +1,1 @@
-"""Images, the supernet, the unary losses and the final training; the one room that needs torch."""
+"""Networks in torch and how they are trained and evaluated: the supernet, then the chosen configuration alone."""

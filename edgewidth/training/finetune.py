@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from edgewidth.progress import SILENT
+from edgewidth.records.provenance import Provenance, file_digest
+from edgewidth.records.training import IMAGES, RECIPE, SEED, START
+from edgewidth.records.weights_file import supernet_provenance
 from edgewidth.training.loop.checkpoint import Checkpoints
 from edgewidth.training.loop.loop import make_batches
 from edgewidth.training.loop.processes import join
-from edgewidth.training.networks.inference import fold_tensors, logits, run_folded
+from edgewidth.training.networks.inference import fold_tensors, network_outputs, run_folded
 from edgewidth.training.networks.layers import compute_device
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.pretrained import begin_with, start_from
 from edgewidth.training.networks.quantised import QuantisedNetwork
-from edgewidth.training.networks.weights import digest, fingerprint, load_supernet, save_plain, supernet_training
+from edgewidth.training.networks.weights import digest, load_supernet, save_plain
 from edgewidth.training.ordinary import Lesson, finish
+from edgewidth.training.provenance import final_training
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -40,7 +43,7 @@ FINETUNE, INT8 = "finetune", "int8"
 """The names of the checkpoints of final training and of training for int8."""
 
 
-def finetune(
+def finetune_network(
     space: SearchSpace,
     config: ChannelConfig,
     data: ImageData,
@@ -57,22 +60,11 @@ def finetune(
 ) -> PlainNetwork:
     """Train one configuration and write its weights; goes on from a checkpoint.
 
-    Where the recipe distils, the teacher is the maximum network of the supernet; from scratch there is none.
-
-    Args:
-        space: The search space.
-        config: The chosen widths.
-        data: The images.
-        recipe: How long, how fast.
-        supernet: The weights to start from; None: from scratch.
-        weights: A file to start from instead, see ``edgewidth.training.networks.pretrained``.
-        trained: The network that the supernet began with. Cut to the chosen widths it is what training starts from
-            where it is better on the search images than the supernet's weights.
-        weights_out: Where the weights go.
-        log: Where a JSON line per epoch goes.
-        checkpoints: The folder for checkpoints, which are removed when training is done.
-        seed: Of everything random.
-        progress: Where to report to.
+    It starts from the ``supernet``, from a file of other ``weights`` (see ``edgewidth.training.networks.pretrained``),
+    or from scratch. ``trained`` is the network that the supernet began with: cut to the chosen widths, training starts
+    from it where it is better on the search images than the supernet's weights. Where the recipe distils, the teacher
+    is the maximum network of the supernet; from scratch there is none. ``log`` gets a JSON line per epoch, and
+    ``checkpoints`` is a folder, from which they go when training is done.
 
     Raises:
         InputError: The configuration is not in the space.
@@ -91,29 +83,24 @@ def finetune(
     else:
         start = load_supernet(supernet, space).to(device)
         network = PlainNetwork.from_supernet(start, config).to(device)
-        begun = fingerprint(supernet)
+        begun = file_digest(supernet)
         if trained is not None:
             cut = PlainNetwork(space, config).to(device)
             start_from(cut, trained)
             if _loss(cut, data, seed, processes) < _loss(network, data, seed, processes):
-                network, begun = cut, fingerprint(trained)
+                network, begun = cut, file_digest(trained)
                 progress.say(f"The chosen network starts from {trained}, which is better there than the supernet.")
         teacher = lambda images: start(images, space.largest)  # noqa: E731 - a short function
     batches = make_batches(data, phase, seed=seed, device=device, processes=processes)
-    identity = {
-        "space": space.fingerprint,
-        "config": str(config),
-        "data": data.fingerprint,
-        "recipe": repr(phase),
-        "batch": str(batches.size),
-        "seed": str(seed),
-        "start": begun,
-    }
-    kept = Checkpoints(checkpoints, FINETUNE, identity)
+    provenance = final_training(data, phase, seed=seed, start=begun)
+    of_this = provenance.extended(
+        {"search space": space.fingerprint}, {"configuration": str(config), "batch": batches.size}
+    )
+    kept = Checkpoints(checkpoints, FINETUNE, of_this)
     lesson = Lesson(network, data, phase, seed, teacher, processes)
     lesson.train(batches, "Training the chosen network", checkpoints=kept, log=log, progress=progress)
     finish(network, data, seed=seed)
-    processes.on_first(lambda: save_plain(network, weights_out))
+    processes.on_first(lambda: save_plain(network, weights_out, provenance=provenance))
     processes.on_first(kept.clear)
     return network
 
@@ -132,19 +119,10 @@ def finetune_int8(
 ) -> PlainNetwork:
     """Train a finished network on for int8, and write its weights; goes on from a checkpoint.
 
-    The statistics of batch normalisation stay. Where the phase distils, the teacher is the network as it was. The last
-    checkpoint stays, so that a training that has ended is not done again; who has stored what is made of it clears it.
-
-    Args:
-        network: What final training made; it is left as it is.
-        data: The images.
-        phase: How long, how fast.
-        calibration: Images uint8 (n, height, width, channels) that will set the ranges of the activations in export.
-        weights_out: Where the weights go.
-        log: Where a JSON line per epoch goes.
-        checkpoints: The folder for checkpoints.
-        seed: Of everything random.
-        progress: Where to report to.
+    ``network`` is left as it is, and the statistics of batch normalisation stay. Where the phase distils, the teacher
+    is the network as it was. ``calibration``: images uint8 (n, height, width, channels) that will set the ranges of the
+    activations in export. The last checkpoint stays, so that a training that has ended is not done again; the caller
+    clears it once the files that are made of the network are stored.
 
     Raises:
         TrainingError: The loss is not finite, or diverges.
@@ -156,17 +134,14 @@ def finetune_int8(
     quantised.calibrate(torch.from_numpy(calibration).to(device))
     # float32: rounding to bfloat16 is coarser than what int8 does.
     batches = make_batches(data, phase, seed=seed, device=device, dtype=torch.float32)
-    identity = {
-        "start": digest(network),
-        "data": data.fingerprint,
-        "recipe": repr(phase),
-        "seed": str(seed),
-        "calibration": str(len(calibration)),
-    }
-    kept = Checkpoints(checkpoints, INT8, identity)
+    provenance = Provenance(
+        inputs={START: digest(network), IMAGES: data.fingerprint},
+        options={SEED: seed, RECIPE: repr(phase), "calibration images": len(calibration)},
+    )
+    kept = Checkpoints(checkpoints, INT8, provenance)
     lesson = Lesson(quantised, data, phase, seed, _folded(before))
     lesson.train(batches, "Training it for int8", checkpoints=kept, log=log, progress=progress)
-    save_plain(after, weights_out)
+    save_plain(after, weights_out, provenance=provenance)
     return after
 
 
@@ -174,15 +149,14 @@ def _is_trained(supernet: Path | None, weights: Path | None) -> bool:
     """Whether training starts from weights of one's own, or from a supernet that began with them."""
     if supernet is None:
         return weights is not None
-    training = supernet_training(supernet)
-    return training is not None and bool(training.start)
+    return bool(supernet_provenance(supernet).inputs.get(START))
 
 
 def _loss(network: PlainNetwork, data: ImageData, seed: int, processes: Processes) -> float:
     """The loss on the search images as it is, with statistics of training images: the same for all processes."""
     finish(network, data, seed=seed)
-    outputs, targets = (torch.from_numpy(a) for a in (logits(network, data.search.images), data.search.targets))
-    loss = data.task.objective().loss(outputs, targets).double()
+    outputs = torch.from_numpy(network_outputs(network, data.search.images))
+    loss = data.task.objective().loss(outputs, torch.from_numpy(data.search.targets)).double()
     processes.average(loss)
     return float(loss)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,22 +14,15 @@ from edgewidth.graph.space import ChannelConfig
 from edgewidth.losses.fit import Evaluations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
-
     from edgewidth.progress import Task
-    from edgewidth.training.evaluator import Evaluator
     from edgewidth.training.loop.processes import Processes
 
 
 class KeptLosses:
-    """The losses of configurations of one supernet, in a file of JSON lines.
+    """The losses of configurations of one supernet, in a file of JSON lines, which need not exist.
 
-    Args:
-        path: The file; it need not exist.
-        identity: Of the supernet and all else that losses depend on. A file of another identity is not read, and is
-            replaced by the first new evaluation.
-        largest: The maximum configuration, against which others lose.
+    ``identity`` is that of the supernet and all else that losses depend on: a file of another identity is not read, and
+    is replaced by the first new evaluation. ``largest`` is the maximum configuration, against which others lose.
     """
 
     def __init__(self, path: Path, identity: str, largest: ChannelConfig) -> None:
@@ -57,7 +52,7 @@ class KeptLosses:
         return Evaluations(configs, np.array([self._losses[config] for config in configs]) - self.max_loss)
 
     def evaluate(
-        self, configs: Iterable[ChannelConfig], evaluator: Evaluator, processes: Processes, task: Task
+        self, configs: Iterable[ChannelConfig], loss: Callable[[ChannelConfig], float], processes: Processes, task: Task
     ) -> None:
         """Make these configurations and the maximum one known: one at a time on every process, each kept as it comes.
 
@@ -67,7 +62,7 @@ class KeptLosses:
         unknown = self._unknown(configs)
         for first in range(0, len(unknown), processes.count):
             group = unknown[first : first + processes.count]
-            self._losses |= zip(group, processes.map(evaluator.loss, group), strict=True)
+            self._losses |= zip(group, processes.map(loss, group), strict=True)
             if processes.is_first:
                 self._write()
             task.advance(len(group))

@@ -8,21 +8,20 @@ table at the budget, p ∝ exp(−(loss + weight × latency) / temperature); aga
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.losses.fit import fit_losses
 from edgewidth.losses.rounds import distinct
 from edgewidth.records.losses import NarrowingStep
 from edgewidth.streams import Purpose, stream
-from edgewidth.training.evaluator import Evaluator
+from edgewidth.training.evaluation import Evaluator
 from edgewidth.training.kept import KeptLosses
 from edgewidth.training.loop.processes import join
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
     import numpy as np
 
     from edgewidth.data.split import ImageData
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from edgewidth.losses.fit import Evaluations
     from edgewidth.losses.focus import Focus
     from edgewidth.progress import Progress
+    from edgewidth.records.provenance import Provenance
     from edgewidth.search.field import RandomField
     from edgewidth.training.networks.supernet import Supernet
 
@@ -47,9 +47,9 @@ class Schedule(NamedTuple):
     evaluations: int = 48
     """Configurations evaluated for each field."""
     first_temperature: float = 1.0
-    """Of the first field, in standard deviations of the loss of uniformly drawn configurations …"""
+    """The temperature of the first field, in standard deviations of the loss of uniformly drawn configurations."""
     last_temperature: float = 0.1
-    """… and of the last; falling geometrically between."""
+    """The temperature of the last field; between the two it falls geometrically."""
 
     def update_at(self, done: float) -> int | None:
         """Which field counts when this share of training is over; None: still the uniform draws."""
@@ -58,7 +58,7 @@ class Schedule(NamedTuple):
         return min(int((done - self.begin) / (1 - self.begin) * self.updates), self.updates - 1)
 
     def temperature(self, update: int) -> float:
-        """In standard deviations of the loss."""
+        """The temperature of a field, in standard deviations of the loss."""
         fall = update / max(self.updates - 1, 1)
         return self.first_temperature * float((self.last_temperature / self.first_temperature) ** fall)
 
@@ -66,18 +66,11 @@ class Schedule(NamedTuple):
 class NarrowingSampler:
     """Draws configurations for the training of a supernet; a ``ConfigSampler``.
 
-    What was evaluated is kept in ``folder``, so that a training that is taken up draws as the unbroken one. What others
-    that were given up have evaluated lies beside it, as their checkpoints do.
+    What was evaluated, on the search images, is kept in ``folder``, so that a training that is taken up draws as the
+    unbroken one. What others that were given up have evaluated lies beside it, as their checkpoints do.
 
-    Args:
-        space: What the supernet contains.
-        data: Search images judge the configurations.
-        focus: Has one budget of latency, at which the field's mean latency is kept.
-        folder: Where to keep evaluations.
-        schedule: When and how far.
-        seed: Of the configurations that are evaluated.
-        key: What else makes this training another one, such as the table's identity.
-        progress: Hears of every update.
+    The ``focus`` has one budget of latency, at which the field's mean latency is kept. ``training`` says what the
+    supernet's training depends on beside its draws, and ``key`` what else these depend on, such as the latency table.
     """
 
     def __init__(
@@ -90,13 +83,14 @@ class NarrowingSampler:
         schedule: Schedule,
         seed: int,
         key: str,
+        training: Provenance,
         progress: Progress,
     ) -> None:
         self._space, self._data, self._focus = space, data, focus
         self._schedule, self._seed, self._progress = schedule, seed, progress
         self._processes = join()
-        told = "\n".join([space.fingerprint, data.fingerprint, repr(schedule), repr(focus.budgets), str(seed), key])
-        self.identity = hashlib.sha256(told.encode()).hexdigest()[:16]
+        self.identity = _digest(space.fingerprint, repr(schedule), repr(focus.budgets), key)
+        self._kept_by = _digest(self.identity, data.fingerprint, str(seed), training.digest)
         self._folder = folder
         self._evaluated: dict[int, Evaluations] = {}
         self._fields: dict[int, RandomField] = {}
@@ -136,8 +130,8 @@ class NarrowingSampler:
         """What a field is fitted to; what is not known of it is evaluated on ``supernet``. None: there is neither."""
         if update not in self._evaluated:
             configs = self._configs(update)
-            path = self._folder / f"{NARROWING}-{self.identity}-{update}.jsonl"
-            kept = KeptLosses(path, self.identity, self._space.largest)
+            path = self._folder / f"{NARROWING}-{self._kept_by}-{update}.jsonl"
+            kept = KeptLosses(path, self._kept_by, self._space.largest)
             if not kept.has_all(configs):
                 if supernet is None:
                     return None
@@ -149,7 +143,7 @@ class NarrowingSampler:
         evaluator = Evaluator(supernet, self._data, seed=self._seed)
         with self._progress.task("Evaluating for narrower widths", len(configs) + 1) as task:
             task.advance(len(kept))
-            kept.evaluate(configs, evaluator, self._processes, task)
+            kept.evaluate(configs, evaluator.loss, self._processes, task)
 
     def _configs(self, update: int) -> list[ChannelConfig]:
         """Which configurations a field is fitted to: half are drawn as at first, half near the budget."""
@@ -164,3 +158,7 @@ class NarrowingSampler:
             for config in self._focus.near(self._space, losses, budget, count, rng):
                 yield config
                 yield self._space.sample(rng)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from edgewidth.streams import Purpose, stream
-from edgewidth.training.loop.loop import LOSS, Averager, Training, train
+from edgewidth.training.loop.loop import LOSS, Averager, Training, run_training
 from edgewidth.training.loop.optimise import Optimiser
 from edgewidth.training.loop.processes import ALONE
 from edgewidth.training.networks.inference import batch_size, measure_moments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from edgewidth.data.batches import Batch, Batches
     from edgewidth.data.split import ImageData
     from edgewidth.progress import Progress
@@ -52,7 +51,7 @@ class Lesson(NamedTuple):
         optimiser = Optimiser(network, phase, batch=batches.size, steps=steps)
         step = _step(network, task.objective(), phase, self.seed, self.teacher)
         training = Training(network, optimiser, batches, epochs, step, task.chance_loss, averager, self.processes)
-        train(training, checkpoints=checkpoints, log=log, title=title, progress=progress)
+        run_training(training, checkpoints=checkpoints, log=log, title=title, progress=progress)
         if averager is not None:
             averager.apply()
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from edgewidth.records.provenance import Provenance, file_digest
+from edgewidth.records.training import IMAGES, RECIPE, SEED, START
 from edgewidth.streams import Purpose, stream
 from edgewidth.training.importance import measure_importance, order_channels
 from edgewidth.training.loop.checkpoint import Checkpoints
@@ -14,12 +17,9 @@ from edgewidth.training.networks.inference import batch_size
 from edgewidth.training.networks.layers import compute_device
 from edgewidth.training.networks.normalisation import settle_normalisation
 from edgewidth.training.networks.pretrained import tell_start, trained_network
-from edgewidth.training.networks.weights import fingerprint
 from edgewidth.training.ordinary import Lesson, finish
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edgewidth.data.split import ImageData
     from edgewidth.graph.space import SearchSpace
     from edgewidth.progress import Progress
@@ -73,15 +73,11 @@ def adapted_network(
         images = torch.from_numpy(data.sample(most, stream(seed, Purpose.STATISTICS)))
         settle_normalisation(network, given.folded, images.to(device))
     batches = make_batches(data, phases.adapt, seed=seed, device=device, processes=processes)
-    identity = {
-        "space": network.space.fingerprint,
-        "data": data.fingerprint,
-        "recipe": repr(phases.adapt),
-        "batch": str(batches.size),
-        "seed": str(seed),
-        "start": fingerprint(weights),
-    }
-    kept = Checkpoints(checkpoints, ADAPT, identity)
+    provenance = Provenance(
+        inputs={"search space": network.space.fingerprint, IMAGES: data.fingerprint, START: file_digest(weights)},
+        options={RECIPE: repr(phases.adapt), "batch": batches.size, SEED: seed},
+    )
+    kept = Checkpoints(checkpoints, ADAPT, provenance)
     lesson = Lesson(network, data, phases.adapt, seed, None, processes)
     lesson.train(batches, "Training the network as it was given", checkpoints=kept, log=log, progress=progress)
     finish(network, data, seed=seed)
@@ -91,7 +87,7 @@ def adapted_network(
 
 def clear_adapted(checkpoints: Path) -> None:
     """Remove the checkpoints of the network's training."""
-    Checkpoints(checkpoints, ADAPT, {}).clear()
+    Checkpoints(checkpoints, ADAPT, Provenance()).clear()
 
 
 def _order(network: PlainNetwork, data: ImageData, phases: FromTrained, seed: int, processes: Processes) -> None:

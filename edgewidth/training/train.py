@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -10,23 +12,21 @@ from torch import Tensor
 
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.progress import SILENT
+from edgewidth.records.provenance import file_digest
 from edgewidth.records.training import UNIFORM
 from edgewidth.streams import Purpose, stream
-from edgewidth.training.identity import identify
 from edgewidth.training.loop.checkpoint import Checkpoints
-from edgewidth.training.loop.loop import LOSS, Training, make_batches, train
+from edgewidth.training.loop.loop import LOSS, Training, make_batches, run_training
 from edgewidth.training.loop.optimise import Optimiser
 from edgewidth.training.loop.processes import ALONE, join, part
 from edgewidth.training.networks.layers import compute_device
 from edgewidth.training.networks.pretrained import Given, begin_with, copy_weights
 from edgewidth.training.networks.supernet import Supernet
-from edgewidth.training.networks.weights import fingerprint, is_supernet, save_plain, save_supernet
+from edgewidth.training.networks.weights import is_supernet, save_plain, save_supernet
+from edgewidth.training.provenance import supernet_training
 from edgewidth.training.start import adapted_network, clear_adapted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     import numpy as np
 
     from edgewidth.data.batches import Batch
@@ -120,21 +120,11 @@ def train_supernet(
 ) -> None:
     """Train a supernet and write its weights; goes on from a checkpoint.
 
-    Args:
-        space: What the supernet contains; its resolution and outputs are the data's.
-        data: The images.
-        recipe: How long, how fast.
-        supernet_out: Where the weights go.
-        log: Where a JSON line per epoch goes.
-        trained_out: Where the network goes that the supernet begins with, if trained weights are given: trained on
-            the images, its channels in order.
-        trained_log: Where a JSON line per epoch of that training goes.
-        checkpoints: The folder for checkpoints, which are removed when training is done.
-        seed: Of the weights and everything random.
-        progress: Where to report to.
-        sampler: Draws the random configurations; uniformly if None.
-        weights: A safetensors file to begin with, see ``edgewidth.training.networks.pretrained``; None: random weights.
-            A supernet's are taken as they are, and any others are put in order before.
+    The resolution and the outputs of ``space`` are the data's. ``log`` gets a JSON line per epoch, and ``checkpoints``
+    is a folder, from which they go when training is done. ``sampler`` draws the random configurations; None: they are
+    drawn uniformly. ``weights`` is a file to begin with, see ``edgewidth.training.networks.pretrained``; None: random
+    weights. A supernet's are taken as they are. Any other network is first trained as it is, and its channels put in
+    order: it goes to ``trained_out``, and a JSON line per epoch of that to ``trained_log``.
 
     Raises:
         FileError: The weights do not fit.
@@ -162,7 +152,7 @@ def train_supernet(
         )
         processes.on_first(lambda: save_plain(network, trained_out))
         copy_weights(supernet, Given.of(network))
-        start = fingerprint(weights)
+        start = file_digest(weights)
     batches = make_batches(data, phase, seed=seed, device=device, processes=processes)
     epochs, objective = phase.epochs(len(data.train)), data.task.objective()
     steps = epochs * batches.per_epoch
@@ -172,18 +162,18 @@ def train_supernet(
         sandwich = _draw(supernet, recipe, trained, seed, index, steps, sampler)
         return sandwich_step(supernet, objective, batch, sandwich, processes)
 
-    training = identify(data, recipe, seed=seed, start=start, sampler=sampler.identity if sampler else UNIFORM)
-    identity = {"space": space.fingerprint, "batch": str(batches.size)}
-    identity |= {name: str(value) for name, value in training.model_dump().items()}
-    kept = Checkpoints(checkpoints, SUPERNET, identity)
-    train(
+    drawn_by = sampler.identity if sampler else UNIFORM
+    provenance = supernet_training(data, recipe, seed=seed, start=start, sampler=drawn_by)
+    of_this = provenance.extended({"search space": space.fingerprint}, {"batch": batches.size})
+    kept = Checkpoints(checkpoints, SUPERNET, of_this)
+    run_training(
         Training(supernet, optimiser, batches, epochs, step, data.task.chance_loss, processes=processes),
         checkpoints=kept,
         log=log,
         title="Training the supernet",
         progress=progress,
     )
-    processes.on_first(lambda: save_supernet(supernet, supernet_out, training=training))
+    processes.on_first(lambda: save_supernet(supernet, supernet_out, provenance=provenance))
     processes.on_first(kept.clear)
     processes.on_first(lambda: clear_adapted(checkpoints))
 

@@ -34,12 +34,12 @@ from pytorchcv.model_provider import get_model
 from edgewidth.capture.capture import Captured, capture
 from edgewidth.data.pixels import normalise_tensor
 from edgewidth.errors import EdgewidthError
+from edgewidth.formats.conversion import Conversion
 from edgewidth.formats.folded import slice_weights
 from edgewidth.formats.inspect import run_model
 from edgewidth.formats.registry import FORMATS
 from edgewidth.graph.families.ranges import WidthRanges, space_around
 from edgewidth.graph.widths import variables_of
-from edgewidth.progress import SILENT
 from edgewidth.records.measurement import FormatName, Precision
 from edgewidth.search.exact import solve
 from edgewidth.search.feasible import fastest
@@ -112,7 +112,8 @@ def file_numbers(
     config = space.sample(np.random.default_rng(1))
     weights = fold(network)
     whole = _convert(space, space.widths(space.largest), weights, images, format_name, list(Precision))
-    layout = FORMATS[format_name].layout(whole[Precision.FLOAT32], space.network, space.widths(space.largest), weights)
+    conversion = Conversion(space.network, space.widths(space.largest), weights, [Precision.FLOAT32])
+    layout = FORMATS[format_name].layout(whole[Precision.FLOAT32], conversion)
     narrow = run_model(layout.write(space.widths(config)), images)
     afresh = _convert(
         space, space.widths(config), slice_weights(space, config, weights), images, format_name, [Precision.FLOAT32]
@@ -134,9 +135,7 @@ def _convert(
     format_name: FormatName,
     precisions: list[Precision],
 ) -> dict[Precision, bytes]:
-    return FORMATS[format_name].convert(
-        space.network, widths, weights, precisions=precisions, calibration=images, progress=SILENT
-    )
+    return FORMATS[format_name].convert(Conversion(space.network, widths, weights, precisions, images))
 
 
 def search_seconds(captured: Captured) -> float:

@@ -31,8 +31,7 @@ from graphs import GRAPHS, residual_space
 
 from edgewidth.graph.families.registry import FAMILIES, search_space
 from edgewidth.graph.widths import variables_of
-from edgewidth.search.baselines.brute_force import brute_force
-from edgewidth.search.baselines.lagrangian import lagrangian
+from edgewidth.search.baselines import brute_force, lagrangian
 from edgewidth.search.exact import solve
 from edgewidth.search.feasible import fastest
 from edgewidth.search.problem import Factor, Problem

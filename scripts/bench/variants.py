@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edgewidth.formats.loaded import LoadedModel
+    from edgewidth.formats.format import LoadedModel
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.graph.spec import NetworkSpec
     from edgewidth.records.weights import FoldedWeights

@@ -16,8 +16,8 @@ from edgewidth.documents import Document, Record
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.latency.predict import Predictor
 from edgewidth.records.measurement import LatencyEstimate
-from edgewidth.search.baselines.greedy import slimming
-from edgewidth.search.baselines.lagrangian import lagrangian as hull_vertex
+from edgewidth.search.baselines import lagrangian as hull_vertex
+from edgewidth.search.baselines import slimming
 from edgewidth.search.exact import solve
 from edgewidth.stages.search import Question
 

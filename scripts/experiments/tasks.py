@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path  # noqa: TC003
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -29,8 +29,7 @@ from edgewidth.stages.profile import ProfilePlan, profile
 from edgewidth.stages.search import NO_LIMITS, cost_problem
 from edgewidth.stages.train import Aim, train
 from edgewidth.stages.validate import validate
-from edgewidth.training.evaluation import evaluate_losses
-from edgewidth.training.evaluator import Evaluator
+from edgewidth.training.evaluation import Evaluator, evaluate_losses
 from edgewidth.training.networks.weights import load_supernet
 from edgewidth.training.train import train_supernet
 
@@ -223,9 +222,9 @@ def _final_task(experiment: Experiment, final: Final) -> Task:
     def work() -> None:
         choice, data, progress = Choice.read(experiment.choice(final)), experiment.data, TerminalProgress()
         space, seed = experiment.space, final.seed
-        network = finetune(space, choice.config, data, RECIPE, folder, supernet=None, seed=seed, progress=progress)
+        finetune(space, choice.config, data, RECIPE, folder, supernet=None, seed=seed, progress=progress)
         # Whatever quantisation costs: none is trained longer than its rivals.
-        export(network, data, RECIPE, folder, max_int8_drop_points=100.0, seed=seed, progress=progress)
+        export(folder.weights, data, RECIPE, folder, max_int8_drop_points=100.0, seed=seed, progress=progress)
 
     return Task(f"final-{final}", (experiment.choice(final),), folder.artifacts, work)
 

@@ -269,7 +269,7 @@ def test_a_full_gpu_is_told(
 
 
 def test_help_of_every_verb_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    from edgewidth.cli.main import VERBS
+    from edgewidth.cli.verbs import VERBS
 
     for verb in VERBS:
         assert exit_code([verb, "--help"]) == 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shutil
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,7 +14,8 @@ import pytest
 from json_schema import problems
 from pydantic import TypeAdapter
 
-from edgewidth.cli.main import VERBS, exit_code
+from edgewidth.cli.main import exit_code
+from edgewidth.cli.verbs import VERBS
 from edgewidth.devices.check import DeviceCheck
 from edgewidth.devices.profiles import DeviceProfile
 from edgewidth.records.artifact import Artifacts
@@ -41,7 +44,7 @@ COMMANDS = {
     "profile": f"profile --device fake --target-error 20% {NETWORK} --out {{profile}}",
     "table show": "table show {run}/table.json",
     "table fit": "table fit {profile}",
-    "train": f"train --recipe quick {NETWORK} --out {{run}}",
+    "train": f"train --recipe quick {NETWORK} --out {{train}}",
     "search": "search --table {run}/table.json --losses {run}/losses.json --force --out {search}",
     "finetune": f"finetune --config {{run}}/search.json --recipe quick --force {NETWORK} --out {{finetune}}",
     "export": "export --weights {run}/weights.safetensors --force --out {export}",
@@ -87,13 +90,15 @@ def say(arguments: list[str]) -> Said:
 def spoken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spoken]:
     """On the fake device, with trainings of a second; the files of the run are taken for what export would make."""
     path = tmp_path_factory.mktemp("spoken")
-    folders = {name: path / name for name in ("run", "profile", "search", "finetune", "export")}
+    folders = {name: path / name for name in ("run", "profile", "train", "search", "finetune", "export")}
     made = RunFolder(folders["run"])
     spoken = Spoken({}, {}, made)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(RECIPES, "quick", TINY)
         for name, command in COMMANDS.items():
             arguments = [word.format(**folders) for word in command.split()]
+            if name == "train":  # the supernet of the run is of the same options
+                shutil.copytree(folders["run"], folders["train"])
             if name == "export":  # converting takes long, and the run has done it
                 patch.setattr("edgewidth.stages.export.export", lambda *_, **__: Artifacts.read(made.artifacts))
             spoken.as_json[name] = say([*arguments, "--json"])
@@ -189,7 +194,7 @@ def of_report(report: dict[str, Any]) -> Iterator[str]:
         yield from (row["method"], ms(row["predicted_ms"]), f"{row['macs'] / 1e6:.1f} M")
     yield from of_artifacts(report["artifacts"])
     for warning in report["warnings"]:
-        yield from (warning["message"], warning["remedy"])
+        yield from (warning["message"], *re.split("`.*?`", warning["remedy"]))
 
 
 def of_network(network: dict[str, Any]) -> Iterator[str]:
@@ -268,6 +273,7 @@ def test_the_text_has_the_numbers_of_the_document(spoken: Spoken, name: str) -> 
     text = " ".join((spoken.as_text[name].out + spoken.as_text[name].err).split())
     assert len(expected) > 2
     assert [one for one in expected if " ".join(one.split()) not in text] == []
+    assert "`" not in text  # options stand in the place of parameters
 
 
 def test_of_several_devices_one_that_fails_is_told(tmp_path: Path) -> None:

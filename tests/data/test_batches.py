@@ -9,8 +9,8 @@ import pytest
 import torch
 from small_training import small_data
 
-from edgewidth.data.augmentation import Augmentation, draw_pixels
-from edgewidth.data.batches import Batches, vary
+from edgewidth.data.augmentation import Augmentation
+from edgewidth.data.batches import Batches, draw_pixels, vary
 from edgewidth.data.sources import Split
 from edgewidth.errors import DataError
 

@@ -219,7 +219,7 @@ def test_a_full_disk_is_said_once(link: AdbTransport) -> None:
 def test_a_working_folder_that_cannot_be_made(phone: AdbDaemon, tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match="/proc/none could not be made") as caught:
         AdbTransport.open(profile_of(phone, tmp_path, workdir="/proc/none"), SILENT)
-    assert "--set workdir=" in (caught.value.remedy or "")
+    assert "`workdir=" in (caught.value.remedy or "")
 
 
 def test_an_unauthorised_phone(make_phone: Callable[..., AdbDaemon], tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_which_phone_is_meant(
         adb.select(anyone)
     assert one.serial in caught.value.message
     assert two.serial in caught.value.message
-    assert "--set serial=" in (caught.value.remedy or "")
+    assert "`serial=" in (caught.value.remedy or "")
     assert adb.select(anyone.model_copy(update={"serial": two.serial})) == two.serial
     with pytest.raises(DeviceError, match="No phone R58M is attached") as caught:
         adb.select(anyone.model_copy(update={"serial": "R58M"}))

@@ -13,8 +13,9 @@ from edgewidth.devices.engines.table import ENGINES, engine_named, offered_engin
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.on_device.runtimes import import_runtime
 from edgewidth.devices.profiles import DeviceProfile
-from edgewidth.errors import InputError
-from edgewidth.records.measurement import Engine, EngineName, Launcher, Precision, Runtime, Setting, Visit
+from edgewidth.errors import InputError, ProfileError
+from edgewidth.records.measurement import Engine, EngineName, FormatName, Launcher, Precision, Runtime, Setting, Visit
+from edgewidth.records.provenance import differences
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +53,14 @@ def test_a_name_that_the_profile_does_not_offer() -> None:
     assert "litert" in (caught.value.remedy or "")
 
 
+@pytest.mark.parametrize("asked", [None, EngineName.LITERT, EngineName.BENCHMARK_MODEL])
+def test_a_program_that_the_profile_does_not_name(asked: EngineName | None) -> None:
+    """A profile that offers a native-only engine without its program is refused, whichever engine is asked for."""
+    profile = EVERYTHING.model_copy(update={"benchmark_model": None})
+    with pytest.raises(ProfileError, match="phone: benchmark_model: the runtime benchmark_model needs the program"):
+        engine_named(profile, asked)
+
+
 def test_every_launcher_and_runtime_has_its_engines() -> None:
     """A runtime that a launcher of its own does not run is run by Python; the runner can import what is here."""
     engines = [support.engine for support in ENGINES]
@@ -59,6 +68,7 @@ def test_every_launcher_and_runtime_has_its_engines() -> None:
     assert {support.name for support in ENGINES} == set(EngineName)
     assert {engine.launcher for engine in engines} == set(Launcher)
     assert [support.engine for support in ENGINES if support.needs_python] == list(PYTHON.values())
+    assert {runtime.file_format for runtime in Runtime} == set(FormatName)
     assert callable(import_runtime(Runtime.LITERT))
     assert import_runtime(Runtime.ONNXRUNTIME).__name__ == "onnxruntime"
 
@@ -82,7 +92,9 @@ def test_engines_never_mix(tmp_path: Path) -> None:
         )
 
     here, there = setting(PYTHON[Runtime.ONNXRUNTIME]), setting(PERF_TEST)
-    assert here.differences(there) == ["engine: onnxruntime here, onnxruntime through onnxruntime_perf_test there"]
+    assert [str(one) for one in differences(here.facts, there.facts)] == [
+        "engine: onnxruntime here, onnxruntime through onnxruntime_perf_test there"
+    ]
     with MeasurementStore(tmp_path / "m.sqlite") as store:
         store.add(here, "0@8", Visit(model="8", round=0, started_s=0.0, warmup_ns=(1,), runs_ns=(2,)))
         assert store.visits(there) == {}

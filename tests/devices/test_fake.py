@@ -14,8 +14,8 @@ from edgewidth.devices.measure.campaign import measure
 from edgewidth.devices.measure.policy import Policy
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.errors import InputError
+from edgewidth.formats.folded import CHANNELS, FILTERS, SIZE
 from edgewidth.formats.registry import FORMATS
-from edgewidth.formats.trial import CHANNELS, FILTERS, SIZE
 from edgewidth.records.measurement import Engine, FormatName, Precision, Runtime
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from edgewidth.devices.measure.campaign import Model, measure
 from edgewidth.devices.measure.estimate import estimate
 from edgewidth.devices.measure.policy import Policy
 from edgewidth.devices.measure.store import MeasurementStore
-from edgewidth.devices.on_device.runner import VisitError
+from edgewidth.devices.on_device.visit import VisitError
 from edgewidth.devices.profiles import DeviceProfile
 from edgewidth.errors import DeviceError, ProfileError, SurroundingsError
 from edgewidth.records.measurement import EngineName, Precision, Setting, Statistic
@@ -343,10 +343,10 @@ def test_a_model_that_does_not_load(phone_profile: DeviceProfile, tmp_path: Path
 def test_a_missing_program_says_where_it_comes_from(phone_profile: DeviceProfile, tmp_path: Path) -> None:
     profile = phone_profile.model_copy(update={"benchmark_model": "/no/benchmark_model"})
     with open_device(profile) as device:
-        with pytest.raises(DeviceError, match="benchmark_model is not installed on phone") as caught:
+        with pytest.raises(DeviceError, match=r"^benchmark_model is not installed on phone") as caught:
             device.setting(BENCHMARK_MODEL.engine, Precision.INT8, 1)
         assert "https://ai.google.dev" in (caught.value.remedy or "")
-        assert "--set benchmark_model=push:" in (caught.value.remedy or "")
+        assert "`benchmark_model=push:" in (caught.value.remedy or "")
     profile = phone_profile.model_copy(update={"benchmark_model": f"push:{tmp_path}/nothing"})
     with (
         pytest.raises(ProfileError, match="nothing, to be pushed to the device, could not be read"),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from small_onnx import small_onnx
 
-from edgewidth.devices.on_device import runner, runtimes, vitals
+from edgewidth.devices.on_device import runner, runtimes, visit, vitals
 from edgewidth.devices.reach.facts import runner_archive
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ PLAN = {
 def clocked(durations_ns: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """A model whose runs take these times on a clock that only it moves."""
     clock, times = [0], iter(durations_ns)
-    monkeypatch.setattr("edgewidth.devices.on_device.runner.time.perf_counter_ns", lambda: clock[0])
+    monkeypatch.setattr("edgewidth.devices.on_device.visit.time.perf_counter_ns", lambda: clock[0])
 
     def run() -> None:
         clock[0] += next(times)
@@ -60,21 +60,21 @@ def clocked(durations_ns: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[], 
     return run
 
 
-@pytest.mark.parametrize("module", [runner, runtimes, vitals])
+@pytest.mark.parametrize("module", [runner, runtimes, visit, vitals])
 def test_the_source_is_fit_for_python_3_9(module: ModuleType) -> None:
     """Old boards have Python 3.9: the files must parse there and need nothing beside the standard library."""
     tree = ast.parse(Path(module.__file__ or "").read_text(encoding="utf-8"), feature_version=(3, 9))
     top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {alias.name for node in top if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module or "" for node in top if isinstance(node, ast.ImportFrom)}
-    names -= {"edgewidth.devices.on_device.runtimes", "edgewidth.devices.on_device.vitals"}
+    names -= {f"edgewidth.devices.on_device.{name}" for name in ("runtimes", "visit", "vitals")}
     assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names
 
 
 def test_warm_up_ends_when_steady(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slow first runs, then constant ones: the warm-up ends soon after, and keeps every time."""
     first = [9_000_000, 5_000_000, 2_000_000]
-    times = runner.warm_up(clocked([*first, *[100_000] * 1000], monkeypatch), PLAN)
+    times = visit.warm_up(clocked([*first, *[100_000] * 1000], monkeypatch), PLAN)
     assert times[:3] == first
     assert 15 <= len(times) < 60
 
@@ -82,7 +82,7 @@ def test_warm_up_ends_when_steady(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_warm_up_of_an_unsteady_model_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Times that go on falling are not steady; the limit ends it."""
     durations = (int(1_000_000 * 0.99**i) + 1000 for i in itertools.count())
-    times = runner.warm_up(clocked(durations, monkeypatch), PLAN | {"tolerance": 0.001})
+    times = visit.warm_up(clocked(durations, monkeypatch), PLAN | {"tolerance": 0.001})
     assert PLAN["warmup_max_ns"] <= sum(times) <= PLAN["warmup_max_ns"] + 1_000_000
 
 
@@ -97,7 +97,7 @@ def test_warm_up_of_an_unsteady_model_is_bounded(monkeypatch: pytest.MonkeyPatch
 )
 def test_visit_length(run_ns: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which limit ends a visit depends on how long a run takes."""
-    assert runner.timed_runs(clocked(itertools.repeat(run_ns), monkeypatch), PLAN) == [run_ns] * count
+    assert visit.timed_runs(clocked(itertools.repeat(run_ns), monkeypatch), PLAN) == [run_ns] * count
 
 
 def test_throttle_flags(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,8 +143,8 @@ def test_a_crash_is_told() -> None:
         (hang, "no result within"),
         (fail, "no such operator"),
     ):
-        with pytest.raises(runner.VisitError, match=reason):
-            runner.in_child(make, 1.2, lambda: beats.append(1))
+        with pytest.raises(visit.VisitError, match=reason):
+            visit.in_child(make, 1.2, lambda: beats.append(1))
     assert beats, "the heartbeat goes on meanwhile"
 
 
@@ -293,7 +293,7 @@ def test_as_a_program(tmp_path: Path) -> None:
     copied.write_bytes(runner_archive())
     # -I: nothing but the archive and the installed runtime; edgewidth itself is not on a device.
     subprocess.run([sys.executable, "-I", str(copied), "serve", str(folder.path), "5000"], check=True, timeout=60)
-    visit = next(record for record in folder.records() if record["t"] == "visit")
-    assert len(visit["runs_ns"]) >= 3
-    assert min(visit["runs_ns"]) > 0
-    assert 5000 <= visit["started_s"] < 5060
+    made = next(record for record in folder.records() if record["t"] == "visit")
+    assert len(made["runs_ns"]) >= 3
+    assert min(made["runs_ns"]) > 0
+    assert 5000 <= made["started_s"] < 5060

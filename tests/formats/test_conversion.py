@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from edgewidth.errors import InputError, MissingPackageError, SurroundingsError
+from edgewidth.formats.conversion import Conversion
 from edgewidth.formats.tflite.convert import tflite_files
 from edgewidth.records.measurement import Precision
 
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 
 def convert(case: Case, **changes: Any) -> None:
     space = case.space
-    arguments: dict[str, Any] = {"precisions": [Precision.INT8], "calibration": np.zeros((1, 32, 32, 3), np.uint8)}
-    tflite_files(space.network, space.widths(space.largest), case.weights, **arguments | changes)
+    images = np.zeros((1, 32, 32, 3), np.uint8)
+    whole = Conversion(space.network, space.widths(space.largest), case.weights, [Precision.INT8], images)
+    tflite_files(whole._replace(**changes))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from edgewidth.formats.conversion import Conversion
 from edgewidth.formats.folded import random_weights, slice_weights
 from edgewidth.formats.inspect import run_model
 from edgewidth.formats.registry import FORMATS
@@ -15,9 +16,8 @@ from edgewidth.graph.families.registry import FAMILIES, search_space
 from edgewidth.graph.operators import Concatenate
 from edgewidth.graph.space import SearchSpace
 from edgewidth.graph.spec import INPUT, NetworkSpec, Node
-from edgewidth.progress import SILENT
 from edgewidth.records.measurement import FormatName, Precision
-from edgewidth.training.networks.inference import FoldedTensors, folded_logits
+from edgewidth.training.networks.inference import FoldedTensors, folded_outputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,16 +67,14 @@ def expected(config: ChannelConfig) -> NDArray[np.float32]:
     """What torch computes."""
     weights = slice_weights(SPACE, config, WEIGHTS)
     tensors = {name: FoldedTensors(*map(torch.from_numpy, layer)) for name, layer in weights.items()}
-    return by_family(folded_logits(SPACE.network, SPACE.widths(config), tensors, torch.from_numpy(IMAGES)).numpy())
+    return by_family(folded_outputs(SPACE.network, SPACE.widths(config), tensors, torch.from_numpy(IMAGES)).numpy())
 
 
 @pytest.mark.parametrize("name", FORMATS, ids=list(FORMATS))
 def test_files_compute_what_torch_computes(name: FormatName) -> None:
     """In float32, cut from one file; relative to the spread of a family's logits."""
-    widest = SPACE.widths(SPACE.largest)
-    files = FORMATS[name].convert(
-        SPACE.network, widest, WEIGHTS, precisions=[Precision.FLOAT32], calibration=None, progress=SILENT
-    )
+    whole = Conversion(SPACE.network, SPACE.widths(SPACE.largest), WEIGHTS, [Precision.FLOAT32])
+    files = FORMATS[name].convert(whole)
     layout = FORMATS[name].layout(files[Precision.FLOAT32], SPACE.network, widest, WEIGHTS)
     for config in (SPACE.largest, SPACE.smallest, SPACE.sample(np.random.default_rng(2))):
         logits = expected(config)

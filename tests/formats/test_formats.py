@@ -11,11 +11,10 @@ from ai_edge_litert.interpreter import Interpreter
 from formats.cases import CLASS_NAMES, TASK, torch_logits
 
 from edgewidth.errors import FileError
-from edgewidth.formats.folded import slice_weights
+from edgewidth.formats.conversion import Conversion
+from edgewidth.formats.folded import CHANNELS, FILTERS, SIZE, slice_weights, trial_kernel
 from edgewidth.formats.registry import FORMATS, format_of
-from edgewidth.formats.trial import CHANNELS, FILTERS, SIZE, trial_kernel
 from edgewidth.graph.space import ChannelConfig
-from edgewidth.progress import SILENT
 from edgewidth.records.artifact import ArtifactMetadata
 from edgewidth.records.measurement import FormatName, Precision
 
@@ -63,17 +62,8 @@ def test_every_name_has_its_format() -> None:
 def converted(residual_case: Case) -> dict[FormatName, bytes]:
     """The residual network at its maximum widths, in float32."""
     space = residual_case.space
-    return {
-        name: one.convert(
-            space.network,
-            space.widths(space.largest),
-            residual_case.weights,
-            precisions=[Precision.FLOAT32],
-            calibration=None,
-            progress=SILENT,
-        )[Precision.FLOAT32]
-        for name, one in FORMATS.items()
-    }
+    whole = Conversion(space.network, space.widths(space.largest), residual_case.weights, [Precision.FLOAT32])
+    return {name: one.convert(whole)[Precision.FLOAT32] for name, one in FORMATS.items()}
 
 
 @every_format
@@ -82,7 +72,8 @@ def test_converted_and_sliced_files_compute_what_torch_computes(
 ) -> None:
     """At the maximum widths and at narrower ones, run by the format's own runtime without edgewidth."""
     space, whole, content = residual_case.space, residual_case.weights, converted[file_format.name]
-    layout = file_format.layout(content, space.network, space.widths(space.largest), whole)
+    conversion = Conversion(space.network, space.widths(space.largest), whole, [Precision.FLOAT32])
+    layout = file_format.layout(content, conversion)
     image = np.random.default_rng(5).integers(0, 256, (1, 32, 32, 3), np.uint8)
     narrow = space.widths(residual_case.config)
     for file, weights in (

@@ -14,10 +14,9 @@ from small_onnx import small_onnx
 from small_tflite import small_tflite
 
 from edgewidth.formats.inspect import inspect_model
-from edgewidth.formats.metadata import parse_metadata
 from edgewidth.formats.registry import format_of
 from edgewidth.formats.sizes import METADATA_BYTES
-from edgewidth.records.artifact import Quantisation
+from edgewidth.records.artifact import ArtifactMetadata, Quantisation
 from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ WRITTEN_BY_0_1_0 = """{"schema": "edgewidth/artifact", "schema_version": 1, "edg
 
 def test_what_the_first_version_wrote_is_read() -> None:
     """Files outlive the edgewidth that made them."""
-    found = parse_metadata(WRITTEN_BY_0_1_0)
+    found = ArtifactMetadata.parsed(WRITTEN_BY_0_1_0)
     assert found is not None
     assert (str(found.config), found.class_names, found.layout) == ("24-64", ("cat", "dog"), "NHWC")
     assert found.input_quantisation == Quantisation(scale=0.0078, zero_point=-1)
@@ -103,4 +102,4 @@ def test_what_the_first_version_wrote_is_read() -> None:
 )
 def test_what_is_not_our_metadata_is_none(text: str) -> None:
     """Another program's entry, a newer edgewidth's, or a damaged one is no reason to refuse a file."""
-    assert parse_metadata(text) is None
+    assert ArtifactMetadata.parsed(text) is None

@@ -9,16 +9,16 @@ import pytest
 import torch
 from operator_network import ACTIVATIONS, OUTPUTS, SIZE, operator_space
 
+from edgewidth.formats.conversion import Conversion
 from edgewidth.formats.folded import random_weights, slice_weights
 from edgewidth.formats.inspect import run_model
 from edgewidth.formats.registry import FORMATS
 from edgewidth.graph.operators import OPERATORS
 from edgewidth.graph.operators.activation import ACTIVATIONS as ALL_ACTIVATIONS
 from edgewidth.graph.operators.activation import name_of
-from edgewidth.progress import SILENT
 from edgewidth.records.measurement import FormatName, Precision
 from edgewidth.search.problem import Factor, total
-from edgewidth.training.networks.inference import FoldedTensors, folded_logits
+from edgewidth.training.networks.inference import FoldedTensors, folded_outputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +29,7 @@ SEED = 1
 SPACE = operator_space(SEED)
 WEIGHTS = random_weights(SPACE.network, SPACE.widths(SPACE.largest), seed=2)
 IMAGES = np.random.default_rng(3).integers(0, 256, (6, *SIZE, 2), np.uint8)
+WHOLE = Conversion(SPACE.network, SPACE.widths(SPACE.largest), WEIGHTS, list(Precision), IMAGES)
 
 every_format = pytest.mark.parametrize("name", FORMATS, ids=list(FORMATS))
 
@@ -36,20 +37,14 @@ every_format = pytest.mark.parametrize("name", FORMATS, ids=list(FORMATS))
 @pytest.fixture(scope="module")
 def files() -> dict[FormatName, dict[Precision, bytes]]:
     """The network at its maximum widths, in every format and precision."""
-    widths = SPACE.widths(SPACE.largest)
-    return {
-        name: one.convert(
-            SPACE.network, widths, WEIGHTS, precisions=list(Precision), calibration=IMAGES, progress=SILENT
-        )
-        for name, one in FORMATS.items()
-    }
+    return {name: one.convert(WHOLE) for name, one in FORMATS.items()}
 
 
 def expected(config: ChannelConfig) -> NDArray[np.float32]:
     """What torch computes at a configuration: (images, branches, outputs of each)."""
     weights = slice_weights(SPACE, config, WEIGHTS)
     tensors = {name: FoldedTensors(*map(torch.from_numpy, layer)) for name, layer in weights.items()}
-    logits = folded_logits(SPACE.network, SPACE.widths(config), tensors, torch.from_numpy(IMAGES))
+    logits = folded_outputs(SPACE.network, SPACE.widths(config), tensors, torch.from_numpy(IMAGES))
     return logits.numpy().reshape(len(IMAGES), -1, OUTPUTS)
 
 
@@ -69,8 +64,7 @@ def test_every_operator_computes_what_torch_computes(
     name: FormatName, files: dict[FormatName, dict[Precision, bytes]]
 ) -> None:
     """In float32 at the maximum, the minimum and at random widths, cut from one file."""
-    widest = SPACE.widths(SPACE.largest)
-    layout = FORMATS[name].layout(files[name][Precision.FLOAT32], SPACE.network, widest, WEIGHTS)
+    layout = FORMATS[name].layout(files[name][Precision.FLOAT32], WHOLE)
     rng = np.random.default_rng(4)
     for config in (SPACE.largest, SPACE.smallest, *(SPACE.sample(rng) for _ in range(6)), SPACE.largest):
         logits = expected(config)
@@ -84,7 +78,7 @@ def test_sizes_are_those_of_the_files(
     name: FormatName, precision: Precision, files: dict[FormatName, dict[Precision, bytes]]
 ) -> None:
     """To the byte in TFLite, and up to shorter numbers of lengths in ONNX; for a search, never less."""
-    layout = FORMATS[name].layout(files[name][precision], SPACE.network, SPACE.widths(SPACE.largest), WEIGHTS)
+    layout = FORMATS[name].layout(files[name][precision], WHOLE)
     size, rng = layout.size, np.random.default_rng(5)
     factors = [Factor(*factor) for factor in size.factors(SPACE)]
     assert max(len(factor.scope) for factor in factors) == 2
@@ -112,9 +106,8 @@ def test_an_int8_slice_is_the_whole_with_the_rest_of_its_channels_left_out(
     name: FormatName, files: dict[FormatName, dict[Precision, bytes]]
 ) -> None:
     """Between the largest and its slice, errors of rounding grow only as ranges are too wide for narrow layers."""
-    widest = SPACE.widths(SPACE.largest)
-    layout = FORMATS[name].layout(files[name][Precision.INT8], SPACE.network, widest, WEIGHTS)
-    assert np.array_equal(branches(layout.write(widest)), branches(files[name][Precision.INT8]))
+    layout = FORMATS[name].layout(files[name][Precision.INT8], WHOLE)
+    assert np.array_equal(branches(layout.write(WHOLE.widths)), branches(files[name][Precision.INT8]))
     config = SPACE.config([2] * len(SPACE.variables))
     logits = expected(config)
     error = np.sqrt(((branches(layout.write(SPACE.widths(config))) - logits) ** 2).mean((0, 2))) / logits.std((0, 2))

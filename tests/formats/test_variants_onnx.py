@@ -8,6 +8,7 @@ import onnx
 import pytest
 
 from edgewidth.errors import FileError, MismatchError
+from edgewidth.formats.conversion import Conversion
 from edgewidth.formats.folded import slice_weights
 from edgewidth.formats.onnx.network import onnx_files, onnx_network
 from edgewidth.formats.onnx.slices import OnnxLayout
@@ -84,7 +85,7 @@ def test_an_onnx_slice_is_executed_as_a_fresh_file_is(
     rng = np.random.default_rng(2)
     calibration = rng.integers(0, 256, (4, 32, 32, space.network.in_channels), np.uint8)
     few = slice_weights(space, config, weights)
-    fresh = onnx_files(space.network, widths, few, precisions=[FLOAT32, INT8], calibration=calibration)
+    fresh = onnx_files(Conversion(space.network, widths, few, [FLOAT32, INT8], calibration))
     images, seen = some_images(case), {}
     for source, content in (("fresh", fresh[INT8]), ("slice", factory(space, INT8, FormatName.ONNX).variant(config))):
         run(content, images, tmp_path / f"{source}.onnx")

@@ -9,6 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from edgewidth.errors import InputError, MismatchError
+from edgewidth.formats.conversion import Conversion
 from edgewidth.formats.folded import random_weights, slice_weights
 from edgewidth.formats.tflite.file import read_model, tensor_data, write_model
 from edgewidth.formats.tflite.slices import tflite_layout
@@ -164,7 +165,9 @@ def test_a_shared_buffer_is_cut_for_each_of_its_tensors(residual_case: Case, fac
     mix.buffer = stem.buffer
     both = write_model(model)
     widths = space.widths(config)
-    variant = tflite_layout(both, space.network, space.widths(space.largest), shared).write(widths)
+    variant = tflite_layout(both, Conversion(space.network, space.widths(space.largest), shared, [FLOAT32])).write(
+        widths
+    )
     inputs = np.random.default_rng(3).uniform(-1, 1, (2, 32, 32, 3)).astype(np.float32)
     expected = masked_biases(factory(space, FLOAT32, FormatName.TFLITE).variant(config), weights, widths)
     np.testing.assert_allclose(run(variant, inputs), run(expected, inputs), atol=1e-6)
@@ -186,7 +189,7 @@ def test_another_networks_file_is_refused(residual_case: Case, factory: MakeFact
     widths = space.widths(space.largest)
     other = random_weights(space.network, widths, seed=99)
     with pytest.raises(MismatchError, match="weights are not the network's"):
-        tflite_layout(content, space.network, widths, other)
+        tflite_layout(content, Conversion(space.network, widths, other, [FLOAT32]))
 
 
 def test_a_damaged_cached_file_is_made_again(
@@ -203,6 +206,28 @@ def test_a_damaged_cached_file_is_made_again(
         again = VariantFactory(space, FLOAT32, FormatName.TFLITE, tmp_path)
         assert again.variant(space.largest) == made.variant(space.largest)
         assert (tmp_path / path.name).read_bytes() == whole
+
+
+def test_another_source_converts_anew(
+    residual_case: Case, factory: MakeFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an earlier state of edgewidth's own code converted is not served."""
+    space = residual_case.space
+    made = factory(space, FLOAT32, FormatName.TFLITE)
+    (path,) = made.cache.glob(f"variants-{space.fingerprint}-float32-*.tflite")
+    conversions = []
+
+    def convert(*_: object, **__: object) -> dict[Precision, bytes]:
+        conversions.append(path.read_bytes())
+        return {FLOAT32: conversions[-1]}
+
+    monkeypatch.setattr("edgewidth.formats.tflite.convert.tflite_files", convert)
+    source = tmp_path / "operator.py"
+    for text, expected in (("a = 1", 1), ("a = 1", 1), ("a = 2", 2)):
+        source.write_text(text)
+        monkeypatch.setattr("edgewidth.formats.variants._sources", lambda _: [source])
+        VariantFactory(space, FLOAT32, FormatName.TFLITE, tmp_path)
+        assert len(conversions) == expected
 
 
 def test_a_cache_that_cannot_be_written_costs_only_time(

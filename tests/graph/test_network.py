@@ -313,6 +313,19 @@ def test_fingerprints_tell_descriptions_apart() -> None:
     assert mobilenet_space().fingerprint == spaces[0].fingerprint
 
 
+def test_a_fingerprint_stays_when_edgewidth_changes() -> None:
+    """Measurements are stored under it: fields that are added with a default must not change it."""
+    space = search_space("mobilenet_v1", resolution=32, in_channels=1, num_classes=10)
+    assert space.fingerprint == "1866afbe31227605"
+
+
+@pytest.mark.parametrize("layers", [[1], [{"name": "a"}], [{"name": "a", "op": "conv", "inputs": []}], None])
+def test_flat_layers_that_no_version_wrote(layers: object) -> None:
+    """A damaged file is refused as such, and not with an error of Python's."""
+    with pytest.raises(ValidationError):
+        NetworkSpec.model_validate({"family": "x", "resolution": 8, "in_channels": 1, "layers": layers})
+
+
 def test_differences_are_told_in_words() -> None:
     """Those that options make; others at least as such."""
     here = mobilenet_space()

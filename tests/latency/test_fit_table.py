@@ -22,10 +22,9 @@ from latency_truths import (
 from edgewidth.errors import InputError, MismatchError
 from edgewidth.graph.families.registry import FAMILIES, search_space
 from edgewidth.latency.design import first_configs, held_out_configs
-from edgewidth.latency.factors import latency_factors
 from edgewidth.latency.fit import fit_table
 from edgewidth.latency.noise import Noise
-from edgewidth.latency.predict import Predictor
+from edgewidth.latency.predict import Predictor, latency_factors
 from edgewidth.latency.quality import residuals
 from edgewidth.records.measurement import Statistic
 from edgewidth.records.table import ConfigVisits, LatencyTable

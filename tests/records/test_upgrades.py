@@ -1,4 +1,4 @@
-"""Files that the last version without engines wrote are read: ``version_1.tar.xz`` holds real ones.
+"""Files that the last version without engines wrote are read: ``version_1/documents.tar.xz`` holds real ones.
 
 Its documents are a quick run with ``--narrow --compare`` on the fake device. Its store was filled by hand with five
 settings of a phone, two visits in each.
@@ -26,7 +26,7 @@ from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
 from edgewidth.records.validation import ValidationReport
 
-ARCHIVE = Path(__file__).with_name("version_1.tar.xz")
+ARCHIVE = Path(__file__).parents[1] / "version_1/documents.tar.xz"
 FAKE = Setting(
     device="fake",
     hardware="fake device, 4 cores, none",

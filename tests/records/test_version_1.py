@@ -9,7 +9,7 @@ from edgewidth.graph.families.registry import search_space
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.run import RunRequest
 
-OLD = Path(__file__).parent / "version_1"
+OLD = Path(__file__).parents[1] / "version_1"
 """Written by ``edgewidth run --device fake --recipe quick``."""
 
 

@@ -14,6 +14,7 @@ from edgewidth.graph.families.registry import search_space
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.losses import PairLosses, UnaryLosses
 from edgewidth.records.measurement import MeasurementWarning, Statistic
+from edgewidth.records.provenance import Provenance
 from edgewidth.records.report import Report
 from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
@@ -143,8 +144,8 @@ def test_widths_at_an_end_of_their_range_are_said(folder: RunFolder) -> None:
     assert [row.at_end for row in report.widths[:3]] == ["highest", "lowest", None]
     [warning] = [warning for warning in report.warnings if warning.code == "range-binds"]
     assert warning.message.startswith("At the widest that the search space allows: w0; at the narrowest")
-    assert "--max-width" in warning.remedy
-    assert "--min-width" in warning.remedy
+    assert "`max_width`" in warning.remedy
+    assert "`min_width`" in warning.remedy
 
 
 def test_what_was_judged_of_another_choice_is_not_shown(folder: RunFolder) -> None:
@@ -184,6 +185,22 @@ def test_a_measurement_of_another_file_does_not_give_a_verdict(folder: RunFolder
     report = report_of(folder)
     assert (report.verdict, report.missing) == ("partial", ("validate",))
     assert len(report.artifacts) == 4
+
+
+def test_files_of_weights_that_have_changed_do_not_give_a_verdict(folder: RunFolder) -> None:
+    """Nor does a choice by losses that have changed; what says nothing of its inputs is shown."""
+    artifacts, found = Artifacts.read(folder.artifacts), SearchResult.read(folder.search)
+    older = {name: Provenance(inputs={name: "0" * 16}) for name in ("weights", "losses")}
+    artifacts.model_copy(update={"provenance": older["weights"]}).write(folder.artifacts)
+    report = report_of(folder)
+    assert (report.verdict, report.missing) == ("partial", ("export", "validate"))
+    [warning] = [warning for warning in report.warnings if warning.code == "out-of-date"]
+    assert warning.message.endswith("left out; weights: weights.safetensors has changed since.")
+    artifacts.write(folder.artifacts)
+    found.model_copy(update={"provenance": older["losses"]}).write(folder.search)
+    report = report_of(folder)
+    assert (report.search, report.missing) == (None, ("search",))
+    assert all(candidate.judged_loss is None for candidate in report.candidates)
 
 
 def test_a_document_of_another_space_is_left_out(folder: RunFolder) -> None:

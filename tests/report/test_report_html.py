@@ -10,7 +10,7 @@ import pytest
 from report import sample
 
 from edgewidth.records.losses import UnaryLosses
-from edgewidth.records.measurement import Clock
+from edgewidth.records.measurement import Clock, MeasurementWarning
 from edgewidth.records.report import VariableWidths
 from edgewidth.records.search import SearchResult
 from edgewidth.records.validation import ValidationReport
@@ -89,6 +89,15 @@ def test_hostile_strings_stay_text(tmp_path: Path) -> None:
     shown = "".join(page.texts)
     for place in ("rpi4", "model_int8", "photos/flowers", "measured again."):
         assert f"{place}{sample.HOSTILE}" in shown
+
+
+def test_parameters_are_set_as_code(tmp_path: Path) -> None:
+    """Also beside what must not become markup."""
+    report = report_of(sample.sample_folder(tmp_path))
+    warning = MeasurementWarning(code="x", message="<b>`threads=1`</b>", remedy="Raise `max_width`.")
+    html = render_html(report.model_copy(update={"warnings": (warning,)}))
+    assert "<li>&lt;b&gt;<code>threads=1</code>&lt;/b&gt;<span>→ Raise <code>max_width</code>.</span></li>" in html
+    assert "`" not in html
 
 
 def test_the_verdict_comes_first(page: Page) -> None:

@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 from search_problems import SHAPES, enumerate_all, random_problem, with_budgets
 
-from edgewidth.search.baselines.brute_force import brute_force
-from edgewidth.search.baselines.evolutionary import evolutionary
-from edgewidth.search.baselines.greedy import greedy
-from edgewidth.search.baselines.lagrangian import lagrangian
-from edgewidth.search.baselines.uniform import uniform
+from edgewidth.search.baselines import brute_force, evolutionary, greedy, lagrangian, uniform
 from edgewidth.search.exact import solve
 from edgewidth.search.problem import Factor, Problem
 

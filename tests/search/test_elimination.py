@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -10,9 +10,6 @@ from search_problems import SHAPES, enumerate_all, random_problem
 
 from edgewidth.search.elimination import Plan, minima, minimise
 from edgewidth.search.enumeration import undominated
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 @pytest.mark.parametrize("shape", SHAPES)

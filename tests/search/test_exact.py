@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from search_problems import SHAPES, Answer, enumerate_all, random_problem, with_budgets
 
-from edgewidth.search import enumeration
+from edgewidth.search import enumeration, tables
 from edgewidth.search.exact import solve
 from edgewidth.search.feasible import fastest
 from edgewidth.search.problem import Factor, InfeasibleError, PeakBudget, Problem, SumBudget, total
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.search.solution import Solution
 
 EPS = 1e-9
@@ -262,7 +261,7 @@ def test_a_problem_has_choices() -> None:
 
 def test_large_graphs_are_solved_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A grid cut to a few steps still gives the proven answer."""
-    monkeypatch.setattr("edgewidth.search.tables._MOST_VALUES", 500)
+    monkeypatch.setattr(tables, "_MOST_VALUES", 500)
     problem = random_problem("cycle", np.random.default_rng(2), variables=6)
     answers = enumerate_all(problem)
     budget_ms = answers[len(answers) // 3].latency_ms

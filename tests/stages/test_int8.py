@@ -15,11 +15,11 @@ from edgewidth.records.artifact import Artifact, Artifacts
 from edgewidth.records.measurement import Precision
 from edgewidth.stages.export import export
 from edgewidth.stages.folder import RunFolder
-from edgewidth.training.finetune import finetune
-from edgewidth.training.networks.inference import fold, logits
+from edgewidth.training.finetune import finetune_network
+from edgewidth.training.networks.inference import fold, network_outputs
 from edgewidth.training.networks.layers import layer_weights
 from edgewidth.training.networks.plain import PlainNetwork
-from edgewidth.training.networks.weights import load_plain
+from edgewidth.training.networks.weights import load_plain, save_plain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ LONGER = replace(RECIPE, finetune=replace(RECIPE.finetune, passes=32))
 def network(tmp_path_factory: pytest.TempPathFactory) -> PlainNetwork:
     """A trained network."""
     folder = RunFolder(tmp_path_factory.mktemp("trained"))
-    return finetune(
+    return finetune_network(
         SPACE,
         SPACE.largest,
         DATA,
@@ -86,21 +86,25 @@ def test_training_regains_what_quantisation_costs(
     """
     folder = RunFolder(tmp_path)
 
+    folded: list[PlainNetwork] = []
+
     def killed(one: PlainNetwork) -> FoldedWeights:
-        if one is not spoiled:
+        if folded:
             raise _KilledError
+        folded.append(one)
         return fold(one)
 
+    save_plain(spoiled, folder.weights)
     with monkeypatch.context() as patch:
         patch.setattr("edgewidth.training.networks.inference.fold", killed)
         with pytest.raises(_KilledError):
-            export(spoiled, DATA, LONGER, folder)
+            export(folder.weights, DATA, LONGER, folder)
     written = folder.weights_int8.read_bytes()
     monkeypatch.setattr("edgewidth.training.loop.loop._one_step", lambda *_: pytest.fail("it was trained already"))
-    artifacts = export(spoiled, DATA, LONGER, folder)
+    artifacts = export(folder.weights, DATA, LONGER, folder)
     assert folder.weights_int8.read_bytes() == written
     assert Artifacts.read(folder.artifacts) == artifacts
-    reference = DATA.task.score(logits(spoiled, DATA.search.images), DATA.search.targets)
+    reference = DATA.task.score(network_outputs(spoiled, DATA.search.images), DATA.search.targets)
     for artifact in _int8(artifacts):
         found = artifact.int8
         assert found is not None
@@ -112,7 +116,7 @@ def test_training_regains_what_quantisation_costs(
         assert np.mean(ran.argmax(1) == DATA.search.targets) * 100 == pytest.approx(found.trained_percent)
     trained = load_plain(folder.weights_int8)
     for artifact in artifacts.artifacts:
-        own = logits(trained if artifact.int8 else spoiled, DATA.test.images)
+        own = network_outputs(trained if artifact.int8 else spoiled, DATA.test.images)
         ran = run_model((tmp_path / artifact.file).read_bytes(), DATA.test.images)
         assert np.abs(ran - own).max() == pytest.approx(artifact.max_difference, rel=1e-3, abs=1e-4)
     assert artifacts.warnings == ()
@@ -124,7 +128,8 @@ def test_where_quantisation_costs_little_nothing_is_trained(network: PlainNetwor
     folder = RunFolder(tmp_path)
     folder.weights_int8.write_bytes(b"old")
     folder.int8_log.write_text("old")
-    artifacts = export(network, DATA, LONGER, folder, max_int8_drop_points=2.0)
+    save_plain(network, folder.weights)
+    artifacts = export(folder.weights, DATA, LONGER, folder, max_int8_drop_points=2.0)
     assert [one.int8.trained_percent for one in _int8(artifacts) if one.int8] == [None, None]
     assert artifacts.warnings == ()
     assert not folder.weights_int8.exists()

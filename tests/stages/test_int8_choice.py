@@ -75,8 +75,8 @@ def test_a_file_that_still_loses_too_much_is_warned_of(exported: Exported) -> No
     assert int8_warnings([worse, float32], 3.5) == ()
     (untried,) = int8_warnings([worse, float32], 2.0)
     assert "model_int8.tflite is 3.0 points" in untried.message
-    assert "--max-int8-drop 1%" in untried.remedy
+    assert "`max_int8_drop_points` of 1%" in untried.remedy
     assert int8.int8 is not None
     tried = int8.int8.model_copy(update={"trained_percent": 0.0})
     (warning,) = int8_warnings([worse.model_copy(update={"int8": tried}), float32], 2.0)
-    assert "--recipe paper" in warning.remedy
+    assert "`recipe=paper`" in warning.remedy

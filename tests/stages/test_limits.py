@@ -14,8 +14,8 @@ from edgewidth.formats.sizes import METADATA_BYTES, element_bytes
 from edgewidth.formats.variants import VariantFactory
 from edgewidth.graph.costs import costs, mac_factors, peak_factors
 from edgewidth.graph.families.registry import search_space
-from edgewidth.latency.factors import latency_factors
 from edgewidth.latency.fit import fit_table
+from edgewidth.latency.predict import latency_factors
 from edgewidth.records.budget import Budget, BudgetRequest, Limits, parse_count
 from edgewidth.records.losses import UnaryLosses
 from edgewidth.records.measurement import Precision, Statistic

@@ -1,4 +1,4 @@
-"""Measurements that version 1 stored are found again: ``version_1.sqlite`` is a real store, cut to two networks."""
+"""Measurements that version 1 stored are found again: the file is a real store, cut to two networks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgewidth.graph.families.registry import search_space
 from edgewidth.records.measurement import Statistic
 from edgewidth.stages.bench import measured_visits, open_store
 
-OLD = Path(__file__).with_name("version_1.sqlite")
+OLD = Path(__file__).parents[1] / "version_1/measurements.sqlite"
 SPACE = search_space("mobilenet_v1", resolution=32, in_channels=1, num_classes=10)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
+from edgewidth.errors import MismatchError
 from edgewidth.graph.families.registry import search_space
 from edgewidth.records.budget import BudgetRequest
 from edgewidth.stages.bench import open_bench
@@ -16,8 +18,6 @@ from edgewidth.stages.target import make_target
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
-
-    import pytest
 
     from edgewidth.graph.space import ChannelConfig
 
@@ -41,3 +41,15 @@ def test_every_other_step_measures_near_the_budget(tmp_path: Path, monkeypatch: 
         )
     assert np.abs(near).max() < 0.12
     assert np.abs(overall).max() > 0.2
+
+
+def test_a_device_that_is_no_longer_the_same_joins_no_measurements(tmp_path: Path) -> None:
+    """It is reached, and seen to have changed, when there is something to measure."""
+    space = search_space("mobilenet_v1", resolution=32, in_channels=1, num_classes=10, max_width=0.5, levels=4)
+    target, folder = make_target("fake"), RunFolder(tmp_path)
+    with open_bench(target, space, folder) as bench:
+        before = bench.setting.model_copy(update={"runtime_version": "0.1"})
+    with open_bench(target, space, folder, setting=before) as bench:
+        assert bench.visits() == {}
+        with pytest.raises(MismatchError, match=r"other measurements; runtime_version: .* here, 0\.1 there"):
+            bench.estimate(space.smallest)

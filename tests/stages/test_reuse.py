@@ -87,7 +87,7 @@ def test_a_device_that_changed_is_noticed(first: Path, tmp_path: Path) -> None:
     faster.write(tmp_path / "old.json")
     with pytest.raises(MismatchError, match="slower than the table says") as caught:
         make(tmp_path / "out", table=tmp_path / "old.json")
-    assert "--prior" in (caught.value.remedy or "")
+    assert "`prior=" in (caught.value.remedy or "")
     assert not (tmp_path / "out" / "table.json").exists()
 
 

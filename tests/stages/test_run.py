@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -13,6 +14,7 @@ from edgewidth.graph.families.registry import search_space
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.budget import BudgetRequest
 from edgewidth.records.losses import NarrowedFor, UnaryLosses
+from edgewidth.records.provenance import Provenance
 from edgewidth.records.run import Narrowing
 from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
@@ -25,8 +27,12 @@ from edgewidth.stages.search import search, table_budget
 from edgewidth.stages.target import make_target
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from edgewidth.devices.device import Device
+    from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.records.measurement import Setting, Visit
     from edgewidth.records.report import Report
 
@@ -67,7 +73,9 @@ def make_job(budget: str = "60%") -> Job:
     space = search_space("mobilenet_v1", resolution=32, in_channels=1, num_classes=10, max_width=0.5, levels=4)
     recipe = Recipe("tiny", Phase(images=600, passes=0), Phase(images=600, passes=0), evaluations=12)
     target = make_target("fake")
-    request = make_request(target, space, data, recipe, budget=BudgetRequest.parse(budget), seed=0, arguments=["run"])
+    request = make_request(
+        target, space, data, recipe, budget=BudgetRequest.parse(budget), seed=0, command="edgewidth run"
+    )
     plan = ProfilePlan(first=24, held_out=8, step=8, most=32)
     return Job(request, target, data, recipe, plan, RefinePlan(visits=4))
 
@@ -82,9 +90,38 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return RunFolder(tmp_path_factory.mktemp("run"))
 
 
+class FirstRun(NamedTuple):
+    report: Report
+    reached: int
+    """How often the device was reached."""
+
+
+@contextmanager
+def counted_reaches() -> Iterator[list[str]]:
+    """The devices that are reached within, by name."""
+    from edgewidth.devices.device import open_device
+
+    names: list[str] = []
+
+    def opened(profile: DeviceProfile, **options: Any) -> AbstractContextManager[Device]:
+        names.append(profile.name)
+        return open_device(profile, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("bench", "validate"):
+            patch.setattr(f"edgewidth.stages.{module}.open_device", opened)
+        yield names
+
+
 @pytest.fixture(scope="module")
-def report(job: Job, folder: RunFolder) -> Report:
-    return run(job, folder)
+def first_run(job: Job, folder: RunFolder) -> FirstRun:
+    with counted_reaches() as names:
+        return FirstRun(run(job, folder), len(names))
+
+
+@pytest.fixture(scope="module")
+def report(first_run: FirstRun) -> Report:
+    return first_run.report
 
 
 def true_ms(path: Path) -> float:
@@ -124,7 +161,7 @@ def test_the_choice_and_the_baselines_are_judged_on_images_of_their_own(
     job: Job, report: Report, folder: RunFolder
 ) -> None:
     """The supernet's own losses on the judge images stand beside what was predicted."""
-    from edgewidth.training.evaluator import Evaluator
+    from edgewidth.training.evaluation import Evaluator
     from edgewidth.training.networks.weights import load_supernet
 
     evaluator = Evaluator(load_supernet(folder.supernet, job.request.space), job.data, images="holdout")
@@ -154,6 +191,52 @@ def test_a_finished_run_does_nothing_again(job: Job, folder: RunFolder, report: 
     before = written()
     assert run(job, folder).measured == report.measured
     assert written() == before
+
+
+def test_the_device_is_reached_once_and_only_to_measure(
+    job: Job, folder: RunFolder, first_run: FirstRun, tmp_path: Path
+) -> None:
+    """Once for the table, the candidates and the file together; for the file alone; and never where all is done."""
+    assert first_run.reached == 1
+    again = RunFolder(tmp_path / "again")
+    shutil.copytree(folder.path, again.path)
+    with counted_reaches() as names:
+        run(job, again)
+        assert names == []
+        again.validation.unlink()
+        run(job, again)
+        assert names == ["fake"]
+
+
+def test_what_an_option_asks_for_is_made_anew_by_force(
+    job: Job, folder: RunFolder, report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the run before is shown: not its comparison either."""
+    del report
+    monkeypatch.setattr("edgewidth.stages.run.profile", reached)
+    again = RunFolder(tmp_path / "again")
+    shutil.copytree(folder.path, again.path)
+    again.comparison.write_text("of the run before")
+    with pytest.raises(ReachedError):
+        run(job, again, force=True)
+    assert not again.comparison.exists()
+
+
+def test_a_measurement_of_another_file_is_made_again(
+    job: Job, folder: RunFolder, report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after ``edgewidth export --force`` in the same folder; what the baselines were judged by stays."""
+    del report
+    monkeypatch.setattr("edgewidth.stages.run.validate", reached)
+    again = RunFolder(tmp_path / "again")
+    shutil.copytree(folder.path, again.path)
+    artifacts = Artifacts.read(again.artifacts)
+    changed = [one.model_copy(update={"sha256": "0" * 64}) for one in artifacts.artifacts]
+    artifacts.model_copy(update={"artifacts": tuple(changed)}).write(again.artifacts)
+    judged = again.judged.stat().st_mtime_ns
+    with pytest.raises(ReachedError):
+        run(job, again)
+    assert again.judged.stat().st_mtime_ns == judged
 
 
 def test_a_narrowed_run_goes_on_where_it_was_killed(
@@ -231,17 +314,18 @@ def test_losses_of_another_training_are_refused(job: Job, tmp_path: Path) -> Non
     """Another seed has trained on search and judge images; what narrowed serves one device and budget."""
     from report import sample
 
-    from edgewidth.training.identity import identify
+    from edgewidth.training.provenance import supernet_training
 
-    folder, trained = RunFolder(tmp_path / "run"), identify(job.data, job.recipe, seed=0, start="0123")
+    folder, trained = RunFolder(tmp_path / "run"), supernet_training(job.data, job.recipe, seed=0, start="0123")
     narrowed = UnaryLosses.read(sample.sample_folder(tmp_path / "sample").losses)
-    narrowed = narrowed.model_copy(update={"space": job.request.space, "training": trained})
+    mine = {"space": job.request.space, "data_fingerprint": job.data.fingerprint}
+    narrowed = narrowed.model_copy(update={**mine, "provenance": trained})
     plain = narrowed.model_copy(update={"narrowing": ()})
     for change, message in (
         ({"seed": 1}, "this run; seed: 0 here, 1 there"),
         ({"recipe": "another"}, "this run; recipe: not the same"),
     ):
-        found = plain.model_copy(update={"training": trained.model_copy(update=change)})
+        found = plain.model_copy(update={"provenance": trained.extended({}, change)})
         refuses(job, folder, found, message)
     refuses(job, folder, narrowed, "narrowing: none here, some there")
     narrow = dataclasses.replace(job, request=job.request.model_copy(update={"narrowing": Narrowing()}))
@@ -323,7 +407,7 @@ def test_force_begins_again_over_what_no_run_has_made(
 ) -> None:
     """A run that was refused for what other verbs left can be forced; for a table that does not fit nothing goes."""
     losses = UnaryLosses.read(learned.losses)
-    losses.model_copy(update={"data_fingerprint": "0" * 16, "training": None}).write(learned.losses)
+    losses.model_copy(update={"data_fingerprint": "0" * 16, "provenance": Provenance()}).write(learned.losses)
     with pytest.raises(MismatchError, match=r"losses\.json is not of this run"):
         run(job, learned)
     other = learned.path / "other.json"

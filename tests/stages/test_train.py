@@ -11,7 +11,9 @@ from small_training import KillAfter, Killed, small_data, small_recipe, small_sp
 
 from edgewidth.errors import MismatchError
 from edgewidth.records.budget import Budget
+from edgewidth.records.provenance import Provenance
 from edgewidth.records.run import Narrowing
+from edgewidth.records.training import IMAGES, NARROWING, SEED, START
 from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.train import Aim, train
 
@@ -89,8 +91,8 @@ def test_losses_say_what_the_supernet_was_trained_with(
 ) -> None:
     """Finished trainings are used again."""
     plain, for_budget = train(SPACE, data, RECIPE, uniform), train(SPACE, data, RECIPE, narrowed, aim=AIM)
-    assert plain.training is not None
-    assert (plain.training.data, plain.training.seed, plain.training.sampler) == (data.fingerprint, 0, "uniform")
+    assert plain.provenance.inputs == {IMAGES: data.fingerprint, START: "", NARROWING: "uniform"}
+    assert plain.provenance.options[SEED] == 0
     assert plain.narrowed is None
     assert plain.narrowing == ()
     assert for_budget.narrowed is not None
@@ -134,6 +136,6 @@ def test_a_supernet_of_ones_own_is_used(data: ImageData, tmp_path: Path) -> None
     folder = RunFolder(tmp_path)
     save_supernet(Supernet(SPACE, seed=5), folder.supernet)
     losses = train(SPACE, data, RECIPE, folder, seed=3)
-    assert losses.training is None
+    assert losses.provenance == Provenance()
     with pytest.raises(MismatchError, match="otherwise; narrowing"):
         train(SPACE, data, RECIPE, folder, seed=3, aim=AIM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from small_training import KillAfter, Killed, small_data, small_recipe, small_sp
 
 from edgewidth.losses.focus import Focus
 from edgewidth.progress import SILENT
+from edgewidth.records.provenance import Provenance
 from edgewidth.search.problem import Factor, Problem
 from edgewidth.stages.folder import RunFolder
 from edgewidth.training.loop import loop
@@ -39,7 +41,17 @@ FOCUS = Focus(PROBLEM, (BUDGET_MS,), "latency")
 
 
 def make_sampler(folder: Path, *, seed: int = 0, key: str = "", progress: Progress = SILENT) -> NarrowingSampler:
-    return NarrowingSampler(SPACE, DATA, FOCUS, folder=folder, schedule=SCHEDULE, seed=seed, key=key, progress=progress)
+    return NarrowingSampler(
+        SPACE,
+        DATA,
+        FOCUS,
+        folder=folder,
+        schedule=SCHEDULE,
+        seed=seed,
+        key=key,
+        training=Provenance(),
+        progress=progress,
+    )
 
 
 @pytest.mark.parametrize(
@@ -83,8 +95,9 @@ def test_a_training_that_is_taken_up_draws_the_same(narrowed: tuple[RunFolder, N
     assert again.steps == sampler.steps
     assert make_sampler(folder.checkpoints, key="another table").steps == ()
     assert make_sampler(folder.checkpoints, seed=1).steps == ()
-    files = {f"narrowing-{sampler.identity}-{update}.jsonl" for update in range(3)}
-    assert {path.name for path in folder.checkpoints.iterdir()} == files
+    names = [path.name for path in folder.checkpoints.iterdir()]
+    assert sorted(re.sub("-[0-9a-f]{16}-", "-", name) for name in names) == [f"narrowing-{i}.jsonl" for i in range(3)]
+    assert len({name.split("-")[1] for name in names}) == 1
 
 
 def test_a_killed_narrowing_ends_as_the_unbroken_one(

@@ -11,8 +11,8 @@ from operator_network import SIZE, operator_space
 
 from edgewidth.data.pixels import normalise_tensor
 from edgewidth.graph.space import ChannelConfig
-from edgewidth.graph.widths import kept
-from edgewidth.training.networks.inference import fold_tensors, logits, measure_moments, run_folded
+from edgewidth.graph.widths import Cuts
+from edgewidth.training.networks.inference import fold_tensors, measure_moments, network_outputs, run_folded
 from edgewidth.training.networks.layers import LayerWeights, layer_weights
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.quantised import QuantisedNetwork
@@ -52,7 +52,7 @@ def test_a_cut_gets_the_gradients_of_a_network_of_its_own(supernet: Supernet, co
         for key, copy in layer_weights(plain.layers, layer.name).named_parameters():
             gradient, expected = own[key].grad, copy.grad
             assert gradient is not None
-            parts = [kept(axis, widths, widest) for axis in layer.kernel[: copy.ndim]]
+            parts = Cuts(widths, widest).of(layer.kernel[: copy.ndim])
             inside = torch.zeros_like(gradient, dtype=torch.bool)
             for place in product(*parts):
                 inside[place] = True
@@ -101,7 +101,10 @@ def test_a_rounded_network_stays_near(supernet: Supernet) -> None:
     plain.set_moments(measure_moments(plain.forward, torch.from_numpy(pixels), batch=len(pixels)))
     rounded = QuantisedNetwork(plain)
     rounded.calibrate(torch.from_numpy(pixels))
-    y, exact = rounded.eval()(normalise_tensor(torch.from_numpy(pixels))), torch.from_numpy(logits(plain, pixels))
+    y, exact = (
+        rounded.eval()(normalise_tensor(torch.from_numpy(pixels))),
+        torch.from_numpy(network_outputs(plain, pixels)),
+    )
     assert 1e-3 < float((y.detach() - exact).std() / exact.std()) < 0.1
     y.square().mean().backward()
     assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in plain.parameters())

@@ -12,10 +12,10 @@ from small_training import small_data, small_recipe, small_space, supernet_files
 
 from edgewidth.errors import FileError, InputError, MismatchError
 from edgewidth.graph.space import ChannelConfig
-from edgewidth.stages.claim import remove
 from edgewidth.stages.folder import RunFolder
+from edgewidth.stages.ledger import remove
 from edgewidth.stages.train import train
-from edgewidth.training.finetune import finetune
+from edgewidth.training.finetune import finetune_network
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.pretrained import start_from
 from edgewidth.training.networks.supernet import Supernet
@@ -199,7 +199,7 @@ def test_training_begins_where_the_weights_left_off(trained: RunFolder, tmp_path
     for folder, weights in ((scratch, None), (warm, trained.supernet)):
         space = wider_space() if weights else SPACE
         train_supernet(space, small_data(), small_recipe(), seed=1, weights=weights, **supernet_files(folder))
-        finetune(
+        finetune_network(
             SPACE,
             ChannelConfig((8, 12)),
             small_data(),

@@ -19,7 +19,7 @@ from edgewidth.cli.main import exit_code
 from edgewidth.stages.folder import RunFolder
 from edgewidth.training.evaluation import evaluate_losses
 from edgewidth.training.loop.processes import ALONE, Processes, fails_first, join
-from edgewidth.training.networks.inference import logits
+from edgewidth.training.networks.inference import network_outputs
 from edgewidth.training.networks.weights import load_plain
 from edgewidth.training.train import train_supernet
 
@@ -110,7 +110,7 @@ def test_two_killed_processes_end_as_two_unbroken_ones(together: tuple[RunFolder
 
 def test_two_processes_finetune(together: tuple[RunFolder, list[dict[str, Any]]]) -> None:
     """The network that they wrote has learned."""
-    assert DATA.task.score(logits(load_plain(together[0].weights), DATA.test.images), DATA.test.targets) > 90
+    assert DATA.task.score(network_outputs(load_plain(together[0].weights), DATA.test.images), DATA.test.targets) > 90
 
 
 FAILING = """

@@ -10,6 +10,7 @@ import torch
 from small_training import RESOLUTION, KillAfter, Killed, small_data, small_recipe, small_space
 
 from edgewidth.data.pixels import normalise_tensor
+from edgewidth.formats.conversion import Conversion
 from edgewidth.formats.inspect import run_model
 from edgewidth.formats.onnx.network import onnx_files
 from edgewidth.formats.tflite.convert import tflite_files
@@ -19,7 +20,7 @@ from edgewidth.graph.spec import INPUT, NetworkSpec, Node
 from edgewidth.records.measurement import Precision
 from edgewidth.training.finetune import finetune_int8
 from edgewidth.training.loop import loop
-from edgewidth.training.networks.inference import fold, logits
+from edgewidth.training.networks.inference import fold, network_outputs
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.quantised import RANGE_SHARE, QuantisedNetwork
 from edgewidth.training.networks.weights import digest, load_plain
@@ -58,9 +59,8 @@ def _network(space: SearchSpace) -> PlainNetwork:
 def test_it_computes_what_the_int8_file_computes(files: Any) -> None:
     """Far closer to the file than float32 is; the file comes from the converter and runs in its own runtime."""
     network = _network(_chain_space())
-    converted = files(
-        network.space.network, network.widths, fold(network), precisions=[Precision.INT8], calibration=DATA.train.images
-    )
+    whole = network.space.network, network.widths, fold(network)
+    converted = files(Conversion(*whole, [Precision.INT8], DATA.train.images))
     int8 = run_model(converted[Precision.INT8], DATA.test.images)
     quantised = QuantisedNetwork(network).eval()
     quantised.calibrate(torch.from_numpy(DATA.train.images))
@@ -70,7 +70,7 @@ def test_it_computes_what_the_int8_file_computes(files: Any) -> None:
     def distance(other: Any) -> float:
         return float(np.sqrt(np.mean((int8 - other) ** 2)))
 
-    assert distance(ours) < 0.25 * distance(logits(network, DATA.test.images))
+    assert distance(ours) < 0.25 * distance(network_outputs(network, DATA.test.images))
 
 
 def test_ranges_follow_the_images_in_training_alone() -> None:
@@ -118,7 +118,9 @@ def test_a_killed_training_ends_as_the_unbroken_one(tmp_path: Path, monkeypatch:
     assert progress.goes_on_from == 10
     assert (tmp_path / "broken").read_bytes() == (tmp_path / "unbroken").read_bytes()
     assert digest(network) == before != digest(trained)
-    assert np.array_equal(logits(load_plain(tmp_path / "broken"), DATA.test.images), logits(trained, DATA.test.images))
+    assert np.array_equal(
+        network_outputs(load_plain(tmp_path / "broken"), DATA.test.images), network_outputs(trained, DATA.test.images)
+    )
 
 
 def test_a_checkpoint_of_other_weights_is_not_taken_up(tmp_path: Path) -> None:

@@ -13,15 +13,19 @@ from safetensors.torch import load_file, save_file
 from small_training import KillAfter, Killed, small_data, small_recipe, small_space, supernet_files
 
 from edgewidth.graph.space import ChannelConfig, SearchSpace
+from edgewidth.records.provenance import file_digest
+from edgewidth.records.training import RECIPE as RECIPE_NAME
+from edgewidth.records.training import START
+from edgewidth.records.weights_file import supernet_provenance
 from edgewidth.stages.finetune import finetune
 from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.train import train
 from edgewidth.streams import Purpose, stream
-from edgewidth.training.evaluator import Evaluator
-from edgewidth.training.networks.inference import logits
+from edgewidth.training.evaluation import Evaluator
+from edgewidth.training.networks.inference import network_outputs
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.supernet import Supernet
-from edgewidth.training.networks.weights import load_plain, load_supernet, save_plain, save_supernet, supernet_training
+from edgewidth.training.networks.weights import load_plain, load_supernet, save_plain, save_supernet
 from edgewidth.training.ordinary import finish
 from edgewidth.training.train import _sample, train_supernet
 
@@ -53,7 +57,7 @@ def trained(own: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 
 def accuracy(network: Plain) -> float:
-    return DATA.task.score(logits(network, DATA.search.images), DATA.search.targets)
+    return DATA.task.score(network_outputs(network, DATA.search.images), DATA.search.targets)
 
 
 def test_the_given_network_is_trained_ordered_and_kept(own: Path, trained: RunFolder) -> None:
@@ -63,10 +67,9 @@ def test_the_given_network_is_trained_ordered_and_kept(own: Path, trained: RunFo
     assert accuracy(network) >= accuracy(load_plain(own)) - 5
     kernel = load_file(own)["layers.stem.kernel"]
     assert not torch.equal(network.state_dict()["layers.stem.kernel"], kernel)
-    training = supernet_training(trained.supernet)
-    assert training is not None
-    assert training.start
-    assert training.recipe == repr(RECIPE.trained.before_choice)
+    provenance = supernet_provenance(trained.supernet)
+    assert provenance.inputs[START] == file_digest(own)
+    assert provenance.options[RECIPE_NAME] == repr(RECIPE.trained.before_choice)
     assert not list(trained.checkpoints.glob("adapt-*"))
     [line, *_] = trained.trained_log.read_text().splitlines()
     assert json.loads(line)["loss"] < DATA.task.chance_loss
@@ -121,14 +124,14 @@ def test_weights_without_a_head_begin_one_anew(own: Path, tmp_path: Path) -> Non
 def test_the_chosen_network_starts_from_the_better_one(trained: RunFolder, tmp_path: Path, better: str) -> None:
     """On the search images: of the supernet and the trained network, one is spoiled."""
     folder, config = RunFolder(tmp_path), ChannelConfig((8, 12))
-    training = supernet_training(trained.supernet)
+    provenance = supernet_provenance(trained.supernet)
     supernet, network = load_supernet(trained.supernet), load_plain(trained.trained)
     for module in (network,) if better == "supernet" else (supernet,):
         with torch.no_grad():
             for name, parameter in module.named_parameters():
                 if name.endswith("outer.kernel") or name.startswith("layers.logits"):
                     parameter.copy_(torch.randn_like(parameter))
-    save_supernet(supernet, folder.supernet, training=training)
+    save_supernet(supernet, folder.supernet, provenance=provenance)
     save_plain(network, folder.trained)
     said = KillAfter()
     still = replace(RECIPE.trained.finetune, learning_rate=1e-9)
@@ -144,5 +147,5 @@ def test_the_chosen_network_starts_from_the_better_one(trained: RunFolder, tmp_p
                 tensor.copy_(given[tuple(slice(n) for n in tensor.shape)])
     finish(start, DATA, seed=0)
     np.testing.assert_allclose(
-        logits(made, DATA.search.images), logits(start, DATA.search.images), rtol=1e-3, atol=1e-3
+        network_outputs(made, DATA.search.images), network_outputs(start, DATA.search.images), rtol=1e-3, atol=1e-3
     )

@@ -34,7 +34,7 @@ from edgewidth.graph.operators import (
 from edgewidth.graph.space import SearchSpace, WidthVariable
 from edgewidth.graph.spec import INPUT, NetworkSpec, Node
 from edgewidth.training.importance import measure_importance, order_channels
-from edgewidth.training.networks.inference import fold_tensors, folded_logits, run_folded
+from edgewidth.training.networks.inference import fold_tensors, folded_outputs, run_folded
 from edgewidth.training.networks.normalisation import absorb_normalisation, settle_normalisation
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.pretrained import Given, copy_weights, trained_network
@@ -120,7 +120,7 @@ def answers(network: PlainNetwork, pixels: Tensor | None = None) -> Tensor:
     """What the network computes in inference."""
     weights = fold_tensors(network.weights(), network.moments)
     shown = images(network.space) if pixels is None else pixels
-    return folded_logits(network.space.network, network.widths, weights, shown)
+    return folded_outputs(network.space.network, network.widths, weights, shown)
 
 
 def families() -> list[SearchSpace]:

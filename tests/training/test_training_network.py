@@ -21,7 +21,7 @@ from edgewidth.graph.operators.operator import NORM_EPSILON
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.graph.spec import INPUT, Layer
 from edgewidth.graph.widths import TensorShape
-from edgewidth.training.networks.inference import fold, fold_tensors, folded_logits, logits, measure_moments
+from edgewidth.training.networks.inference import fold, fold_tensors, folded_outputs, measure_moments, network_outputs
 from edgewidth.training.networks.layers import layer_weights
 from edgewidth.training.networks.operators import compute
 from edgewidth.training.networks.plain import PlainNetwork
@@ -121,11 +121,11 @@ def test_folded_weights_compute_inference(a: int, b: int) -> None:
     reference(normalise_tensor(images))
     moments = measure_moments(lambda x, found: supernet(x, config, found), images, batch=len(images))
     folded = fold_tensors(supernet.weights(config), moments)
-    ours = folded_logits(supernet.space.network, supernet.space.widths(config), folded, images)
+    ours = folded_outputs(supernet.space.network, supernet.space.widths(config), folded, images)
     torch.testing.assert_close(ours, reference.eval()(normalise_tensor(images)), rtol=1e-4, atol=1e-5)
     network = PlainNetwork.from_supernet(supernet, config)
     network.set_moments(measure_moments(network.forward, images, batch=len(images)))
-    np.testing.assert_allclose(logits(network, images.numpy()), ours.numpy(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(network_outputs(network, images.numpy()), ours.numpy(), rtol=1e-4, atol=1e-5)
     assert {name: layer.kernel.shape for name, layer in fold(network).items()} == {
         "stem": (a, 1, 3, 3),
         "inner": (b, a, 1, 1),
@@ -177,7 +177,9 @@ def test_same_padding_is_tensorflows(size: int, kernel: int, stride: int, op: st
     weight = torch.randn(4, 4 if op == "conv" else 1, kernel, kernel, generator=generator)
     operator = Conv(width=4, kernel=kernel, stride=stride) if op == "conv" else Depthwise(kernel=kernel, stride=stride)
     source = TensorShape((size, size), (4,))
-    layer = Layer("layer", operator, (INPUT,), (source,), operator.output_of([source]), operator.kernel_axes([source]))
+    layer = Layer(
+        "layer", operator, (INPUT,), (source,), operator.output_shape([source]), operator.kernel_axes([source])
+    )
     ours = compute(layer, {}, x, weight)
     images = x.permute(0, 2, 3, 1).numpy()
     if op == "conv":

@@ -19,12 +19,11 @@ from edgewidth.graph.families.registry import search_space
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.progress import SILENT
 from edgewidth.stages.folder import RunFolder
-from edgewidth.training.evaluation import evaluate_losses
-from edgewidth.training.evaluator import Evaluator
-from edgewidth.training.finetune import finetune
+from edgewidth.training.evaluation import Evaluator, evaluate_losses
+from edgewidth.training.finetune import finetune_network
 from edgewidth.training.loop import loop
 from edgewidth.training.loop.optimise import Optimiser
-from edgewidth.training.networks.inference import logits
+from edgewidth.training.networks.inference import network_outputs
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.weights import load_plain, load_supernet, save_plain
 from edgewidth.training.recipes import RECIPES, Recipe, load_recipe
@@ -61,7 +60,7 @@ def _finetune(
     recipe: Recipe = small_recipe(),  # noqa: B008  frozen
     progress: Progress = SILENT,
 ) -> PlainNetwork:
-    return finetune(
+    return finetune_network(
         SPACE,
         ChannelConfig((8, 12)),
         DATA,
@@ -162,7 +161,7 @@ def test_numbers_without_end_stop_a_training(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(Optimiser, "step", spoiled)
     with pytest.raises(TrainingError, match="no longer finite, in epoch 1 ") as error:
         train_supernet(SPACE, DATA, small_recipe(), seed=0, **supernet_files(RunFolder(tmp_path)))
-    assert "lower --learning-rate" in str(error.value.remedy)
+    assert "lower `learning_rate`" in str(error.value.remedy)
 
 
 def test_evaluation_repeats_and_keeps_what_it_has(trained: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +201,7 @@ def test_the_evaluated_loss_is_that_of_the_configuration_as_a_network(trained: R
         network(torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1, found)
     network.set_moments(found)
     expected = functional.cross_entropy(
-        torch.from_numpy(logits(network, DATA.search.images)), torch.from_numpy(DATA.search.targets)
+        torch.from_numpy(network_outputs(network, DATA.search.images)), torch.from_numpy(DATA.search.targets)
     )
     assert Evaluator(supernet, DATA).loss(config) == pytest.approx(float(expected), rel=1e-4)
 
@@ -211,9 +210,9 @@ def test_the_evaluated_loss_is_that_of_the_configuration_as_a_network(trained: R
 def test_finetuning_learns_and_its_file_is_the_network(trained: RunFolder, tmp_path: Path, *, warm: bool) -> None:
     """From the supernet and from scratch; what is read back computes the same."""
     network = _finetune(RunFolder(tmp_path), "w.safetensors", supernet=trained.supernet if warm else None)
-    assert DATA.task.score(logits(network, DATA.test.images), DATA.test.targets) > 90
+    assert DATA.task.score(network_outputs(network, DATA.test.images), DATA.test.targets) > 90
     again = load_plain(tmp_path / "w.safetensors")
-    assert np.array_equal(logits(again, DATA.test.images), logits(network, DATA.test.images))
+    assert np.array_equal(network_outputs(again, DATA.test.images), network_outputs(network, DATA.test.images))
     assert again.config == ChannelConfig((8, 12))
 
 
@@ -259,7 +258,7 @@ def test_recipes() -> None:
 def test_finetuning_with_everything_on_learns(trained: RunFolder, tmp_path: Path) -> None:
     """Mixup and distillation from the maximum network, too."""
     network = _finetune(RunFolder(tmp_path), "w.safetensors", supernet=trained.supernet, recipe=EVERYTHING)
-    assert DATA.task.score(logits(network, DATA.test.images), DATA.test.targets) > 90
+    assert DATA.task.score(network_outputs(network, DATA.test.images), DATA.test.targets) > 90
 
 
 def test_configurations_come_from_the_given_sampler(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import shutil
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,8 +28,6 @@ from edgewidth.errors import DeviceError, StorageError
 from edgewidth.files import cache_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from edgewidth.progress import Progress, Task
 
 _TOOLS = {

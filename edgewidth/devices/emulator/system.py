@@ -8,16 +8,13 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sys
+from collections.abc import Sequence
 from importlib import resources
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from edgewidth.devices.reach.process import finish, last_line
 from edgewidth.errors import DeviceError, StorageError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
 
 # Python 3.11 is the newest for which tflite-runtime was built; bookworm has it.
 SUITE = "bookworm"
@@ -63,13 +60,8 @@ def recipe_digest() -> str:
 def _overlay() -> dict[str, str]:
     """Our own few files of the board's system, by their path there."""
     folder = resources.files("edgewidth.devices.emulator") / "files"
-    return {
-        "etc/inittab": (folder / "inittab").read_text(),
-        "etc/passwd": (folder / "passwd").read_text(),
-        "etc/group": (folder / "group").read_text(),
-        "etc/ssh/sshd_config": (folder / "sshd_config").read_text(),
-        "etc/start": (folder / "start").read_text(),
-    }
+    names = ("etc/inittab", "etc/passwd", "etc/group", "etc/ssh/sshd_config", "etc/start")
+    return {name: (folder / name.rpartition("/")[2]).read_text() for name in names}
 
 
 def unpack_system(root: Path) -> None:

@@ -7,17 +7,16 @@ median) tell all three.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.devices.engines.engine import LEAST_RUNS, Runs
 from edgewidth.devices.engines.native import NativeEngine, pinned, repeat
-from edgewidth.devices.on_device.runner import VisitError
+from edgewidth.devices.on_device.visit import VisitError
 from edgewidth.devices.reach.process import last_line
 from edgewidth.records.measurement import Engine, EngineName, Launcher, Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.devices.reach.transport import Transport
 
 
@@ -112,5 +111,5 @@ BENCHMARK_MODEL = NativeEngine(
     Engine(runtime=Runtime.LITERT, launcher=Launcher.BENCHMARK_MODEL),
     BenchmarkModel,
     "Download a prebuilt benchmark_model for its processor (https://ai.google.dev/edge/litert/models/measurement, "
-    "under “native benchmark binary”), then --set benchmark_model=push:/path/to/it",
+    "under “native benchmark binary”), then `benchmark_model=push:/path/to/it`",
 )

@@ -55,8 +55,9 @@ class EngineSupport(Protocol):
     def needs_python(self) -> bool:
         """Whether the device needs Python for it."""
 
-    def is_offered(self, profile: DeviceProfile) -> bool:
-        """Whether the profile says all that it takes."""
+    @property
+    def profile_key(self) -> str | None:
+        """The key of a device profile that must say where its program is; None: it needs none."""
 
     def version(self, transport: Transport, profile: DeviceProfile, facts: DeviceFacts) -> str | None:
         """The version that is ready on the device, after putting there what is to be put; None: it is not there.

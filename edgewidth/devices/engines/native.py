@@ -1,21 +1,20 @@
-"""Native benchmark programs, for devices without Python: found or put there, told from each other, and called."""
+"""Native benchmark programs, for devices without Python: how they are copied there, identified and called."""
 
 from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from edgewidth.devices.on_device.runner import VisitError
+from edgewidth.devices.on_device.visit import VisitError
 from edgewidth.devices.reach.process import last_line
 from edgewidth.errors import ProfileError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.devices.engines.engine import Program
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.devices.reach.transport import Transport
@@ -50,9 +49,10 @@ class NativeEngine:
         """The launcher: the program is what is found on the device."""
         return self.engine.launcher
 
-    def is_offered(self, profile: DeviceProfile) -> bool:
-        """Whether the profile names the program."""
-        return self._given(profile) is not None
+    @property
+    def profile_key(self) -> str:
+        """The launcher's name."""
+        return self.engine.launcher
 
     def version(self, transport: Transport, profile: DeviceProfile, facts: DeviceFacts) -> str | None:
         """A digest of the program, since programs do not tell a version; one that is to be pushed is pushed first."""
@@ -73,7 +73,7 @@ class NativeEngine:
         return self.make_program(transport, self._path(transport, profile), threads, profile.affinity)
 
     def _given(self, profile: DeviceProfile) -> str | None:
-        given: str | None = getattr(profile, self.engine.launcher)
+        given: str | None = getattr(profile, self.profile_key)
         return given
 
     def _path(self, transport: Transport, profile: DeviceProfile) -> str:

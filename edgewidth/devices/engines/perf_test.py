@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.devices.engines.engine import Runs
 from edgewidth.devices.engines.native import NativeEngine, pinned, repeat
-from edgewidth.devices.on_device.runner import VisitError
+from edgewidth.devices.on_device.visit import VisitError
 from edgewidth.records.measurement import Engine, EngineName, Launcher, Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.devices.reach.transport import Transport
 
 
@@ -63,5 +62,5 @@ PERF_TEST = NativeEngine(
     Engine(runtime=Runtime.ONNXRUNTIME, launcher=Launcher.PERF_TEST),
     PerfTest,
     "Build ONNX Runtime for its processor (https://onnxruntime.ai/docs/build); onnxruntime_perf_test is among "
-    "what that makes. Then --set onnxruntime_perf_test=push:/path/to/it",
+    "what that makes. Then `onnxruntime_perf_test=push:/path/to/it`",
 )

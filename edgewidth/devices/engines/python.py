@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,6 @@ from edgewidth.devices.reach.facts import device_python
 from edgewidth.records.measurement import Engine, EngineName, Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.devices.reach.transport import Transport
     from edgewidth.records.measurement import DeviceFacts
@@ -29,16 +28,12 @@ class PythonEngine:
     obstacle: Callable[[DeviceFacts], str | None]
     """Why a machine of this kind cannot have the packages; None: it can."""
     needs_python: bool = True
+    profile_key: None = None
 
     @property
     def key(self) -> str:
         """The runtime: the package is what is found on the device."""
         return self.engine.runtime
-
-    def is_offered(self, profile: DeviceProfile) -> bool:
-        """Every device may have it."""
-        del profile
-        return True
 
     def version(self, transport: Transport, profile: DeviceProfile, facts: DeviceFacts) -> str | None:
         """As the device's Python told it."""
@@ -55,7 +50,7 @@ class PythonEngine:
             return f"{where}{python} -m pip install {self.packages}"
         # Since Debian 12 and its Raspberry Pi OS the system's own Python takes no packages from pip.
         made = f"python3 -m venv ~/edgewidth-venv && ~/edgewidth-venv/bin/pip install {self.packages}"
-        return f'{where}"{made}", then --set python=/home/…/edgewidth-venv/bin/python' if where else made
+        return f'{where}"{made}", then `python=/home/…/edgewidth-venv/bin/python`' if where else made
 
     def program(self, transport: Transport, profile: DeviceProfile, threads: int) -> None:
         """None: the runner runs it."""
@@ -82,7 +77,7 @@ def _without_onnxruntime(facts: DeviceFacts) -> str | None:
 
 
 def _no_arm32(runtime: Runtime) -> str:
-    return f"{runtime} has no build for 32-bit ARM: use --runtime tflite-runtime, or a 64-bit system."
+    return f"{runtime} has no build for 32-bit ARM: use `runtime=tflite-runtime`, or a 64-bit system."
 
 
 def _is_arm32(facts: DeviceFacts) -> bool:

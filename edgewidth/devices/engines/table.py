@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from edgewidth.devices.engines.benchmark_model import BENCHMARK_MODEL
 from edgewidth.devices.engines.perf_test import PERF_TEST
 from edgewidth.devices.engines.python import LITERT, ONNXRUNTIME, TFLITE_RUNTIME
-from edgewidth.errors import InputError
+from edgewidth.errors import InputError, ProfileError
 
 if TYPE_CHECKING:
     from edgewidth.devices.engines.engine import EngineSupport
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edgewidth.records.measurement import Engine, EngineName
 
 ENGINES: tuple[EngineSupport, ...] = (BENCHMARK_MODEL, PERF_TEST, LITERT, TFLITE_RUNTIME, ONNXRUNTIME)
-"""Of those with one name the first that a profile offers is meant: a native program before a Python package."""
+"""A name means the first of its engines that a profile offers: a native program before a Python package."""
 
 
 def support_of(engine: Engine) -> EngineSupport:
@@ -35,6 +35,7 @@ def engine_named(profile: DeviceProfile, name: EngineName | None = None) -> Engi
 
     Raises:
         InputError: The profile does not offer it.
+        ProfileError: The profile offers a runtime and does not say where its program is.
     """
     name = name or profile.runtime
     if name not in profile.runtimes:
@@ -42,9 +43,21 @@ def engine_named(profile: DeviceProfile, name: EngineName | None = None) -> Engi
             f"The device {profile.name} does not offer the runtime {name}.",
             remedy=f"Use one of {', '.join(profile.runtimes)}, or add it to the profile's runtimes.",
         )
-    return next(one.engine for one in ENGINES if one.name is name and one.is_offered(profile))
+    return dict(zip(profile.runtimes, offered_engines(profile), strict=True))[name]
 
 
 def offered_engines(profile: DeviceProfile) -> tuple[Engine, ...]:
-    """All that may be asked for on this device, in the profile's order."""
-    return tuple(engine_named(profile, name) for name in profile.runtimes)
+    """All that may be asked for on this device, in the profile's order; raises ``ProfileError`` as above."""
+    return tuple(_offered_engine(profile, name) for name in profile.runtimes)
+
+
+def _offered_engine(profile: DeviceProfile, name: EngineName) -> Engine:
+    named = [one for one in ENGINES if one.name is name]
+    for one in named:
+        if one.profile_key is None or getattr(profile, one.profile_key) is not None:
+            return one.engine
+    keys = " or ".join(str(one.profile_key) for one in named)
+    raise ProfileError(
+        f"The device profile {profile.name}: {keys}: the runtime {name} needs the program's path.",
+        remedy=f"Say where the program is, `{keys}=/path/on/the/device`, or take {name} out of the profile's runtimes.",
+    )

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from edgewidth.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
 
 _TFLITE_KINDS = {3: "conv", 4: "depthwise", 9: "dense"}
 """Numbers of CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED in the TFLite schema's ``BuiltinOperator``."""

@@ -12,6 +12,7 @@ import math
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,13 +20,12 @@ import numpy as np
 
 from edgewidth.devices.fake.operators import Operator, read_operators
 from edgewidth.devices.on_device import runner
+from edgewidth.devices.on_device.visit import VisitError
 from edgewidth.devices.reach.local import LocalTransport
 from edgewidth.errors import DeviceError, InputError
 from edgewidth.records.measurement import DeviceFacts, DeviceState, Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     from numpy.typing import NDArray
 
     from edgewidth.devices.profiles import DeviceProfile
@@ -43,7 +43,7 @@ class FakeNoise(NamedTuple):
     visit: float = 0.01
     """The standard deviation of the logarithm from visit to visit."""
     drift: float = 0.05
-    """By how much longer everything takes in a slow stretch."""
+    """The share by which everything takes longer in a slow stretch."""
     drift_every_s: float = 200.0
     """The mean time between two slow stretches."""
     drift_lasts_s: tuple[float, float] = (20.0, 80.0)
@@ -51,7 +51,7 @@ class FakeNoise(NamedTuple):
     outliers: float = 0.01
     """The share of runs that take half as long again."""
     heat: float = 0.0
-    """By how much longer everything takes once the device is hot."""
+    """The share by which everything takes longer once the device is hot."""
     heats_after_s: float = 60.0
     """After how long it is hot."""
 
@@ -151,12 +151,12 @@ class _Board:
         self._next_stretch()
 
     def measure(self, path: str, plan: Mapping[str, Any], beat: Callable[[], None]) -> dict[str, Any]:
-        """What ``runner.visit`` returns of a real device."""
+        """What ``visit.visit`` returns of a real device."""
         del beat
         try:
             truth_ns = 1e6 * latency_ms(read_operators(Path(path).read_bytes()))
         except InputError as error:
-            raise runner.VisitError(error.message) from error
+            raise VisitError(error.message) from error
         start_s = self.now_s
         self.now_s += 0.02  # loading
         before, visit = self._state(self.now_s), np.exp(self._noise.visit * self._rng.standard_normal())

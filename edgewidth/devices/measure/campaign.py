@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgewidth.devices.measure import wire
@@ -18,8 +19,6 @@ from edgewidth.progress import SILENT
 from edgewidth.records.measurement import Clock, Visit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.devices.device import Device
     from edgewidth.devices.measure.policy import Policy
     from edgewidth.devices.measure.store import MeasurementStore
@@ -33,7 +32,7 @@ _LIVING_BEATS = 2.0
 """After so many beats without one a runner that is to end is taken for dead."""
 _MAX_HELD_BYTES = 256_000_000
 _MAX_BATCH_BYTES = 64_000_000
-"""Of new models sent at once: they are packed in memory."""
+"""The most bytes of new models that are sent at once: they are packed in memory."""
 _MAX_OUTPUT_BYTES = 2_000_000_000
 _POLL_S = (0.05, 1.0)
 """At least and at most so long between two looks at the output."""
@@ -52,16 +51,9 @@ def measure(
 ) -> tuple[MeasurementWarning, ...]:
     """Visit every model until the store holds ``policy.rounds`` undisturbed visits of it.
 
-    May be killed at any moment and called again: what an earlier call left on the device is fetched first, and
-    no visit in the store is made twice.
-
-    Args:
-        device: Where to measure.
-        setting: What ``device.setting`` returned.
-        models: What to measure; keys are unique.
-        store: Every visit is committed as it arrives.
-        policy: How; None: the default for the device's clock.
-        progress: Hears of every visit.
+    May be killed at any moment and called again: what an earlier call left on the device is fetched first, and no visit
+    in the store is made twice. ``setting`` is what ``device.setting`` returned, the keys of the models are unique, and
+    every visit is committed to the store as it arrives. Without a policy it is the default one for the device's clock.
 
     Returns:
         What makes the measurements less trustworthy; also kept in the store.
@@ -124,7 +116,7 @@ class _Campaign:
         if free is not None and free < wanted:
             raise DeviceError(
                 f"{self.setting.device} has {free / 1e6:.0f} MB of free space; {wanted / 1e6:.0f} MB are wanted.",
-                remedy="Free space there, or name another folder: --set workdir=/path",
+                remedy="Free space there, or name another folder: `workdir=/path`",
             )
 
     def _collect(self, session: RemoteSession) -> None:
@@ -274,7 +266,9 @@ class _Campaign:
         enough = 0 if self.device.facts.cores == 1 else self.batch // 2
         if not self.todo or len(self.outstanding) > enough:
             return
-        room = self._room()
+        # What may lie on the device at once: what is kept, and two batches of what is not.
+        free = self.device.facts.free_bytes
+        room = 2 * _MAX_HELD_BYTES if free is None else min(2 * _MAX_HELD_BYTES, free // 2)
         sent = self._session.order(
             [self.todo[i] for i in range(min(self.batch, len(self.todo)))],
             self.policy.plan(),
@@ -284,11 +278,6 @@ class _Campaign:
         orders = [self.todo.popleft() for _ in range(sent)]
         self.outstanding |= {order.visit: order for order in orders}
         self.batch = min(2 * sent, _LARGEST_BATCH)  # fewer than asked for where their models are large
-
-    def _room(self) -> int:
-        """How much may lie on the device at once: what is kept, and two batches of what is not."""
-        free = self.device.facts.free_bytes
-        return 2 * _MAX_HELD_BYTES if free is None else min(2 * _MAX_HELD_BYTES, free // 2)
 
     def _keep(self, message: wire.Visit, task: Task | None) -> None:
         number, _, model = message.id.partition("@")

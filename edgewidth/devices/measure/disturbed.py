@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgewidth.devices.measure.stretches import (
@@ -16,8 +17,6 @@ from edgewidth.devices.measure.stretches import (
 from edgewidth.devices.on_device.vitals import THROTTLE_FLAGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.records.measurement import DeviceState, Setting, Visit
 
@@ -49,10 +48,7 @@ def mark_disturbed(visits: Mapping[str, Sequence[Visit]], setting: Setting, know
     ``disturbed`` as a whole, and so is one before and after which the processor itself was slow: it may be slow
     from end to end. What the device itself said was wrong stays, and nobody is compared with it.
 
-    Args:
-        visits: By model.
-        setting: In which all of them were measured.
-        known: Further visits of the same setting, by which the processor's usual speed is known better.
+    By further ``known`` visits of the same setting the processor's usual speed is known better.
     """
     usual_ns = usual_probe_ns([*known, *(visit for some in visits.values() for visit in some)])
     open_to_it = {

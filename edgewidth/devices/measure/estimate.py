@@ -1,4 +1,4 @@
-"""From raw visits to a latency with an interval that holds.
+"""Estimates a latency, with an interval that holds, from raw visits.
 
 The runs of one visit are not independent: they share a process, its memory and the mood of the device. So the
 interval comes from how much whole visits differ. Two to four visits hardly tell that by themselves; what is known
@@ -10,6 +10,7 @@ campaign, ``visit_sigma`` of all of them is that knowledge.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,8 +21,6 @@ from edgewidth.errors import InputError
 from edgewidth.records.measurement import LatencyEstimate, Statistic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from numpy.typing import NDArray
 
     from edgewidth.records.measurement import Visit

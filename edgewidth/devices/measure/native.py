@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from edgewidth.devices.engines.table import support_of
 from edgewidth.devices.measure.policy import Policy
 from edgewidth.devices.measure.session import Patience
 from edgewidth.devices.on_device import runner
+from edgewidth.devices.on_device.visit import VisitError, is_steady, middle, window_runs
 from edgewidth.devices.reach.local import LocalTransport
 from edgewidth.devices.reach.shell_facts import shell_state
 from edgewidth.errors import SurroundingsError
@@ -25,8 +27,6 @@ from edgewidth.files import cache_folder
 from edgewidth.progress import SILENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from edgewidth.devices.device import Device
     from edgewidth.devices.engines.engine import Program, Runs
     from edgewidth.devices.profiles import DeviceProfile
@@ -72,7 +72,7 @@ class NativeTransport(LocalTransport):
 
 
 class _Visits:
-    """Measures one model after the other; what ``runner.Forked`` is on devices with Python."""
+    """Measures one model after the other; what ``visit.Forked`` is on devices with Python."""
 
     def __init__(self, link: Transport, profile: DeviceProfile, program: Program) -> None:
         self._link, self._profile, self._program = link, profile, program
@@ -94,7 +94,7 @@ class _Visits:
                 call(lambda: self._link.put({target: Path(path)}))
                 return self._visit(target, plan, call)
             except SurroundingsError as error:
-                raise runner.VisitError(error.message) from error
+                raise VisitError(error.message) from error
             finally:
                 with suppress(SurroundingsError):  # what went wrong before matters more
                     call(lambda: self._link.run(["rm", "-f", target, f"{target}.csv"]))
@@ -136,12 +136,12 @@ class _Visit:
         self.own_s = 0.0
 
     def warm_up(self) -> list[int]:
-        """Invoke until steady, by the same rule as the runner's ``warm_up``; the times."""
+        """Invoke until steady by the rule of the runner's ``warm_up``, judged after every call; the times."""
         plan, times = self._plan, list[int]()
         while sum(times) < plan["warmup_max_ns"] and len(times) < plan["max_runs"]:
             times += self._invoke(times, max(plan["warmup_min_ns"], plan["window_ns"]) - sum(times))
-            window = max(2, int(plan["window_ns"] * len(times) / sum(times)))
-            if sum(times) >= plan["warmup_min_ns"] and runner.is_steady(times, window, plan["tolerance"]):
+            window = window_runs(times, plan["window_ns"])
+            if sum(times) >= plan["warmup_min_ns"] and is_steady(times, window, plan["tolerance"]):
                 break
         return times
 
@@ -158,10 +158,10 @@ class _Visit:
         """Some more runs: enough for ``wanted_ns`` if that is known, and no more than a call of a few seconds."""
         left_s = self._deadline - time.monotonic()
         if left_s <= 0:
-            raise runner.VisitError(f"no result within {self._plan['limit_s']:.0f} s")
+            raise VisitError(f"no result within {self._plan['limit_s']:.0f} s")
         count = LEAST_RUNS
         if times and self._seconds_per_run:
-            count = max(count, round(wanted_ns / runner.middle(times)))
+            count = max(count, round(wanted_ns / middle(times)))
             count = max(LEAST_RUNS, min(count, int(_CALL_S / self._seconds_per_run)))
         start = time.monotonic()
         told: Runs = self._call(lambda: self._program.invoke(self._model, count, timeout_s=left_s))

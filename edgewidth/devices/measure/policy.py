@@ -8,6 +8,7 @@ time meets all models alike.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -17,8 +18,6 @@ from edgewidth.documents import Record
 from edgewidth.records.measurement import Clock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.records.measurement import Visit
 
 Milliseconds = Annotated[float, Field(gt=0, le=3_600_000)]
@@ -41,12 +40,12 @@ class Policy(Record):
     warmup_min_ms: Milliseconds = 20.0
     warmup_max_ms: Milliseconds = 1500.0
     window_ms: Milliseconds = 10.0
-    """A model is warm when its runs in the last such window were no faster than those in the two before it."""
+    """A model is warm when its runs in the last window of this length were no faster than in the two windows before."""
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.03
-    """The share by which they may still be faster."""
+    """The share by which the runs of the last window may still be faster."""
     probe_loops: Annotated[int, Field(ge=0, le=1_000_000)] = 2000
-    """Of a fixed calculation of 0.1 ms, made four times before and after each visit, that tells how fast the processor
-    is."""
+    """The loops of a fixed calculation that tells how fast the processor is: about 0.1 ms, made four times before and
+    after each visit."""
     load_limit_s: Annotated[float, Field(gt=0)] = 120.0
     """How long a model may take to load."""
     cool_limit_s: Annotated[float, Field(ge=0)] = 180.0

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from edgewidth.devices.measure import wire
@@ -13,8 +14,6 @@ from edgewidth.devices.reach.facts import runner_archive
 from edgewidth.errors import SurroundingsError, TransientDeviceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from edgewidth.devices.device import Device
     from edgewidth.devices.measure.policy import Policy
     from edgewidth.progress import Progress
@@ -63,14 +62,9 @@ class Patience:
 
 
 class RemoteSession:
-    """A session of the runner in ``folder`` on the device.
+    """A session of the runner in ``folder``, an absolute path on the device.
 
-    Args:
-        device: Where.
-        setting: How it measures there.
-        folder: An absolute path there.
-        patience: Every call over the link goes through it.
-        position: From where its output is still to be read.
+    Every call over the link goes through ``patience``; the output is read from ``position`` on.
     """
 
     def __init__(self, device: Device, setting: Setting, folder: str, patience: Patience, position: int = 0) -> None:

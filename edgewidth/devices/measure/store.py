@@ -1,49 +1,29 @@
 """Every raw measurement, in one SQLite file that is written as the visits arrive.
 
 Times are kept as little-endian 64-bit nanoseconds, compressed. The file may be shared: by several devices
-measured side by side, by threads, and by programs. A visit has a name, and by that name it is
-stored once, however often it is sent.
+measured side by side, by threads, and by programs. A visit has a name, and by that name it is stored once, however
+often it is sent.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sqlite3
 import threading
 import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from edgewidth.devices.measure.tables import SCHEMA_VERSION, upgrade
 from edgewidth.errors import DeviceError, FileError, StorageError
 from edgewidth.records.measurement import DeviceState, MeasurementWarning, Setting, Visit
-from edgewidth.records.upgrades import name_engine
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
-    from typing import Self
-
-SCHEMA_VERSION = 3
 _BUSY_S = 60.0
-_SCHEMA = """
-CREATE TABLE settings (id INTEGER PRIMARY KEY, json TEXT NOT NULL UNIQUE);
-CREATE TABLE visits (
-    id INTEGER PRIMARY KEY, setting INTEGER NOT NULL REFERENCES settings(id), visit TEXT NOT NULL,
-    model TEXT NOT NULL, round INTEGER NOT NULL, started_s REAL NOT NULL, warmup_ns BLOB NOT NULL,
-    runs_ns BLOB NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL, own_s REAL, disturbed TEXT,
-    slow_above_ns REAL,
-    UNIQUE (setting, visit));
-CREATE TABLE sessions (
-    setting INTEGER PRIMARY KEY REFERENCES settings(id), folder TEXT NOT NULL, position INTEGER NOT NULL,
-    owner TEXT NOT NULL);
-CREATE TABLE warnings (
-    setting INTEGER NOT NULL REFERENCES settings(id), code TEXT NOT NULL, message TEXT NOT NULL,
-    remedy TEXT NOT NULL, UNIQUE (setting, code))
-"""
 
 
 class OpenSession(NamedTuple):
@@ -174,15 +154,15 @@ class MeasurementStore:
             found = connection.execute(
                 "SELECT folder, position, owner FROM sessions WHERE setting = ?", (row,)
             ).fetchone()
-            if found is not None and _lives(found[2]):
+            if found is not None and is_another_alive(found[2]):
                 raise DeviceError(
                     f"{setting.device} is being measured by another program (process {found[2].split(':')[1]}).",
                     remedy="Wait until it is done; what it measures can be used here.",
                 )
             if found is None:
-                connection.execute("INSERT INTO sessions VALUES (?, '', 0, ?)", (row, _owner()))
+                connection.execute("INSERT INTO sessions VALUES (?, '', 0, ?)", (row, this_process()))
                 return None
-            connection.execute("UPDATE sessions SET owner = ? WHERE setting = ?", (_owner(), row))
+            connection.execute("UPDATE sessions SET owner = ? WHERE setting = ?", (this_process(), row))
         return OpenSession(found[0], found[1]) if found[0] else None
 
     def open_session(self, setting: Setting, folder: str) -> None:
@@ -217,7 +197,7 @@ class MeasurementStore:
         self._connection.execute("PRAGMA synchronous = NORMAL")
         if version < SCHEMA_VERSION:
             with self._write() as connection:
-                _upgrade(connection, self._version())  # asked again: another program may have come first
+                upgrade(connection, self._version())  # asked again: another program may have come first
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _version(self) -> int:
@@ -261,22 +241,6 @@ class MeasurementStore:
         )
 
 
-def _upgrade(connection: sqlite3.Connection, version: int) -> None:
-    """Bring the tables of an older version, 0 for a new file, to this one."""
-    if version == 0:
-        for statement in _SCHEMA.split(";"):  # not executescript, which would end the transaction
-            connection.execute(statement)
-    if version == 1:
-        connection.execute("ALTER TABLE blocks ADD COLUMN slow_above_ns REAL")
-    if version in {1, 2}:  # visits were called blocks, and settings had no engine
-        connection.execute("ALTER TABLE blocks RENAME TO visits")
-        for row, text in connection.execute("SELECT id, json FROM settings").fetchall():
-            content = json.loads(text)
-            name_engine(content, content["runtime_version"])
-            setting = Setting.model_validate_json(json.dumps(content)).model_dump_json()
-            connection.execute("UPDATE settings SET json = ? WHERE id = ?", (setting, row))
-
-
 def _pack(times_ns: Sequence[int]) -> bytes:
     return zlib.compress(np.asarray(times_ns, dtype="<u8").tobytes(), 6)
 
@@ -301,22 +265,23 @@ def _visit(row: Sequence[Any]) -> Visit:
     )
 
 
-def _owner() -> str:
+def this_process() -> str:
+    """The text that a claim of this process is known by."""
     return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
 
 
 def _started(pid: int) -> str:
     """When a process began: a number that a later process of the same id does not share; empty if it is gone."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:  # noqa: PTH123 - no Path at runtime
-            return stream.read().rpartition(")")[2].split()[19]
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        return status.rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return ""
 
 
-def _lives(owner: str) -> bool:
+def is_another_alive(owner: str) -> bool:
     """Whether another process on this machine holds a claim; one on another machine cannot be asked."""
-    if not owner or owner == _owner():
+    if not owner or owner == this_process():
         return False
     host, pid, started = owner.split(":")
     return host == socket.gethostname() and started != "" and _started(int(pid)) == started

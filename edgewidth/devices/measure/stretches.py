@@ -12,6 +12,7 @@ Only the median is taken of the runs that count: a tail is made of disturbances,
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +20,6 @@ import numpy as np
 from edgewidth.records.measurement import Clock, Statistic, Visit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from numpy.typing import NDArray
 
 RUNS = 3
@@ -113,6 +112,6 @@ def _stretches(times: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _medians(times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of every stretch; of fewer runs than one, theirs."""
+    """The median of every stretch; of runs that are too few for one, their own."""
     whole: NDArray[np.float64] = np.median(_stretches(times) if len(times) >= RUNS else times[None], axis=1)
     return whole

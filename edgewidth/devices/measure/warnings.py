@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -9,13 +10,11 @@ import numpy as np
 
 from edgewidth.devices.measure.disturbed import swapped
 from edgewidth.devices.measure.stretches import undisturbed
-from edgewidth.devices.on_device.runner import is_steady, window_runs
+from edgewidth.devices.on_device.visit import is_steady, window_runs
 from edgewidth.devices.on_device.vitals import THROTTLE_FLAGS
 from edgewidth.records.measurement import Clock, MeasurementWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from edgewidth.devices.measure.policy import Policy
     from edgewidth.records.measurement import DeviceState, Setting, Visit
 
@@ -102,7 +101,7 @@ def _throttling(visits: Sequence[Visit]) -> MeasurementWarning | None:
     return _warning(
         "throttling",
         f"The device held its processor back: {', '.join(sorted(flags))}.",
-        "Cool it better (heat sink, fan), or let the profile wait: --set cool_down_c=55",
+        "Cool it better (heat sink, fan), or let the profile wait: `cool_down_c=55`",
     )
 
 

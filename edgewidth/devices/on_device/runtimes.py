@@ -73,7 +73,7 @@ _RUNTIMES = {
     "tflite-runtime": (_import_tflite_runtime, _load_tflite),
     "onnxruntime": (_import_onnxruntime, _load_onnx),
 }
-"""By ``Runtime`` value; ``vitals.find_runtimes`` tells their versions."""
+"""What imports each ``Runtime`` and what loads a model with it; ``vitals.find_runtimes`` tells their versions."""
 
 
 def import_runtime(runtime: str) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import shlex
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -23,8 +24,6 @@ from edgewidth.errors import DeviceError, SurroundingsError, TransientDeviceErro
 from edgewidth.progress import SILENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.progress import Progress
     from edgewidth.records.measurement import Clock, DeviceFacts
@@ -146,7 +145,7 @@ class AdbTransport:
         if done.returncode != 0 or not folder.startswith("/"):
             raise DeviceError(
                 f"The folder {path} could not be made on {self.serial}: {last_line(done.stderr)}.",
-                remedy="Choose another one with --set workdir=PATH.",
+                remedy="Choose another one: `workdir=/path`.",
             )
         return folder
 

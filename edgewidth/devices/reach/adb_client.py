@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.devices.reach.process import finish, last_line
 from edgewidth.errors import DeviceError, MissingPackageError, TransientDeviceError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.devices.reach.transport import Completed
 
@@ -165,12 +164,10 @@ def _choose(phones: Sequence[Phone], named: str | None) -> Phone:
     if not phones:
         raise DeviceError(
             "No phone is attached.",
-            remedy="Plug it in with USB debugging on (Settings, Developer options), or --set address=host:port.",
+            remedy="Plug it in with USB debugging on (Settings, Developer options), or give `address=host:port`.",
         )
     if len(phones) > 1:
-        raise DeviceError(
-            f"Several phones are attached: {listed}.", remedy=f"Name one: --set serial={phones[0].serial}"
-        )
+        raise DeviceError(f"Several phones are attached: {listed}.", remedy=f"Name one: `serial={phones[0].serial}`")
     return phones[0]
 
 

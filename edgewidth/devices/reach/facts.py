@@ -7,18 +7,17 @@ import sys
 import zipfile
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
-from edgewidth.devices.on_device import runner, runtimes, vitals
+from edgewidth.devices.on_device import runner, runtimes, visit, vitals
 from edgewidth.documents import Record, first_problem
 from edgewidth.errors import DeviceError
 from edgewidth.records.measurement import DeviceFacts, DeviceState
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.devices.reach.transport import Transport
 
@@ -37,6 +36,7 @@ def runner_archive() -> bytes:
         "edgewidth/devices/on_device/__init__.py": b"",
         "edgewidth/devices/on_device/runner.py": _source(runner),
         "edgewidth/devices/on_device/runtimes.py": _source(runtimes),
+        "edgewidth/devices/on_device/visit.py": _source(visit),
         "edgewidth/devices/on_device/vitals.py": _source(vitals),
     }
     archive = io.BytesIO()
@@ -78,7 +78,7 @@ def _ask(transport: Transport, python: str, words: list[str], record: type[_R]) 
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         raise DeviceError(
             f"{python} on the device does not work: {(lines or ['it says nothing'])[-1][:300]}.",
-            remedy="Name a Python from 3.9 on that device: --set python=/path/to/python3",
+            remedy="Name a Python from 3.9 on that device: `python=/path/to/python3`",
         )
     try:
         return record.model_validate_json(done.stdout[:_MAX_REPLY_BYTES])

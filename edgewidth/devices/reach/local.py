@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +15,6 @@ from edgewidth.files import cache_folder
 from edgewidth.records.measurement import Clock, DeviceFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.progress import Progress
 
@@ -120,5 +119,5 @@ def _files(message: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise DeviceError(
-            f"{message}: {error.strerror}.", remedy="Free space there, or name another folder: --set workdir=/path"
+            f"{message}: {error.strerror}.", remedy="Free space there, or name another folder: `workdir=/path`"
         ) from error

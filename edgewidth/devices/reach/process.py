@@ -9,14 +9,12 @@ import selectors
 import subprocess
 import tempfile
 import time
-from typing import IO, TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
 
 from edgewidth.devices.reach.transport import Completed
 from edgewidth.errors import DeviceError, TransientDeviceError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 OUTPUT_BYTES = 64_000_000
 """More than this on standard output is an error: nothing here has so much to say."""
@@ -98,7 +96,8 @@ def _exchange(process: subprocess.Popen[bytes], stdin: bytes, deadline: float, m
                     unsent = _feed(process.stdin, unsent)
                     if not unsent:
                         selector.unregister(process.stdin)
-                        _close(process.stdin)
+                        with contextlib.suppress(BrokenPipeError):
+                            process.stdin.close()
                     continue
                 chunk = os.read(key.fd, _CHUNK)
                 if not chunk:
@@ -125,11 +124,6 @@ def _feed(pipe: IO[bytes], unsent: memoryview) -> memoryview:
         return unsent[os.write(pipe.fileno(), unsent[:_CHUNK]) :] if unsent else unsent
     except BrokenPipeError:
         return unsent[:0]
-
-
-def _close(pipe: IO[bytes]) -> None:
-    with contextlib.suppress(BrokenPipeError):
-        pipe.close()
 
 
 def last_line(output: str | bytes) -> str:

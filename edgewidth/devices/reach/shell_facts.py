@@ -7,14 +7,13 @@ toybox, busybox and a common Linux all have; what a device does not know stays u
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgewidth.devices.on_device.vitals import ARM_PARTS
 from edgewidth.records.measurement import DeviceFacts, DeviceState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from edgewidth.devices.reach.transport import Transport
 
 _TICKS_PER_S = 100
@@ -68,13 +67,10 @@ def shell_facts(transport: Transport) -> DeviceFacts:
 
 
 def shell_state(transport: Transport, affinity: Sequence[int] = (), *, ends: bool = False) -> DeviceState:
-    """How the device is doing at this moment.
+    """How the device is doing at this moment; of its frequencies those of ``affinity`` count, of all if it is empty.
 
-    Args:
-        transport: The device.
-        affinity: The processors whose frequency matters; empty: all.
-        ends: Whether something ends now: the processor time is read before the rest instead of after it, so that
-            between two states it has no share of what asking costs.
+    Where something ``ends`` now, the processor time is read before the rest instead of after it, so that between two
+    states it has no share of what asking costs.
 
     Raises:
         TransientDeviceError: The link failed.

@@ -8,6 +8,7 @@ import re
 import tarfile
 import tempfile
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self, TypeVar
 
@@ -18,8 +19,6 @@ from edgewidth.devices.reach.ssh_link import Destination, SshLink
 from edgewidth.errors import DeviceError, FileError, TransientDeviceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.devices.reach.transport import Completed
     from edgewidth.progress import Progress
@@ -191,5 +190,7 @@ def _check(done: Completed, problem: str) -> None:
         return
     said = done.stderr.decode(errors="replace")
     if _FULL.search(said):
-        raise DeviceError(f"{problem}: its disk is full.", remedy="Free space there, or --set workdir=/another/path")
+        raise DeviceError(
+            f"{problem}: its disk is full.", remedy="Free space there, or name another folder: `workdir=/path`"
+        )
     raise DeviceError(f"{problem}: {last_line(_TAR_FAREWELL.sub('', said)) or 'it says nothing'}.")

@@ -36,12 +36,12 @@ _LASTING = (
     _Meaning(
         r"Permission denied \(|Too many authentication failures",
         "{host} does not let this user in: {said}.",
-        "A key must do, without a password being asked: ssh-copy-id {where}, or --set identity=FILE",
+        "A key must do, without a password being asked: ssh-copy-id {where}, or name one: `identity=FILE`",
     ),
     _Meaning(
         r"Could not resolve hostname (?!.*Temporary failure)",
         "There is no host {host}.",
-        "Check the address: --set address=user@host, or your ssh config.",
+        "Check the address: `address=user@host`, or your ssh config.",
     ),
     _Meaning(
         r"Bad configuration option|Bad owner or permissions|terminating, \d+ bad|keyword .* extra arguments",
@@ -49,20 +49,16 @@ _LASTING = (
         "Mend your ssh config; this must work: ssh {where} true",
     ),
 )
-_NO_FOLDER = _Meaning("", "The working folder on {host} cannot be made: {said}.", "Name another: --set workdir=/path")
+_NO_FOLDER = _Meaning("", "The working folder on {host} cannot be made: {said}.", "Name another: `workdir=/path`")
 _NO_SHELL = _Meaning(
     "", "{host} lets this user in but runs no commands: {said}.", "This must work without a word: ssh {where} true"
 )
 
 
 def refusal(host: str, port: int | None, said: str, status: int | None) -> DeviceError | TransientDeviceError:
-    """Why a connection could not be made.
+    """Why a connection to ``host`` (perhaps ``user@host``) could not be made.
 
-    Args:
-        host: The destination, perhaps with a user.
-        port: The port, where it is not left to ssh.
-        said: ssh's standard error, in English.
-        status: ssh's exit status; None: it was still trying.
+    ``said`` is ssh's standard error, in English; ``status`` is its exit status, None if it was still trying.
     """
     meaning = _lasting(said, status)
     name = host.rpartition("@")[2]

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -22,8 +23,6 @@ from edgewidth.devices.reach.ssh_errors import FOLDER_STATUS, LINK_STATUS, broke
 from edgewidth.errors import DeviceError, TransientDeviceError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.devices.reach.transport import Completed
 
 _CONNECT_S = 45.0
@@ -59,11 +58,7 @@ class Destination(NamedTuple):
 
 
 class SshLink:
-    """A connection to one device.
-
-    Args:
-        destination: Where to.
-        folder: The working folder there; None: one in the user's cache on the device.
+    """A connection to one device; ``folder`` None: the working folder there is one in the user's cache on the device.
 
     Raises:
         DeviceError: ssh is missing, the host key is unknown or changed, authentication failed, no such host.

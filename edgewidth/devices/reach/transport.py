@@ -6,12 +6,11 @@ unquoted: commands are lists of words, and a transport whose other end is a shel
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
     from edgewidth.records.measurement import Clock, DeviceFacts
 
 

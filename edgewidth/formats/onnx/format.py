@@ -4,24 +4,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from edgewidth.formats.sizes import metadata_bytes
-from edgewidth.records.measurement import FormatName
+from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from edgewidth.formats.format import Layout
-    from edgewidth.formats.loaded import LoadedModel
-    from edgewidth.graph.spec import NetworkSpec
-    from edgewidth.progress import Progress
+    from edgewidth.formats.conversion import Conversion
+    from edgewidth.formats.format import Layout, LoadedModel
     from edgewidth.records.artifact import ArtifactMetadata
-    from edgewidth.records.measurement import Precision
-    from edgewidth.records.weights import FoldedWeights
     from edgewidth.tasks.task import FileText
 
 
@@ -36,27 +28,17 @@ class OnnxFormat:
         """By its first field, which is nearly always ``ir_version``: a protocol buffer has no identifier."""
         return content[:1] == b"\x08"
 
-    def convert(
-        self,
-        network: NetworkSpec,
-        widths: Mapping[str, int],
-        weights: FoldedWeights,
-        *,
-        precisions: Sequence[Precision],
-        calibration: NDArray[np.uint8] | None,
-        progress: Progress,
-    ) -> dict[Precision, bytes]:
+    def convert(self, conversion: Conversion) -> dict[Precision, bytes]:
         """Written node by node; int8 through ONNX Runtime's static quantisation."""
         from edgewidth.formats.onnx.network import onnx_files
 
-        return onnx_files(network, widths, weights, precisions=precisions, calibration=calibration, progress=progress)
+        return onnx_files(conversion)
 
-    def layout(self, content: bytes, network: NetworkSpec, widths: Mapping[str, int], weights: FoldedWeights) -> Layout:
+    def layout(self, content: bytes, conversion: Conversion) -> Layout:
         """The names in the file, which are ours, say what each constant is; the weights are not needed."""
         from edgewidth.formats.onnx.slices import OnnxLayout
 
-        del weights
-        return OnnxLayout(content, network, widths)
+        return OnnxLayout(content, conversion.network, conversion.widths)
 
     def load(self, content: bytes) -> LoadedModel:
         """Loaded by ONNX Runtime."""
@@ -71,7 +53,7 @@ class OnnxFormat:
         return with_onnx_metadata(content, metadata, text)
 
     def metadata_bytes(self, output_names: Sequence[str]) -> int:
-        """The class names are in our own property alone."""
+        """The names of the outputs are in our own property alone."""
         return metadata_bytes(output_names)
 
     def trial(self) -> bytes:

@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 
 from edgewidth.errors import FileError
-from edgewidth.formats.loaded import ModelFacts, TensorFacts
+from edgewidth.formats.format import ModelFacts, TensorFacts
 from edgewidth.formats.onnx.metadata import read_onnx_metadata
 from edgewidth.records.measurement import FormatName, Precision
 

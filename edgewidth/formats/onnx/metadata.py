@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import onnx
 
-from edgewidth.formats.metadata import OWN_ENTRY, parse_metadata
+from edgewidth.records.artifact import ArtifactMetadata
 
 if TYPE_CHECKING:
-    from edgewidth.records.artifact import ArtifactMetadata
     from edgewidth.tasks.task import FileText
 
 
@@ -20,7 +19,7 @@ def with_onnx_metadata(content: bytes, metadata: ArtifactMetadata, text: FileTex
     """An .onnx file with both kinds of metadata; the names of the outputs are in ours."""
     model = onnx.load_model_from_string(content)
     properties = {
-        OWN_ENTRY: metadata.to_json(),
+        ArtifactMetadata.schema_name: metadata.to_json(),
         "Image.BitmapPixelFormat": "Rgb8" if metadata.channels == 3 else "Gray8",
         "Image.NominalPixelRange": "Normalized_1_1",
     }
@@ -32,5 +31,5 @@ def with_onnx_metadata(content: bytes, metadata: ArtifactMetadata, text: FileTex
 
 def read_onnx_metadata(model: onnx.ModelProto) -> ArtifactMetadata | None:
     """What edgewidth wrote into this .onnx file; None if another program made it."""
-    own = next((entry.value for entry in model.metadata_props if entry.key == OWN_ENTRY), None)
-    return None if own is None else parse_metadata(own)
+    own = (entry.value for entry in model.metadata_props if entry.key == ArtifactMetadata.schema_name)
+    return next(map(ArtifactMetadata.parsed, own), None)

@@ -16,21 +16,17 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from edgewidth.data.pixels import normalise
 from edgewidth.formats.folded import check_weights
-from edgewidth.formats.images import check_calibration
 from edgewidth.formats.onnx.nodes import INPUT_NAME, LayerNodes, bias_name, kernel_axes, kernel_name
 from edgewidth.graph.operators import PRelu
 from edgewidth.graph.widths import lengths
-from edgewidth.progress import SILENT
 from edgewidth.records.measurement import Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
+    from edgewidth.formats.conversion import Conversion
     from edgewidth.graph.spec import NetworkSpec
     from edgewidth.graph.widths import Widths
-    from edgewidth.progress import Progress
     from edgewidth.records.weights import FoldedWeights
 
 OUTPUT_NAME = "logits"
@@ -86,10 +82,7 @@ def quantise_onnx(model: onnx.ModelProto, calibration: NDArray[np.uint8]) -> onn
 
     ONNX Runtime executes the pairs as integer operators (QLinearConv, QLinearAdd, QGemm). Activations are uint8: with
     int8 ones it falls back to float32 on x86-64 wherever two layers read the same activation, as residual networks do.
-
-    Args:
-        model: A float32 network from ``onnx_network``.
-        calibration: Images uint8 (n, height, width, channels) that set the ranges of the activations.
+    The ``calibration`` images, uint8 (n, height, width, channels), set the ranges of the activations.
     """
     from onnxruntime import quantization  # noqa: PLC0415 - 0.2 s that only quantisation needs
 
@@ -115,32 +108,11 @@ def quantise_onnx(model: onnx.ModelProto, calibration: NDArray[np.uint8]) -> onn
     return quantised
 
 
-def onnx_files(
-    network: NetworkSpec,
-    widths: Widths,
-    weights: FoldedWeights,
-    *,
-    precisions: Sequence[Precision],
-    calibration: NDArray[np.uint8] | None = None,
-    progress: Progress = SILENT,
-) -> dict[Precision, bytes]:
-    """The network as .onnx files, one for every precision asked for; the counterpart of ``tflite_files``.
-
-    Args:
-        network: The layers.
-        widths: The width of every width variable.
-        weights: Folded weights of these widths.
-        precisions: ``int8`` needs calibration images.
-        calibration: Images uint8 (n, height, width, channels), from the training data.
-        progress: Where to report to.
-
-    Raises:
-        MismatchError: The weights are not those of this network.
-        InputError: Calibration images are missing or have another shape.
-    """
-    with progress.task(f"Writing ONNX {' and '.join(precisions)}"):
-        models = {Precision.FLOAT32: onnx_network(network, widths, weights)}
+def onnx_files(conversion: Conversion) -> dict[Precision, bytes]:
+    """The network as .onnx files; raises ``MismatchError`` and ``InputError`` as ``Format.convert`` does."""
+    precisions = conversion.precisions
+    with conversion.progress.task(f"Writing ONNX {' and '.join(precisions)}"):
+        models = {Precision.FLOAT32: onnx_network(conversion.network, conversion.widths, conversion.weights)}
         if Precision.INT8 in precisions:
-            images = check_calibration(network, calibration)
-            models[Precision.INT8] = quantise_onnx(models[Precision.FLOAT32], images)
+            models[Precision.INT8] = quantise_onnx(models[Precision.FLOAT32], conversion.images())
         return {precision: bytes(models[precision].SerializeToString()) for precision in precisions}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,23 +13,13 @@ from edgewidth.errors import FileError, MismatchError
 from edgewidth.formats.folded import cut
 from edgewidth.formats.onnx.nodes import LayerNodes, bias_name, kernel_axes, kernel_name
 from edgewidth.formats.sizes import FileSize, StoredArray
-from edgewidth.graph.widths import lengths, variables_of
+from edgewidth.graph.widths import Cuts, lengths, variables_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from edgewidth.graph.spec import Layer, NetworkSpec
     from edgewidth.graph.widths import Axes, Widths
-
-
-class _Constant(NamedTuple):
-    """A constant in the model, all of its numbers, and what lies along each axis."""
-
-    tensor: onnx.TensorProto
-    content: NDArray[Any]
-    axes: Axes
 
 
 class _Counting(NamedTuple):
@@ -50,10 +41,7 @@ class _Counting(NamedTuple):
 class OnnxLayout:
     """An ONNX file ready to be written at any widths. Its names say what each constant is: we gave them.
 
-    Args:
-        content: The file, float32 or quantised, as ``onnx_network`` and ``quantise_onnx`` made it.
-        network: What it is of.
-        widths: The maximum width of every width variable.
+    ``content`` is as ``onnx_network`` and ``quantise_onnx`` made it of ``network`` at the maximum ``widths``.
 
     Raises:
         FileError: It is no ONNX file.
@@ -69,7 +57,8 @@ class OnnxLayout:
         self._counting = list(_counting(self._model, network, widths))
         counted = {name for found in self._counting for name in found.constants}
         labels = _constant_axes(network)
-        self._constants = []
+        self._constants: list[tuple[onnx.TensorProto, NDArray[Any], Axes]] = []
+        """Each with all of its numbers, and what lies along each axis."""
         for tensor in self._model.graph.initializer:
             axes = labels.get(tensor.name)
             if axes is None or tensor.name in counted:
@@ -79,7 +68,7 @@ class OnnxLayout:
             if any(variables_of(axis) for axis in axes):
                 numbers = numpy_helper.to_array(tensor)
                 tensor.CopyFrom(numpy_helper.from_array(numbers, tensor.name))  # as raw_data, which write replaces
-                self._constants.append(_Constant(tensor, numbers, axes))
+                self._constants.append((tensor, numbers, axes))
 
     @property
     def size(self) -> FileSize:
@@ -90,10 +79,11 @@ class OnnxLayout:
 
     def write(self, widths: Widths) -> bytes:
         """The file at these widths: of every axis that holds channels, the first of every segment."""
+        cuts = Cuts(widths, self._widest)
         for counting in self._counting:
             counting.write(widths)
         for tensor, content, axes in self._constants:
-            part = cut(content, axes, widths, self._widest)
+            part = cut(content, cuts.of(axes))
             tensor.dims[:] = part.shape
             tensor.raw_data = part.tobytes()
         return bytes(self._model.SerializeToString())

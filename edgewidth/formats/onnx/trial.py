@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from edgewidth.formats.trial import CHANNELS, FILTERS, SIZE, trial_kernel
+from edgewidth.formats.folded import CHANNELS, FILTERS, SIZE, trial_kernel
 
 
 def onnx_trial() -> bytes:

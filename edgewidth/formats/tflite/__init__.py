@@ -1,1 +1,4 @@
 """TFLite files."""
+
+IDENTIFIER = b"TFL3"
+"""What every TFLite file has at its fifth byte."""

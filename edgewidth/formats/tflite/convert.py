@@ -15,18 +15,11 @@ import numpy as np
 from edgewidth.documents import Record
 from edgewidth.errors import MissingPackageError, SurroundingsError
 from edgewidth.formats.folded import check_weights
-from edgewidth.formats.images import check_calibration
 from edgewidth.graph.spec import NetworkSpec
-from edgewidth.progress import SILENT
 from edgewidth.records.measurement import Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from edgewidth.progress import Progress
-    from edgewidth.records.weights import FoldedWeights
+    from edgewidth.formats.conversion import Conversion
 
 REQUEST_FILE = "request.json"
 WEIGHTS_FILE = "weights.npz"
@@ -42,34 +35,16 @@ class ConversionRequest(Record):
     precisions: tuple[Precision, ...]
 
 
-def tflite_files(
-    network: NetworkSpec,
-    widths: Mapping[str, int],
-    weights: FoldedWeights,
-    *,
-    precisions: Sequence[Precision],
-    calibration: NDArray[np.uint8] | None = None,
-    progress: Progress = SILENT,
-) -> dict[Precision, bytes]:
-    """The network as .tflite files, one for every precision asked for.
+def tflite_files(conversion: Conversion) -> dict[Precision, bytes]:
+    """The network as .tflite files; int8 is int8 throughout, input and output included.
 
-    Args:
-        network: The layers.
-        widths: The width of every width variable.
-        weights: Folded weights of these widths.
-        precisions: ``int8`` is int8 throughout, input and output included, and needs calibration images.
-        calibration: Images uint8 (n, height, width, channels), from the training data.
-        progress: Where to report to.
-
-    Raises:
-        MissingPackageError: TensorFlow is not installed.
-        MismatchError: The weights are not those of this network.
-        InputError: Calibration images are missing or have another shape.
-        SurroundingsError: The converter failed, was killed as it is when memory runs out, or took too long.
+    Raises as ``Format.convert`` does; the converter fails too where it is killed, as it is when memory runs out, or
+    takes too long.
     """
+    network, widths, weights, precisions, calibration, progress = conversion
     check_weights(network, widths, weights)
     if Precision.INT8 in precisions:
-        check_calibration(network, calibration)
+        conversion.images()  # before a process is started, which takes seconds
     if importlib.util.find_spec("tensorflow") is None:
         raise MissingPackageError("tensorflow", extra="export", purpose="Writing .tflite files")
     title = f"Converting to TFLite {' and '.join(precisions)}"

@@ -8,8 +8,8 @@ Format: https://flatbuffers.dev/internals and the TFLite schema, version 3.
 
 from __future__ import annotations
 
-import math
 import struct
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import flatbuffers
@@ -20,16 +20,14 @@ from flatbuffers.table import Table
 from edgewidth.errors import FileError
 from edgewidth.formats.folded import cut
 from edgewidth.formats.sizes import FileSize, StoredArray
-from edgewidth.graph.widths import lengths, total, variables_of
+from edgewidth.formats.tflite import IDENTIFIER
+from edgewidth.graph.widths import Cuts, total, variables_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from numpy.typing import NDArray
 
     from edgewidth.graph.widths import Axes, Channels, Widths
 
-IDENTIFIER = b"TFL3"
 ALIGNMENT = 16
 """The schema's ``force_align`` of buffer data, which the Python builder does not know."""
 
@@ -64,13 +62,6 @@ _DTYPES: dict[int, np.dtype[Any]] = {
     schema.TensorType.INT32: np.dtype("<i4"),
     schema.TensorType.INT8: np.dtype("i1"),
 }
-
-
-class _ShapeEntry(NamedTuple):
-    """One int32 of a tensor's shape and the channels that it counts."""
-
-    position: int
-    channels: Channels
 
 
 def read_model(content: bytes) -> Any:
@@ -132,13 +123,17 @@ class Layout:
             _Vector(_field(buffer_tables[index], _BUFFER_DATA), data, axes, 1, counted)
             for index, data, axes, counted in buffers
         ]
-        self._shape_entries: list[_ShapeEntry] = []
+        self._shape_entries: dict[Channels, list[int]] = {}
+        """Where a tensor's shape counts these channels."""
         for index, axes in labels.items():
             table = tensor_tables[index]
             start = table.Vector(table.Offset(_TENSOR_SHAPE))
-            self._shape_entries += [_ShapeEntry(start + 4 * i, a) for i, a in enumerate(axes) if variables_of(a)]
+            for place, axis in enumerate(axes):
+                if variables_of(axis):
+                    self._shape_entries.setdefault(axis, []).append(start + 4 * place)
         for index, slot, data, axes in scales:
-            quantization = _child(tensor_tables[index], _TENSOR_QUANTIZATION)
+            tensor = tensor_tables[index]
+            quantization = Table(tensor.Bytes, tensor.Indirect(_field(tensor, _TENSOR_QUANTIZATION)))
             self._vectors.append(_Vector(_field(quantization, slot), data, axes, data.itemsize))
 
     @property
@@ -149,15 +144,17 @@ class Layout:
 
     def write(self, widths: Widths) -> bytes:
         """The file at these widths: of every axis that holds channels, the first of every segment."""
-        shapes = [lengths(vector.axes, widths) for vector in self._vectors]
-        starts, end = self._starts(shapes)
+        cuts = Cuts(widths, self._widest)
+        parts = [cut(vector.content, cuts.of(vector.axes)) for vector in self._vectors]
+        starts, end = self._starts(parts)
         content = np.zeros(end, np.uint8)
         content[: len(self._skeleton)] = np.frombuffer(self._skeleton, np.uint8)
         raw = content.data
-        for position, channels in self._shape_entries:
-            struct.pack_into("<i", raw, position, total(channels, widths))
-        for vector, start in zip(self._vectors, starts, strict=True):
-            part = cut(vector.content, vector.axes, widths, self._widest)
+        for channels, positions in self._shape_entries.items():
+            length = total(channels, widths)
+            for position in positions:
+                struct.pack_into("<i", raw, position, length)
+        for vector, part, start in zip(self._vectors, parts, starts, strict=True):
             struct.pack_into("<I", raw, vector.field, start - 4 - vector.field)
             struct.pack_into("<I", raw, start - 4, part.nbytes // vector.unit_bytes)
             content[start : start + part.nbytes].view(part.dtype).reshape(part.shape)[...] = part
@@ -165,11 +162,11 @@ class Layout:
                 struct.pack_into("<i", raw, start + 4 * place, total(channels, widths))
         return content.tobytes()
 
-    def _starts(self, shapes: Sequence[tuple[int, ...]]) -> tuple[list[int], int]:
+    def _starts(self, parts: Sequence[NDArray[Any]]) -> tuple[list[int], int]:
         starts, cursor = [], len(self._skeleton)
-        for vector, shape in zip(self._vectors, shapes, strict=True):
+        for part in parts:
             start = -(-(cursor + 4) // ALIGNMENT) * ALIGNMENT  # the 4 bytes before it hold the length
-            cursor = start + math.prod(shape) * vector.content.itemsize
+            cursor = start + part.nbytes
             starts.append(start)
         return starts, cursor
 
@@ -226,10 +223,6 @@ def _root(content: bytes) -> Table:
 
 def _field(table: Table, slot: int) -> int:
     return int(table.Pos + table.Offset(slot))
-
-
-def _child(table: Table, slot: int) -> Table:
-    return Table(table.Bytes, table.Indirect(_field(table, slot)))
 
 
 def _children(table: Table, slot: int) -> list[Table]:

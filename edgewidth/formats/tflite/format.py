@@ -4,28 +4,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from edgewidth.formats.sizes import metadata_bytes
-from edgewidth.records.measurement import FormatName
+from edgewidth.formats.tflite import IDENTIFIER
+from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from edgewidth.formats.format import Layout
-    from edgewidth.formats.loaded import LoadedModel
-    from edgewidth.graph.spec import NetworkSpec
-    from edgewidth.progress import Progress
+    from edgewidth.formats.conversion import Conversion
+    from edgewidth.formats.format import Layout, LoadedModel
     from edgewidth.records.artifact import ArtifactMetadata
-    from edgewidth.records.measurement import Precision
-    from edgewidth.records.weights import FoldedWeights
     from edgewidth.tasks.task import FileText
-
-IDENTIFIER = b"TFL3"
-"""What every TFLite file has at its fifth byte."""
 
 
 class TfliteFormat:
@@ -39,26 +29,17 @@ class TfliteFormat:
         """By the identifier that the schema asks for."""
         return content[4:8] == IDENTIFIER
 
-    def convert(
-        self,
-        network: NetworkSpec,
-        widths: Mapping[str, int],
-        weights: FoldedWeights,
-        *,
-        precisions: Sequence[Precision],
-        calibration: NDArray[np.uint8] | None,
-        progress: Progress,
-    ) -> dict[Precision, bytes]:
+    def convert(self, conversion: Conversion) -> dict[Precision, bytes]:
         """Through TensorFlow's converter, in a process of its own."""
         from edgewidth.formats.tflite.convert import tflite_files
 
-        return tflite_files(network, widths, weights, precisions=precisions, calibration=calibration, progress=progress)
+        return tflite_files(conversion)
 
-    def layout(self, content: bytes, network: NetworkSpec, widths: Mapping[str, int], weights: FoldedWeights) -> Layout:
+    def layout(self, content: bytes, conversion: Conversion) -> Layout:
         """The converter names things as it likes, so that layers are found by their weights."""
         from edgewidth.formats.tflite.slices import tflite_layout
 
-        return tflite_layout(content, network, widths, weights)
+        return tflite_layout(content, conversion)
 
     def load(self, content: bytes) -> LoadedModel:
         """Loaded by LiteRT."""
@@ -73,7 +54,7 @@ class TfliteFormat:
         return with_tflite_metadata(content, metadata, text)
 
     def metadata_bytes(self, output_names: Sequence[str]) -> int:
-        """The label file holds the class names once more, as plain text."""
+        """The label file holds the names of the outputs once more, as plain text."""
         return metadata_bytes(output_names) + sum(len(name.encode()) + len("\n") for name in output_names)
 
     def trial(self) -> bytes:

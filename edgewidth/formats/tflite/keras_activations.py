@@ -6,13 +6,12 @@ whatever else reads that input would be clipped. So they only follow a rectifier
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import keras
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from edgewidth.graph.operators.activation import Clamp, Elu
 
 

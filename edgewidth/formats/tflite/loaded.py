@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +13,12 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from edgewidth.errors import FileError
-from edgewidth.formats.loaded import ModelFacts, TensorFacts
+from edgewidth.formats.format import ModelFacts, TensorFacts
 from edgewidth.formats.tflite.metadata import read_tflite_metadata
 from edgewidth.records.artifact import Quantisation
 from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 _STDERR = 2

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from edgewidth.formats.metadata import OWN_ENTRY, parse_metadata
 from edgewidth.formats.tflite.file import read_model, write_model
-from edgewidth.records.artifact import LABELS
+from edgewidth.records.artifact import LABELS, ArtifactMetadata
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from edgewidth.records.artifact import ArtifactMetadata
     from edgewidth.tasks.task import FileText
 
 STANDARD_ENTRY = "TFLITE_METADATA"
@@ -43,7 +40,7 @@ def with_tflite_metadata(content: bytes, metadata: ArtifactMetadata, text: FileT
         FileError: It is no .tflite file.
     """
     model = read_model(content)
-    _add_entry(model, OWN_ENTRY, metadata.to_json().encode())
+    _add_entry(model, ArtifactMetadata.schema_name, metadata.to_json().encode())
     _add_entry(model, STANDARD_ENTRY, _standard_metadata(metadata, text))
     return _append_labels(write_model(model), metadata.class_names)
 
@@ -52,8 +49,8 @@ def read_tflite_metadata(content: bytes) -> ArtifactMetadata | None:
     """What edgewidth wrote into this valid .tflite file; None if another program made it."""
     model = schema.Model.GetRootAs(content, 0)
     for entry in map(model.Metadata, range(model.MetadataLength())):
-        if entry.Name() == OWN_ENTRY.encode():
-            return parse_metadata(bytes(model.Buffers(entry.Buffer()).DataAsNumpy()).decode(errors="replace"))
+        if entry.Name() == ArtifactMetadata.schema_name.encode():
+            return ArtifactMetadata.parsed(bytes(model.Buffers(entry.Buffer()).DataAsNumpy()).decode(errors="replace"))
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ai_edge_litert import schema_py_generated as schema
@@ -10,8 +11,6 @@ from edgewidth.errors import MismatchError
 from edgewidth.graph.widths import lengths, resolve, total, variables_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     from numpy.typing import NDArray
 
     from edgewidth.formats.tflite.file import Counts

@@ -22,9 +22,9 @@ from edgewidth.graph.widths import lengths, merged
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgewidth.graph.spec import Layer, NetworkSpec
-    from edgewidth.graph.widths import Axes, Widths
-    from edgewidth.records.weights import FoldedWeights
+    from edgewidth.formats.conversion import Conversion
+    from edgewidth.graph.spec import Layer
+    from edgewidth.graph.widths import Axes
 
 _BUILTIN = schema.BuiltinOperator
 KERNEL_ORDERS = {
@@ -38,30 +38,24 @@ _ROUNDING, _FLOAT_ROUNDING = 0.501, 1e-6
 """Quantisation rounds to the nearest step, with a thousandth more for arithmetic in float32; and that by itself."""
 
 
-def tflite_layout(content: bytes, network: NetworkSpec, widths: Widths, weights: FoldedWeights) -> Layout:
+def tflite_layout(content: bytes, conversion: Conversion) -> Layout:
     """A converted file, ready to be written at narrower widths.
 
-    Args:
-        content: The file as converted, at ``widths``.
-        network: What was converted.
-        widths: The maximum width of every width variable.
-        weights: What was converted; they need not be trained, but kernels must be distinct.
+    A layer is found by its kernel's numbers, and among equal ones by what it reads: the weights need not be trained.
 
     Raises:
         MismatchError: The file is not that network: another layer, operator or shape.
     """
     model = read_model(content)
-    labels, counts = _Labeller(model, network, widths, weights).labels()
-    return Layout(model, labels, widths, counts)
+    labels, counts = _Labeller(model, conversion).labels()
+    return Layout(model, labels, conversion.widths, counts)
 
 
 class _Labeller:
-    def __init__(self, model: Any, network: NetworkSpec, widths: Widths, weights: FoldedWeights) -> None:
+    def __init__(self, model: Any, conversion: Conversion) -> None:
         self._model = model
         self._graph = model.subgraphs[0]
-        self._network = network
-        self._widths = widths
-        self._weights = weights
+        self._network, self._widths, self._weights = conversion.network, conversion.widths, conversion.weights
         self._seen: set[str] = set()
         self._labels: dict[int, Axes] = {}
         self._counts: dict[int, Counts] = {}
@@ -87,10 +81,8 @@ class _Labeller:
 
     def _label_layer(self, operator: Any, code: int) -> None:
         """Label an operator with a kernel, its constants and its output."""
-        layer = self._layer_of(operator.inputs[1], code)
+        layer = self._layer_of(operator, code)
         self._seen.add(layer.name)
-        if self._labels.get(operator.inputs[0], ((),))[-1] != merged(layer.reads[0].channels):
-            raise MismatchError(f"The converted layer {layer.name} has another input than the network's.")
         self._label_constant(operator, 1, _kernel_axes(layer, code))
         if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
             self._label_constant(operator, 2, layer.kernel[:1])
@@ -114,8 +106,18 @@ class _Labeller:
             self._label_constant(operator, slot, step.constants.get(slot, fixed), step.counts.get(slot, ()))
         self._label(operator.outputs[0], step.output)
 
-    def _layer_of(self, kernel: int, code: int) -> Layer:
-        """The layer whose kernel, in the file a tensor of this index, belongs to an operator with this code."""
+    def _layer_of(self, operator: Any, code: int) -> Layer:
+        """The layer that an operator with this code is: the one with its kernel and its input's channels."""
+        candidates = self._with_kernel(operator.inputs[1], code)
+        channels = self._labels.get(operator.inputs[0], ((),))[-1]
+        fitting = [layer for layer in candidates if merged(layer.reads[0].channels) == channels]
+        if not fitting:
+            name = candidates[0].name
+            raise MismatchError(f"The converted layer {name} has another input than the network's.")
+        return next((layer for layer in fitting if layer.name not in self._seen), fitting[0])
+
+    def _with_kernel(self, kernel: int, code: int) -> list[Layer]:
+        """The layers whose kernel, in the file a tensor of this index, belongs to an operator with this code."""
         found, tolerance = self._kernel(kernel)
         alike = [
             (layer, expected)
@@ -125,12 +127,15 @@ class _Labeller:
             and expected.shape == found.shape
         ]
         for rescaled in (False, True):  # the converter multiplies a constant factor before a layer into its kernel
+            layers = []
             for layer, expected in alike:
                 factor = np.vdot(expected, found) / np.vdot(found, found) if rescaled else np.float32(1)
                 steps = 2 if rescaled else 1  # the factor itself is estimated from rounded numbers
                 rounding = factor * tolerance * steps + _FLOAT_ROUNDING * np.abs(expected).max()
-                if bool(np.all(np.abs(expected - factor * found) <= rounding)):
-                    return layer
+                if np.all(np.abs(expected - factor * found) <= rounding):
+                    layers.append(layer)
+            if layers:
+                return layers
         raise MismatchError(f"The converted network has a {operator_name(code)} whose weights are not the network's.")
 
     def _kernel(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32] | np.float32]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from edgewidth.formats.folded import CHANNELS, FILTERS, SIZE, trial_kernel
 from edgewidth.formats.tflite.file import write_model
-from edgewidth.formats.trial import CHANNELS, FILTERS, SIZE, trial_kernel
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _SCHEMA_VERSION = 3
 

@@ -7,6 +7,7 @@ Started by ``edgewidth.formats.tflite.convert`` as ``python -m edgewidth.formats
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,6 @@ from edgewidth.records.measurement import Precision
 from edgewidth.records.weights import FoldedLayer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 
@@ -32,10 +31,7 @@ def convert_keras(model: Any, precision: Precision, calibration: NDArray[np.uint
     them over the calibration images, which clips: for a MobileNet-v1 trained on Fashion-MNIST its logits were off by
     0.16–0.21 (root mean square, 50–500 images), TensorFlow's by 0.03–0.04.
 
-    Args:
-        model: A Keras network with a fixed batch of one.
-        precision: What it shall compute in.
-        calibration: Images uint8 (n, height, width, channels) that set the ranges of the activations.
+    ``model`` is a Keras network with a fixed batch of one; ``calibration`` images uint8 (n, height, width, channels).
     """
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     if precision is Precision.INT8:

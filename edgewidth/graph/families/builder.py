@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.errors import InputError
@@ -10,8 +11,6 @@ from edgewidth.graph.operators import Dense, GlobalAveragePool
 from edgewidth.graph.spec import INPUT, NetworkSpec, Node
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.graph.operators.operator import Operator
     from edgewidth.graph.spec import Resolution
 

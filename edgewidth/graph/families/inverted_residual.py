@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.graph.operators import Add, Conv, Depthwise, GlobalAveragePool, Multiply
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.graph.families.builder import Builder
     from edgewidth.graph.operators.activation import Activation
 

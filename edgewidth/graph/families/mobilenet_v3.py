@@ -6,6 +6,7 @@ the published number of parameters have none there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgewidth.graph.families.builder import Builder
@@ -13,8 +14,6 @@ from edgewidth.graph.families.inverted_residual import Block, add_blocks
 from edgewidth.graph.operators import Conv, Dense
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.graph.families.builder import Described
     from edgewidth.graph.spec import Resolution
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,6 @@ from edgewidth.graph.space import SearchSpace, WidthVariable
 from edgewidth.graph.widths import variables_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from edgewidth.graph.spec import NetworkSpec
 
 STEP = 0.1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.errors import InputError
@@ -14,8 +15,6 @@ from edgewidth.graph.families.ranges import WidthRanges, space_around
 from edgewidth.graph.families.resnet import resnet8, resnet18
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from edgewidth.graph.families.builder import Described
     from edgewidth.graph.space import SearchSpace
     from edgewidth.graph.spec import Resolution

@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from edgewidth.graph.families.builder import Builder
 from edgewidth.graph.operators import Add, Conv, MaxPool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.graph.families.builder import Described
     from edgewidth.graph.spec import Resolution
 

@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, Annotated, get_args
 from pydantic import Field
 
 from edgewidth.graph.operators.activate import Activate
-from edgewidth.graph.operators.add import Add
 from edgewidth.graph.operators.batch_norm import BatchNorm
 from edgewidth.graph.operators.channels import ChannelShuffle, Slice
-from edgewidth.graph.operators.concatenate import Concatenate
 from edgewidth.graph.operators.conv import Conv, Depthwise
 from edgewidth.graph.operators.dense import Dense
-from edgewidth.graph.operators.multiply import Multiply
+from edgewidth.graph.operators.joins import Add, Concatenate, Multiply
 from edgewidth.graph.operators.pool import AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool
 from edgewidth.graph.operators.prelu import PRelu
 from edgewidth.graph.operators.shape import Flatten, Unflatten, Upsample, ZeroPad

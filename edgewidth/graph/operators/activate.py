@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from edgewidth.graph.operators.operator import Operator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.graph.widths import TensorShape
 
 
@@ -17,5 +16,5 @@ class Activate(Operator):
 
     op: Literal["activate"] = "activate"
 
-    def _output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
+    def _output_shape(self, inputs: Sequence[TensorShape]) -> TensorShape:
         return inputs[0]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgewidth.graph.operators.operator import NORM_EPSILON, Epsilon, Operator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.graph.widths import Axes, TensorShape
 
 
@@ -23,7 +22,7 @@ class BatchNorm(Operator):
         """It is nothing else."""
         return True
 
-    def _output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
+    def _output_shape(self, inputs: Sequence[TensorShape]) -> TensorShape:
         return inputs[0]
 
     def kernel_axes(self, inputs: Sequence[TensorShape]) -> Axes:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from edgewidth.graph.operators.operator import Operator, fixed_channels
 from edgewidth.graph.widths import TensorShape
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class Slice(Operator):
@@ -29,7 +27,7 @@ class Slice(Operator):
             raise ValueError(f"slice from segment {self.start} to {self.stop} holds nothing")
         return self
 
-    def _output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
+    def _output_shape(self, inputs: Sequence[TensorShape]) -> TensorShape:
         (source,) = inputs
         if self.stop > len(source.channels):
             raise ValueError(f"slice ends at segment {self.stop}, and its input has {len(source.channels)}")
@@ -46,7 +44,7 @@ class ChannelShuffle(Operator):
     op: Literal["channel_shuffle"] = "channel_shuffle"
     groups: Annotated[int, Field(ge=2)]
 
-    def _output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
+    def _output_shape(self, inputs: Sequence[TensorShape]) -> TensorShape:
         (source,) = inputs
         channels = sum(fixed_channels(self.op, source))
         if channels % self.groups:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 from edgewidth.graph.operators.operator import Affine, NewChannels, channels_of, fixed_channels
 from edgewidth.graph.operators.window import Pair, Window
 from edgewidth.graph.widths import Axes, TensorShape, Width, total, variables_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class Convolution(Window, Affine):
@@ -48,7 +46,7 @@ class Conv(Convolution):
         """The operator with its kernel, and its groups where it has several."""
         return super().kind + (f"/{self.groups}" if self.groups > 1 else "")
 
-    def _output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
+    def _output_shape(self, inputs: Sequence[TensorShape]) -> TensorShape:
         self._check_dilation()
         output = self._output_with(inputs[0], channels_of(self.width))
         if self.groups > 1:
@@ -72,7 +70,7 @@ class Depthwise(Convolution):
     op: Literal["depthwise"] = "depthwise"
     multiplier: Width = 1
 
-    def _output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
+    def _output_shape(self, inputs: Sequence[TensorShape]) -> TensorShape:
         self._check_dilation()
         (source,) = inputs
         if self.multiplier > 1 and variables_of(source.channels):
@@ -82,4 +80,4 @@ class Depthwise(Convolution):
 
     def kernel_axes(self, inputs: Sequence[TensorShape]) -> Axes:
         """(channels, 1, height, width)."""
-        return self._output_of(inputs).channels, (1,), (self.kernel[0],), (self.kernel[1],)
+        return self._output_shape(inputs).channels, (1,), (self.kernel[0],), (self.kernel[1],)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
 
 from edgewidth.graph.operators.operator import Affine, NewChannels, channels_of
 from edgewidth.graph.widths import Axes, TensorShape
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class Dense(Affine):
@@ -24,7 +22,7 @@ class Dense(Affine):
     width: NewChannels
     affine: Literal["batch_norm", "bias", "none"] = "bias"
 
-    def _output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
+    def _output_shape(self, inputs: Sequence[TensorShape]) -> TensorShape:
         del inputs  # of any shape
         return TensorShape((), channels_of(self.width))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
@@ -13,8 +14,6 @@ from edgewidth.graph.operators.activation import Activation
 from edgewidth.graph.widths import Segment, variables_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.graph.widths import Axes, Channels, TensorShape
 
 NORM_EPSILON = 1e-3
@@ -56,7 +55,7 @@ class Operator(Record, ABC):
         fields: dict[str, Any] = dump(self)
         return {"op": self.op} | fields  # also where defaults are left out
 
-    def output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
+    def output_shape(self, inputs: Sequence[TensorShape]) -> TensorShape:
         """What comes out for these inputs.
 
         Raises:
@@ -65,10 +64,10 @@ class Operator(Record, ABC):
         if len(inputs) < self.least_inputs or (self.most_inputs is not None and len(inputs) > self.most_inputs):
             least = "" if self.least_inputs == self.most_inputs else "at least "
             raise ValueError(f"{self.op} takes {least}{self.least_inputs} input(s), not {len(inputs)}")
-        return self._output_of(inputs)
+        return self._output_shape(inputs)
 
     @abstractmethod
-    def _output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
+    def _output_shape(self, inputs: Sequence[TensorShape]) -> TensorShape:
         """The same for as many inputs as the operator takes."""
 
     def kernel_axes(self, inputs: Sequence[TensorShape]) -> Axes:

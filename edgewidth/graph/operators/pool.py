@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -11,8 +12,6 @@ from edgewidth.graph.operators.window import Sides, Window
 from edgewidth.graph.widths import TensorShape
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
 
@@ -25,7 +24,7 @@ class Pool(Window):
     padding: Literal["same"] | Sides = ((0, 0), (0, 0))
     ceil_mode: bool = False
 
-    def _output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
+    def _output_shape(self, inputs: Sequence[TensorShape]) -> TensorShape:
         (source,) = inputs
         output = self._output_with(source, source.channels)
         pads = self.padding if self.padding != "same" else ()
@@ -75,7 +74,7 @@ class GlobalPool(Operator):
 
     keepdims: bool = False
 
-    def _output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
+    def _output_shape(self, inputs: Sequence[TensorShape]) -> TensorShape:
         map_size(self.op, inputs[0])
         return TensorShape((1, 1) if self.keepdims else (), inputs[0].channels)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 from edgewidth.graph.operators.operator import Operator, map_size
 from edgewidth.graph.operators.window import Pair, Sides
 from edgewidth.graph.widths import TensorShape
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class Flatten(Operator):
@@ -17,7 +15,7 @@ class Flatten(Operator):
 
     op: Literal["flatten"] = "flatten"
 
-    def _output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
+    def _output_shape(self, inputs: Sequence[TensorShape]) -> TensorShape:
         height, width = map_size(self.op, inputs[0])
         if height * width != 1:
             raise ValueError(f"flatten takes a map of one pixel, and its input has {height}×{width}")
@@ -29,7 +27,7 @@ class Unflatten(Operator):
 
     op: Literal["unflatten"] = "unflatten"
 
-    def _output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
+    def _output_shape(self, inputs: Sequence[TensorShape]) -> TensorShape:
         if inputs[0].size:
             raise ValueError("unflatten takes a vector, and its input is a map")
         return TensorShape((1, 1), inputs[0].channels)
@@ -41,7 +39,7 @@ class ZeroPad(Operator):
     op: Literal["zero_pad"] = "zero_pad"
     padding: Sides
 
-    def _output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
+    def _output_shape(self, inputs: Sequence[TensorShape]) -> TensorShape:
         size = map_size(self.op, inputs[0])
         padded = tuple(length + sum(sides) for length, sides in zip(size, self.padding, strict=True))
         return TensorShape(padded, inputs[0].channels)
@@ -59,7 +57,7 @@ class Upsample(Operator):
     mode: Literal["nearest", "bilinear"] = "nearest"
     align_corners: bool = False
 
-    def _output_of(self, inputs: Sequence[TensorShape]) -> TensorShape:
+    def _output_shape(self, inputs: Sequence[TensorShape]) -> TensorShape:
         map_size(self.op, inputs[0])
         if self.align_corners and self.mode == "nearest":
             raise ValueError("upsample aligns corners where it is bilinear, and not where it takes the nearest pixel")

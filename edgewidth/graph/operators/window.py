@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -11,8 +12,6 @@ from edgewidth.graph.operators.operator import Operator, map_size
 from edgewidth.graph.widths import TensorShape, Width
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewidth.graph.widths import Channels
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -10,8 +11,6 @@ from edgewidth.errors import DataError
 from edgewidth.tasks.classification.task import Classification
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
 
@@ -24,7 +23,7 @@ class Labels(NamedTuple):
 
 
 def read_labels(where: str, arrays: Mapping[str, NDArray[np.generic]]) -> Labels:
-    """Of ``y_train`` and ``y_test``, any whole numbers, and ``class_names`` if they are there; ``where`` they are from.
+    """Read ``y_train``, ``y_test`` (any whole numbers) and ``class_names`` if there; ``where`` names their source.
 
     Raises:
         DataError: They are no whole numbers, or ``y_test`` has one that ``y_train`` lacks.

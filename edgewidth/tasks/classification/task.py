@@ -23,7 +23,7 @@ class Classification:
     """A ``Task``: outputs are logits (n, classes), targets are labels (n,), indices of the ``output_names``."""
 
     output_names: tuple[str, ...]
-    """Those of the classes."""
+    """The class names."""
 
     name: ClassVar = "classification"
     metric: ClassVar = "top-1"

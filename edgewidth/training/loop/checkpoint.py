@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from edgewidth.files import write_atomic
-from edgewidth.training.networks.weights import HEADER
+from edgewidth.records.weights_file import HEADER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from torch import Tensor
+
+    from edgewidth.records.provenance import Provenance
 
 KEPT = 2
 """The last one, and one before it in case the last cannot be read."""
@@ -33,16 +32,15 @@ class Checkpoint(NamedTuple):
 class Checkpoints:
     """The checkpoints of one training in ``folder``.
 
-    ``identity`` says which training it is (space, data, recipe, seed). Those of another that was given up lie beside
-    its own: they are not taken up, and stay until one of them is done.
+    ``provenance`` says which training it is. Those of another that was given up lie beside its own: they are not taken
+    up, and stay until one of them is done.
     """
 
-    def __init__(self, folder: Path, name: str, identity: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, name: str, provenance: Provenance) -> None:
         self._folder = folder
         self._name = name
-        self._identity = dict(identity)
-        key = hashlib.sha256(json.dumps(self._identity, sort_keys=True).encode()).hexdigest()[:8]
-        self._own = f"{name}-{key}"
+        self._provenance = provenance.model_dump()
+        self._own = f"{name}-{provenance.digest[:8]}"
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint and remove the ones before the last two.
@@ -50,7 +48,9 @@ class Checkpoints:
         Raises:
             StorageError: It cannot be written.
         """
-        header = {HEADER: json.dumps({"identity": self._identity, "step": checkpoint.step, "facts": checkpoint.facts})}
+        header = {
+            HEADER: json.dumps({"provenance": self._provenance, "step": checkpoint.step, "facts": checkpoint.facts})
+        }
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
         write_atomic(self._folder / f"{self._own}-{checkpoint.step:09d}.safetensors", save(tensors, header))
         for old in self._files()[KEPT:]:
@@ -76,7 +76,7 @@ class Checkpoints:
         try:
             with safe_open(file, framework="pt") as stream:
                 header = json.loads((stream.metadata() or {}).get(HEADER, "{}"))
-                if header.get("identity") != self._identity:
+                if header.get("provenance") != self._provenance:
                     return None
                 tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a mapping
                 return Checkpoint(header["step"], tensors, header["facts"])

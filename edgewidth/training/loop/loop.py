@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,9 +20,6 @@ from edgewidth.training.loop.processes import ALONE
 from edgewidth.training.networks.layers import training_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from edgewidth.data.batches import Batch
     from edgewidth.data.split import ImageData
     from edgewidth.progress import Progress, Task
@@ -150,11 +149,11 @@ class _Meter:
         return dict(zip(self.sums, means.tolist(), strict=True))
 
 
-def train(training: Training, *, checkpoints: Checkpoints, log: Path, title: str, progress: Progress) -> None:
+def run_training(training: Training, *, checkpoints: Checkpoints, log: Path, title: str, progress: Progress) -> None:
     """Run a training to its end, from its last checkpoint if there is one.
 
-    ``log`` gets one JSON line per epoch. The checkpoints stay; who has stored the result clears them. Of several
-    processes all read the checkpoint, and the first writes.
+    ``log`` gets one JSON line per epoch. The checkpoints stay until the caller, having stored the result, clears
+    them. Of several processes all read the checkpoint, and the first writes.
 
     Raises:
         TrainingError: The loss is not finite, or diverges.

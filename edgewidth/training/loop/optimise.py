@@ -11,7 +11,7 @@ from edgewidth.errors import TrainingError
 from edgewidth.training.recipes import Phase
 
 REMEDY = (
-    f"Give a lower --learning-rate (without it {Phase.learning_rate}), or look for images or labels that are wrong."
+    f"Give a lower `learning_rate` (without it {Phase.learning_rate}), or look for images or labels that are wrong."
 )
 
 

@@ -6,6 +6,8 @@ One process is the usual case; everything here then does nothing and loads nothi
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,8 +16,6 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from edgewidth.errors import MissingPackageError, TrainingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     from torch import Tensor
 
 _Item = TypeVar("_Item")
@@ -113,7 +113,7 @@ class Threads(NamedTuple):
 
 
 def cpu_threads() -> Threads | None:
-    """Of the processes on this machine; None: a GPU computes."""
+    """The threads of the processes on this machine; None: a GPU computes."""
     import torch  # noqa: PLC0415
 
     if torch.cuda.is_available():
@@ -148,3 +148,20 @@ def _others() -> Iterator[None]:
             "Another process of this training has ended, or cannot be reached.",
             remedy="Look for its message above. The same command goes on from the last checkpoint.",
         ) from error
+
+
+_FULL = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+
+
+def as_full_gpu(error: Exception) -> TrainingError | None:
+    """What to tell of ``error`` if it is torch's of a GPU that is full; None: it is another one."""
+    torch = sys.modules.get("torch")  # where nobody has loaded it, nothing of it was raised
+    # Its own allocator has a class for that; the driver and the libraries below it only say it.
+    says_so = isinstance(error, RuntimeError) and any(words in str(error) for words in _FULL)
+    if torch is None or not (isinstance(error, torch.OutOfMemoryError) or says_so):
+        return None
+    return TrainingError(
+        "The GPU has too little free memory for this.",
+        remedy="End what else uses it, give a lower `resolution`, or compute without it: "
+        "CUDA_VISIBLE_DEVICES= edgewidth …",
+    )

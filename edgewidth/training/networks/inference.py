@@ -1,7 +1,8 @@
-"""Computing with trained weights: statistics of a configuration, folded weights, logits, losses."""
+"""Computing with trained weights: statistics of a configuration, folded weights, outputs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,8 +16,6 @@ from edgewidth.training.networks.operators import compute
 from edgewidth.training.networks.supernet import Moments, NetworkMoments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from numpy.typing import NDArray
 
     from edgewidth.graph.spec import NetworkSpec
@@ -94,25 +93,25 @@ def run_folded(
     x: Tensor,
     watch: Callable[[str, Tensor], Tensor] = lambda _, y: y,
 ) -> Tensor:
-    """Logits (n, classes) of normalised images as the exported network computes them; ``watch`` as in ``run_graph``."""
+    """The outputs (n, outputs) of the exported network for normalised images; ``watch`` as in ``run_graph``."""
     return run_graph(spec, widths, x, lambda layer, y: compute(layer, widths, y, *weights[layer.name]), watch)
 
 
 @torch.no_grad()
-def folded_logits(spec: NetworkSpec, widths: Widths, weights: Mapping[str, FoldedTensors], images: Tensor) -> Tensor:
-    """Logits (n, classes) of uint8 images (n, height, width, channels), computed as the exported network does."""
+def folded_outputs(spec: NetworkSpec, widths: Widths, weights: Mapping[str, FoldedTensors], images: Tensor) -> Tensor:
+    """Outputs (n, outputs) of uint8 images (n, height, width, channels), computed as the exported network does."""
     return run_folded(spec, widths, weights, normalise_tensor(images))
 
 
 @torch.no_grad()
-def logits(network: PlainNetwork, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The trained network's logits (n, classes) for uint8 images (n, height, width, channels)."""
+def network_outputs(network: PlainNetwork, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The trained network's outputs (n, outputs) for uint8 images (n, height, width, channels)."""
     spec = network.space.network
     device = next(network.parameters()).device
     weights = fold_tensors(network.weights(), network.moments)
-    size = batch_size(spec, network.widths)
     widths = network.widths
-    parts = [folded_logits(spec, widths, weights, part.to(device)).cpu().numpy() for part in batches(images, size)]
+    size = batch_size(spec, widths)
+    parts = [folded_outputs(spec, widths, weights, part.to(device)).cpu().numpy() for part in batches(images, size)]
     return np.concatenate(parts) if parts else np.zeros((0, spec.outputs), np.float32)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -16,14 +17,12 @@ from torch import Tensor, nn
 from edgewidth.graph.operators import BatchNorm
 from edgewidth.graph.operators.operator import NORM_EPSILON, Affine
 from edgewidth.graph.spec import INPUT
-from edgewidth.graph.widths import kept, lengths
+from edgewidth.graph.widths import lengths
 from edgewidth.training.networks.operators import activate, compute
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from edgewidth.graph.spec import Layer, NetworkSpec
-    from edgewidth.graph.widths import Widths
+    from edgewidth.graph.widths import Cuts, Widths
 
 
 def run_graph(
@@ -89,9 +88,9 @@ class LayerWeights(nn.Module):
         self.shift = nn.Parameter(torch.zeros(shape[0])) if operator.biased else None
         self.scale = nn.Parameter(torch.ones(shape[0])) if operator.normalised else None
 
-    def cut(self, widths: Widths, widest: Widths, dtype: torch.dtype = torch.float32) -> LayerTensors:
-        """What a configuration of these ``widths`` uses, its kernel in ``dtype``; these weights are at ``widest``."""
-        parts = [kept(axis, widths, widest) for axis in self.axes]
+    def cut(self, cuts: Cuts, dtype: torch.dtype = torch.float32) -> LayerTensors:
+        """What a configuration uses, its kernel in ``dtype``."""
+        parts = cuts.of(self.axes)
         kernel = None if self.kernel is None else cut(self.kernel, parts, dtype)
         shift, scale = (None if own is None else cut(own, parts[:1]) for own in (self.shift, self.scale))
         return LayerTensors(kernel, shift, scale, self.epsilon)

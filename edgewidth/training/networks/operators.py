@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -34,8 +35,6 @@ from edgewidth.graph.widths import resolve
 from edgewidth.training.networks.pooling import average_pool, max_pool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from edgewidth.graph.operators.conv import Convolution
     from edgewidth.graph.operators.operator import Operator
     from edgewidth.graph.spec import Layer

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from edgewidth.training.networks.layers import LayerTensors, LayerWeights, layer_weights, run_graph
-from edgewidth.training.networks.operators import layer_dtype
-from edgewidth.training.networks.supernet import Moments, NetworkMoments, Supernet, apply_weights
+from edgewidth.graph.widths import Cuts
+from edgewidth.training.networks.layers import LayerTensors, LayerWeights, layer_weights
+from edgewidth.training.networks.supernet import Moments, NetworkMoments, Supernet, run_layers
 
 if TYPE_CHECKING:
     from edgewidth.graph.space import ChannelConfig, SearchSpace
-    from edgewidth.graph.spec import Layer
 
 
 class PlainNetwork(nn.Module):
@@ -53,20 +52,15 @@ class PlainNetwork(nn.Module):
 
     def weights(self) -> dict[str, LayerTensors]:
         """The weights of every layer that has any: all of them."""
-        return {name: layer_weights(self.layers, name).cut(self.widths, self.widths) for name in self.layers}
+        cuts = Cuts(self.widths, self.widths)
+        return {name: layer_weights(self.layers, name).cut(cuts) for name in self.layers}
 
     def forward(self, x: Tensor, moments: dict[str, Moments] | None = None) -> Tensor:
-        """Logits (n, classes) for normalised images (n, channels, height, width), with this batch's statistics.
+        """Outputs (n, outputs) for normalised images (n, channels, height, width), with this batch's statistics.
 
         With ``moments`` these statistics are stored there by layer name.
         """
-
-        def weighted(layer: Layer, y: Tensor) -> Tensor:
-            dtype = layer_dtype(layer, y.dtype)
-            weights = layer_weights(self.layers, layer.name).cut(self.widths, self.widths, dtype)
-            return apply_weights(layer, self.widths, weights, y, moments)
-
-        return run_graph(self.space.network, self.widths, x, weighted)
+        return run_layers(self.space.network, self.layers, Cuts(self.widths, self.widths), x, moments)
 
     @property
     def moments(self) -> NetworkMoments:

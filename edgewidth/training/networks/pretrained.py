@@ -8,7 +8,9 @@ others, or lacks the last layer, that keeps its random weights.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -16,14 +18,12 @@ import torch
 from edgewidth.errors import FileError
 from edgewidth.graph.space import SearchSpace
 from edgewidth.graph.widths import first_of_segments, resolve, total, variables_of
+from edgewidth.records.provenance import file_digest
 from edgewidth.training.networks.layers import layer_weights
 from edgewidth.training.networks.plain import PlainNetwork
-from edgewidth.training.networks.weights import fingerprint, is_number, read_tensors
+from edgewidth.training.networks.weights import is_number, read_tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from torch import Tensor
 
     from edgewidth.graph.spec import Layer
@@ -55,11 +55,11 @@ class Given(NamedTuple):
 
 
 def begin_with(network: Supernet | PlainNetwork, weights: Path | None, progress: Progress) -> str:
-    """Start from a file if there is one, and say so; its fingerprint, or nothing."""
+    """Start from a file if there is one, and say so; its digest, or nothing."""
     if weights is None:
         return ""
     tell_start(weights, start_from(network, weights), progress)
-    return fingerprint(weights)
+    return file_digest(weights)
 
 
 def tell_start(weights: Path, fresh: list[str], progress: Progress) -> None:

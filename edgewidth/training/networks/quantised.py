@@ -62,7 +62,7 @@ class QuantisedNetwork(nn.Module):
         self.ranges.copy_(found)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (n, classes) for normalised float32 images (n, channels, height, width).
+        """Outputs (n, outputs) for normalised float32 images (n, channels, height, width).
 
         In training mode the ranges follow the images.
         """

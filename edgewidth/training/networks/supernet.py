@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgewidth.graph.widths import Cuts
 from edgewidth.training.networks.layers import LayerTensors, LayerWeights, layer_weights, run_graph
 from edgewidth.training.networks.operators import compute, layer_dtype
 
 if TYPE_CHECKING:
     from edgewidth.graph.space import ChannelConfig, SearchSpace
-    from edgewidth.graph.spec import Layer
+    from edgewidth.graph.spec import Layer, NetworkSpec
     from edgewidth.graph.widths import Widths
 
 
@@ -52,22 +53,28 @@ class Supernet(nn.Module):
 
     def weights(self, config: ChannelConfig) -> dict[str, LayerTensors]:
         """What one configuration uses of every layer that has weights."""
-        widths = self.space.widths(config)
-        return {name: layer_weights(self.layers, name).cut(widths, self.widths) for name in self.layers}
+        cuts = Cuts(self.space.widths(config), self.widths)
+        return {name: layer_weights(self.layers, name).cut(cuts) for name in self.layers}
 
     def forward(self, x: Tensor, config: ChannelConfig, moments: dict[str, Moments] | None = None) -> Tensor:
-        """Logits (n, classes) of one configuration for normalised images (n, channels, height, width).
+        """Outputs (n, outputs) of one configuration for normalised images (n, channels, height, width).
 
         With ``moments`` the statistics of this batch are stored there by layer name.
         """
-        widths = self.space.widths(config)
+        cuts = Cuts(self.space.widths(config), self.widths)
+        return run_layers(self.space.network, self.layers, cuts, x, moments)
 
-        def weighted(layer: Layer, y: Tensor) -> Tensor:
-            dtype = layer_dtype(layer, y.dtype)
-            weights = layer_weights(self.layers, layer.name).cut(widths, self.widths, dtype)
-            return apply_weights(layer, widths, weights, y, moments)
 
-        return run_graph(self.space.network, widths, x, weighted)
+def run_layers(
+    network: NetworkSpec, layers: nn.ModuleDict, cuts: Cuts, x: Tensor, moments: dict[str, Moments] | None
+) -> Tensor:
+    """Run a network with what ``cuts`` keep of its weights; ``moments`` receives the statistics of this batch."""
+
+    def weighted(layer: Layer, y: Tensor) -> Tensor:
+        weights = layer_weights(layers, layer.name).cut(cuts, layer_dtype(layer, y.dtype))
+        return apply_weights(layer, cuts.widths, weights, y, moments)
+
+    return run_graph(network, cuts.widths, x, weighted)
 
 
 def apply_weights(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,50 +12,28 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-import edgewidth
 from edgewidth.documents import first_problem
 from edgewidth.errors import FileError, MismatchError
 from edgewidth.files import write_atomic
 from edgewidth.graph.space import ChannelConfig, SearchSpace
-from edgewidth.records.training import SupernetTraining
+from edgewidth.records.weights_file import HEADER, PLAIN, REMEDIES, SUPERNET
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.supernet import Supernet
+from edgewidth.version import __version__
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor, nn
 
-HEADER = "edgewidth"
-"""The key of the file's metadata; its value is JSON."""
-SUPERNET, PLAIN = "edgewidth/supernet", "edgewidth/weights"
-REMEDIES = {
-    SUPERNET: "Give a supernet.safetensors as edgewidth train wrote it.",
-    PLAIN: "Give a weights.safetensors as edgewidth finetune wrote it.",
-}
+    from edgewidth.records.provenance import Provenance
 
 
-def save_supernet(supernet: Supernet, path: Path, *, training: SupernetTraining | None = None) -> None:
-    """Write a supernet's weights with its search space, and what it was trained with where that is known.
+def save_supernet(supernet: Supernet, path: Path, *, provenance: Provenance | None = None) -> None:
+    """Write a supernet's weights with its search space, and what they were made of where that is known.
 
     Raises:
         StorageError: It cannot be written.
     """
-    header = {"schema": SUPERNET, "space": supernet.space.model_dump_json()}
-    _write(supernet, path, header | ({"training": training.model_dump_json()} if training else {}))
-
-
-def supernet_training(path: Path) -> SupernetTraining | None:
-    """What a stored supernet was trained with; None: it does not say, as one that was trained in one's own loop.
-
-    Raises:
-        FileError: Not a supernet, or it cannot be read.
-    """
-    header = _read(path, SUPERNET)[1]
-    try:
-        return SupernetTraining.model_validate_json(header["training"]) if "training" in header else None
-    except ValidationError as error:
-        raise FileError(f"{path} does not say what it was trained with: {first_problem(error)}.") from error
+    _write(supernet, path, {"schema": SUPERNET, "space": supernet.space.model_dump_json()}, provenance)
 
 
 def is_supernet(path: Path) -> bool:
@@ -64,20 +43,6 @@ def is_supernet(path: Path) -> bool:
         FileError: It cannot be read.
     """
     return read_tensors(path)[1].get("schema") == SUPERNET
-
-
-def fingerprint(path: Path) -> str:
-    """16 hexadecimal digits that differ when anything in a file differs.
-
-    Raises:
-        FileError: It cannot be read.
-    """
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    except OSError as error:
-        raise FileError(
-            f"{path} could not be read: {error.strerror}.", remedy="Give a file that is there and may be read."
-        ) from error
 
 
 def load_supernet(path: Path, space: SearchSpace | None = None) -> Supernet:
@@ -92,21 +57,21 @@ def load_supernet(path: Path, space: SearchSpace | None = None) -> Supernet:
     if space is not None and space.fingerprint != own.fingerprint:
         raise MismatchError(
             f"{path} is a supernet of another search space; {space.differences(own)}.",
-            remedy="Train a supernet for this one, or begin with it as --weights.",
+            remedy="Train a supernet for this one, or begin with it as `weights`.",
         )
     supernet = Supernet(own)
     _load(supernet, tensors, path)
     return supernet
 
 
-def save_plain(network: PlainNetwork, path: Path) -> None:
-    """Write a plain network's weights with its search space and configuration.
+def save_plain(network: PlainNetwork, path: Path, *, provenance: Provenance | None = None) -> None:
+    """Write a plain network's weights with its search space and configuration, and what they were made of.
 
     Raises:
         StorageError: It cannot be written.
     """
     header = {"schema": PLAIN, "space": network.space.model_dump_json(), "config": str(network.config)}
-    _write(network, path, header)
+    _write(network, path, header, provenance)
 
 
 def load_plain(path: Path) -> PlainNetwork:
@@ -127,10 +92,12 @@ def digest(network: nn.Module) -> str:
     return hashlib.sha256(save(tensors)).hexdigest()
 
 
-def _write(network: nn.Module, path: Path, header: dict[str, str]) -> None:
+def _write(network: nn.Module, path: Path, header: dict[str, str], provenance: Provenance | None) -> None:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     # One key, because safetensors writes several in any order, and equal weights should be equal files.
-    content = {"edgewidth": edgewidth.__version__, **header}
+    content = {"edgewidth": __version__, **header}
+    if provenance:
+        content["provenance"] = provenance.model_dump_json()
     write_atomic(path, save(tensors, {HEADER: json.dumps(content, sort_keys=True)}))
 
 

@@ -1,0 +1,77 @@
+"""Messages below the command line name parameters; the command line turns them into its options."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import edgewidth
+from edgewidth.cli.wording import QUOTED, flags, with_flags
+from edgewidth.devices.profiles import DeviceProfile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOM = Path(edgewidth.__file__).parent
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("Raise `max_width` or lower `resolution`.", "Raise --max-width or lower --resolution."),
+        ("Use `threads=1`.", "Use --threads 1."),
+        ("Use `max_int8_drop_points=0.5%`.", "Use --max-int8-drop 0.5%."),
+        ("Or `workdir=/path`, if you can.", "Or --set workdir=/path, if you can."),
+        ("`overrides` colour: unknown key.", "--set colour: unknown key."),
+        ("Give `nothing_of_ours`.", "Give `nothing_of_ours`."),
+        ("``literal`` and ` and `Upper` stay.", "``literal`` and ` and `Upper` stay."),
+    ],
+)
+def test_parameters_become_options(message: str, told: str) -> None:
+    assert with_flags(message) == told
+
+
+def spoken(path: Path) -> Iterator[str]:
+    """Every text of a file that is no docstring; values put into it are dots."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    silent: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            silent.add(node.value)
+        if isinstance(node, ast.JoinedStr):
+            silent.update(node.values)
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in silent:
+            yield node.value
+
+
+BELOW = {
+    path.relative_to(ROOM).as_posix(): list(spoken(path))
+    for path in sorted(ROOM.rglob("*.py"))
+    if path.relative_to(ROOM).parts[0] != "cli"
+}
+
+
+def test_no_message_below_names_an_option() -> None:
+    """An option alone is a word of a command that is recorded."""
+    ours = set(flags().values())
+    assert {"--max-width", "--set", "--weights"} <= ours
+    sentences = [(where, text) for where, texts in BELOW.items() for text in texts if text not in ours]
+    named = {(where, flag) for where, text in sentences for flag in FLAG.findall(text)}
+    assert {(where, flag) for where, flag in named if flag in ours} == set()
+
+
+def test_every_parameter_that_a_message_names_is_an_option() -> None:
+    """Or a key of the device profile, with its value."""
+    named = {(where, *quoted) for where, texts in BELOW.items() for text in texts for quoted in QUOTED.findall(text)}
+    assert len(named) > 20
+    keys = set(DeviceProfile.model_fields)
+    assert {(where, name) for where, name, value in named if name not in flags() and not (value and name in keys)} == (
+        set()
+    )

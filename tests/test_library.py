@@ -1,0 +1,66 @@
+"""The library's face: its functions and types are there by name, and load when they are asked for."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from report import sample
+from small_table import small_table
+from small_tflite import small_tflite
+
+import edgewidth
+from edgewidth.errors import InputError
+
+STAGES = ("run", "profile", "train", "search", "refine", "finetune", "export", "validate", "report")
+
+
+def test_what_types_see_is_what_there_is() -> None:
+    """The imports for type checkers and the table of names are the same, and every name leads somewhere."""
+    tree = ast.parse(Path(edgewidth.__file__).read_text(encoding="utf-8"))
+    seen = {
+        alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("edgewidth.")
+        for alias in node.names
+        if alias.name != "__version__"  # light, and always there
+    }
+    assert seen == edgewidth._MODULES
+    assert set(STAGES) < set(seen) <= set(dir(edgewidth))
+    for name, module in seen.items():
+        assert getattr(edgewidth, name).__module__.startswith("edgewidth."), (name, module)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        getattr(edgewidth, "nothing")  # noqa: B009  a name that type checkers refuse
+
+
+@pytest.mark.parametrize("first", ["edgewidth.search.exact", "edgewidth.report.html"])
+def test_a_room_does_not_hide_the_function_of_its_name(first: str) -> None:
+    """In a fresh process, whichever was asked for first."""
+    program = f"import {first}, edgewidth; print(callable(edgewidth.search), callable(edgewidth.report))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["True", "True"]
+
+
+def test_stages_take_paths_and_words(tmp_path: Path) -> None:
+    """A device by its profile's name, a budget as it is typed, documents or where they are; nothing is overwritten."""
+    model = tmp_path / "model.tflite"
+    model.write_bytes(small_tflite())
+    assert edgewidth.validate(model, "fake", "1s").within_budget
+    assert edgewidth.validate(model, "fake", "0.0001ms").within_budget is False
+    with pytest.raises(InputError, match="60% of what"):
+        edgewidth.validate(model, "fake", "60%")
+    truth = sample.make_truth()
+    table, losses = small_table(truth.space), sample.losses(truth)
+    table.write(tmp_path / "t.json")
+    losses.write(tmp_path / "l.json")
+    found = edgewidth.search(tmp_path / "t.json", tmp_path / "l.json", "60%", out=tmp_path)
+    assert edgewidth.SearchResult.read(tmp_path / "search.json") == found
+    with pytest.raises(InputError, match=r"search\.json exists"):
+        edgewidth.search(table, losses, "50%", out=tmp_path)
+    sample.judged(truth, found).write(tmp_path / "judged.json")
+    assert edgewidth.search(table, losses, "50%", out=tmp_path, force=True).budget != found.budget
+    assert not (tmp_path / "judged.json").exists()  # it was of the choice before
+    assert edgewidth.report(tmp_path).missing == ("profile", "train", "finetune", "export", "validate")
