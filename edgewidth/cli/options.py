@@ -231,7 +231,7 @@ class LimitOptions:
             "--max-memory",
             parse=parse_count,
             metavar="300kB",
-            help="Input and output of any layer together, in the measured precision.",
+            help="All activations that live at once, in the measured precision.",
         ),
     ]
 
