@@ -37,7 +37,7 @@ def test_base_widths_are_choices_where_they_are_asked_for() -> None:
     """Though they are no multiples of the divisor, and below it; unless the range leaves them out."""
     assert choices(min_width=0.5, levels=2) == [(8, 16), (8,), (24, 64)]
     assert choices(min_width=0.5, levels=2, with_base=True) == [(8, 12, 16), (4, 8), (24, 40, 64)]
-    assert choices(min_width=0.5, max_width=0.9, levels=2, with_base=True) == [(8,), (8,), (24, 40)]
+    assert choices(min_width=0.5, max_width=0.9, levels=2, with_base=True) == [(8,), (4,), (24, 40)]
 
 
 @pytest.mark.parametrize(
