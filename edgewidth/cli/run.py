@@ -26,6 +26,7 @@ from edgewidth.cli.options import (
     SeedOption,
     StatisticOption,
     TargetOptions,
+    WeightsOption,
 )
 from edgewidth.cli.output import print_comparison, print_document, print_report
 from edgewidth.cli.progress import TerminalProgress
@@ -48,6 +49,7 @@ class Options:
     precision: PrecisionOption
     network: NetworkOptions
     training: RecipeOptions
+    weights: WeightsOption
     narrow: Annotated[
         bool,
         option(
@@ -110,6 +112,7 @@ def command(options: Options) -> int:
             options.plan.plan(),
             table=options.reuse.table,
             prior=options.reuse.prior,
+            weights=options.weights,
             compare=options.compare,
         )
         report = run(job, folder, force=options.force, progress=progress)

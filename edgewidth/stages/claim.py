@@ -13,7 +13,7 @@ from edgewidth.records.run import RunRequest
 from edgewidth.stages.folder import RunFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from edgewidth.training.loop.processes import Processes
@@ -78,14 +78,14 @@ def locked_by_first(path: Path, processes: Processes) -> Iterator[RunFolder]:
 
 
 @contextmanager
-def claimed(folder: RunFolder, request: RunRequest, *, force: bool, needed: Path | None = None) -> Iterator[None]:
+def claimed(folder: RunFolder, request: RunRequest, *, force: bool, needed: Sequence[Path] = ()) -> Iterator[None]:
     """The folder as this request's: written down in ``run.json``, or the same as what stands there.
 
     Where what other verbs left in it turns out to be of something else, it is as unclaimed as before.
 
     Raises:
         MismatchError: It holds another run and ``force`` is not set.
-        InputError: ``force`` would remove ``needed``, a file that the run reads.
+        InputError: ``force`` would remove one of ``needed``, files that the run reads.
     """
     if folder.run.exists() and not force:
         differences = _differences(request, RunRequest.read(folder.run))
@@ -98,7 +98,9 @@ def claimed(folder: RunFolder, request: RunRequest, *, force: bool, needed: Path
         return
     if force:
         # The raw measurements stay: they are keyed by what they are of.
-        remove(*folder.results, needed=needed)
+        for path in needed:
+            _check_spared(path, folder.results)
+        remove(*folder.results)
     request.write(folder.run)
     try:
         yield
@@ -113,13 +115,18 @@ def remove(*paths: Path, needed: Path | None = None) -> None:
     Raises:
         InputError: ``needed``, a file that the stage reads, is among them.
     """
-    if needed is not None and needed.resolve() in {path.resolve() for path in paths}:
-        raise InputError(f"--force would remove {needed}, which is needed.", remedy="Choose another --out.")
+    if needed is not None:
+        _check_spared(needed, paths)
     for path in paths:
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def _check_spared(needed: Path, paths: Sequence[Path]) -> None:
+    if needed.resolve() in {path.resolve() for path in paths}:
+        raise InputError(f"--force would remove {needed}, which is needed.", remedy="Choose another --out.")
 
 
 def _differences(asked: RunRequest, found: RunRequest) -> list[str]:

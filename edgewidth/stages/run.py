@@ -23,7 +23,7 @@ from edgewidth.stages.refine import RefinePlan, refine
 from edgewidth.stages.report import report
 from edgewidth.stages.reuse import read_given, reuse, take_prior
 from edgewidth.stages.search import Question, infeasible
-from edgewidth.stages.train import Aim, train
+from edgewidth.stages.train import Aim, check_weights, train
 from edgewidth.stages.validate import validate
 
 if TYPE_CHECKING:
@@ -53,6 +53,9 @@ class Job:
     """Another run's latency table for this device, used if it still holds."""
     prior: Path | None = None
     """Another device's or precision's latency table, the prior of this one."""
+    weights: Path | None = None
+    """What the supernet begins with, such as the weights that a network brings; None: random weights, or what
+    ``edgewidth train`` in the same folder began with."""
     compare: bool = False
     """First measure every runtime, precision and thread count there."""
 
@@ -70,7 +73,10 @@ def run(job: Job, folder: RunFolder, *, force: bool = False, progress: Progress 
     given = job.table or job.prior
     if force and given:
         read_given(given, job.request.space)  # before anything is removed for one that does not fit
-    with claimed(folder, job.request, force=force, needed=given):
+    if force and job.weights:
+        check_weights(job.request.space, job.weights)
+    needed = [path for path in (given, job.weights) if path]
+    with claimed(folder, job.request, force=force, needed=needed):
         return _run(job, folder, progress)
 
 
@@ -88,7 +94,9 @@ def _run(job: Job, folder: RunFolder, progress: Progress) -> Report:
         _check_narrowed(known, table, budget, folder)
     found = _found_search(job, budget, folder)
     aim = Aim(table, budget, job.request.narrowing)
-    losses = known or train(space, job.data, job.recipe, folder, seed=seed, aim=aim, progress=progress)
+    losses = known or train(
+        space, job.data, job.recipe, folder, seed=seed, aim=aim, weights=job.weights, progress=progress
+    )
     result = _search(job, found, table, losses, budget, folder, progress)
     if not folder.judged.exists():
         judge(job.data, result, folder, progress=progress)
@@ -115,12 +123,14 @@ def _known_losses(job: Job, folder: RunFolder) -> UnaryLosses | None:
 def _trained_otherwise(job: Job, losses: UnaryLosses) -> list[str]:
     """In what the supernet's training differs from this run's, as far as the losses say."""
     from edgewidth.training.identity import identify  # noqa: PLC0415  a light module in a heavy room
+    from edgewidth.training.networks.weights import fingerprint  # noqa: PLC0415  torch loads when it is needed
 
     found = losses.training
     if found is None:
         return [] if losses.data_fingerprint == job.data.fingerprint else ["images: not the same"]
-    # Weights of one's own to begin with are welcome. The table that widths were drawn by may have learned since.
-    asked = identify(job.data, job.recipe, seed=job.request.seed, start=found.start, sampler=found.sampler)
+    # Weights of one's own that were not named again are welcome. The table that widths were drawn by may have learned.
+    start = fingerprint(job.weights) if job.weights else found.start
+    asked = identify(job.data, job.recipe, seed=job.request.seed, start=start, sampler=found.sampler)
     return asked.differences(found)
 
 

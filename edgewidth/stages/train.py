@@ -122,18 +122,28 @@ def train(
     return losses
 
 
+def check_weights(space: SearchSpace, weights: Path) -> None:
+    """Hold weights to begin with against the search space.
+
+    Raises:
+        FileError: They do not fit.
+    """
+    from edgewidth.training.networks.pretrained import start_from  # noqa: PLC0415  torch loads when it is needed
+    from edgewidth.training.networks.supernet import Supernet  # noqa: PLC0415
+
+    start_from(Supernet(space), weights)
+
+
 def _clear(folder: RunFolder, space: SearchSpace, weights: Path | None) -> None:
     """Remove what this stage wrote, and what was judged by it; if the weights to begin with do not fit, nothing."""
     from edgewidth.training.loop.checkpoint import Checkpoints  # noqa: PLC0415  torch loads when it is needed
     from edgewidth.training.loop.processes import join  # noqa: PLC0415
     from edgewidth.training.narrowing import NARROWING  # noqa: PLC0415
-    from edgewidth.training.networks.pretrained import start_from  # noqa: PLC0415
-    from edgewidth.training.networks.supernet import Supernet  # noqa: PLC0415
     from edgewidth.training.start import clear_adapted  # noqa: PLC0415
     from edgewidth.training.train import SUPERNET  # noqa: PLC0415
 
     if weights:
-        start_from(Supernet(space), weights)
+        check_weights(space, weights)
     trained = (folder.trained, folder.trained_log)
     made = (*trained, folder.supernet, folder.losses, folder.training_log, folder.evaluations)
 
