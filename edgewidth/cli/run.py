@@ -24,9 +24,9 @@ from edgewidth.cli.options import (
     RecipeOptions,
     ReuseOptions,
     SeedOption,
+    StartOptions,
     StatisticOption,
     TargetOptions,
-    WeightsOption,
 )
 from edgewidth.cli.output import print_comparison, print_document, print_report
 from edgewidth.cli.progress import TerminalProgress
@@ -49,7 +49,7 @@ class Options:
     precision: PrecisionOption
     network: NetworkOptions
     training: RecipeOptions
-    weights: WeightsOption
+    start: StartOptions
     narrow: Annotated[
         bool,
         option(
@@ -112,7 +112,7 @@ def command(options: Options) -> int:
             options.plan.plan(),
             table=options.reuse.table,
             prior=options.reuse.prior,
-            weights=options.weights,
+            weights=options.start.file(options.network, data, folder, force=options.force),
             compare=options.compare,
         )
         report = run(job, folder, force=options.force, progress=progress)

@@ -16,7 +16,7 @@ from edgewidth.cli.options import (
     OutOption,
     RecipeOptions,
     SeedOption,
-    WeightsOption,
+    StartOptions,
 )
 from edgewidth.cli.output import print_document, print_losses
 from edgewidth.cli.record import names_of, option, refuse_without, verb
@@ -46,7 +46,7 @@ class Options:
     ]
     budget: BudgetOption
     narrowing: NarrowingOptions
-    weights: WeightsOption
+    start: StartOptions
     seed: SeedOption
     out: OutOption
     force: ForceOption
@@ -74,7 +74,7 @@ def command(options: Options) -> None:
             folder,
             seed=options.seed,
             aim=aim,
-            weights=options.weights,
+            weights=options.start.file(options.network, data, folder, force=options.force),
             force=options.force,
             progress=progress,
         )

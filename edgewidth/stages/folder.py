@@ -47,6 +47,11 @@ class RunFolder(NamedTuple):
         return self.path / "supernet.safetensors"
 
     @property
+    def given(self) -> Path:
+        """The weights that the network brought, for pixels as every network here takes them."""
+        return self.path / "given.safetensors"
+
+    @property
     def trained(self) -> Path:
         """The network that a supernet began with, on the images at hand, its channels in order; most runs have none."""
         return self.path / "trained.safetensors"

@@ -21,6 +21,7 @@ from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.supernet import Supernet
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -107,6 +108,15 @@ def save_plain(network: PlainNetwork, path: Path) -> None:
     """
     header = {"schema": PLAIN, "space": network.space.model_dump_json(), "config": str(network.config)}
     _write(network, path, header)
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write weights that belong to no search space yet, as other programs do.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    write_atomic(path, save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
 
 
 def load_plain(path: Path) -> PlainNetwork:
