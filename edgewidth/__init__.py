@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from edgewidth.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from edgewidth.capture.capture import Captured as Captured
+    from edgewidth.capture.capture import capture as capture
     from edgewidth.data.pixels import normalise_tensor as normalise_tensor
     from edgewidth.data.split import ImageData as ImageData
     from edgewidth.data.split import load_images as load_images
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from edgewidth.training.recipes import Recipe as Recipe
 
 _ROOMS = {
+    "capture.capture": "Captured capture",
     "data.pixels": "normalise_tensor",
     "data.split": "ImageData load_images",
     "errors": "EdgewidthError",

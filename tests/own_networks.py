@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from edgewidth.graph.operators import Conv, Dense
 from edgewidth.graph.space import ChannelConfig, SearchSpace, WidthVariable
-from edgewidth.graph.widths import kept, resolve
+from edgewidth.graph.widths import Cuts, resolve
 from edgewidth.training.networks.inference import fold_tensors, run_folded
 from edgewidth.training.networks.plain import PlainNetwork
 
@@ -54,7 +54,9 @@ def sliced(captured: Captured, narrow: Mapping[str, int], images: Tensor) -> Ten
     widths = {**widest, **narrow}
     tensors = {}
     for layer in network.layers:
-        places = [torch.cat([torch.arange(p.start, p.stop) for p in kept(a, widths, widest)]) for a in layer.kernel]
+        places = [
+            torch.cat([torch.arange(p.start, p.stop) for p in parts]) for parts in Cuts(widths, widest).of(layer.kernel)
+        ]
         for key in ("kernel", "shift", "scale", "mean", "variance"):
             room = "statistics" if key in {"mean", "variance"} else "layers"
             tensor = captured.weights.get(f"{room}.{layer.name}.{key}")

@@ -12,7 +12,7 @@ from latency_truths import QUIET, SETTING, measure
 from safetensors.torch import save_file
 from toy_network import CHANNELS, FIXED, OUTPUTS, SIZE, toy_space
 
-from edgewidth.graph.costs import costs, layer_factors
+from edgewidth.graph.costs import costs, mac_factors, peak_factors
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.latency.fit import fit_table
 from edgewidth.latency.predict import Predictor, latency_factors
@@ -34,7 +34,7 @@ EVERY = [SPACE.config(indices) for indices in product(range(4), repeat=4)]
 
 
 def counted(config: ChannelConfig) -> tuple[int, int, int]:
-    """Multiply-accumulates, parameters and the most activations of a layer, by hand."""
+    """Multiply-accumulates, parameters and the most activations that live at once, by hand."""
     a, b, c, d = config
     join, middle, small = b + FIXED + c, (SIZE // 2) ** 2, (SIZE // 4) ** 2
     kernels = {
@@ -53,9 +53,9 @@ def counted(config: ChannelConfig) -> tuple[int, int, int]:
     biases = a + b + FIXED + c + join + 4 * d + OUTPUTS
     activations = [
         SIZE**2 * CHANNELS + middle * a,
-        middle * (a + max(b, c)),
-        middle * 2 * join,
-        middle * join + small * d,
+        middle * (a + join),
+        middle * 2 * join + small * d,
+        middle * join + small * 3 * d,
         small * 4 * d,
     ]
     return macs, sum(weights for weights, _ in kernels.values()) + biases, max(activations)
@@ -64,11 +64,10 @@ def counted(config: ChannelConfig) -> tuple[int, int, int]:
 def test_costs_are_those_counted_by_hand() -> None:
     """Of every configuration, at once and as the factors of a search."""
     assert [tuple(costs(SPACE, config)) for config in EVERY] == [counted(config) for config in EVERY]
-    assignments, layers = np.array([SPACE.indices(config) for config in EVERY]), layer_factors(SPACE)
-    macs, parameters, activations = np.array([counted(config) for config in EVERY]).T
-    assert np.array_equal(total([Factor(one.scope, one.macs) for one in layers], assignments), macs)
-    assert np.array_equal(total([Factor(one.scope, one.parameters) for one in layers], assignments), parameters)
-    peaks = [total([Factor(one.scope, one.activations)], assignments) for one in layers]
+    assignments = np.array([SPACE.indices(config) for config in EVERY])
+    macs, _, activations = np.array([counted(config) for config in EVERY]).T
+    assert np.array_equal(total([Factor(*one) for one in mac_factors(SPACE)], assignments), macs)
+    peaks = [total([Factor(one.scope, one.values)], assignments) for one in peak_factors(SPACE)]
     assert np.array_equal(np.max(peaks, axis=0), activations)
 
 
@@ -111,15 +110,15 @@ def test_exact_search_finds_what_trying_everything_finds(table: LatencyTable, se
     sizes = tuple(len(variable.choices) for variable in SPACE.variables)
     scopes = [*((v,) for v in range(len(sizes))), *neighbours(SPACE)]
     losses = tuple(Factor(scope, rng.normal(size=[sizes[v] for v in scope])) for scope in scopes)
-    latency, layers = latency_factors(table), layer_factors(SPACE)
+    latency = latency_factors(table)
     latencies = (Factor((), np.array(latency.offset_ms)), *(Factor(*factor) for factor in latency.factors))
     middle = counted(ChannelConfig((24, 24, 24, 24)))
     problem = Problem(
         sizes,
         losses,
         latencies,
-        sums=(SumBudget("MACs", tuple(Factor(one.scope, one.macs) for one in layers), middle[0]),),
-        peaks=(PeakBudget("activations", tuple(Factor(one.scope, one.activations) for one in layers), middle[2]),),
+        sums=(SumBudget("MACs", tuple(Factor(*one) for one in mac_factors(SPACE)), middle[0]),),
+        peaks=(PeakBudget("activations", tuple(Factor(p.scope, p.values) for p in peak_factors(SPACE)), middle[2]),),
     )
     budget_ms = float(np.median(problem.latency_ms(np.array(list(product(range(4), repeat=4))))))
     tried = brute_force(problem, budget_ms)

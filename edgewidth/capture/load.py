@@ -22,6 +22,8 @@ T = TypeVar("T")
 FORMS = "Write file.py:callable, package.module:callable, or a .pt2 file that torch.export.save wrote."
 PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl"}
 """Files of weights alone or of pickled objects, of which neither describes a network safely."""
+EDGEWIDTH = Path(__file__).parents[1]
+STANDARD_LIBRARY = Path(inspect.__file__).parent
 MOST_LINES = 5
 """Of the user's own traceback."""
 
@@ -153,14 +155,13 @@ def told(error: Exception) -> str:
 
 
 def is_users(file: str) -> bool:
-    """Whether a file is the user's: neither torch's nor edgewidth's nor a part of Python."""
-    parts = Path(file).parts
-    standard = Path(inspect.__file__).parent
-    return not (
-        {"torch", "edgewidth"} & set(parts[:-1])
-        or file.startswith("<")
-        or (Path(file).is_relative_to(standard) and "site-packages" not in parts)
-    )
+    """Whether a file is the user's or a package of theirs: neither torch's nor edgewidth's nor a part of Python."""
+    path = Path(file)
+    installed = {"site-packages", "dist-packages"} & set(path.parts)
+    if file.startswith("<") or (path.is_relative_to(STANDARD_LIBRARY) and not installed):
+        return False
+    torch = getattr(sys.modules.get("torch"), "__file__", None)
+    return not (path.is_relative_to(EDGEWIDTH) or (torch and path.is_relative_to(Path(torch).parent)))
 
 
 def _callables(module: ModuleType) -> str:

@@ -48,7 +48,7 @@ def export(module: nn.Module, example: Tensor, *, name: str) -> Program:
     if not isinstance(module, nn.Module):
         raise InputError(f"{name} is no torch.nn.Module.", remedy="Give the network itself.")
     _check_inputs(module, name)
-    copied = copy.deepcopy(module).cpu().float().eval()
+    copied = _copied(module, name)
     _check_finite(copied.state_dict(), name)
     example = example.detach().cpu().float()
     with torch.no_grad():
@@ -111,6 +111,17 @@ def export_again(exported: ExportedProgram, example: Tensor, *, name: str) -> Pr
     with quiet():
         again = torch.export.export(module, (example,))
     return read(again, name)
+
+
+def _copied(module: nn.Module, name: str) -> nn.Module:
+    """The module in inference mode, in float32 on the CPU."""
+    try:
+        return copy.deepcopy(module).cpu().float().eval()
+    except Exception as error:
+        raise InputError(
+            f"{name} cannot be copied; it raises {told(error)}",
+            remedy="Let its tensors be parameters and buffers, and remove what computes weights anew, as weight_norm.",
+        ) from error
 
 
 def _check_inputs(module: nn.Module, name: str) -> None:

@@ -63,4 +63,4 @@ def shuffle(trace: Trace, node: fx.Node, x: Value, groups: int) -> Value:
     """Channels dealt out of equal groups; their number stays as it is."""
     source = trace.as_map(x, node)
     trace.segments.fix(trace.channels[source], f"a shuffle deals it out of {groups} groups")
-    return trace.same_channels(node, ChannelShuffle(groups=groups), [source], x.shape)
+    return trace.same_channels(node, ChannelShuffle(groups=groups), [source], x.shape, "channel_shuffle")

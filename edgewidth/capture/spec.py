@@ -34,7 +34,7 @@ def network_of(trace: Trace, drafts: Drafts) -> tuple[NetworkSpec, tuple[int, ..
     for name, draft in drafts.items():
         operator = variables.operator(draft)
         try:
-            shapes[name] = operator.output_of([shapes[source] for source in draft.inputs])
+            shapes[name] = operator.output_shape([shapes[source] for source in draft.inputs])
         except ValueError as error:
             raise trace.unknown(draft.node, f"has the layer {name}, which cannot be built: {error}") from error
         nodes.append(Node(name=name, operator=operator, inputs=draft.inputs))

@@ -12,6 +12,7 @@ from edgewidth.capture.origin import SUPPORTED, module_of, origin
 from edgewidth.capture.widths import Segments
 from edgewidth.errors import InputError
 from edgewidth.graph.operators import Activate, Flatten, Unflatten
+from edgewidth.graph.operators.activation import name_of
 from edgewidth.graph.spec import INPUT
 
 if TYPE_CHECKING:
@@ -94,9 +95,11 @@ class Trace:
         self.sizes[draft.name] = tuple(shape[2:])
         return Value(tuple(shape), draft.name)
 
-    def same_channels(self, node: fx.Node, operator: Operator, inputs: Sequence[str], shape: Sequence[int]) -> Value:
-        """Add a layer whose output has the channels of its first input."""
-        return self.emit(Draft(node.name, operator, tuple(inputs), node), self.channels[inputs[0]], shape)
+    def same_channels(
+        self, node: fx.Node, operator: Operator, inputs: Sequence[str], shape: Sequence[int], name: str = ""
+    ) -> Value:
+        """Add a layer whose output has the channels of its first input, called as the operator if by no name."""
+        return self.emit(Draft(name or node.name, operator, tuple(inputs), node), self.channels[inputs[0]], shape)
 
     def layer(self, value: Value, node: fx.Node) -> str:
         """The layer that gives a tensor, made now if there is none yet.
@@ -115,7 +118,7 @@ class Trace:
         name = self.layer(value, node)
         if self.sizes[name]:
             return name
-        return self.same_channels(node, Unflatten(), [name], (*value.shape[:2], 1, 1)).base
+        return self.same_channels(node, Unflatten(), [name], (*value.shape[:2], 1, 1), f"{name}_map").base
 
     def as_vector(self, value: Value, node: fx.Node) -> str:
         """The layer that gives a tensor as a vector: a map of a single pixel becomes one.
@@ -128,7 +131,7 @@ class Trace:
             return name
         if self.sizes[name] != (1, 1):
             raise self.unknown(node, "reads a flattened map of several pixels, which only a linear layer can")
-        return self.same_channels(node, Flatten(), [name], value.shape[:2]).base
+        return self.same_channels(node, Flatten(), [name], value.shape[:2], f"{name}_vector").base
 
     def composed(
         self,
@@ -154,8 +157,8 @@ class Trace:
     def activated(self, base: str, activation: Activation, node: fx.Node) -> str:
         """The layer that is an activation of another one; one for all that ask for it."""
         if (base, activation) not in self._activated:
-            shape = (0, 0, *self.sizes[base])
-            made = self.same_channels(node, Activate(activation=activation), [base], shape)
+            shape, name = (0, 0, *self.sizes[base]), f"{base}_{name_of(activation)}"
+            made = self.same_channels(node, Activate(activation=activation), [base], shape, name)
             self._activated[base, activation] = made.base
         return self._activated[base, activation]
 

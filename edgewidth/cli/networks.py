@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from edgewidth.capture.capture import Captured
     from edgewidth.cli.widths import WidthOptions
     from edgewidth.graph.space import SearchSpace
 
 
 class Given(NamedTuple):
-    """A search space, and by layer why channels that it makes cannot vary."""
+    """A search space, by layer why channels that it makes cannot vary, and what was captured."""
 
     space: SearchSpace
     fixed: Mapping[str, str]
+    captured: Captured | None = None
+    """None: it is a family."""
 
 
 def read_network(
@@ -35,7 +38,9 @@ def read_network(
         space = space_around(network, bases, widths.ranges(with_base=False))
         return Given(space, {network.layers[-1].name: "these are the outputs"})
     from edgewidth.capture.capture import capture_named  # noqa: PLC0415  torch loads when it is needed
+    from edgewidth.graph.normalised import with_batch_norm  # noqa: PLC0415
 
     captured = capture_named(text, resolution=resolution, in_channels=in_channels, num_classes=num_classes)
-    space = space_around(captured.network, captured.base_widths, widths.ranges(with_base=True))
-    return Given(space, captured.fixed)
+    network = with_batch_norm(captured.network)
+    space = space_around(network, captured.base_widths, widths.ranges(with_base=True))
+    return Given(space, captured.fixed, captured)

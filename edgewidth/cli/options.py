@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import click
 
-from edgewidth.cli.networks import read_network
+from edgewidth.cli.networks import Given, read_network
 from edgewidth.cli.record import option
-from edgewidth.cli.values import FILE, FOLDER, FiniteRange, OneOf, duration, pairs, percent
+from edgewidth.cli.values import FILE, FOLDER, FiniteRange, OneOf, duration, numbers, pairs, percent
 from edgewidth.cli.widths import WidthOptions
 from edgewidth.errors import InputError
 from edgewidth.records.budget import BudgetRequest, Limits, parse_count
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgewidth.graph.space import SearchSpace
     from edgewidth.progress import Progress
     from edgewidth.records.run import Narrowing
+    from edgewidth.stages.folder import RunFolder
     from edgewidth.stages.profile import ProfilePlan
 
 JsonOption = Annotated[bool, option("--json", is_flag=True, help="One JSON document on standard output.")]
@@ -175,10 +176,18 @@ class NetworkOptions:
         _check_choice(space, searched)
         return space
 
+    def given(self, data: ImageData) -> Given:
+        """The network for these images, with the weights that it brings."""
+        classes = len(data.task.output_names)
+        return self._read(data.resolution, in_channels=data.in_channels, num_classes=classes)
+
     def _space(self, resolution: int | None, *, in_channels: int, num_classes: int) -> SearchSpace:
+        return self._read(resolution, in_channels=in_channels, num_classes=num_classes).space
+
+    def _read(self, resolution: int | None, *, in_channels: int, num_classes: int) -> Given:
         return read_network(
             self.network, self.widths, resolution=resolution, in_channels=in_channels, num_classes=num_classes
-        ).space
+        )
 
 
 def _check_choice(space: SearchSpace, searched: bool) -> None:
@@ -188,6 +197,60 @@ def _check_choice(space: SearchSpace, searched: bool) -> None:
             remedy="Widen --min-width and --max-width, raise --levels or fix fewer widths; "
             f"with the same widths edgewidth finetune --config {space.smallest} trains that one network.",
         )
+
+
+@dataclass(frozen=True)
+class StartOptions:
+    """What the supernet begins with."""
+
+    weights: WeightsOption
+    from_scratch: Annotated[
+        bool,
+        option("--from-scratch", is_flag=True, help="Begin with random weights though the network has its own."),
+    ]
+    mean: Annotated[
+        tuple[float, ...] | None,
+        option(
+            "--mean",
+            parse=numbers,
+            help="What the network with these weights subtracts from pixels from 0 to 1, such as 0.485,0.456,0.406.  "
+            "[default: it takes pixels / 127.5 - 1]",
+        ),
+    ]
+    std: Annotated[
+        tuple[float, ...] | None,
+        option("--std", parse=numbers, help="What it divides them by after that, such as 0.229,0.224,0.225."),
+    ]
+
+    def __post_init__(self) -> None:
+        """Raises InputError where they contradict each other."""
+        if self.weights and self.from_scratch:
+            raise InputError("--weights and --from-scratch are different starts.", remedy="Give one of them.")
+        if (self.mean is None) != (self.std is None):
+            raise InputError("--mean and --std belong together.", remedy="Give both or none of them.")
+
+    def file(self, network: NetworkOptions, data: ImageData, folder: RunFolder, *, force: bool) -> Path | None:
+        """The file of weights to begin with, made in the run folder if the network brings them; None: random ones.
+
+        Raises:
+            FileError: Weights do not fit.
+            InputError: The normalisation does not fit.
+        """
+        if self.from_scratch or (self.weights and self.mean is None):
+            return self.weights
+        given = network.given(data)
+        if not (given.captured or self.weights):
+            return None
+        if force or not folder.given.exists():
+            from edgewidth.training.networks.pretrained import save_brought  # noqa: PLC0415  torch loads when needed
+            from edgewidth.training.networks.weights import read_tensors  # noqa: PLC0415
+
+            tensors = given.captured.weights if given.captured else {}
+            if self.weights:
+                tensors = read_tensors(self.weights)[0]
+            source = self.weights or Path(network.network)
+            save_brought(given.space, tensors, folder.given, source=source, mean=self.mean, std=self.std)
+        return folder.given
 
 
 @dataclass(frozen=True)
@@ -231,7 +294,7 @@ class LimitOptions:
             "--max-memory",
             parse=parse_count,
             metavar="300kB",
-            help="Input and output of any layer together, in the measured precision.",
+            help="All activations that live at once, in the measured precision.",
         ),
     ]
 

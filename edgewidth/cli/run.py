@@ -30,6 +30,7 @@ class Options:
     precision: shared.PrecisionOption
     network: shared.NetworkOptions
     training: shared.RecipeOptions
+    start: shared.StartOptions
     narrow: Annotated[
         bool,
         option(
@@ -92,6 +93,7 @@ def command(options: Options) -> int:
             options.plan.plan(),
             table=options.reuse.table,
             prior=options.reuse.prior,
+            weights=options.start.file(options.network, data, folder, force=options.force),
             compare=options.compare,
         )
         report = run(job, folder, force=options.force, progress=progress)

@@ -35,7 +35,7 @@ class Options:
     ]
     budget: shared.BudgetOption
     narrowing: shared.NarrowingOptions
-    weights: shared.WeightsOption
+    start: shared.StartOptions
     seed: shared.SeedOption
     out: shared.OutOption
     force: shared.ForceOption
@@ -63,7 +63,7 @@ def command(options: Options) -> None:
             folder,
             seed=options.seed,
             aim=aim,
-            weights=options.weights,
+            weights=options.start.file(options.network, data, folder, force=options.force),
             force=options.force,
             progress=progress,
         )

@@ -68,6 +68,14 @@ def percent(text: str) -> float:
     return number
 
 
+def numbers(text: str) -> tuple[float, ...]:
+    """Numbers from ``0.485,0.456,0.406``."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"{text!r} are not numbers.", remedy="Write 0.485,0.456,0.406.") from None
+
+
 def pairs(_context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
     """Values by key from every ``key=value``; a callback of click's."""
     for pair in given:

@@ -33,7 +33,7 @@ class Limits(Record):
     macs: Count | None = None
     """Multiply-accumulates of one inference."""
     activation_bytes: Count | None = None
-    """Input and output of one layer together, at most, in the precision that is measured."""
+    """All activations that live at once, at most, in the precision that is measured."""
 
     def __str__(self) -> str:
         texts = [

@@ -38,6 +38,9 @@ class Certificate(Record):
     found, and so is the chosen configuration where the gap is above 0; how good they are, the bounds say."""
     frontier_gap: float | None = None
     """The most by which a point of the frontier could be improved on; None: not noted."""
+    memory_bounded: bool = False
+    """Whether so many widths meet in a layer that its activations were counted with the greatest of some: with a
+    budget of activations, a better configuration may then keep it that was ruled out."""
 
 
 class FrontierPoint(Record):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,14 +62,14 @@ def locked_by_first(path: Path, processes: Processes) -> Iterator[RunFolder]:
 
 
 @contextmanager
-def claimed(folder: RunFolder, request: RunRequest, *, force: bool, needed: Path | None = None) -> Iterator[None]:
+def claimed(folder: RunFolder, request: RunRequest, *, force: bool, needed: Sequence[Path] = ()) -> Iterator[None]:
     """The folder as this request's: written down in ``run.json``, or the same as what stands there.
 
     Where what other verbs left in it turns out to be of something else, it is as unclaimed as before.
 
     Raises:
         MismatchError: It holds another run and ``force`` is not set.
-        InputError: ``force`` would remove ``needed``, a file that the run reads.
+        InputError: ``force`` would remove one of ``needed``, files that the run reads.
     """
     if folder.run.exists() and not force:
         if found := differences(request.made_of, RunRequest.read(folder.run).made_of):

@@ -37,6 +37,8 @@ class RunFolder:
     """Another device's or precision's table that this one's learned from; most runs have none."""
     supernet = _File("supernet.safetensors")
     """The supernet's weights."""
+    given = _File("given.safetensors")
+    """The weights that the network brought, for pixels as every network here takes them."""
     trained = _File("trained.safetensors")
     """The network that a supernet began with, on the images at hand, its channels in order; most runs have none."""
     trained_log = _File("trained.jsonl")

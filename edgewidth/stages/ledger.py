@@ -111,14 +111,16 @@ def everything(folder: RunFolder) -> tuple[Path, ...]:
     return (folder.run, *files_of(folder, STAGES), *report, folder.checkpoints)
 
 
-def remove(*paths: Path, needed: Path | None = None) -> None:
+def remove(*paths: Path, needed: Iterable[Path] = ()) -> None:
     """Remove what stages wrote so that it is made again.
 
     Raises:
-        InputError: ``needed``, a file that is read, is among them.
+        InputError: One of ``needed``, files that are read, is among them.
     """
-    if needed is not None and needed.resolve() in {path.resolve() for path in paths}:
-        raise InputError(f"`force` would remove {needed}, which is needed.", remedy="Choose another `out`.")
+    going = {path.resolve() for path in paths}
+    for path in needed:
+        if path.resolve() in going:
+            raise InputError(f"`force` would remove {path}, which is needed.", remedy="Choose another `out`.")
     for path in paths:
         if path.is_dir():
             shutil.rmtree(path)
@@ -151,7 +153,7 @@ def replacing(folder: RunFolder, stage: Stage, *, force: bool) -> Iterator[None]
 
 def clear(folder: RunFolder, stage: Stage, *, needed: Path | None = None) -> None:
     """Remove what a stage wrote, and what is done again with it; raises as ``remove`` does."""
-    remove(*files_of(folder, with_followers(stage)), needed=needed)
+    remove(*files_of(folder, with_followers(stage)), needed=[needed] if needed else [])
 
 
 def learned(document: Made) -> Facts:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.losses import UnaryLosses
-from edgewidth.records.provenance import NONE, Provenance
+from edgewidth.records.provenance import NONE, Provenance, file_digest
 from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
-from edgewidth.records.training import NARROWING, START
+from edgewidth.records.training import FINAL_START, NARROWING, START
 from edgewidth.records.weights_file import supernet_provenance
 from edgewidth.stages.bench import Bench, Reach, open_bench, reaching
 from edgewidth.stages.claim import claimed
@@ -39,7 +39,7 @@ from edgewidth.stages.refine import RefinePlan, refine
 from edgewidth.stages.report import report
 from edgewidth.stages.reuse import read_given, reuse, take_prior
 from edgewidth.stages.search import infeasible
-from edgewidth.stages.train import Aim, train
+from edgewidth.stages.train import Aim, check_weights, train
 from edgewidth.stages.validate import validate
 
 if TYPE_CHECKING:
@@ -67,6 +67,9 @@ class Job:
     """Another run's latency table for this device, used if it still holds."""
     prior: Path | None = None
     """Another device's or precision's latency table, the prior of this one."""
+    weights: Path | None = None
+    """What the supernet begins with, such as the weights that a network brings; None: random weights, or what
+    ``edgewidth train`` in the same folder began with."""
     compare: bool = False
     """First measure every runtime, precision and thread count there."""
 
@@ -84,8 +87,11 @@ def run(job: Job, folder: RunFolder, *, force: bool = False, progress: Progress 
     given = job.table or job.prior
     if force and given:
         read_given(given, job.request.space)  # before anything is removed for one that does not fit
+    if force and job.weights:
+        check_weights(job.request.space, job.weights)
+    needed = [path for path in (given, job.weights) if path]
     with (
-        claimed(folder, job.request, force=force, needed=given),
+        claimed(folder, job.request, force=force, needed=needed),
         reaching(job.target.profile, progress=progress) as reach,
     ):
         return _Run(job, folder, reach, progress).all()
@@ -149,7 +155,14 @@ class _Run:
         job, request = self._job, self._job.request
         aim = Aim(table, budget, request.narrowing)
         return train(
-            request.space, job.data, job.recipe, self._folder, seed=request.seed, aim=aim, progress=self._progress
+            request.space,
+            job.data,
+            job.recipe,
+            self._folder,
+            seed=request.seed,
+            aim=aim,
+            weights=job.weights,
+            progress=self._progress,
         )
 
     def _chosen(self, table: LatencyTable, losses: UnaryLosses, budget: Budget) -> SearchResult:
@@ -215,20 +228,21 @@ class _Run:
 def _asked(job: Job, folder: RunFolder) -> Facts:
     """What the stages of a run are made of, as far as the request says.
 
-    Weights of one's own to begin with, which ``edgewidth train`` was given in this folder, are welcome; with them the
-    recipe trains otherwise.
+    Weights of one's own to begin with, which ``edgewidth train`` was given in this folder, need not be named again;
+    with them the recipe trains otherwise.
     """
     from edgewidth.training.provenance import final_training, supernet_training  # noqa: PLC0415  it is light
 
-    request = job.request
+    request, recipe = job.request, job.recipe
     found = supernet_provenance(folder.supernet) if folder.supernet.exists() else Provenance()
-    start, phase = found.inputs.get(START, ""), job.recipe.finetune
-    if start:
-        phase = job.recipe.trained.finetune
-    training = supernet_training(job.data, job.recipe, seed=request.seed, start=start).made_of
-    training |= final_training(job.data, phase, seed=request.seed, start=start).made_of
-    # The table that widths were drawn by may have learned since.
-    del training[START], training[NARROWING]
+    start = file_digest(job.weights) if job.weights else found.inputs.get(START, "")
+    training = supernet_training(job.data, recipe, seed=request.seed, start=start).made_of
+    final = recipe.trained.finetune if start else recipe.finetune
+    training |= final_training(job.data, final, seed=request.seed, start="").made_of
+    # The table that widths were drawn by may have learned since, and what final training began with is told beside it.
+    del training[NARROWING], training[FINAL_START]
+    if not job.weights:
+        del training[START]
     return training | {
         "search space": request.space,
         "device": request.device,

@@ -131,6 +131,8 @@ def search(table: LatencyTable, losses: UnaryLosses, budget: Budget) -> SearchRe
             gap=certificate.gap,
             grid_error_ms=certificate.grid_error_ms * curve.steepest,
             bounded=certificate.bounded,
+            memory_bounded=budget.limits.activation_bytes is not None
+            and not all(peak.exact for peak in peak_factors(space)),
             frontier_gap=float((frontier.losses - frontier.lower_bounds).max()),
         ),
         frontier=_thinned(frontier, space, curve),

@@ -125,14 +125,24 @@ def _told(supernet: Path, sampler: NarrowingSampler | None, aim: Aim | None) -> 
     return told
 
 
+def check_weights(space: SearchSpace, weights: Path) -> None:
+    """Hold weights to begin with against the search space.
+
+    Raises:
+        FileError: They do not fit.
+    """
+    from edgewidth.training.networks.pretrained import start_from  # noqa: PLC0415  torch loads when it is needed
+    from edgewidth.training.networks.supernet import Supernet  # noqa: PLC0415
+
+    start_from(Supernet(space), weights)
+
+
 def _clear(folder: RunFolder, space: SearchSpace, weights: Path | None) -> None:
     """Remove what this stage wrote, and what was judged by it; if the weights to begin with do not fit, nothing."""
     from edgewidth.training.loop.processes import join  # noqa: PLC0415  torch loads when it is needed
-    from edgewidth.training.networks.pretrained import start_from  # noqa: PLC0415
-    from edgewidth.training.networks.supernet import Supernet  # noqa: PLC0415
 
     if weights:
-        start_from(Supernet(space), weights)
+        check_weights(space, weights)
     join().on_first(lambda: clear(folder, TRAIN, needed=weights))
 
 

@@ -2,8 +2,9 @@
 
 A supernet's configurations use the first channels of every layer. In a network that was trained for one width any
 channel may matter, so they are put in order before a supernet begins with it. How much the loss would change, to
-first order, if a channel were zero everywhere is |Σ γ·∂loss/∂γ + β·∂loss/∂β| over the batch normalisations along
-which it lies (Molchanov et al. 2019, arXiv 1906.10771).
+first order, if a channel were zero is |Σ γ·∂loss/∂γ + β·∂loss/∂β| over the batch normalisations along which it lies
+(Molchanov et al. 2019, arXiv 1906.10771), which is Σ y·∂loss/∂y of what they give, and is so too of layers without
+batch normalisation.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from edgewidth.graph.operators import BatchNorm
 from edgewidth.graph.operators.operator import Affine
 from edgewidth.graph.widths import first_of_segments, variables_of
-from edgewidth.training.networks.inference import FoldedTensors, fold_tensors, run_folded
+from edgewidth.training.networks.inference import fold_tensors, run_folded
 from edgewidth.training.networks.layers import layer_weights
 
 if TYPE_CHECKING:
@@ -31,14 +32,18 @@ if TYPE_CHECKING:
     Importance = Mapping[str, Tensor]
     """How much each channel of every width variable matters (nats): (width,)."""
 
+MAKERS = (Affine, BatchNorm)
+"""Operators whose output channels count; all others hand on what these made."""
+
 
 def measure_importance(network: PlainNetwork, batches: Iterable[Batch], objective: Objective) -> dict[str, Tensor]:
-    """The first-order change of the loss without a channel, its size summed over the batches.
+    """The first-order change of every image's loss without a channel, its size summed over all images.
+
+    For each image by itself: where a channel helps some and harms others, it matters. On CIFAR-10, EfficientNet-Lite0
+    cut to three quarters and to half of its widths was 1.4 and 2.8 points better so than with sums over batches of 32.
 
     The network computes as in inference, with its own statistics: normalised by those of a batch, a channel would be
-    as large as before whatever it is multiplied with, and seem to matter nothing to layers before. There γ·∂loss/∂γ +
-    β·∂loss/∂β is the same as Σ w·∂loss/∂w + b·∂loss/∂b of folded weights w and bias b, which layers without batch
-    normalisation have too.
+    as large as before whatever it is multiplied with, and seem to matter nothing to layers before.
 
     Args:
         network: With statistics of the images at hand.
@@ -48,32 +53,27 @@ def measure_importance(network: PlainNetwork, batches: Iterable[Batch], objectiv
     spec, widths = network.space.network, network.widths
     device = next(network.parameters()).device
     found = {name: torch.zeros(width, device=device) for name, width in widths.items()}
-    folded = {
-        name: FoldedTensors(*(tensor.detach().requires_grad_() for tensor in tensors))
-        for name, tensors in fold_tensors(network.weights(), network.moments).items()
-    }
+    weights = fold_tensors(network.weights(), network.moments)
+    makers = {layer.name: layer.output.channels for layer in spec.layers if isinstance(layer.operator, MAKERS)}
     for batch in batches:
-        for tensors in folded.values():
-            tensors.kernel.grad = tensors.bias.grad = None
-        torch.autograd.backward(objective.loss(run_folded(spec, widths, folded, batch.images), batch.targets))
-        change = {name: torch.zeros_like(size) for name, size in found.items()}
-        for layer in spec.layers:
-            if not isinstance(layer.operator, Affine | BatchNorm):
-                continue
-            terms = _products(folded[layer.name].kernel) + _products(folded[layer.name].bias)
-            channels = layer.kernel[0]
-            for segment, part in zip(channels, first_of_segments(channels, widths, widths), strict=True):
+        outputs: dict[str, Tensor] = {}
+
+        def watch(name: str, y: Tensor, outputs: dict[str, Tensor] = outputs) -> Tensor:
+            if name in makers:
+                outputs[name] = y
+            return y
+
+        losses = objective.losses(run_folded(spec, widths, weights, batch.images, watch), batch.targets)
+        gradients = torch.autograd.grad(losses.sum(), list(outputs.values()))
+        changes = {name: losses.new_zeros(len(losses), width) for name, width in widths.items()}
+        for (name, y), gradient in zip(outputs.items(), gradients, strict=True):
+            change = (y.detach() * gradient).flatten(2).sum(2) if y.ndim > 2 else y.detach() * gradient
+            for segment, part in zip(makers[name], first_of_segments(makers[name], widths, widths), strict=True):
                 if isinstance(segment, str):
-                    change[segment] += terms[part]
-        for name, changed in change.items():
-            found[name] += changed.abs()
+                    changes[segment] += change[:, part]
+        for name, change in changes.items():
+            found[name] += change.abs().sum(0)
     return found
-
-
-def _products(tensor: Tensor) -> Tensor:
-    """The products of weights and their gradients, summed for each output channel."""
-    assert tensor.grad is not None  # noqa: S101 - every weight is used; for the type checker
-    return (tensor.detach() * tensor.grad).reshape(len(tensor), -1).sum(1)
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgewidth.records.provenance import Provenance
-from edgewidth.records.training import FINAL_RECIPE, IMAGES, NARROWING, RECIPE, SEED, START, UNIFORM
+from edgewidth.records.training import FINAL_RECIPE, FINAL_START, IMAGES, NARROWING, RECIPE, SEED, START, UNIFORM
 
 if TYPE_CHECKING:
     from edgewidth.data.split import ImageData
@@ -23,5 +23,5 @@ def supernet_training(
 
 def final_training(data: ImageData, phase: Phase, *, seed: int, start: str) -> Provenance:
     """The training of the chosen network, with or without a supernet to start from."""
-    inputs = {IMAGES: data.fingerprint, START: start}
+    inputs = {IMAGES: data.fingerprint, FINAL_START: start}
     return Provenance(inputs=inputs, options={SEED: seed, FINAL_RECIPE: repr(phase)})

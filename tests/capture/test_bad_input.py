@@ -132,6 +132,13 @@ def with_nan() -> nn.Module:
     return module
 
 
+def with_computed_weights() -> nn.Module:
+    """A network that holds the result of a computation."""
+    module = small()
+    module.scale = module[0].weight * 2  # type: ignore[index]
+    return module
+
+
 @pytest.mark.parametrize(
     ("module", "message"),
     [
@@ -142,6 +149,7 @@ def with_nan() -> nn.Module:
         (Giving(lambda x: x.sum(1)), r"shape \(2,\) for 2 images, which is no batch of logits"),
         (nn.Conv2d(3, 4, 1), "no batch of logits"),
         (Giving(lambda _: torch.ones(2, 3)), "aten.ones.default, which edgewidth does not know"),
+        (with_computed_weights(), "cannot be copied; it raises RuntimeError"),
         (with_nan(), "no finite numbers, in 1.weight"),
         (small(nn.MaxPool2d(20)), "cannot take images of 16×16 pixels with 3 channel"),
         (nn.Conv2d(4, 4, 1), "cannot take images of 16×16 pixels with 3 channel"),

@@ -55,6 +55,8 @@ TEXTS = {
     "--target-error": "2%",
     "--time-budget": "2m",
     "--sustained": "1h",
+    "--mean": "0.5,0.4,0.3",
+    "--std": "0.2,0.2,0.1",
     "--seed": "3",
 }
 """What is given where not just any text will do."""

@@ -75,7 +75,7 @@ def test_files_compute_what_torch_computes(name: FormatName) -> None:
     """In float32, cut from one file; relative to the spread of a family's logits."""
     whole = Conversion(SPACE.network, SPACE.widths(SPACE.largest), WEIGHTS, [Precision.FLOAT32])
     files = FORMATS[name].convert(whole)
-    layout = FORMATS[name].layout(files[Precision.FLOAT32], SPACE.network, widest, WEIGHTS)
+    layout = FORMATS[name].layout(files[Precision.FLOAT32], whole)
     for config in (SPACE.largest, SPACE.smallest, SPACE.sample(np.random.default_rng(2))):
         logits = expected(config)
         found = by_family(run_model(layout.write(SPACE.widths(config)), IMAGES))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 from operator_network import ACTIVATIONS, OUTPUTS, SIZE, operator_space
+from support import require
 
 from edgewidth.formats.conversion import Conversion
 from edgewidth.formats.folded import random_weights, slice_weights
 from edgewidth.formats.inspect import run_model
+from edgewidth.formats.onnx import nodes
 from edgewidth.formats.registry import FORMATS
 from edgewidth.graph.operators import OPERATORS
 from edgewidth.graph.operators.activation import ACTIVATIONS as ALL_ACTIVATIONS
@@ -57,6 +60,16 @@ def test_the_network_has_every_operator_and_activation() -> None:
     """Or the others would prove less than they say."""
     assert {type(layer.operator) for layer in SPACE.network.layers} == OPERATORS
     assert {name_of(activation) for activation in ACTIVATIONS} == ALL_ACTIVATIONS
+
+
+def test_every_table_has_every_operator_and_activation() -> None:
+    """And no other."""
+    require(find_spec("tensorflow"), "tensorflow")
+    from edgewidth.formats.tflite import keras_network
+
+    for table in (keras_network, nodes):
+        assert table.OPERATORS.keys() == OPERATORS
+        assert table.ACTIVATIONS.keys() == ALL_ACTIVATIONS
 
 
 @every_format

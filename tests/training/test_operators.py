@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 def layer_of(operator: Operator, *inputs: Tensor, channels: Channels | None = None) -> Layer:
     reads = tuple(TensorShape(tuple(x.shape[2:]), channels or (x.shape[1],)) for x in inputs)
-    output = operator.output_of(reads)
+    output = operator.output_shape(reads)
     return Layer("layer", operator, (INPUT,) * len(inputs), reads, output, operator.kernel_axes(reads))
 
 

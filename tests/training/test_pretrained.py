@@ -230,5 +230,5 @@ def test_what_is_needed_is_not_removed(tmp_path: Path) -> None:
     for name in ("old", "needed"):
         (tmp_path / name).touch()
     with pytest.raises(InputError, match="which is needed"):
-        remove(tmp_path / "old", tmp_path / "needed", needed=tmp_path / "x" / ".." / "needed")
+        remove(tmp_path / "old", tmp_path / "needed", needed=[tmp_path / "x" / ".." / "needed"])
     assert (tmp_path / "old").exists()

@@ -32,8 +32,9 @@ class _Counting(NamedTuple):
     def write(self, widths: Widths) -> None:
         """Set them to what they are at these widths."""
         written = LayerNodes(self.layer, widths)
-        for (place, name), attribute in self.attributes.items():
-            attribute.CopyFrom(_attributes(written)[place, name])
+        attributes = _attributes(written) if self.attributes else {}
+        for key, attribute in self.attributes.items():
+            attribute.CopyFrom(attributes[key])
         for name, tensor in self.constants.items():
             tensor.raw_data = written.constants[name].tobytes()
 

@@ -43,7 +43,8 @@ class WidthRanges:
     own: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """The least and the greatest multiplier of single variables."""
     with_base: bool = False
-    """Whether the base width is a choice even where it is no multiple of ``divisor``, as trained weights need it."""
+    """Whether the base width is a choice even where it is no multiple of ``divisor``, as trained weights need it; to
+    round a narrower width does not make it wider than that, nor a wider one narrower."""
 
     def __post_init__(self) -> None:
         for least, greatest in ((self.min_width, self.max_width), *self.own.values()):
@@ -53,12 +54,20 @@ class WidthRanges:
         """The widths of a variable in a range of multipliers, ascending."""
         levels = round((greatest - least) / STEP) + 1 if self.levels is None else self.levels
         step = (greatest - least) / max(levels - 1, 1)
-        # 1e-9: 0.2 + 0.1 × 8 is just below 1.0 in floating point, and must not round down at a half.
-        scaled = [base * (least + step * level) / self.divisor + 0.5 + 1e-9 for level in range(levels)]
-        widths = {max(self.divisor, self.divisor * math.floor(width)) for width in scaled}
+        widths = {self._width(base, least + step * level) for level in range(levels)}
         if self.with_base and least <= 1 <= greatest:
             widths.add(base)
         return tuple(sorted(widths))
+
+    def _width(self, base: int, multiplier: float) -> int:
+        # 1e-9: 0.2 + 0.1 × 8 is just below 1.0 in floating point, and must not round down at a half.
+        width = self.divisor * math.floor(base * multiplier / self.divisor + 0.5 + 1e-9)
+        width = max(self.divisor, width)
+        if self.with_base and multiplier < 1 + 1e-9:
+            width = min(width, base)
+        if self.with_base and multiplier > 1 - 1e-9:
+            width = max(width, base)
+        return width
 
     def _check(self, least: float, greatest: float) -> None:
         levels = self.levels

@@ -32,7 +32,9 @@ def absorb_normalisation(network: PlainNetwork, mean: Sequence[float], std: Sequ
     """Let a network that takes ``(pixel / 255 - mean) / std`` take pixels as every network here does.
 
     What the layers that read the image compute stays exactly the same where they read pixels. Where they read padding
-    it does not: zeros stood for pixels of the mean colour before, and stand for grey afterwards.
+    it does not: zeros stood for pixels of the mean colour before, and stand for grey afterwards. That changed the
+    logits of EfficientNet-Lite0 at 96 pixels, with ImageNet's usual normalisation, by 7 % of their spread (root mean
+    square).
 
     Args:
         network: Its weights and statistics are changed in place.

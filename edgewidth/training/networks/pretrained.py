@@ -8,7 +8,7 @@ others, or lacks the last layer, that keeps its random weights.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,8 +20,9 @@ from edgewidth.graph.space import SearchSpace
 from edgewidth.graph.widths import first_of_segments, resolve, total, variables_of
 from edgewidth.records.provenance import file_digest
 from edgewidth.training.networks.layers import layer_weights
+from edgewidth.training.networks.normalisation import absorb_normalisation
 from edgewidth.training.networks.plain import PlainNetwork
-from edgewidth.training.networks.weights import is_number, read_tensors
+from edgewidth.training.networks.weights import is_number, read_tensors, save_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,7 +90,37 @@ def start_from(network: Supernet | PlainNetwork, path: Path) -> list[str]:
     return list(given.fresh)
 
 
-@torch.no_grad()
+def save_brought(
+    space: SearchSpace,
+    tensors: Mapping[str, Tensor],
+    path: Path,
+    *,
+    source: Path,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> None:
+    """Write weights that a network brings or a file has, for pixels as every network here takes them.
+
+    Args:
+        space: The search space, for the classes at hand; a head for others is left out, and begins anew.
+        tensors: As in a file for ``start_from``, with the statistics of batch normalisation.
+        path: Where they go.
+        source: What messages call them.
+        mean: What the network subtracts from pixels from 0 to 1, for each channel; None: its pixels are as here.
+        std: What it divides them by after that.
+
+    Raises:
+        FileError: The tensors do not fit.
+        InputError: The normalisation does not fit, or cannot be absorbed.
+        StorageError: It cannot be written.
+    """
+    network, given = _at_own_widths(space, _fitting(PlainNetwork(space, space.largest), dict(tensors), source), seed=0)
+    if mean is not None and std is not None:
+        absorb_normalisation(network, mean, std)
+    fresh = tuple(f"layers.{name}." for name in given.fresh)
+    save_tensors({name: t for name, t in network.state_dict().items() if not name.startswith(fresh)}, path)
+
+
 def trained_network(space: SearchSpace, path: Path, *, seed: int) -> tuple[PlainNetwork, Given]:
     """The network of a safetensors file at the widths that it has there, whether ``space`` has them or not.
 
@@ -99,7 +130,11 @@ def trained_network(space: SearchSpace, path: Path, *, seed: int) -> tuple[Plain
     Raises:
         FileError: As ``start_from`` raises.
     """
-    given = read_given(PlainNetwork(space, space.largest), path)
+    return _at_own_widths(space, read_given(PlainNetwork(space, space.largest), path), seed=seed)
+
+
+@torch.no_grad()
+def _at_own_widths(space: SearchSpace, given: Given, *, seed: int) -> tuple[PlainNetwork, Given]:
     variables = tuple(v.model_copy(update={"choices": (given.widths[v.name],)}) for v in space.variables)
     own = SearchSpace(network=space.network, variables=variables)
     network = PlainNetwork(own, own.largest, seed=seed)
@@ -118,7 +153,10 @@ def read_given(network: Supernet | PlainNetwork, path: Path) -> Given:
     Raises:
         FileError: As ``start_from`` raises.
     """
-    tensors, _ = read_tensors(path)
+    return _fitting(network, read_tensors(path)[0], path)
+
+
+def _fitting(network: Supernet | PlainNetwork, tensors: dict[str, Tensor], path: Path) -> Given:
     layers = [layer for layer in network.space.network.layers if layer.kernel]
     left = {name for name in tensors if not name.startswith("statistics.")}
     fresh, folded, axes_of = [], [], {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,15 @@ def save_plain(network: PlainNetwork, path: Path, *, provenance: Provenance | No
     """
     header = {"schema": PLAIN, "space": network.space.model_dump_json(), "config": str(network.config)}
     _write(network, path, header, provenance)
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write weights that belong to no search space yet, as other programs do.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    write_atomic(path, save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
 
 
 def load_plain(path: Path) -> PlainNetwork:

@@ -1,0 +1,88 @@
+"""Networks of one's own on the command line."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from edgewidth.cli.main import exit_code
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NETWORK = """
+from torch import nn
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.outer = nn.Conv2d(32, 48, 3, padding=1), nn.Conv2d(48, 32, 1)
+
+    def forward(self, x):
+        return x + self.outer(self.inner(x).relu())
+
+def grey(num_classes=4):
+    return nn.Sequential(nn.Conv2d(1, 32, 3, 2, 1), Block(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                         nn.Linear(32, num_classes))
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> str:
+    """A network with a residual connection, for grey images."""
+    (tmp_path / "own_network.py").write_text(NETWORK)
+    return f"{tmp_path}/own_network.py:grey"
+
+
+def summary(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    """What ``edgewidth network --json`` prints."""
+    assert exit_code(["network", *arguments, "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_a_network_of_ones_own_is_shown(own: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """As it is by itself; arithmetic and parameters are counted by hand."""
+    found = summary(capsys, own, "--resolution", "16")
+    assert (found["network"], found["size"], found["in_channels"], found["outputs"]) == ("grey", [16, 16], 1, 4)
+    layers = {variable["variable"]: set(variable["layers"]) for variable in found["variables"]}
+    assert layers == {"w0": {"layer_0", "layer_1_outer"}, "w1": {"layer_1_inner"}}
+    assert found["macs"] == 64 * (9 * 32 + 32 * 9 * 48 + 48 * 32) + 32 * 4
+    assert found["parameters"] == (9 + 1) * 32 + (32 * 9 + 1) * 48 + (48 + 1) * 32 + (32 + 1) * 4
+    assert found["configurations"] == len(found["variables"][0]["choices"]) * len(found["variables"][1]["choices"])
+    assert [layer["layer"] for layer in found["layers"] if layer["fixed"]] == [found["layers"][-1]["layer"]]
+
+
+def test_its_input_and_classes_are_those_of_the_images(own: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The digits are grey, of 32 pixels, and ten classes."""
+    found = summary(capsys, own, "--data", "digits", "--fix", "layer_1_inner")
+    assert (found["size"], found["outputs"], found["variables"][1]["choices"]) == ([32, 32], 10, [48])
+
+
+def test_options_that_leave_nothing_to_search(own: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Are refused where widths are searched."""
+    arguments = ["--network", own, "--device", "fake", "--fix", "w0", "--fix", "w1", "--out", str(tmp_path / "out")]
+    assert exit_code(["profile", *arguments]) == 2
+    assert "one configuration, 32-48: there is nothing to search" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("w0", "there is no value"), ("w0=1", "is no range"), ("w0=0:1", "is no range"), ("w0=0.5:1:2", "is no range")],
+)
+def test_ranges_that_are_none(text: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(["network", "mobilenet_v1", "--range", text]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_it_is_profiled(own: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The table's space is the captured network's."""
+    out = tmp_path / "out"
+    arguments = ["--network", own, "--device", "fake", "--target-error", "20%", "--out", str(out), "--json"]
+    assert exit_code(["profile", *arguments]) == 0
+    (outcome,) = json.loads(capsys.readouterr().out)
+    table = json.loads((out / "table.json").read_text())
+    assert outcome["exit_code"] == 0
+    assert [variable["base"] for variable in table["space"]["variables"]] == [32, 48]

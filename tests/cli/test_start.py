@@ -1,0 +1,87 @@
+"""Weights that a network brings reach the training, for pixels as every network here takes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from edgewidth.cli.main import exit_code
+from edgewidth.data.split import load_images
+from edgewidth.errors import InputError
+from edgewidth.training.networks.inference import network_outputs
+from edgewidth.training.networks.pretrained import trained_network
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SOURCE = """
+import torch
+from torch import nn
+
+def make():
+    torch.manual_seed(7)
+    convs = nn.Sequential(nn.Conv2d(1, 16, 3, stride=2), nn.ReLU(), nn.Conv2d(16, 24, 3), nn.ReLU())
+    return nn.Sequential(convs, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(24, 10))
+"""
+"""A network without batch normalisation and padding, trained or not."""
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the stage was called with."""
+    found: dict[str, Any] = {}
+
+    def train(space: Any, *_: Any, **options: Any) -> None:
+        found.update(options, space=space)
+        raise InputError("enough")
+
+    monkeypatch.setattr("edgewidth.stages.train.train", train)
+    return found
+
+
+def arguments(folder: Path, *more: str) -> list[str]:
+    (folder / "own.py").write_text(SOURCE)
+    return ["train", "--network", f"{folder / 'own.py'}:make", "--out", str(folder / "out"), *more]
+
+
+def test_the_network_that_is_brought_computes_what_the_module_did(tmp_path: Path, asked: dict[str, Any]) -> None:
+    """With its own normalisation absorbed and batch normalisation put back."""
+    assert exit_code(arguments(tmp_path, "--mean", "0.3", "--std", "0.2")) == 2
+    assert asked["weights"] == tmp_path / "out" / "given.safetensors"
+    space = asked["space"]
+    assert all(layer.operator.normalised for layer in space.network.layers if len(layer.kernel) == 4)
+    network, _ = trained_network(space, asked["weights"], seed=0)
+    images = load_images("digits", resolution=32, seed=0).test.images[:16]
+    namespace: dict[str, Any] = {}
+    exec(SOURCE, namespace)  # noqa: S102 - the text above
+    module: nn.Module = namespace["make"]()
+    with torch.no_grad():
+        expected = module((torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - 0.3) / 0.2)
+    np.testing.assert_allclose(network_outputs(network, images), expected.numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_random_weights_are_to_be_had_even_so(tmp_path: Path, asked: dict[str, Any]) -> None:
+    """And of a family there are no others."""
+    assert exit_code(arguments(tmp_path, "--from-scratch")) == 2
+    assert asked["weights"] is None
+    assert exit_code(["train", "--out", str(tmp_path / "family")]) == 2
+    assert asked["weights"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--mean", "0.3"), "--mean and --std belong together"),
+        (("--mean", "0.3", "--std", "dark"), "'dark' are not numbers"),
+        (("--mean", "0.3,0.3,0.3", "--std", "0.2,0.2,0.2"), "does not fit images of 1 channel"),
+    ],
+)
+def test_a_normalisation_that_makes_no_sense_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], message: str
+) -> None:
+    assert exit_code(arguments(tmp_path, *options)) == 2
+    assert message in capsys.readouterr().err
