@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from edgewidth.search.problem import Factor, PeakBudget, Problem, SumBudget
+from edgewidth.search.factors import Factor
+from edgewidth.search.problem import PeakBudget, Problem, SumBudget
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

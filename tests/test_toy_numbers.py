@@ -20,7 +20,8 @@ from edgewidth.losses.fit import neighbours
 from edgewidth.records.measurement import Statistic
 from edgewidth.search.baselines import brute_force
 from edgewidth.search.exact import solve
-from edgewidth.search.problem import Factor, PeakBudget, Problem, SumBudget, total
+from edgewidth.search.factors import Factor, total
+from edgewidth.search.problem import PeakBudget, Problem, SumBudget
 from edgewidth.training.networks.pretrained import start_from
 from edgewidth.training.networks.supernet import Supernet
 

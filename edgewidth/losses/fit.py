@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgewidth.graph.widths import variables_of
-from edgewidth.search.problem import Factor
+from edgewidth.search.factors import Factor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,8 +10,9 @@ import numpy as np
 
 from edgewidth.graph.costs import mac_factors
 from edgewidth.search.exact import solve
+from edgewidth.search.factors import Factor, total
 from edgewidth.search.field import field_at_budget
-from edgewidth.search.problem import Factor, Problem, total
+from edgewidth.search.problem import Problem
 
 if TYPE_CHECKING:
     from edgewidth.graph.space import ChannelConfig, SearchSpace

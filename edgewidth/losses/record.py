@@ -15,7 +15,7 @@ from edgewidth.records.losses import (
     UnaryLosses,
     VariableLosses,
 )
-from edgewidth.search.problem import Factor
+from edgewidth.search.factors import Factor
 
 if TYPE_CHECKING:
     from edgewidth.data.split import ImageData

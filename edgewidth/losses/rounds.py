@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgewidth.losses.fit import LossFit
     from edgewidth.losses.focus import Focus
     from edgewidth.records.losses import HeldOutKind
-    from edgewidth.search.problem import Factor
+    from edgewidth.search.factors import Factor
 
 ROUND = 16
 """Configurations fitted in every round; the first has twice as many."""

@@ -16,7 +16,8 @@ from edgewidth.search.problem import InfeasibleError
 from edgewidth.search.relaxed import Relaxed
 
 if TYPE_CHECKING:
-    from edgewidth.search.problem import Array, Indices, Point, Problem
+    from edgewidth.search.factors import Array, Indices
+    from edgewidth.search.problem import Point, Problem
 
     Costs = Callable[[Indices], Array]
     """What each assignment costs: (count, variables) → (count,)."""

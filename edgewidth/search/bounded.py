@@ -23,8 +23,9 @@ from edgewidth.search.solution import Certificate, Solution
 from edgewidth.search.tabular import frontier_by_tables, solve_by_tables
 
 if TYPE_CHECKING:
+    from edgewidth.search.factors import Array, Indices
     from edgewidth.search.frontier import Frontier
-    from edgewidth.search.problem import Array, Indices, Point, Problem
+    from edgewidth.search.problem import Point, Problem
 
 _SWEEPS = 5
 """For each weight of the latency; the next begins where the last has ended."""

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from edgewidth.search.problem import Factor, largest, total
+from edgewidth.search.factors import Factor, total
+from edgewidth.search.problem import largest
 
 if TYPE_CHECKING:
-    from edgewidth.search.problem import Array, Indices, Problem
+    from edgewidth.search.factors import Array, Indices
+    from edgewidth.search.problem import Problem
 
 _ROUNDS = 60
 _CLOSE = 1e-7

@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgewidth.search.problem import Array, Factor, Indices
+    from edgewidth.search.factors import Array, Factor, Indices
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 

@@ -15,7 +15,8 @@ from edgewidth.search.elimination import minima
 from edgewidth.search.problem import ROUNDING, largest
 
 if TYPE_CHECKING:
-    from edgewidth.search.problem import Array, Indices, Problem
+    from edgewidth.search.factors import Array, Indices
+    from edgewidth.search.problem import Problem
     from edgewidth.search.tables import ValueTables
 
 _MOST_LABELS = 20_000

@@ -17,7 +17,8 @@ from edgewidth.search.problem import largest
 from edgewidth.search.sum_product import SumProduct
 
 if TYPE_CHECKING:
-    from edgewidth.search.problem import Factor, Indices, Problem
+    from edgewidth.search.factors import Factor, Indices
+    from edgewidth.search.problem import Problem
 
 _REDRAWS = 100
 """So often are draws that break a peak budget drawn again; only an approximate distribution has them."""

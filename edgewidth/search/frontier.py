@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from edgewidth.search.problem import Array, Indices, Problem
+    from edgewidth.search.factors import Array, Indices
+    from edgewidth.search.problem import Problem
     from edgewidth.search.tables import ValueTables
 
 

@@ -12,7 +12,7 @@ from edgewidth.search.problem import ROUNDING
 
 if TYPE_CHECKING:
     from edgewidth.search.elimination import Plan
-    from edgewidth.search.problem import Array, Indices
+    from edgewidth.search.factors import Array, Indices
 
 _ROUNDS = 200
 """Each finds a new vertex of the hull between the two known ones; a dozen are usual."""

@@ -11,7 +11,7 @@ from edgewidth.search.problem import added
 from edgewidth.search.sum_product import draw
 
 if TYPE_CHECKING:
-    from edgewidth.search.problem import Array, Factor, Indices
+    from edgewidth.search.factors import Array, Factor, Indices
 
 _SWEEPS = 50
 _CLOSE = 1e-4

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgewidth.search.problem import Factor, Problem, added
+from edgewidth.search.factors import Factor
+from edgewidth.search.problem import Problem, added
 
 if TYPE_CHECKING:
-    from edgewidth.search.problem import Indices
+    from edgewidth.search.factors import Indices
 
 
 def random_forest(problem: Problem, rng: np.random.Generator) -> Indices:

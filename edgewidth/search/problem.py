@@ -10,25 +10,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgewidth.search.elimination import Plan
+from edgewidth.search.factors import Factor, total
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Array = NDArray[np.float64]
-    Indices = NDArray[np.intp]
+    from edgewidth.search.factors import Array, Indices
 
 ROUNDING = 1e-12
 """Sums of the same numbers in another order differ by less than this part of their largest possible size."""
-
-
-class Factor(NamedTuple):
-    """A function of a few variables: ``values[i, j]`` for choice i of the first of ``scope`` and j of the second.
-
-    A scope of () and a value of shape () is a constant.
-    """
-
-    scope: tuple[int, ...]
-    values: Array
 
 
 class SumBudget(NamedTuple):
@@ -171,14 +161,6 @@ def added(factors: Iterable[Factor]) -> dict[tuple[int, ...], Array]:
         values = factor.values.transpose(np.argsort(factor.scope)) if len(scope) > 1 else factor.values
         sums[scope] = sums[scope] + values if scope in sums else values
     return sums
-
-
-def total(factors: Iterable[Factor], assignments: Indices) -> Array:
-    """The sum of factors for each assignment: (count, variables) → (count,)."""
-    result = np.zeros(len(assignments))
-    for factor in factors:
-        result += factor.values[tuple(assignments[:, variable] for variable in factor.scope)]
-    return result
 
 
 def largest(factors: Iterable[Factor]) -> float:

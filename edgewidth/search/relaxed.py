@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from edgewidth.search.problem import ROUNDING, largest, total
+from edgewidth.search.factors import total
+from edgewidth.search.problem import ROUNDING, largest
 from edgewidth.search.reparametrisation import Reparametrisation
 
 if TYPE_CHECKING:
-    from edgewidth.search.problem import Array, Factor, Indices, Problem
+    from edgewidth.search.factors import Array, Factor, Indices
+    from edgewidth.search.problem import Problem
 
 _ENOUGH = 1e-4
 """Sweeps that raise the bound by less than this part of the losses' range are of little use."""

@@ -17,7 +17,7 @@ import numpy as np
 from edgewidth.search.problem import added
 
 if TYPE_CHECKING:
-    from edgewidth.search.problem import Array, Factor, Indices
+    from edgewidth.search.factors import Array, Factor, Indices
 
 
 class Minimum(NamedTuple):

@@ -11,7 +11,7 @@ from edgewidth.search.problem import InfeasibleError
 
 if TYPE_CHECKING:
     from edgewidth.search.elimination import Plan
-    from edgewidth.search.problem import Array, Factor, Indices
+    from edgewidth.search.factors import Array, Factor, Indices
 
 
 class SumProduct:

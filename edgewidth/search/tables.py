@@ -15,7 +15,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from edgewidth.search.elimination import Plan
-    from edgewidth.search.problem import Array, Indices
+    from edgewidth.search.factors import Array, Indices
 
 _MOST_VALUES = 2**25
 """All tables together hold at most this many numbers: 256 MB."""

@@ -18,8 +18,9 @@ from edgewidth.search.tables import ValueTables
 
 if TYPE_CHECKING:
     from edgewidth.search.elimination import Plan
+    from edgewidth.search.factors import Array, Indices
     from edgewidth.search.frontier import Frontier
-    from edgewidth.search.problem import Array, Indices, Problem
+    from edgewidth.search.problem import Problem
 
 
 def solve_by_tables(

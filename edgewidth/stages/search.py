@@ -24,7 +24,8 @@ from edgewidth.records.provenance import Provenance
 from edgewidth.records.search import Certificate, Choice, FrontierPoint, SearchResult
 from edgewidth.search.baselines import greedy, lagrangian, uniform
 from edgewidth.search.exact import solve
-from edgewidth.search.problem import Factor, InfeasibleError, PeakBudget, Problem, SumBudget
+from edgewidth.search.factors import Factor
+from edgewidth.search.problem import InfeasibleError, PeakBudget, Problem, SumBudget
 
 if TYPE_CHECKING:
     from edgewidth.graph.space import SearchSpace

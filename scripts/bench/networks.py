@@ -42,8 +42,9 @@ from edgewidth.graph.families.ranges import WidthRanges, space_around
 from edgewidth.graph.widths import variables_of
 from edgewidth.records.measurement import FormatName, Precision
 from edgewidth.search.exact import solve
+from edgewidth.search.factors import Factor
 from edgewidth.search.feasible import fastest
-from edgewidth.search.problem import Factor, Problem
+from edgewidth.search.problem import Problem
 from edgewidth.training.networks.inference import fold
 from edgewidth.training.networks.plain import PlainNetwork
 

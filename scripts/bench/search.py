@@ -33,14 +33,15 @@ from edgewidth.graph.families.registry import FAMILIES, search_space
 from edgewidth.graph.widths import variables_of
 from edgewidth.search.baselines import brute_force, lagrangian
 from edgewidth.search.exact import solve
+from edgewidth.search.factors import Factor
 from edgewidth.search.feasible import fastest
-from edgewidth.search.problem import Factor, Problem
+from edgewidth.search.problem import Problem
 
 if TYPE_CHECKING:
     from edgewidth.graph.operators.operator import Part
     from edgewidth.graph.space import SearchSpace
     from edgewidth.graph.spec import Layer
-    from edgewidth.search.problem import Array
+    from edgewidth.search.factors import Array
     from edgewidth.search.solution import Solution
 
 TABLES = 50

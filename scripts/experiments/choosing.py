@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from edgewidth.graph.space import SearchSpace
     from edgewidth.records.losses import UnaryLosses
     from edgewidth.records.table import LatencyTable
-    from edgewidth.search.problem import Array, Indices
+    from edgewidth.search.factors import Array, Indices
     from edgewidth.stages.bench import Bench
 
 Propose = Callable[[float], ChannelConfig]

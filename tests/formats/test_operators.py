@@ -20,7 +20,7 @@ from edgewidth.graph.operators import OPERATORS
 from edgewidth.graph.operators.activation import ACTIVATIONS as ALL_ACTIVATIONS
 from edgewidth.graph.operators.activation import name_of
 from edgewidth.records.measurement import FormatName, Precision
-from edgewidth.search.problem import Factor, total
+from edgewidth.search.factors import Factor, total
 from edgewidth.training.networks.inference import FoldedTensors, folded_outputs
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from edgewidth.graph.costs import costs, live_tensors, mac_factors, peak_factors
 from edgewidth.graph.operators import Concatenate, Conv, Dense, GlobalAveragePool
 from edgewidth.graph.space import SearchSpace, WidthVariable
 from edgewidth.graph.spec import INPUT, NetworkSpec, Node
-from edgewidth.search.problem import Factor, total
+from edgewidth.search.factors import Factor, total
 
 SPACE = operator_space(0)
 

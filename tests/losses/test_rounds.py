@@ -15,8 +15,8 @@ from edgewidth.losses.fit import Design, Evaluations, LossFit, Posterior
 from edgewidth.losses.focus import DRAWS, GRID_STEPS, MACS_SHARES, SETTLED_SHARE, Focus, macs_focus
 from edgewidth.losses.rounds import ROUND, Rounds
 from edgewidth.search.exact import solve
+from edgewidth.search.factors import Factor, total
 from edgewidth.search.field import RandomField
-from edgewidth.search.problem import Factor, total
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

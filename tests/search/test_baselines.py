@@ -8,7 +8,8 @@ from search_problems import SHAPES, enumerate_all, random_problem, with_budgets
 
 from edgewidth.search.baselines import brute_force, evolutionary, greedy, lagrangian, uniform
 from edgewidth.search.exact import solve
-from edgewidth.search.problem import Factor, Problem
+from edgewidth.search.factors import Factor
+from edgewidth.search.problem import Problem
 
 
 @pytest.mark.parametrize("shape", SHAPES)

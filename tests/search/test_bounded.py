@@ -11,9 +11,10 @@ from search_problems import SHAPES, enumerate_all, random_problem, with_budgets
 from edgewidth.search import elimination
 from edgewidth.search.bounded import solve_bounded
 from edgewidth.search.exact import solve
+from edgewidth.search.factors import Factor
 from edgewidth.search.feasible import fastest
 from edgewidth.search.neighbourhood import compact, conditioned, random_forest, restricted
-from edgewidth.search.problem import Factor, InfeasibleError, PeakBudget, Problem, SumBudget
+from edgewidth.search.problem import InfeasibleError, PeakBudget, Problem, SumBudget
 
 EPS = 1e-9
 NOTHING_IS_SMALL = 0

@@ -11,8 +11,9 @@ from search_problems import SHAPES, Answer, enumerate_all, random_problem, with_
 
 from edgewidth.search import enumeration, tables
 from edgewidth.search.exact import solve
+from edgewidth.search.factors import Factor, total
 from edgewidth.search.feasible import fastest
-from edgewidth.search.problem import Factor, InfeasibleError, PeakBudget, Problem, SumBudget, total
+from edgewidth.search.problem import InfeasibleError, PeakBudget, Problem, SumBudget
 
 if TYPE_CHECKING:
     from edgewidth.search.solution import Solution

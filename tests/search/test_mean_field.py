@@ -7,9 +7,10 @@ import pytest
 from search_problems import SHAPES, enumerate_all, random_problem, with_budgets
 
 from edgewidth.search import elimination
+from edgewidth.search.factors import Factor
 from edgewidth.search.feasible import fastest
 from edgewidth.search.field import RandomField, field_at_budget
-from edgewidth.search.problem import Factor, Problem
+from edgewidth.search.problem import Problem
 
 
 @pytest.fixture(autouse=True)

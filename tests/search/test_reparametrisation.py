@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from search_problems import SHAPES, random_problem
 
-from edgewidth.search.problem import total
+from edgewidth.search.factors import total
 from edgewidth.search.reparametrisation import Reparametrisation
 
 if TYPE_CHECKING:
-    from edgewidth.search.problem import Array, Indices, Problem
+    from edgewidth.search.factors import Array, Indices
+    from edgewidth.search.problem import Problem
 
 
 def everything(problem: Problem) -> Indices:

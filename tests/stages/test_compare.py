@@ -15,7 +15,7 @@ from edgewidth.formats.variants import VariantFactory
 from edgewidth.graph.families.registry import search_space
 from edgewidth.records.comparison import Comparison
 from edgewidth.records.measurement import Precision, Runtime
-from edgewidth.search.problem import Factor, total
+from edgewidth.search.factors import Factor, total
 from edgewidth.stages.compare import compare
 from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.target import make_target

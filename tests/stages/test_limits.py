@@ -20,7 +20,7 @@ from edgewidth.records.budget import Budget, BudgetRequest, Limits, parse_count
 from edgewidth.records.losses import UnaryLosses
 from edgewidth.records.measurement import Precision, Statistic
 from edgewidth.records.table import ConfigVisits, LatencyTable
-from edgewidth.search.problem import Factor, total
+from edgewidth.search.factors import Factor, total
 from edgewidth.stages.search import Question, search
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from small_training import KillAfter, Killed, small_data, small_recipe, small_sp
 from edgewidth.losses.focus import Focus
 from edgewidth.progress import SILENT
 from edgewidth.records.provenance import Provenance
-from edgewidth.search.problem import Factor, Problem
+from edgewidth.search.factors import Factor
+from edgewidth.search.problem import Problem
 from edgewidth.stages.folder import RunFolder
 from edgewidth.training.loop import loop
 from edgewidth.training.narrowing import NarrowingSampler, Schedule
