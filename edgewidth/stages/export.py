@@ -95,7 +95,7 @@ def export(
 
 
 def _check_images(network: NetworkSpec, data: ImageData, weights: Path) -> None:
-    """Refuse images that the network cannot take, or that are not of its task."""
+    """Refuse images that have other channels than the network takes, or whose task has another number of outputs."""
     if (data.in_channels, len(data.task.output_names)) != (network.in_channels, network.outputs):
         raise MismatchError(
             f"{weights} takes {network.in_channels} channels and has {network.outputs} outputs; "
