@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     """The right answers for n examples, as a data source stores them: (n, …)."""
 
 
+class ReadTargets(NamedTuple):
+    """The targets of a data source's training and test images, and the task that they are for."""
+
+    train: Targets
+    test: Targets
+    task: Task
+
+
 class FileText(NamedTuple):
     """What a model file says of itself to other programs, in English."""
 
