@@ -38,7 +38,7 @@ def export(
 ) -> Artifacts:
     """Write the network of a ``weights.safetensors`` as ``.tflite`` and ``.onnx``, each in float32 and int8.
 
-    Beside them go ``labels.txt`` and ``artifacts.json``.
+    Beside them go the task's companions, such as ``labels.txt``, and ``artifacts.json``.
 
     Accuracy and parity of each file are its own runtime's, over the whole test set. Where quantisation costs
     more accuracy than ``max_int8_drop_points``, the network is trained on for int8 as ``recipe`` says; that goes

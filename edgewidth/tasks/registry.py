@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     from edgewidth.tasks.task import ReadTargets, Task
 
-TASKS: dict[str, Callable[[tuple[str, ...]], Task]] = {task.name: task for task in (Classification,)}
+_ALL = (Classification,)
+TASKS: dict[str, Callable[[tuple[str, ...]], Task]] = {task.name: task for task in _ALL}
+COMPANIONS = tuple(name for task in _ALL for name in task.companion_names)
+"""The names of all files that any task puts beside a model file."""
 
 READERS: dict[str, Callable[[str, Mapping[str, NDArray[np.generic]]], ReadTargets]] = {Classification.name: read_labels}
 """What reads a task's targets from the arrays of a data source, whose name comes first."""
