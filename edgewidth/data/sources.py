@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edgewidth.errors import DataError, MissingPackageError
-from edgewidth.tasks.classification.labels import read_labels
 from edgewidth.tasks.classification.task import Classification
+from edgewidth.tasks.registry import READERS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,9 +100,16 @@ def read_npz(path: Path, resolution: int | None, progress: Progress) -> RawData:
 
 
 def read_arrays(
-    arrays: Mapping[str, NDArray[np.generic]], where: str, resolution: int | None, progress: Progress
+    arrays: Mapping[str, NDArray[np.generic]],
+    where: str,
+    resolution: int | None,
+    progress: Progress,
+    *,
+    task: str = Classification.name,
 ) -> RawData:
     """``x_train, y_train, x_test, y_test``, and ``class_names`` if it is there; ``where`` they are from.
+
+    ``task`` is whose targets they hold.
 
     Raises:
         DataError: An array is missing, of a wrong type or length, or has an unknown label.
@@ -116,8 +123,8 @@ def read_arrays(
             f"{where}: x_train has {x_train.shape[3]} channels, and x_test has {x_test.shape[3]}.",
             remedy="Store both as grey, with 1 channel, or both as colour, with 3.",
         )
-    labels = read_labels(where, arrays)
-    for part, images, own in (("train", x_train, labels.train), ("test", x_test, labels.test)):
+    targets = READERS[task](where, arrays)
+    for part, images, own in (("train", x_train, targets.train), ("test", x_test, targets.test)):
         if len(images) != len(own):
             raise DataError(
                 f"{where}: x_{part} has {len(images)} images, and y_{part} has {len(own)} labels.",
@@ -126,9 +133,9 @@ def read_arrays(
     resolution = resolution or default_resolution(min(x_train.shape[1:3]))
     with progress.task("Scaling images", None):
         return RawData(
-            Split(_fit_all(x_train, resolution), labels.train),
-            Split(_fit_all(x_test, resolution), labels.test),
-            labels.task,
+            Split(_fit_all(x_train, resolution), targets.train),
+            Split(_fit_all(x_test, resolution), targets.test),
+            targets.task,
         )
 
 

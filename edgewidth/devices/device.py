@@ -16,7 +16,7 @@ from edgewidth.records.measurement import Clock, DeviceFacts, Engine, Precision,
 
 if TYPE_CHECKING:
     from edgewidth.devices.profiles import DeviceProfile
-    from edgewidth.devices.reach.transport import Transport
+    from edgewidth.devices.reach.transport import Transport, TransportClass
     from edgewidth.progress import Progress
 
 _TRANSPORTS = {
@@ -30,15 +30,10 @@ _TRANSPORTS = {
 
 
 def open_transport(profile: DeviceProfile, progress: Progress = SILENT) -> Transport:
-    """Connect to the device that a profile describes.
-
-    Raises:
-        DeviceError: It cannot be reached in this way.
-        TransientDeviceError: It did not answer.
-    """
+    """Connect to the device that a profile describes; raises as ``TransportClass.open`` does."""
     module, name = _TRANSPORTS[profile.transport]
-    transport: Transport = getattr(import_module(module), name).open(profile, progress)
-    return transport
+    kind: TransportClass = getattr(import_module(module), name)
+    return kind.open(profile, progress)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """What edgewidth does with model files, whatever their format: the protocol that every format fulfils.
 
 A new format is a folder beside ``tflite`` and ``onnx`` with a class that fulfils ``Format``, a name in ``FormatName``
-and an entry in ``registry.FORMATS``.
+and an object in ``registry``. Which runtimes execute it, ``records.measurement`` says; what loads it on a device is in
+``devices.on_device.runtimes``, and what the fake device reads of it in ``devices.fake.operators``.
 """
 
 from __future__ import annotations

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import statistics
+from itertools import starmap
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from edgewidth.graph.costs import costs
 from edgewidth.latency.curve import Curve
 from edgewidth.latency.predict import latency_factors
 from edgewidth.records.report import Candidate
+from edgewidth.search.problem import Factor, total
 
 if TYPE_CHECKING:
     from edgewidth.graph.space import ChannelConfig
@@ -80,17 +84,14 @@ def _measured_variant(inputs: Inputs, config: ChannelConfig) -> float | None:
 
 
 def predict_ms(table: LatencyTable, config: ChannelConfig) -> float:
-    """The mean that the table predicts for a configuration."""
+    """The mean that the table predicts for a configuration: ``Predictor``'s, without the cost of an interval."""
     factors, offset_ms = latency_factors(table)
-    indices = table.space.indices(config)
-    total_ms = offset_ms + sum(float(values[tuple(indices[i] for i in scope)]) for scope, values in factors)
-    return float(Curve.of(table).latency_ms(total_ms))
+    indices = np.array([table.space.indices(config)])
+    return float(Curve.of(table).latency_ms(offset_ms + float(total(starmap(Factor, factors), indices)[0])))
 
 
 def predict_loss(losses: UnaryLosses, config: ChannelConfig) -> float:
-    """The excess loss that the unary losses, and those of neighbouring pairs, add up to."""
-    indices = losses.space.indices(config)
-    unary = sum(entry.values[i] for entry, i in zip(losses.variables, indices, strict=True))
-    order = {v.name: i for v, i in zip(losses.space.variables, indices, strict=True)}
-    pairs = sum(pair.values[order[pair.variables[0]]][order[pair.variables[1]]] for pair in losses.pairs)
-    return losses.offset + unary + pairs
+    """The excess loss that the losses of widths and of pairs of them add up to."""
+    from edgewidth.losses.record import loss_factors  # noqa: PLC0415  scipy loads when it is needed
+
+    return float(total(loss_factors(losses), np.array([losses.space.indices(config)]))[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from edgewidth.report.figure import HALF, NARROW, Figure, Key, Numbers, drawn, style_of
 from edgewidth.report.svg import Axes, Picture, Scale, axes, covering
@@ -184,44 +184,34 @@ def _width_rows(rows: Sequence[VariableWidths]) -> Numbers:
     return Numbers(("variable", "layers", "range", "uniform 1.0", "uniform in budget", "chosen"), table)
 
 
-class _Curve(NamedTuple):
-    title: str
-    unit: str
-
-    def holds(self, key: str) -> bool:
-        """Whether a number of a training log is of this kind: accuracies say so, other results are losses."""
-        if key in {"epoch", "step", "seconds", "learning_rate"}:
-            return False
-        return (self.title == "accuracy") == ("accuracy" in key)
-
-
-_CURVES = (_Curve("loss", "loss (nats)"), _Curve("accuracy", "accuracy (%)"))
+_COUNTERS = frozenset({"epoch", "step", "seconds", "learning_rate"})
+"""What a line of a training log says beside its losses."""
 _LINES = ("chosen", "uniform", "green", "violet", "sky")
 
 
 def training_curves(report: Report) -> list[Figure]:
-    """Loss and accuracy over the epochs, of the supernet and of the chosen network."""
+    """The losses over the epochs, of the supernet and of the chosen network."""
     logs = (
         ("Supernet", report.training),
         ("Chosen network", report.finetuning),
         ("Chosen network for int8", report.int8_training),
     )
-    figures = (_curves(name, epochs, curve) for name, epochs in logs for curve in _CURVES)
+    figures = (_curves(name, epochs) for name, epochs in logs)
     return [figure for figure in figures if figure]
 
 
-def _curves(name: str, epochs: Sequence[dict[str, float]], curve: _Curve) -> Figure | None:
-    keys = list(dict.fromkeys(key for epoch in epochs for key in epoch if curve.holds(key)))[: len(_LINES)]
+def _curves(name: str, epochs: Sequence[dict[str, float]]) -> Figure | None:
+    keys = list(dict.fromkeys(key for epoch in epochs for key in epoch if key not in _COUNTERS))[: len(_LINES)]
     if len(epochs) < 2 or not keys:
         return None
     series = {
         key: [(epoch.get("epoch", place), epoch[key]) for place, epoch in enumerate(epochs, start=1) if key in epoch]
         for key in keys
     }
-    picture = Picture(f"{name}: {curve.title} over epochs", HALF, 260)
+    picture = Picture(f"{name}: loss over epochs", HALF, 260)
     points = [point for line in series.values() for point in line]
     plot = axes(picture, covering([x for x, _ in points], pad=0.02), covering([y for _, y in points]))
-    plot.draw(picture, x_label="epoch", y_label=curve.unit)
+    plot.draw(picture, x_label="epoch", y_label="loss (nats)")
     for kind, (key, line) in zip(_LINES, series.items(), strict=False):
         picture.path([plot.at(x, y) for x, y in line], f"trace {kind}")
         x, y = line[-1]
@@ -233,8 +223,8 @@ def _curves(name: str, epochs: Sequence[dict[str, float]], curve: _Curve) -> Fig
         for place, epoch in enumerate(epochs, start=1)
     )
     numbers = Numbers(("epoch", *map(_words, keys)), rows)
-    return Figure(f"{name}: {curve.title}", f"{ends[:1].upper()}{ends[1:]}.", picture.markup(), None, legend, numbers)
+    return Figure(f"{name}: loss", f"{ends[:1].upper()}{ends[1:]}.", picture.markup(), None, legend, numbers)
 
 
 def _words(key: str) -> str:
-    return key.replace("_percent", "").replace("_", " ")
+    return key.replace("_", " ")

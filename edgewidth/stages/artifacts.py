@@ -48,7 +48,7 @@ def export_artifacts(
     folder: Path,
     progress: Progress = SILENT,
 ) -> Artifacts:
-    """Write files of every format, int8 and float32, and the task's ``labels.txt``; run each on all test images.
+    """Write files of every format, int8 and float32, and the task's companions; run each on all test images.
 
     Where an int8 file is less accurate than the network by more than ``max_int8_drop_points``, the network is trained
     on for int8, and each int8 file is made of the weights with which it is more accurate. Both are decided on the

@@ -38,7 +38,7 @@ def export(
 ) -> Artifacts:
     """Write the network of a ``weights.safetensors`` as ``.tflite`` and ``.onnx``, each in float32 and int8.
 
-    Beside them go ``labels.txt`` and ``artifacts.json``.
+    Beside them go the task's companions, such as ``labels.txt``, and ``artifacts.json``.
 
     Accuracy and parity of each file are its own runtime's, over the whole test set. Where quantisation costs
     more accuracy than ``max_int8_drop_points``, the network is trained on for int8 as ``recipe`` says; that goes
@@ -95,7 +95,7 @@ def export(
 
 
 def _check_images(network: NetworkSpec, data: ImageData, weights: Path) -> None:
-    """Refuse images that the network cannot take, or that are not of its task."""
+    """Refuse images that have other channels than the network takes, or whose task has another number of outputs."""
     if (data.in_channels, len(data.task.output_names)) != (network.in_channels, network.outputs):
         raise MismatchError(
             f"{weights} takes {network.in_channels} channels and has {network.outputs} outputs; "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgewidth.records.artifact import LABELS, model_name
+from edgewidth.records.artifact import model_name
 from edgewidth.records.measurement import FormatName, Precision
 
 
@@ -59,8 +59,6 @@ class RunFolder:
     """The weights after training for int8; there only if that was needed and an int8 file is made of them."""
     int8_log = _File("int8.jsonl")
     """One JSON line per epoch of training for int8."""
-    labels = _File(LABELS)
-    """The class names, one a line."""
     artifacts = _File("artifacts.json")
     """What was exported and how well each file computes."""
     validation = _File("validation.json")
@@ -82,3 +80,10 @@ class RunFolder:
     def models(self) -> tuple[Path, ...]:
         """Every artifact that there may be."""
         return tuple(self.model(precision, name) for precision in Precision for name in FormatName)
+
+    @property
+    def companions(self) -> tuple[Path, ...]:
+        """Every file that there may be beside the artifacts, whatever the task."""
+        from edgewidth.tasks.registry import COMPANIONS  # noqa: PLC0415  numpy loads when it is needed
+
+        return tuple(self.path / name for name in COMPANIONS)

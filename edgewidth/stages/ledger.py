@@ -82,7 +82,7 @@ EXPORT = Stage(
     "export",
     lambda folder: folder.artifacts,
     _of(Artifacts),
-    lambda folder: (*folder.models, folder.labels, folder.weights_int8, folder.int8_log),
+    lambda folder: (*folder.models, *folder.companions, folder.weights_int8, folder.int8_log),
     ("int8",),
     reads=(FINETUNE,),
 )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgewidth.training.recipes import Recipe
 
 _PACKAGES = ("edgewidth", "torch", "tensorflow", "ai-edge-litert", "onnx", "onnxruntime", "numpy")
+"""What trains, converts, and runs files on this machine: a new format or framework adds its packages."""
 
 
 def make_request(

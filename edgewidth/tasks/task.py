@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     """The right answers for n examples, as a data source stores them: (n, …)."""
 
 
+class ReadTargets(NamedTuple):
+    """The targets of a data source's training and test images, and the task that they are for."""
+
+    train: Targets
+    test: Targets
+    task: Task
+
+
 class FileText(NamedTuple):
     """What a model file says of itself to other programs, in English."""
 
@@ -61,6 +69,8 @@ class Task(Protocol):
     metric: ClassVar[str]
     """Which accuracy counts, such as ``top-1``: in percent, more is better."""
     text: ClassVar[FileText]
+    companion_names: ClassVar[tuple[str, ...]]
+    """The names of the files that stand beside a model file."""
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -90,7 +100,7 @@ class Task(Protocol):
         """The group of every example (n,): the parts of a data set are drawn from every group alike."""
 
     def companions(self) -> Mapping[str, bytes]:
-        """Files that stand beside a model file, by their names."""
+        """The contents of the files that stand beside a model file, by their names."""
 
     def result(self, score: float) -> str:
         """What a network with this score on the test images does, to follow its name in a sentence."""

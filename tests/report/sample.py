@@ -464,14 +464,14 @@ def validation(truth: Truth, value_ms: float, *, statistic: Statistic = Statisti
     )
 
 
-def epochs(count: int, *, best: float | None = None, **losses: tuple[float, float]) -> str:
+def epochs(count: int, **losses: tuple[float, float]) -> str:
     """A training log in which every loss falls from its first to its last value."""
     lines = []
     for epoch in range(1, count + 1):
         done = float(1 - np.exp(-4 * epoch / count))
         line = {"epoch": epoch, "step": 312 * epoch, "seconds": 41.5, "learning_rate": 0.1 * (1 - done)}
         line |= {name: start + (end - start) * done for name, (start, end) in losses.items()}
-        lines.append(json.dumps(line | ({"accuracy_percent": best * (0.3 + 0.7 * done)} if best else {})))
+        lines.append(json.dumps(line))
     return "\n".join(lines) + "\n"
 
 
@@ -506,7 +506,7 @@ def sample_folder(
         judged(truth, found).write(folder.judged)
     if "finetune" in done:
         folder.weights.write_bytes(b"weights")
-        folder.finetune_log.write_text(epochs(30, best=91.7, loss=(0.61, 0.24)))
+        folder.finetune_log.write_text(epochs(30, loss=(0.61, 0.24)))
     if "export" in done:
         folder.int8_log.write_text(epochs(4, loss=(0.41, 0.33)))
         artifacts(truth, found.chosen.config).write(folder.artifacts)

@@ -59,7 +59,7 @@ def test_what_is_recorded_is_what_is_in_the_files(exported: Exported) -> None:
 def test_the_files_say_how_to_run_them(exported: Exported) -> None:
     """Normalisation, layout, scales, class names and configuration are read back from each file alone."""
     folder, artifacts = exported.folder, exported.artifacts
-    assert folder.labels.read_text(encoding="utf-8").splitlines() == list(CLASS_NAMES)
+    assert (folder.path / "labels.txt").read_text(encoding="utf-8").splitlines() == list(CLASS_NAMES)
     for artifact in artifacts.artifacts:
         facts = inspect_model(folder.path / artifact.file)
         assert facts.format is artifact.format

@@ -60,6 +60,7 @@ class Regression:
     output_names: tuple[str, ...]
     name: ClassVar = "regression"
     metric: ClassVar = "explained variance"
+    companion_names: ClassVar[tuple[str, ...]] = ()
     text: ClassVar = FileText(model="Regression", output="The numbers.", output_names="Their names.")
     chance_loss: ClassVar = 1.0
 

@@ -90,3 +90,8 @@ def test_labels_become_indices_of_the_classes() -> None:
 def test_the_labels_file_names_a_class_on_every_line() -> None:
     """In UTF-8, in the order of the logits."""
     assert Classification(("čáp", "dog")).companions() == {"labels.txt": "čáp\ndog\n".encode()}
+
+
+def test_the_names_of_companions_are_those_of_their_contents() -> None:
+    """A run removes by the names what an earlier one wrote as contents."""
+    assert tuple(TASK.companions()) == TASK.companion_names

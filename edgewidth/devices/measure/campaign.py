@@ -74,6 +74,15 @@ def measure(
 
 
 class _Campaign:
+    """The state of one call of ``measure``: what is still to be visited, and how the runner on the device is doing.
+
+    ``todo`` holds the visits that the device has not been told of, ``outstanding`` those that it has, by visit name.
+    ``visits`` is the number of the next visit to each model, ``failures`` how often each could not be run. ``batch`` is
+    how many visits are ordered at once. ``heard`` is when the runner last gave a sign of life, ``worked`` when it last
+    did anything else (monotonic seconds); ``restarts`` counts how often it was started again, and ``revived`` says that
+    this was the last thing that happened.
+    """
+
     def __init__(
         self, device: Device, setting: Setting, store: MeasurementStore, policy: Policy, progress: Progress
     ) -> None:
@@ -89,7 +98,7 @@ class _Campaign:
         self.batch = _FIRST_BATCH
         self.restarts = 0
         self.heard = self.worked = time.monotonic()
-        self.revived = False  # started again, and not heard since
+        self.revived = False
 
     def run(self, models: Sequence[Model]) -> None:
         """Fetch what is left over, then measure what is missing."""

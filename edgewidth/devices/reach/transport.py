@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from edgewidth.devices.profiles import DeviceProfile
+    from edgewidth.progress import Progress
     from edgewidth.records.measurement import Clock, DeviceFacts
 
 
@@ -57,3 +59,16 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Let go of the device. Started commands go on."""
+
+
+class TransportClass(Protocol):
+    """A class of transports, which connects; apart from ``Transport``, since what is connected can be wrapped."""
+
+    def open(self, profile: DeviceProfile, progress: Progress) -> Transport:
+        """Connect to the device that a profile describes.
+
+        Raises:
+            ProfileError: The profile lacks what the transport needs.
+            DeviceError: The device cannot be reached in this way.
+            TransientDeviceError: It did not answer.
+        """

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgewidth.errors import DataError
 from edgewidth.tasks.classification.task import Classification
+from edgewidth.tasks.task import ReadTargets
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Labels(NamedTuple):
-    """Labels (n,) int64 of training and test images, indices of the classes of ``task``."""
-
-    train: NDArray[np.int64]
-    test: NDArray[np.int64]
-    task: Classification
-
-
-def read_labels(where: str, arrays: Mapping[str, NDArray[np.generic]]) -> Labels:
+def read_labels(where: str, arrays: Mapping[str, NDArray[np.generic]]) -> ReadTargets:
     """Read ``y_train``, ``y_test`` (any whole numbers) and ``class_names`` if there; ``where`` names their source.
+
+    The targets are indices of the task's classes: (n,) int64.
 
     Raises:
         DataError: They are no whole numbers, or ``y_test`` has one that ``y_train`` lacks.
@@ -37,7 +32,7 @@ def read_labels(where: str, arrays: Mapping[str, NDArray[np.generic]]) -> Labels
             remedy="Add images of it to x_train, or leave its images out of x_test.",
         )
     task = Classification(_class_names(arrays.get("class_names"), known))
-    return Labels(indices.astype(np.int64), np.searchsorted(known, test).astype(np.int64), task)
+    return ReadTargets(indices.astype(np.int64), np.searchsorted(known, test).astype(np.int64), task)
 
 
 def _whole_numbers(where: str, name: str, labels: NDArray[np.generic]) -> NDArray[np.int64]:

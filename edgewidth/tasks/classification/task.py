@@ -27,6 +27,7 @@ class Classification:
 
     name: ClassVar = "classification"
     metric: ClassVar = "top-1"
+    companion_names: ClassVar[tuple[str, ...]] = (LABELS,)
     text: ClassVar = FileText(
         model="Image classifier",
         output="One logit a class; softmax makes probabilities of them.",
