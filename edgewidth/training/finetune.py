@@ -113,7 +113,7 @@ def finetune(
     lesson = Lesson(network, data, phase, seed, teacher, processes)
     lesson.train(batches, "Training the chosen network", checkpoints=kept, log=log, progress=progress)
     finish(network, data, seed=seed)
-    processes.on_first(lambda: save_plain(network, weights_out))
+    processes.on_first(lambda: save_plain(network, weights_out, start=begun))
     processes.on_first(kept.clear)
     return network
 

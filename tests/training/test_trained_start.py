@@ -21,7 +21,15 @@ from edgewidth.training.evaluator import Evaluator
 from edgewidth.training.networks.inference import logits
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.supernet import Supernet
-from edgewidth.training.networks.weights import load_plain, load_supernet, save_plain, save_supernet, supernet_training
+from edgewidth.training.networks.weights import (
+    fingerprint,
+    load_plain,
+    load_supernet,
+    read_tensors,
+    save_plain,
+    save_supernet,
+    supernet_training,
+)
 from edgewidth.training.ordinary import finish
 from edgewidth.training.train import _sample, train_supernet
 
@@ -135,6 +143,8 @@ def test_the_chosen_network_starts_from_the_better_one(trained: RunFolder, tmp_p
     recipe = replace(RECIPE, trained=replace(RECIPE.trained, finetune=still))
     made = finetune(SPACE, config, DATA, recipe, folder, supernet=folder.supernet, progress=said)
     assert any("better there than the supernet" in text for text in said.said) == (better == "trained")
+    began_with = folder.supernet if better == "supernet" else folder.trained
+    assert read_tensors(folder.weights)[1]["start"] == fingerprint(began_with)
     start = PlainNetwork.from_supernet(supernet, config)
     if better == "trained":
         start = PlainNetwork(SPACE, config)

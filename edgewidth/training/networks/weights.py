@@ -100,14 +100,14 @@ def load_supernet(path: Path, space: SearchSpace | None = None) -> Supernet:
     return supernet
 
 
-def save_plain(network: PlainNetwork, path: Path) -> None:
-    """Write a plain network's weights with its search space and configuration.
+def save_plain(network: PlainNetwork, path: Path, *, start: str = "") -> None:
+    """Write a plain network's weights with its search space and configuration, and what its training began with.
 
     Raises:
         StorageError: It cannot be written.
     """
     header = {"schema": PLAIN, "space": network.space.model_dump_json(), "config": str(network.config)}
-    _write(network, path, header)
+    _write(network, path, header | ({"start": start} if start else {}))
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
