@@ -12,7 +12,7 @@ from edgewidth.graph.costs import costs
 from edgewidth.latency.curve import Curve
 from edgewidth.latency.predict import latency_factors
 from edgewidth.records.report import Candidate
-from edgewidth.search.problem import Factor, total
+from edgewidth.search.factors import Factor, total
 
 if TYPE_CHECKING:
     from edgewidth.graph.space import ChannelConfig

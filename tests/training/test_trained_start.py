@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 from small_training import KillAfter, Killed, small_data, small_recipe, small_space, supernet_files
 
 from edgewidth.graph.space import ChannelConfig, SearchSpace
-from edgewidth.records.provenance import file_digest
+from edgewidth.records.provenance import Digest, file_digest
+from edgewidth.records.training import FINAL_START, START
 from edgewidth.records.training import RECIPE as RECIPE_NAME
-from edgewidth.records.training import START
-from edgewidth.records.weights_file import supernet_provenance
+from edgewidth.records.weights_file import network_facts, supernet_provenance
 from edgewidth.stages.finetune import finetune
 from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.train import train
@@ -145,6 +145,8 @@ def test_the_chosen_network_starts_from_the_better_one(trained: RunFolder, tmp_p
             given = network.state_dict()[name]
             with torch.no_grad():
                 tensor.copy_(given[tuple(slice(n) for n in tensor.shape)])
+    began_with = folder.supernet if better == "supernet" else folder.trained
+    assert network_facts(folder.weights)[FINAL_START] == Digest(file_digest(began_with))
     finish(start, DATA, seed=0)
     np.testing.assert_allclose(
         network_outputs(made, DATA.search.images), network_outputs(start, DATA.search.images), rtol=1e-3, atol=1e-3
