@@ -15,6 +15,7 @@ from edgewidth.cli.widths import WidthOptions
 from edgewidth.errors import InputError
 from edgewidth.records.budget import BudgetRequest, Limits, parse_count
 from edgewidth.records.measurement import EngineName, Precision, Statistic
+from edgewidth.records.provenance import file_digest
 from edgewidth.stages.target import Target, make_target
 from edgewidth.training.recipes import RECIPES, Phase, Recipe, load_recipe
 
@@ -241,15 +242,18 @@ class StartOptions:
         given = network.given(data)
         if not (given.captured or self.weights):
             return None
-        if force or not folder.given.exists():
-            from edgewidth.training.networks.pretrained import save_brought  # noqa: PLC0415  torch loads when needed
-            from edgewidth.training.networks.weights import read_tensors  # noqa: PLC0415
+        from edgewidth.training.networks.pretrained import save_brought, was_asked  # noqa: PLC0415  torch loads when needed
+        from edgewidth.training.networks.weights import read_tensors  # noqa: PLC0415
 
+        digest = file_digest(self.weights) if self.weights else ""
+        asked = repr((network.network, given.space.fingerprint, digest, self.mean, self.std))
+        # Asked for again, a network that makes new random numbers each time goes on with those that it began with.
+        if force or not was_asked(folder.given, asked):
             tensors = given.captured.weights if given.captured else {}
             if self.weights:
                 tensors = read_tensors(self.weights)[0]
             source = self.weights or Path(network.network)
-            save_brought(given.space, tensors, folder.given, source=source, mean=self.mean, std=self.std)
+            save_brought(given.space, tensors, folder.given, source=source, mean=self.mean, std=self.std, asked=asked)
         return folder.given
 
 

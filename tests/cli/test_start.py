@@ -64,6 +64,23 @@ def test_the_network_that_is_brought_computes_what_the_module_did(tmp_path: Path
     np.testing.assert_allclose(network_outputs(network, images), expected.numpy(), rtol=1e-3, atol=1e-4)
 
 
+def test_weights_that_are_brought_follow_what_is_asked(tmp_path: Path, asked: dict[str, Any]) -> None:
+    """The same again is the same, though the module has other random numbers; another normalisation is another."""
+
+    def brought(mean: str, *more: str, seed: int = 7) -> bytes:
+        words = arguments(tmp_path, "--mean", mean, "--std", "0.2", *more)
+        (tmp_path / "own.py").write_text(SOURCE.replace("seed(7)", f"seed({seed})"))
+        assert exit_code(words) == 2
+        content: bytes = asked["weights"].read_bytes()
+        return content
+
+    first = brought("0.3")
+    assert brought("0.3", seed=8) == first
+    assert brought("0.5") != first
+    assert brought("0.3") == first
+    assert brought("0.3", "--force", seed=8) != first
+
+
 def test_random_weights_are_to_be_had_even_so(tmp_path: Path, asked: dict[str, Any]) -> None:
     """And of a family there are no others."""
     assert exit_code(arguments(tmp_path, "--from-scratch")) == 2

@@ -37,6 +37,10 @@ OUTPUTS = "the outputs"
 """Stands beside the names of width variables, of which none has a space."""
 
 
+_ASKED = "asked"
+"""The entry of the header of weights that a network brought."""
+
+
 class Given(NamedTuple):
     """Weights to begin with, which fit a network but for its widths."""
 
@@ -98,6 +102,7 @@ def save_brought(
     source: Path,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    asked: str,
 ) -> None:
     """Write weights that a network brings or a file has, for pixels as every network here takes them.
 
@@ -108,6 +113,7 @@ def save_brought(
         source: What messages call them.
         mean: What the network subtracts from pixels from 0 to 1, for each channel; None: its pixels are as here.
         std: What it divides them by after that.
+        asked: What was asked for in all, which ``was_asked`` knows again.
 
     Raises:
         FileError: The tensors do not fit.
@@ -118,7 +124,17 @@ def save_brought(
     if mean is not None and std is not None:
         absorb_normalisation(network, mean, std)
     fresh = tuple(f"layers.{name}." for name in given.fresh)
-    save_tensors({name: t for name, t in network.state_dict().items() if not name.startswith(fresh)}, path)
+    kept = {name: t for name, t in network.state_dict().items() if not name.startswith(fresh)}
+    save_tensors(kept, path, {_ASKED: asked})
+
+
+def was_asked(path: Path, asked: str) -> bool:
+    """Whether ``save_brought`` has written a file for the same as is asked for now.
+
+    Raises:
+        FileError: It cannot be read.
+    """
+    return path.exists() and read_tensors(path)[1].get(_ASKED) == asked
 
 
 def trained_network(space: SearchSpace, path: Path, *, seed: int) -> tuple[PlainNetwork, Given]:

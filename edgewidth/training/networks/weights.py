@@ -75,13 +75,14 @@ def save_plain(network: PlainNetwork, path: Path, *, provenance: Provenance | No
     _write(network, path, header, provenance)
 
 
-def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write weights that belong to no search space yet, as other programs do.
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, header: Mapping[str, str]) -> None:
+    """Write weights that belong to no search space yet, with what ``read_tensors`` is to tell of them.
 
     Raises:
         StorageError: It cannot be written.
     """
-    write_atomic(path, save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
+    content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomic(path, save(content, {HEADER: json.dumps(header, sort_keys=True)}))
 
 
 def load_plain(path: Path) -> PlainNetwork:
