@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from edgewidth.records.search import SearchResult as SearchResult
     from edgewidth.records.table import LatencyTable as LatencyTable
     from edgewidth.records.validation import ValidationReport as ValidationReport
-    from edgewidth.stages.library import export as export
-    from edgewidth.stages.library import finetune as finetune
-    from edgewidth.stages.library import profile as profile
-    from edgewidth.stages.library import refine as refine
-    from edgewidth.stages.library import report as report
-    from edgewidth.stages.library import run as run
-    from edgewidth.stages.library import search as search
-    from edgewidth.stages.library import space_for as space_for
-    from edgewidth.stages.library import train as train
-    from edgewidth.stages.library import validate as validate
+    from edgewidth.stages.face import export as export
+    from edgewidth.stages.face import finetune as finetune
+    from edgewidth.stages.face import profile as profile
+    from edgewidth.stages.face import refine as refine
+    from edgewidth.stages.face import report as report
+    from edgewidth.stages.face import run as run
+    from edgewidth.stages.face import search as search
+    from edgewidth.stages.face import space_for as space_for
+    from edgewidth.stages.face import train as train
+    from edgewidth.stages.face import validate as validate
     from edgewidth.stages.profile import ProfilePlan as ProfilePlan
     from edgewidth.stages.refine import RefinePlan as RefinePlan
     from edgewidth.stages.target import Target as Target
@@ -62,7 +62,7 @@ _ROOMS = {
     "records.search": "SearchResult",
     "records.table": "LatencyTable",
     "records.validation": "ValidationReport",
-    "stages.library": "export finetune profile refine report run search space_for train validate",
+    "stages.face": "export finetune profile refine report run search space_for train validate",
     "stages.profile": "ProfilePlan",
     "stages.refine": "RefinePlan",
     "stages.target": "Target make_target",

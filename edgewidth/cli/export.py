@@ -47,8 +47,8 @@ def command(options: Options) -> None:
     --max-int8-drop, the network is trained on with the rounding in place, as long as --recipe says.
     """
     from edgewidth.errors import MismatchError  # noqa: PLC0415  help stays instant
+    from edgewidth.stages.face import export  # noqa: PLC0415
     from edgewidth.stages.folder import RunFolder  # noqa: PLC0415
-    from edgewidth.stages.library import export  # noqa: PLC0415
     from edgewidth.stages.search import read_config  # noqa: PLC0415
     from edgewidth.training.networks.weights import load_plain  # noqa: PLC0415
 

@@ -23,8 +23,8 @@ class Options:
 @verb("report", Options)
 def command(options: Options) -> None:
     """Write report.json and report.html of a run FOLDER, complete or not."""
+    from edgewidth.stages.face import report  # noqa: PLC0415
     from edgewidth.stages.folder import RunFolder  # noqa: PLC0415  help stays instant
-    from edgewidth.stages.library import report  # noqa: PLC0415
 
     built = report(options.folder)
     folder = RunFolder(options.folder)

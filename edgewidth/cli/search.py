@@ -31,8 +31,8 @@ def command(options: Options) -> None:
 
     Works on the host alone: latencies are predictions. edgewidth run measures the choice as well.
     """
+    from edgewidth.stages.face import search  # noqa: PLC0415
     from edgewidth.stages.folder import RunFolder  # noqa: PLC0415  help stays instant
-    from edgewidth.stages.library import search  # noqa: PLC0415
 
     budget = options.limits.beside(options.budget)
     result = search(options.table, options.losses, budget, out=options.out, force=options.force)
