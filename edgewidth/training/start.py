@@ -13,6 +13,7 @@ from edgewidth.streams import Purpose, stream
 from edgewidth.training.importance import measure_importance, order_channels
 from edgewidth.training.loop.checkpoint import Checkpoints
 from edgewidth.training.loop.loop import make_batches
+from edgewidth.training.loop.processes import join
 from edgewidth.training.networks.inference import batch_size
 from edgewidth.training.networks.layers import compute_device
 from edgewidth.training.networks.normalisation import settle_normalisation
@@ -41,7 +42,6 @@ def adapted_network(
     checkpoints: Path,
     seed: int,
     progress: Progress,
-    processes: Processes,
 ) -> PlainNetwork:
     """Train the network of a file at its own widths on the images, and put its channels in order of importance.
 
@@ -57,13 +57,13 @@ def adapted_network(
         checkpoints: The folder for checkpoints.
         seed: Of a head for other classes and everything random.
         progress: Where to report to.
-        processes: Which share out every batch.
 
     Raises:
         FileError: The weights do not fit.
         TrainingError: The loss is not finite, or diverges.
         StorageError: A file cannot be written.
     """
+    processes = join()
     network, given = trained_network(space, weights, seed=seed)
     tell_start(weights, list(given.fresh), progress)
     device = compute_device()

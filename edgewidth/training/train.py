@@ -139,20 +139,12 @@ def train_supernet(
     if trained is None or weights is None or is_supernet(weights):
         start = begin_with(supernet, weights, progress)
     else:
+        start = file_digest(weights)
         network = adapted_network(
-            space,
-            data,
-            trained,
-            weights,
-            log=trained_log,
-            checkpoints=checkpoints,
-            seed=seed,
-            progress=progress,
-            processes=processes,
+            space, data, trained, weights, log=trained_log, checkpoints=checkpoints, seed=seed, progress=progress
         )
         processes.on_first(lambda: save_plain(network, trained_out))
         copy_weights(supernet, Given.of(network))
-        start = file_digest(weights)
     batches = make_batches(data, phase, seed=seed, device=device, processes=processes)
     epochs, objective = phase.epochs(len(data.train)), data.task.objective()
     steps = epochs * batches.per_epoch
