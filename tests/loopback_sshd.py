@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from support import require
 
-from edgewidth.devices.reach.ssh_link import Destination
+from edgewidth.devices.reach.destination import Destination
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

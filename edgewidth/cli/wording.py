@@ -8,6 +8,7 @@ device profile: `workdir=/path` becomes ``--set workdir=/path``.
 from __future__ import annotations
 
 import re
+import shlex
 from functools import cache
 
 import click
@@ -36,5 +37,5 @@ def _as_option(quoted: re.Match[str]) -> str:
     name, value = quoted.groups()
     flag = flags().get(name)
     if flag is None:
-        return f"--set {name}={value}" if value else quoted[0]
+        return f"--set {shlex.quote(f'{name}={value}')}" if value else quoted[0]
     return f"{flag} {value}" if value else flag

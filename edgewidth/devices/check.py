@@ -12,6 +12,7 @@ from edgewidth.devices.measure.campaign import Model, measure
 from edgewidth.devices.measure.estimate import estimate
 from edgewidth.devices.measure.policy import Policy
 from edgewidth.devices.measure.store import MeasurementStore
+from edgewidth.devices.measure.warnings import ASK_FOR_THROTTLING
 from edgewidth.devices.on_device.vitals import THROTTLE_FLAGS
 from edgewidth.documents import Record
 from edgewidth.errors import DeviceError, TransientDeviceError
@@ -154,16 +155,21 @@ def _state_items(profile: DeviceProfile, state: DeviceState) -> list[CheckItem]:
     if state.governor is not None:
         speed = f", {state.frequency_mhz:.0f} MHz" if state.frequency_mhz else ""
         items.append(CheckItem(name="governor", ok=True, finding=f"{state.governor}{speed}"))
-    now = [flag for flag in state.throttled if flag in THROTTLE_FLAGS]
-    items.append(
-        CheckItem(
-            name="throttling",
-            ok=not now,
-            finding=", ".join(state.throttled) or "none seen",
-            remedy="Cool it better, or use the power supply made for it." if now else None,
-        )
-    )
+    items.append(_throttling(state))
     return items
+
+
+def _throttling(state: DeviceState) -> CheckItem:
+    if state.throttling_unknown:
+        finding = f"cannot tell: {state.throttling_unknown}"
+        return CheckItem(name="throttling", ok=True, finding=finding, remedy=ASK_FOR_THROTTLING)
+    now = [flag for flag in state.throttled if flag in THROTTLE_FLAGS]
+    return CheckItem(
+        name="throttling",
+        ok=not now,
+        finding=", ".join(state.throttled) or "none seen",
+        remedy="Cool it better, or use the power supply made for it." if now else None,
+    )
 
 
 def _latency(first: LatencyEstimate) -> CheckItem:

@@ -78,6 +78,12 @@ class Device(NamedTuple):
         version = self.facts.runtimes.get(support.key)
         if version is None:
             remedy = support.install_line(self.profile, self.facts)
+            if support.needs_python and self.facts.python is None:
+                raise DeviceError(
+                    f"{self.profile.name} has no program {self.python}, and {support.key} needs Python there.",
+                    remedy="Install Python 3.10 or newer there (sudo apt-get install python3-venv), or name the one "
+                    "that it has: `python=/path/to/python3`",
+                )
             raise DeviceError(f"{support.key} is not installed on {self.profile.name}.", remedy=remedy)
         return Setting(
             device=self.profile.name,

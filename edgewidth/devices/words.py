@@ -53,8 +53,8 @@ Address = Annotated[
     Field(min_length=1, max_length=255),
     AfterValidator(
         _word(
-            r"(?:[A-Za-z0-9_][A-Za-z0-9._+-]*@)?[A-Za-z0-9_\[][A-Za-z0-9._:%\[\]-]*",
-            "an address is user@host, host or host:port, of letters, digits and . _ : % -",
+            r"(?:[A-Za-z0-9_][A-Za-z0-9._+@\\$-]*@)?[A-Za-z0-9_:\[][A-Za-z0-9._:%\[\]-]*",
+            r"an address is user@host, DOMAIN\user@host, host or host:port, of letters, digits and . _ : % -",
         )
     ),
 ]
@@ -63,9 +63,14 @@ Address = Annotated[
 Serial = Annotated[
     str,
     Field(min_length=1, max_length=255),
-    AfterValidator(_word(r"[A-Za-z0-9\[][A-Za-z0-9._:%\[\]-]*", "a serial number is of letters, digits and . _ : % -")),
+    AfterValidator(
+        _word(
+            r"[A-Za-z0-9\[(][A-Za-z0-9._:%+#@,()\[\] -]*(?<! )",
+            "a serial number is of letters, digits, spaces inside it and . _ : % + # @ , - ( ) [ ]",
+        )
+    ),
 ]
-"""A phone as ``adb devices`` lists it; safe as one word of a command line."""
+"""A phone as ``adb devices`` lists it, perhaps with spaces; safe as one word of a command line."""
 
 LocalPath = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_path)]
 """A path on this machine; may hold spaces and quotes."""

@@ -140,6 +140,8 @@ class DeviceState(Record):
     throttled: tuple[str, ...] = ()
     """The flags that are raised: ``under-voltage``, ``frequency capped``, ``throttled`` or ``soft temperature limit``.
     With ``since boot`` behind it, a flag was raised at some time since the device was started."""
+    throttling_unknown: str | None = None
+    """Why a device that has such flags could not tell them, in its own words."""
     load_1m: float | None = None
     available_bytes: int | None = None
     swapped_pages: int | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shlex
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 from small_onnx import onnx_model
 
+from edgewidth.cli.wording import with_flags
 from edgewidth.devices.device import open_device
 from edgewidth.devices.measure.campaign import measure
 from edgewidth.devices.measure.policy import Policy
 from edgewidth.devices.measure.store import MeasurementStore
-from edgewidth.devices.profiles import DeviceProfile
+from edgewidth.devices.profiles import DeviceProfile, load_profile
 from edgewidth.devices.reach import adb_client
 from edgewidth.devices.reach.adb import AdbTransport
 from edgewidth.devices.reach.adb_client import AdbClient, Phone, network_serial
@@ -416,3 +418,42 @@ def test_thermal_service_in_all_versions() -> None:
     cached = "Thermal Status: 1\nCached temperatures:\n Temperature{mValue=33.5, mType=3, mName=skin, mStatus=1}\n"
     assert parse_thermalservice(cached) == (33.5, ("throttled",))
     assert parse_thermalservice("Can't find service: thermalservice") == (None, ())
+
+
+AWKWARD_SERIALS = ("adb-R5CT (2)._adb-tls-connect._tcp", "adb-R5CT._adb-tls-connect._tcp")
+
+
+@pytest.fixture
+def renamed(phone: AdbDaemon, adb: AdbClient, tmp_path: Path) -> Callable[..., AdbClient]:
+    """The real adb, seen through a program that lists the phone under other names."""
+    adb.call("connect", phone.serial)
+
+    def make(*serials: str) -> AdbClient:
+        listed = "".join(f"{serial}\\tdevice\\n" for serial in serials)
+        program = tmp_path / "adb"
+        program.write_text(
+            f"#!/bin/sh\nif [ \"$1\" = devices ]; then printf 'List of devices attached\\n{listed}'; exit; fi\n"
+            f'if [ "$1" = -s ]; then [ "$2" = "{serials[-1]}" ] || exit 9; shift 2; set -- -s {phone.serial} "$@"; fi\n'
+            f'exec {adb.program} "$@"\n'
+        )
+        program.chmod(0o755)
+        return AdbClient(str(program))
+
+    return make
+
+
+def test_a_serial_with_spaces_and_brackets(renamed: Callable[..., AdbClient], tmp_path: Path) -> None:
+    """As wireless debugging makes them: alone, and as one of several, where the remedy names it as one types it."""
+    awkward, plain = AWKWARD_SERIALS
+    profile = DeviceProfile(name="phone", transport="adb", workdir=str(tmp_path / "work"))
+    alone = AdbTransport(renamed(awkward), profile)
+    assert alone.run(["echo", "a b"]).stdout == b"a b\n"
+    with pytest.raises(DeviceError, match="Several phones are attached") as caught:
+        AdbTransport(renamed(awkward, plain), profile)
+    typed = shlex.split(with_flags(caught.value.remedy or "").removeprefix("Name one: "))
+    assert typed == ["--set", f"serial={awkward}"]
+    (tmp_path / "phone.toml").write_text('transport = "adb"\n')
+    overrides = {"serial": awkward, "workdir": str(tmp_path / "work")}
+    one = AdbTransport(renamed(plain, awkward), load_profile(str(tmp_path / "phone.toml"), overrides=overrides))
+    one.put({"model": b"x"})
+    assert one.get("model") == b"x"

@@ -115,6 +115,7 @@ def test_warnings() -> None:
     assert codes([visit(before=state(governor="powersave"))]) == {"governor"}
     assert codes([visit(before=state(throttled=("frequency capped since boot",)))]) == {"throttling"}
     assert codes([visit(after=state(throttled=("under-voltage",)))]) == {"under-voltage"}
+    assert codes([visit(after=state(throttling_unknown="no /dev/vcio"))]) == {"throttling-unknown"}
     assert codes([visit(2e6, before=state(busy_s=10.0), after=state(busy_s=10.5))]) == {"other-load"}
     assert codes([visit(before=state(swapped_pages=0), after=state(swapped_pages=500))]) == {"swapping"}
     assert codes([visit(warmup_ns=falling)]) == {"unsteady-warm-up"}

@@ -205,7 +205,7 @@ def test_wrong_profiles_name_file_and_key(write: Callable[..., str], text: str, 
 
 def test_metacharacters_in_a_serial(write: Callable[..., str]) -> None:
     """A serial number is one word of a command line."""
-    for serial in ("R58M;reboot", "-s", "a b", "a\\nb", ""):
+    for serial in ("R58M;reboot", "-s", " a", "a ", "a\\nb", ""):
         with pytest.raises(ProfileError, match=r"serial: "):
             load_profile(write(f'transport = "adb"\nserial = "{serial}"\n'))
 

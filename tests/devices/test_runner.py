@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from small_onnx import small_onnx
 
+from edgewidth.devices import check
 from edgewidth.devices.on_device import runner, runtimes, visit, vitals
 from edgewidth.devices.reach.facts import runner_archive
+from edgewidth.records.measurement import DeviceState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -297,3 +299,31 @@ def test_as_a_program(tmp_path: Path) -> None:
     assert len(made["runs_ns"]) >= 3
     assert min(made["runs_ns"]) > 0
     assert 5000 <= made["started_s"] < 5060
+
+
+@pytest.mark.parametrize(
+    ("prints", "flags", "unknown"),
+    [
+        ("throttled=0x50005", ["under-voltage", "throttled", "under-voltage since boot", "throttled since boot"], None),
+        ("throttled=0x0", [], None),
+        ("VCHI initialization failed", [], "VCHI initialization failed"),
+        ("Can't open device file: /dev/vcio; exit 255", [], "Can't open device file: /dev/vcio"),
+        ("throttled=0x0\\377", [], "throttled=0x0\ufffd"),
+        ("", [], "vcgencmd says nothing"),
+    ],
+)
+def test_a_board_that_cannot_tell_its_throttling(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prints: str, flags: list[str], unknown: str | None
+) -> None:
+    """Without the right to ask, or with a stray byte in the answer: it says so, and the state is told."""
+    text, _, end = prints.partition("; ")
+    program = tmp_path / "vcgencmd"
+    program.write_text(f'#!/bin/sh\nprintf "{text}"\n{end}\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(vitals, "_vcgencmd", lambda: str(program))
+    state = DeviceState.model_validate(vitals.read_state())
+    assert (list(state.throttled), state.throttling_unknown) == (flags, unknown)
+    item = check._throttling(state)
+    assert item.ok is (not flags)
+    assert item.finding == (f"cannot tell: {unknown}" if unknown else ", ".join(flags) or "none seen")
+    assert ("usermod -aG video" in (item.remedy or "")) is (unknown is not None)

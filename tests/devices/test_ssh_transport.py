@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,13 +16,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from loopback_sshd import Cable, Server, free_port, make_key, sshd
+from support import require
 
+from edgewidth.devices.device import Device
 from edgewidth.devices.profiles import DeviceProfile
+from edgewidth.devices.reach.destination import Destination
 from edgewidth.devices.reach.ssh import SshTransport
 from edgewidth.devices.reach.ssh_errors import refusal
-from edgewidth.devices.reach.ssh_link import Destination
 from edgewidth.errors import DeviceError, FileError, ProfileError, TransientDeviceError
 from edgewidth.progress import SILENT
+from edgewidth.records.measurement import Engine, Precision, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -182,7 +186,7 @@ def test_the_connection_ends_with_this_program(server: Server, tmp_path: Path) -
         "import sys, time; from pathlib import Path\n"
         "from edgewidth.devices.profiles import DeviceProfile\n"
         "from edgewidth.devices.reach.ssh import SshTransport\n"
-        "from edgewidth.devices.reach.ssh_link import Destination\n"
+        "from edgewidth.devices.reach.destination import Destination\n"
         "p = DeviceProfile(name='pi', transport='ssh', workdir=sys.argv[2])\n"
         "t = SshTransport(Destination('board', None, ('-F', sys.argv[1])), p)\n"
         "print(t._link._master._process.pid, flush=True); time.sleep(60)\n"
@@ -329,4 +333,105 @@ def test_a_local_file_that_is_not_there(device: SshTransport, tmp_path: Path) ->
 def test_what_ssh_says(said: str, kind: type[Exception], message: str) -> None:
     """What may pass is told from what will not; control characters go nowhere."""
     with pytest.raises(kind, match=message):
-        raise refusal("root@pi", None, said, 255)
+        raise refusal(Destination("root@pi"), said, 255)
+
+
+NOISE = {
+    "before": "echo hello; echo hint >&2",
+    "without a line's end": "printf hello; printf 12 >&2",
+    "behind": "trap 'printf bye; printf 34 >&2' EXIT",
+}
+
+
+@pytest.mark.parametrize("noise", NOISE.values(), ids=NOISE)
+def test_what_start_up_files_print_is_no_answer(tmp_path: Path, noise: str) -> None:
+    """Neither on standard output nor on standard error, and the exit status stays the command's."""
+    with sshd(tmp_path, f'ForceCommand {noise}; eval "$SSH_ORIGINAL_COMMAND"') as server:
+        device = SshTransport(server.destination, profile_in(tmp_path))
+        done = device.run(["sh", "-c", "printf out; cat >&2; exit 7"], stdin=b"in")
+        assert (done.returncode, done.stdout, done.stderr) == (7, b"out", b"in")
+        device.put({"a/b": b"\0\xff\n"})
+        assert device.read("a/b", 0) == device.get("a/b") == b"\0\xff\n"
+        assert device.facts().architecture == platform.machine()
+        device.close()
+
+
+@pytest.mark.parametrize("shell", ["tcsh", "bsd-csh", "fish", "zsh", "dash"])
+def test_any_login_shell(tmp_path: Path, shell: str) -> None:
+    """Shells with other quotes than a POSIX shell's, too; words of every kind arrive as they are."""
+    program = shutil.which(shell)
+    if program is None:
+        require(shell not in {"tcsh", "dash"}, f"{shell} (apt-get install {shell})")
+        pytest.skip(f"there is no {shell}")
+    words = ["a b", "!!", "a!b", "$HOME", "'", '"', "*", "\\", "\\n", "`id`", "é", "new\nline", "", "~", "x" * 3000]
+    with sshd(tmp_path, f'ForceCommand exec {program} -c "$SSH_ORIGINAL_COMMAND"') as server:
+        device = SshTransport(server.destination, profile_in(tmp_path))
+        assert device.run(["printf", "%s|", *words]).stdout.decode() == "".join(f"{word}|" for word in words)
+        device.start(["sh", "-c", "echo 'started!'"], log="log file")
+        assert device.facts().python == platform.python_version()
+        assert device.run(["false"]).returncode == 1
+        device.close()
+    assert (tmp_path / "work dir" / "log file").read_text() == "started!\n"
+
+
+def test_a_login_that_swallows_commands(tmp_path: Path) -> None:
+    """One that answers at first and not to what is asked then is told as what it is."""
+    (tmp_path / "first").write_text("")
+    once = f'ForceCommand rm {tmp_path}/first && eval "$SSH_ORIGINAL_COMMAND" || echo This account is closed. >&2'
+    with sshd(tmp_path, once) as server:
+        device = SshTransport(server.destination, profile_in(tmp_path))
+        with pytest.raises(DeviceError, match=r"runs no commands: This account is closed\.") as caught:
+            device.run(["true"])
+        assert "start-up files" in (caught.value.remedy or "")
+        device.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "host", "leads_to", "typed"),
+    [
+        ("pi@10.0.0.7", None, "pi@10.0.0.7", None, "pi@10.0.0.7"),
+        ("pi@10.0.0.7:2222", None, "pi@10.0.0.7", 2222, "-p 2222 pi@10.0.0.7"),
+        ("board", 22, "board", 22, "-p 22 board"),
+        ("board:22", 22, "board", 22, "-p 22 board"),
+        ("fe80::1%eth0", None, "fe80::1%eth0", None, "fe80::1%eth0"),
+        ("pi@2001:db8::7", 2222, "pi@2001:db8::7", 2222, "-p 2222 pi@2001:db8::7"),
+        ("[2001:db8::7]", None, "2001:db8::7", None, "2001:db8::7"),
+        ("pi@[2001:db8::7]:2222", None, "pi@2001:db8::7", 2222, "-p 2222 pi@2001:db8::7"),
+        ("DOMAIN\\user@host:22", None, "DOMAIN\\user@host", 22, "-p 22 'DOMAIN\\user@host'"),
+        ("user@example.com@host", None, "user@example.com@host", None, "user@example.com@host"),
+    ],
+)
+def test_where_an_address_leads(
+    tmp_path: Path, address: str, port: int | None, host: str, leads_to: int | None, typed: str
+) -> None:
+    """With a port, as IPv6, with a domain; and as it is typed."""
+    found = Destination.of(profile_in(tmp_path, address=address, port=port))
+    assert (found.host, found.port, found.typed) == (host, leads_to, typed)
+
+
+@pytest.mark.parametrize(
+    ("address", "port"), [("pi@host:0", None), ("host:65536", None), ("host:ssh", None), ("host:22", 23), ("host:", 22)]
+)
+def test_an_address_that_leads_nowhere(tmp_path: Path, address: str, port: int | None) -> None:
+    with pytest.raises(ProfileError, match=f"no place is meant by the address {address}") as caught:
+        Destination.of(profile_in(tmp_path, address=address, port=port))
+    assert "`address=user@host:2222`" in (caught.value.remedy or "")
+
+
+def test_an_address_with_a_port_is_reached(server: Server, tmp_path: Path) -> None:
+    """As a profile gives it; what is to be typed has the port as ssh takes it."""
+    there = profile_in(tmp_path, address=f"127.0.0.1:{server.port}", identity=str(server.folder / "user_key"))
+    with pytest.raises(DeviceError, match=r"host key of 127\.0\.0\.1 is unknown") as caught:
+        SshTransport.open(there, SILENT)
+    assert caught.value.remedy == f"Connect once by hand and compare it: ssh -p {server.port} 127.0.0.1"
+
+
+def test_a_device_without_python_says_so(server: Server, tmp_path: Path) -> None:
+    """What is missing is python3, not a package."""
+    profile = profile_in(tmp_path, python="no-such-python")
+    transport = SshTransport(server.configure(), profile)
+    device = Device(profile, transport, transport.facts())
+    with pytest.raises(DeviceError, match=r"^pi has no program no-such-python") as caught:
+        device.setting(Engine(runtime=Runtime.LITERT), Precision.INT8, 1)
+    assert "`python=/path/to/python3`" in (caught.value.remedy or "")
+    transport.close()

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Self
 
 from edgewidth.devices.emulator.board import HOST, Board
 from edgewidth.devices.emulator.image import prepare
+from edgewidth.devices.reach.destination import Destination
 from edgewidth.devices.reach.ssh import SshTransport
-from edgewidth.devices.reach.ssh_link import Destination
 from edgewidth.errors import ProfileError
 
 if TYPE_CHECKING:

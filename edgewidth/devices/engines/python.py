@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgewidth.devices.reach.destination import Destination
 from edgewidth.devices.reach.facts import device_python
 from edgewidth.records.measurement import Engine, EngineName, Runtime
 
@@ -45,12 +46,16 @@ class PythonEngine:
         if (obstacle := self.obstacle(facts)) is not None:
             return obstacle
         python = device_python(profile)
-        where = f"ssh {profile.address} " if profile.transport == "ssh" and profile.address else ""
+        where = f"ssh {Destination.of(profile).typed} " if profile.transport == "ssh" and profile.address else ""
         if python not in _SYSTEM_PYTHONS or profile.transport == "local":
             return f"{where}{python} -m pip install {self.packages}"
         # Since Debian 12 and its Raspberry Pi OS the system's own Python takes no packages from pip.
         made = f"python3 -m venv ~/edgewidth-venv && ~/edgewidth-venv/bin/pip install {self.packages}"
-        return f'{where}"{made}", then `python=/home/…/edgewidth-venv/bin/python`' if where else made
+        return (
+            f'{where}"{made} && ls ~/edgewidth-venv/bin/python", then `python=PATH` with its last line'
+            if where
+            else made
+        )
 
     def program(self, transport: Transport, profile: DeviceProfile, threads: int) -> None:
         """None: the runner runs it."""

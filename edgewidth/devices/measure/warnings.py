@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FEW_VISITS, FEW_RUNS = 3, 5
 """With fewer undisturbed visits of a model, or runs in one of them, there is a warning."""
+ASK_FOR_THROTTLING = "On the device: sudo usermod -aG video $USER, and log in again; then vcgencmd get_throttled works."
 OFTEN = 0.3
 """The share of runs in slow stretches from which on there is a warning."""
 
@@ -53,6 +54,7 @@ def find_warnings(
         _emulated(setting),
         _governor(every),
         _throttling(every),
+        _throttling_unknown(every),
         _voltage(every),
         _other_load(every),
         _swapping(every),
@@ -102,6 +104,15 @@ def _throttling(visits: Sequence[Visit]) -> MeasurementWarning | None:
         "throttling",
         f"The device held its processor back: {', '.join(sorted(flags))}.",
         "Cool it better (heat sink, fan), or let the profile wait: `cool_down_c=55`",
+    )
+
+
+def _throttling_unknown(visits: Sequence[Visit]) -> MeasurementWarning | None:
+    reason = next((state.throttling_unknown for state in _states(visits) if state.throttling_unknown), None)
+    if reason is None:
+        return None
+    return _warning(
+        "throttling-unknown", f"The device cannot tell whether it was held back: {reason}", ASK_FOR_THROTTLING
     )
 
 

@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -87,23 +88,28 @@ def _vcgencmd() -> str | None:
     return shutil.which("vcgencmd")
 
 
-def _throttle_bits() -> int:
-    text = _text("/sys/devices/platform/soc/soc:firmware/get_throttled")
+def _asked_throttling() -> str:
+    """What the Raspberry Pi's own program says, or why it says nothing; ``0`` where there is none."""
     program = _vcgencmd()
-    if text is None and program:
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
-            command = [program, "get_throttled"]
-            text = subprocess.run(command, capture_output=True, timeout=5, check=True, text=True).stdout
+    if program is None:
+        return "0"
     try:
-        return int((text or "0").strip().split("=")[-1], 16)
-    except ValueError:
-        return 0
+        done = subprocess.run([program, "get_throttled"], capture_output=True, timeout=5, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"vcgencmd: {error}"
+    return (done.stdout + done.stderr).decode(errors="replace")
 
 
-def _throttled() -> list[str]:
-    bits = _throttle_bits()
+def throttling() -> Json:
+    """The flags that are raised; or why the device cannot tell, which stops no measurement."""
+    text = _text("/sys/devices/platform/soc/soc:firmware/get_throttled") or _asked_throttling()
+    found = re.fullmatch(r"(?:throttled=)?(?:0x)?([0-9a-fA-F]{1,8})", text.strip())
+    if found is None:
+        return {"throttled": [], "throttling_unknown": " ".join(text.split())[:200] or "vcgencmd says nothing"}
+    bits = int(found[1], 16)
     now = [name for bit, name in enumerate(THROTTLE_FLAGS) if bits >> bit & 1]
-    return now + [f"{name} since boot" for bit, name in enumerate(THROTTLE_FLAGS) if bits >> bit + 16 & 1]
+    before = [f"{name} since boot" for bit, name in enumerate(THROTTLE_FLAGS) if bits >> bit + 16 & 1]
+    return {"throttled": now + before, "throttling_unknown": None}
 
 
 def _busy_s() -> float | None:
@@ -123,7 +129,7 @@ def read_state(affinity: Sequence[int] = ()) -> Json:
         "temperature_c": temperature_c(),
         "frequency_mhz": _frequency_mhz(processors),
         "governor": _text(f"/sys/devices/system/cpu/cpu{processors[0]}/cpufreq/scaling_governor"),
-        "throttled": _throttled(),
+        **throttling(),
         "load_1m": os.getloadavg()[0],
         "available_bytes": int(available[0]) * 1024 if available else None,
         "swapped_pages": int(swap["pswpin"]) + int(swap["pswpout"]) if {"pswpin", "pswpout"} <= set(swap) else None,

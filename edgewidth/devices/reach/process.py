@@ -63,7 +63,7 @@ def finish(
         except _TooLateError:
             raise TransientDeviceError(f"{what} took longer than {timeout_s:g} s.") from None
         except _TooMuchError:
-            raise DeviceError(f"{what} printed more than {max_bytes / 1e6:g} MB.") from None
+            raise DeviceError(f"{what} printed more than {max_bytes / 1e6:.2g} MB.") from None
         finally:
             process.kill()  # does nothing if it has ended
 

@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self, TypeVar
 
+from edgewidth.devices.reach.destination import Destination
 from edgewidth.devices.reach.facts import read_facts
 from edgewidth.devices.reach.process import last_line
 from edgewidth.devices.reach.shell_facts import shell_facts
-from edgewidth.devices.reach.ssh_link import Destination, SshLink
+from edgewidth.devices.reach.ssh_link import SshLink
 from edgewidth.errors import DeviceError, FileError, TransientDeviceError
 
 if TYPE_CHECKING:
@@ -34,9 +35,8 @@ _FULL = re.compile(r"No space left|[Qq]uota exceeded|Wrote only \d+ of")
 """What a full disk makes tar, cat and the shell say."""
 _TAR_FAREWELL = re.compile(r"^tar: Exiting with failure status.*$", re.MULTILINE)
 
-# Scripts are constants; what comes from outside arrives as words. The trailing exit keeps the shell in place, so
-# that a command killed by a signal is told as 128 + its number and not mistaken for a broken link.
-_RUN = 'cd "$1" && shift && "$@"; exit $?'
+# Scripts are constants; what comes from outside arrives as words.
+_RUN = 'cd "$1" && shift && "$@"'
 _UNPACK = 'mkdir -p "$1" && exec tar -x -f - -C "$1"'
 _GET = f'test -f "$1" || exit {_MISSING}; exec head -c "$2" "$1"'
 _READ = 'test -f "$1" || exit 0; tail -c "+$2" "$1" | head -c "$3"'
@@ -58,13 +58,13 @@ class SshTransport:
         """Connect to the profile's address.
 
         Raises:
-            ProfileError: The profile has no address.
+            ProfileError: The profile has no address, or one that is none.
             DeviceError: ssh is missing, or the device refuses.
             TransientDeviceError: The device does not answer.
         """
         del progress
         key = () if profile.identity is None else ("-i", str(Path(profile.identity).expanduser()))
-        return cls(Destination(profile.required_address(), profile.port, key), profile)
+        return cls(Destination.of(profile, *key), profile)
 
     @property
     def clock(self) -> Clock:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+import shlex
+from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.devices.reach.process import last_line
 from edgewidth.errors import DeviceError, TransientDeviceError
+
+if TYPE_CHECKING:
+    from edgewidth.devices.reach.destination import Destination
 
 LINK_STATUS = 255
 """What ssh exits with when it failed itself; a remote command may exit with it too."""
@@ -51,34 +55,45 @@ _LASTING = (
 )
 _NO_FOLDER = _Meaning("", "The working folder on {host} cannot be made: {said}.", "Name another: `workdir=/path`")
 _NO_SHELL = _Meaning(
-    "", "{host} lets this user in but runs no commands: {said}.", "This must work without a word: ssh {where} true"
+    "",
+    "{host} lets this user in but runs no commands: {said}.",
+    "See the login shell there and its start-up files (.bashrc, .cshrc); this must work: ssh {where} true",
 )
 
 
-def refusal(host: str, port: int | None, said: str, status: int | None) -> DeviceError | TransientDeviceError:
-    """Why a connection to ``host`` (perhaps ``user@host``) could not be made.
+def refusal(to: Destination, said: str, status: int | None) -> DeviceError | TransientDeviceError:
+    """Why a connection could not be made.
 
     ``said`` is ssh's standard error, in English; ``status`` is its exit status, None if it was still trying.
     """
     meaning = _lasting(said, status)
-    name = host.rpartition("@")[2]
     if meaning is None:
         why = last_line(said) or "no answer in time"
         return TransientDeviceError(
-            f"{name} cannot be reached: {why}.", remedy="Check that it is switched on, in the network, and runs sshd."
+            f"{to.name} cannot be reached: {why}.",
+            remedy="Check that it is switched on, in the network, and runs sshd.",
         )
-    words = {
-        "host": name,
-        "where": host if port is None else f"-p {port} {host}",
-        "said": last_line(said) or "it says nothing",
-        "forget": _forget(said) or f"ssh-keygen -R {name}",
-    }
-    return DeviceError(meaning.message.format(**words), remedy=meaning.remedy.format(**words))
+    return _lasting_error(meaning, to, said)
+
+
+def unanswered(to: Destination, said: str) -> DeviceError:
+    """A command that was not run, over a link that works."""
+    return _lasting_error(_NO_SHELL, to, said)
 
 
 def broken(host: str, said: str) -> TransientDeviceError:
     """A link that was there and is no more."""
     return TransientDeviceError(f"The link to {host.rpartition('@')[2]} broke: {last_line(said) or 'ssh ended'}.")
+
+
+def _lasting_error(meaning: _Meaning, to: Destination, said: str) -> DeviceError:
+    words = {
+        "host": to.name,
+        "where": to.typed,
+        "said": last_line(said) or "it says nothing",
+        "forget": _forget(said) or f"ssh-keygen -R {shlex.quote(to.name)}",
+    }
+    return DeviceError(meaning.message.format(**words), remedy=meaning.remedy.format(**words))
 
 
 def _lasting(said: str, status: int | None) -> _Meaning | None:

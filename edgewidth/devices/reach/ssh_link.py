@@ -9,32 +9,30 @@ from __future__ import annotations
 import os
 import re
 import selectors
-import shlex
 import shutil
 import subprocess
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING
 
+from edgewidth.devices.reach.framing import NOISE_BYTES, framed_line, make_mark, plain_line, unframed
 from edgewidth.devices.reach.process import DETAIL_BYTES, OUTPUT_BYTES, finish, private_folder
-from edgewidth.devices.reach.ssh_errors import FOLDER_STATUS, LINK_STATUS, broken, refusal
+from edgewidth.devices.reach.ssh_errors import FOLDER_STATUS, LINK_STATUS, broken, refusal, unanswered
 from edgewidth.errors import DeviceError, TransientDeviceError
 
 if TYPE_CHECKING:
+    from edgewidth.devices.reach.destination import Destination
     from edgewidth.devices.reach.transport import Completed
 
 _CONNECT_S = 45.0
 _PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0)
 """Between attempts to connect again after a cut: about 40 s in all, as long as a small board takes to restart."""
-_GREETING_BYTES = 100_000
-"""A login may print this much before our own command answers."""
-_MARK = b"edgewidth-connected "
 # The folder is made here, because a device that was restarted may have lost it.
 _GREETING = (
     'folder=${1:-"${XDG_CACHE_HOME:-$HOME/.cache}/edgewidth"}; mkdir -p "$folder" && cd "$folder" || '
-    f'exit {FOLDER_STATUS}; printf "\\nedgewidth-connected %s\\n" "$(pwd -P)"; exec cat >/dev/null'
+    f'exit {FOLDER_STATUS}; printf "\\n%s %s\\n" "$2" "$(pwd -P)"; exec cat >/dev/null'
 )
 _OPTIONS = (
     *("BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=10", "ServerAliveCountMax=3", "LogLevel=INFO"),
@@ -42,19 +40,6 @@ _OPTIONS = (
     *("ClearAllForwardings=yes", "ForwardAgent=no", "ForwardX11=no"),
 )
 """What must hold whatever the user's own config says; all else is the config's to say."""
-
-
-class Destination(NamedTuple):
-    """Where to, and with which options besides the user's own config."""
-
-    host: str
-    port: int | None = None
-    options: tuple[str, ...] = ()
-
-    @property
-    def words(self) -> list[str]:
-        """The words of ssh's command line that say all this, but for the host."""
-        return [*([] if self.port is None else ["-p", str(self.port)]), *self.options]
 
 
 class SshLink:
@@ -98,22 +83,25 @@ class SshLink:
         """
         with self._lock:
             self._ensure()
-            what = f"A command on {self._destination.host}"
+            what, mark = f"A command on {self._destination.host}", make_mark()
             try:
                 done = finish(
-                    self._client([_remote(script, words)]),
+                    self._client([framed_line(script, words, mark)]),
                     timeout_s=timeout_s,
                     what=what,
                     stdin=stdin,
-                    max_bytes=max_bytes,
+                    max_bytes=max_bytes + NOISE_BYTES,
                     environment=_environment(),
                 )
             except TransientDeviceError:
                 self._drop()  # whether the link or the command hangs cannot be told; a new link is cheap
                 raise
-            if done.returncode == LINK_STATUS:
-                self._judge(done.stderr.decode(errors="replace"))
-            return done
+            answer = unframed(done, mark)
+            if answer is None:
+                raise self._failure(done)
+            if len(answer.stdout) > max_bytes:
+                raise DeviceError(f"{what} printed more than {max_bytes / 1e6:.2g} MB.")
+            return answer
 
     def close(self) -> None:
         """Close the connection; harmless if it is closed."""
@@ -126,15 +114,17 @@ class SshLink:
         options = ("-o", "ControlMaster=no", "-o", "ProxyCommand=false", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes")
         return ["ssh", "-F", "none", "-S", self._socket, "-T", *options, "--", self._destination.host, *words]
 
-    def _judge(self, said: str) -> None:
-        """Tell ssh's own failure, which raises, from a remote command's with the same exit status."""
-        if not self._alive():
-            raise broken(self._destination.host, self._drop() or said)
-        if "Session open refused by peer" in said:
-            raise DeviceError(
-                f"{self._destination.host} refuses a second session on one connection.",
+    def _failure(self, done: Completed) -> DeviceError | TransientDeviceError:
+        """Why a command did not come to its end."""
+        said, host = done.stderr.decode(errors="replace"), self._destination.host
+        if done.returncode == LINK_STATUS and "Session open refused by peer" in said and self._alive():
+            return DeviceError(
+                f"{host} refuses a second session on one connection.",
                 remedy="Its sshd_config should say MaxSessions 10, which is the default.",
             )
+        if done.returncode != LINK_STATUS and self._alive():
+            return unanswered(self._destination, said)
+        return broken(host, self._drop() or said)
 
     def _alive(self) -> bool:
         if self._master is None or not self._master.running:
@@ -160,13 +150,14 @@ class SshLink:
         self._drop()
         options = [word for option in _OPTIONS for word in ("-o", option)]
         host = self._destination.host
-        remote = _remote(_GREETING, [self._asked_folder or ""])
+        mark = make_mark()
+        remote = plain_line(_GREETING, [self._asked_folder or "", mark])
         command = ["ssh", "-S", self._socket, "-T", *self._destination.words, *options, "--", host, remote]
         self._master = _Master(command)
-        folder = self._master.folder(time.monotonic() + _CONNECT_S)
+        folder = self._master.folder(mark, time.monotonic() + _CONNECT_S)
         if folder is None:
             status = self._master.status
-            raise refusal(host, self._destination.port, self._drop(), status)
+            raise refusal(self._destination, self._drop(), status)
         self.folder = folder
 
     def _drop(self) -> str:
@@ -206,8 +197,8 @@ class _Master:
         except subprocess.TimeoutExpired:
             return None
 
-    def folder(self, deadline: float) -> str | None:
-        """Wait for the greeting; the folder that it names, None if it does not come.
+    def folder(self, mark: str, deadline: float) -> str | None:
+        """Wait for the greeting with this mark; the folder that it names, None if it does not come.
 
         Raises:
             DeviceError: Something else comes, and does not end.
@@ -217,15 +208,15 @@ class _Master:
         greeting = b""
         with selectors.DefaultSelector() as selector:
             selector.register(stdout, selectors.EVENT_READ)
-            while len(greeting) < _GREETING_BYTES and selector.select(max(0.0, deadline - time.monotonic())):
+            while len(greeting) < NOISE_BYTES and selector.select(max(0.0, deadline - time.monotonic())):
                 part = os.read(stdout.fileno(), 4096)
                 greeting += part
-                found = re.search(rb"^" + _MARK + rb"(/.*)\n", greeting, re.MULTILINE)
+                found = re.search(rb"^" + mark.encode() + rb" (/.*)\n", greeting, re.MULTILINE)
                 if found:
                     return os.fsdecode(found[1])
                 if not part:
                     return None
-        if len(greeting) >= _GREETING_BYTES:
+        if len(greeting) >= NOISE_BYTES:
             raise DeviceError(
                 "The device floods every login with output instead of running a command.",
                 remedy="See what its login scripts print.",
@@ -252,11 +243,6 @@ class _Master:
             while part := os.read(stderr.fileno(), 4096):
                 self._said += part
                 del self._said[:-DETAIL_BYTES]
-
-
-def _remote(script: str, words: Sequence[str]) -> str:
-    """One line for whatever shell the user has there: a POSIX shell with a constant script and quoted words."""
-    return shlex.join(["sh", "-c", script, "sh", *words])
 
 
 def _environment() -> dict[str, str]:
