@@ -14,6 +14,7 @@ EdgewidthError
     ├── DeviceError            will fail again in the same way: no such device, runtime missing
     ├── TransientDeviceError   may pass: a cut link, a busy device; retried before it is raised
     ├── StorageError           a disk is full or cannot be written
+    │   └── OutputError        the same of standard output
     └── TrainingError          training cannot go on: the loss is not finite or diverges
 """
 
@@ -101,6 +102,10 @@ class TransientDeviceError(SurroundingsError):
 
 class StorageError(SurroundingsError):
     """A disk is full or cannot be written."""
+
+
+class OutputError(StorageError):
+    """What was to be printed could not be."""
 
 
 class TrainingError(SurroundingsError):

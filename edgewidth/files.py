@@ -43,7 +43,25 @@ def cache_folder() -> Path:
 
     ``$EDGEWIDTH_CACHE`` if it is set, else ``edgewidth`` in the user's cache folder (``$XDG_CACHE_HOME``
     or ``~/.cache``).
+
+    Raises:
+        StorageError: The user has no home folder, and neither variable is set.
     """
     if own := os.environ.get("EDGEWIDTH_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "edgewidth"
+        return in_home(own)
+    return in_home(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "edgewidth"
+
+
+def in_home(path: str) -> Path:
+    """A path, where ``~`` is the user's home folder.
+
+    Raises:
+        StorageError: There is no such user, or this one has no home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise StorageError(
+            f"There is no home folder that ~ could mean in {path}.",
+            remedy="Write whole paths, and set HOME, or EDGEWIDTH_CACHE=/path for what edgewidth keeps.",
+        ) from error

@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
+from edgewidth.cli import terminal
 from edgewidth.cli.verbs import VERBS, load
 from edgewidth.cli.wording import with_flags
-from edgewidth.errors import EdgewidthError, InputError
+from edgewidth.errors import EdgewidthError, InputError, OutputError
 from edgewidth.training.loop.processes import are_several, as_full_gpu, fails_first
 from edgewidth.version import __version__
 
@@ -72,6 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with the contract's exit code; no traceback reaches a user."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    terminal.prepare()
     sys.exit(exit_code(arguments))
 
 
@@ -81,7 +83,10 @@ def exit_code(arguments: list[str] | None) -> int:
     try:
         # A run records the words it was asked for with.
         outcome: Any = edgewidth.main(args=arguments, prog_name="edgewidth", standalone_mode=False, obj=arguments)
+        terminal.flush()
     except EdgewidthError as error:
+        if isinstance(error, OutputError):
+            terminal.give_up_output()
         _say(error.message, error.remedy)
         return error.exit_code
     except click.ClickException as error:
@@ -92,8 +97,7 @@ def exit_code(arguments: list[str] | None) -> int:
         _say("Interrupted.", "The same command goes on from here.")
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        terminal.give_up_output()  # whoever read it has gone
         return 0
     except Exception as error:
         if os.environ.get("EDGEWIDTH_DEBUG"):

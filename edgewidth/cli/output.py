@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from edgewidth.cli.wording import with_flags
@@ -32,6 +33,9 @@ MOST_RESIDUALS = 6
 WIDEST = 1_000_000
 """Characters of a line that nobody looks at in a terminal: no cell of a table is folded."""
 
+SENTENCE = 30
+"""Cells with spaces that are longer than this many characters are sentences and not names or amounts."""
+
 
 def print_json(content: Any) -> None:
     """The one JSON document that ``--json`` promises."""
@@ -47,10 +51,14 @@ def print_result(document: Document, *, as_json: bool, text: Callable[[], None])
 
 
 def print_table(table: Table, *, err: bool = False) -> None:
-    """A table for a person; as wide as it needs where nobody looks at a terminal."""
+    """A table for a person. Names and paths, which may have to be typed, are whole; sentences fold in a terminal."""
     console = Console(highlight=False, stderr=err)
     if not console.is_terminal:
         console.width = WIDEST
+    for column in table.columns:
+        column.no_wrap = not any(" " in str(cell) and len(str(cell)) > SENTENCE for cell in column.cells)
+    unlimited = console.options.update(max_width=WIDEST)
+    console.width = max(console.width, Measurement.get(console, unlimited, table).minimum)
     console.print(table)
 
 

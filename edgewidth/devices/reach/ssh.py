@@ -18,6 +18,7 @@ from edgewidth.devices.reach.process import last_line
 from edgewidth.devices.reach.shell_facts import shell_facts
 from edgewidth.devices.reach.ssh_link import SshLink
 from edgewidth.errors import DeviceError, FileError, TransientDeviceError
+from edgewidth.files import in_home
 
 if TYPE_CHECKING:
     from edgewidth.devices.profiles import DeviceProfile
@@ -63,7 +64,7 @@ class SshTransport:
             TransientDeviceError: The device does not answer.
         """
         del progress
-        key = () if profile.identity is None else ("-i", str(Path(profile.identity).expanduser()))
+        key = () if profile.identity is None else ("-i", str(in_home(profile.identity)))
         return cls(Destination.of(profile, *key), profile)
 
     @property
