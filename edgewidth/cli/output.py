@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
@@ -56,7 +57,9 @@ def print_table(table: Table, *, err: bool = False) -> None:
     if not console.is_terminal:
         console.width = WIDEST
     for column in table.columns:
-        column.no_wrap = not any(" " in str(cell) and len(str(cell)) > SENTENCE for cell in column.cells)
+        cells = [str(cell) for cell in column.cells]
+        if not any(" " in cell and len(cell) > SENTENCE for cell in cells):
+            column.min_width = max(map(cell_len, [str(column.header), *cells]))
     unlimited = console.options.update(max_width=WIDEST)
     console.width = max(console.width, Measurement.get(console, unlimited, table).minimum)
     console.print(table)

@@ -83,11 +83,11 @@ def test_what_has_to_be_typed_is_whole(
     """In a terminal that is too narrow for it, too; long sentences fold there."""
     monkeypatch.setenv("COLUMNS", columns)
     monkeypatch.setenv("FORCE_COLOR", "1")
-    table = Table("file", "what it is", box=None)
-    table.add_row(PATH, "some words that may well be folded, since nobody types them " * 3)
+    table = Table("file", "size", "what it is", box=None)
+    table.add_row(PATH, "1024 w13", "some words that may well be folded, since nobody types them " * 3)
     print_table(table)
     printed = capsys.readouterr().out
-    assert PATH in printed
+    assert f"{PATH}  1024 w13  some" in printed
     assert len(printed.splitlines()) > 2
 
 
