@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import shutil
 import tempfile
+import time
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from edgewidth.errors import StorageError
+
+_PART = ".edgewidth-part"
+"""How the name ends of a file that is being written."""
+_ALIVE = ".alive"
+"""The file in a temporary folder that is locked for as long as the program lives that made it."""
+_NEW_S = 60.0
+"""Younger folders may not have their lock yet."""
+_SHORT = 40
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -18,7 +32,7 @@ def write_atomic(path: Path, content: bytes) -> None:
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
             stream.flush()
@@ -28,14 +42,48 @@ def write_atomic(path: Path, content: bytes) -> None:
         os.umask(umask)
         Path(temporary).chmod(0o666 & ~umask)
         Path(temporary).replace(path)
+        temporary = None
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         reason = error.strerror or str(error)
         raise StorageError(
             f"{path} could not be written: {reason}.",
             remedy="Choose a folder on a disk that can be written and has space; what was done so far stays.",
         ) from error
+    finally:  # an interrupt is no error, and leaves no half file either
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what killed programs left half written in a folder; nobody else may be writing there."""
+    for part in folder.glob(f".*{_PART}"):
+        part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A new folder for the length of a block, readable by this user alone, with a path short enough for sockets.
+
+    One that a killed program left behind is removed by the next that needs one.
+    """
+    usual = tempfile.gettempdir()
+    place = usual if len(usual) < _SHORT else "/tmp"  # noqa: S108 - random name, mode 0700
+    _remove_abandoned(Path(place))
+    with tempfile.TemporaryDirectory(prefix="ew-", dir=place) as name, (Path(name) / _ALIVE).open("w") as alive:
+        fcntl.flock(alive, fcntl.LOCK_EX)
+        yield Path(name)
+
+
+@cache
+def _remove_abandoned(place: Path) -> None:
+    """Remove the temporary folders of programs that live no more: their locks are free."""
+    for alive in place.glob(f"ew-*/{_ALIVE}"):
+        with contextlib.suppress(OSError):  # another user's, or another program is removing it
+            if alive.stat().st_uid != os.getuid() or time.time() - alive.stat().st_mtime < _NEW_S:
+                continue
+            with alive.open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(alive.parent, ignore_errors=True)
 
 
 def cache_folder() -> Path:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PACKAGE = Path(edgewidth.__file__).parent
 
 FLOORS = (
-    {"errors", "progress", "files", "documents", "streams", "version"},
+    {"errors", "progress", "files", "documents", "streams", "version", "waiting"},
     {"graph"},
     {"records"},
     {"tasks", "search"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Any
 
@@ -74,7 +75,17 @@ def main(arguments: list[str] | None = None) -> None:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     terminal.prepare()
-    sys.exit(exit_code(arguments))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores the second
+            signal.signal(number, _interrupt)
+    code = exit_code(arguments)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said; what is cleaned up at the end is soon done
+    sys.exit(code)
+
+
+def _interrupt(*_: object) -> None:
+    """End as Ctrl-C does, which keeps what was done and cleans up."""
+    raise KeyboardInterrupt
 
 
 def exit_code(arguments: list[str] | None) -> int:

@@ -34,7 +34,7 @@ class Options:
             "--sustained",
             parse=duration,
             metavar="10m",
-            help="Afterwards run it without a pause for so long, and tell how the latency drifts.",
+            help="Afterwards run it without a pause for so long, or until Ctrl-C, and tell how the latency drifts.",
         ),
     ]
     as_json: JsonOption

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewidth.devices.device import open_device
@@ -16,6 +14,7 @@ from edgewidth.devices.measure.warnings import ASK_FOR_THROTTLING
 from edgewidth.devices.on_device.vitals import THROTTLE_FLAGS
 from edgewidth.documents import Record
 from edgewidth.errors import DeviceError, TransientDeviceError
+from edgewidth.files import temporary_folder
 from edgewidth.progress import SILENT
 from edgewidth.records.measurement import (
     Clock,
@@ -115,8 +114,8 @@ def _measure(
 ) -> tuple[list[Visit], tuple[MeasurementWarning, ...]]:
     model = Model("trial", trial)
     with (
-        tempfile.TemporaryDirectory(prefix="edgewidth-check-") as folder,
-        MeasurementStore(Path(folder) / "check.sqlite") as store,
+        temporary_folder() as folder,
+        MeasurementStore(folder / "check.sqlite") as store,
     ):
         warnings = measure(device, setting, [model], store, policy=_POLICY, progress=progress)
         return store.visits(setting)[model.key], warnings

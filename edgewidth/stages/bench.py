@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -112,11 +113,15 @@ class Bench:
         """What a document that is made of these measurements records as its inputs."""
         return {"search space": self.space, **self.setting.facts, "statistic": self.target.statistic}
 
-    def measure(self, configs: Iterable[ChannelConfig], *, visits: int | None = None) -> None:
-        """Visit every configuration ``visits`` times (None: as the policy has it); visits that the store has count."""
+    def measure(self, configs: Iterable[ChannelConfig], *, visits: int | None = None, until: float = math.inf) -> None:
+        """Visit every configuration ``visits`` times (None: as the policy has it); visits that the store has count.
+
+        No visit begins after the moment ``until``, in monotonic seconds.
+        """
         models = [Model(self._key(config), partial(self.factory.variant, config)) for config in dict.fromkeys(configs)]
         policy = visiting(self.setting.clock, visits)
-        for warning in measure(self.device, self.setting, models, self.store, policy=policy, progress=self.progress):
+        device, progress = self.device, self.progress
+        for warning in measure(device, self.setting, models, self.store, policy=policy, until=until, progress=progress):
             self._warnings[warning.code] = warning
 
     @property

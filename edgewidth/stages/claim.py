@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewidth.errors import InputError, MismatchError
+from edgewidth.files import remove_parts
 from edgewidth.records.provenance import differences
 from edgewidth.records.run import RunRequest
 from edgewidth.stages.folder import RunFolder
@@ -40,8 +41,11 @@ def locked(path: Path) -> Iterator[RunFolder]:
             raise InputError(
                 f"Another edgewidth is at work in {path}.", remedy="Wait for it, or choose another `out`."
             ) from error
+        folder = RunFolder(path)
+        remove_parts(folder.path)
+        remove_parts(folder.checkpoints)
         try:
-            yield RunFolder(path)
+            yield folder
         finally:
             (path / ".lock").unlink(missing_ok=True)
             with contextlib.suppress(OSError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from edgewidth.stages.compare import compare
 from edgewidth.stages.ledger import PROFILE, Ledger, clear
 from edgewidth.stages.profile import ProfilePlan, profile
 from edgewidth.stages.reuse import read_given, reuse, take_prior
+from edgewidth.waiting import side_by_side
 
 if TYPE_CHECKING:
     from edgewidth.graph.space import SearchSpace
@@ -91,8 +91,7 @@ def profile_devices(
         except EdgewidthError as error:
             return ProfileOutcome(device=name, error=error.message, remedy=error.remedy, exit_code=error.exit_code)
 
-    with ThreadPoolExecutor(len(targets)) as pool:
-        return list(pool.map(attempt, targets))
+    return side_by_side(attempt, targets)
 
 
 def _profile(bench: Bench, folder: RunFolder, plan: ProfilePlan, seed: int, known: Path | None) -> ProfileOutcome:

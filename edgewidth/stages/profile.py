@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgewidth.errors import FileError
+from edgewidth.errors import DeviceError, FileError
 from edgewidth.latency.design import first_configs, held_out_configs, next_configs
 from edgewidth.latency.fit import fit_table
 from edgewidth.records.provenance import Provenance
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from edgewidth.records.table import ConfigVisits
     from edgewidth.stages.bench import Bench
     from edgewidth.stages.folder import RunFolder
+
+LEAST_HELD_OUT = 4
+"""With fewer networks to judge it by, a table is none."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class ProfilePlan:
     held_out: int = 16
     target_error_percent: float = 3.0
     time_budget_s: float = 600.0
+    """No network is measured after this time, however few were by then."""
 
 
 def profile(
@@ -55,24 +59,28 @@ def profile(
     most of all configurations and, with a budget, those that tell most of the ones near it: the answer is there.
 
     Raises:
-        DeviceError, TransientDeviceError: What was measured until then stays in the store.
+        DeviceError: The time was too short for any table; what was measured until then stays in the store.
+        TransientDeviceError: The device does not answer; the same.
     """
     plan = plan or ProfilePlan()
     first, step = (plan.first_with_prior, plan.first_with_prior // 2) if bench.prior else (plan.first, plan.step)
-    started = time.monotonic()
+    until = time.monotonic() + plan.time_budget_s
     rng = np.random.default_rng(seed)
     space, progress = bench.space, bench.progress
     held_out = held_out_configs(space, plan.held_out, rng)
     # The budget may be a share of the uniform network, and an infeasible one is told by the smallest.
     fixed = [space.uniform(1.0), space.smallest, space.largest]
     configs = list(dict.fromkeys([*fixed, *first_configs(space, first - len(fixed), rng, exclude=held_out)]))
-    bench.measure([*held_out, *configs])
+    # First what no table can do without, for a time that is over soon.
+    bench.measure([*fixed, *held_out[:LEAST_HELD_OUT]], until=until)
+    bench.measure([*held_out, *configs], until=until)
+    _check_enough(bench, plan, fixed, held_out, len(configs) + len(held_out))
     full_ms = bench.estimate(space.uniform(1.0)).value_ms
     near_ms = budget.resolve(full_ms, bench.target.statistic).latency_ms if budget else None
     turn = 0
     while True:
         table = fit_measured(bench, held_out)
-        reason = _why_stop(plan, table, len(configs) + step, time.monotonic() - started)
+        reason = _why_stop(plan, table, len(configs) + step, late=time.monotonic() >= until)
         if reason:
             # Only now: a run that finds a table takes profiling for done.
             table.write(folder.table)
@@ -80,8 +88,20 @@ def profile(
             return table
         new = next_configs(table, step, rng, exclude={*configs, *held_out}, near_ms=near_ms if turn % 2 else None)
         configs += new
-        bench.measure(new)
+        bench.measure(new, until=until)
         turn += 1
+
+
+def _check_enough(
+    bench: Bench, plan: ProfilePlan, fixed: Sequence[ChannelConfig], held_out: Sequence[ChannelConfig], wanted: int
+) -> None:
+    measured = bench.visits()
+    needed = {*fixed, *held_out[:LEAST_HELD_OUT]}
+    if not measured.keys() >= needed:
+        raise DeviceError(
+            f"{plan.time_budget_s:g} s were enough for {len(measured)} of {wanted} networks: too few for a table.",
+            remedy="What was measured is kept: start the same command again, or give it a longer `time_budget_s`.",
+        )
 
 
 def fit_measured(bench: Bench, held_out: Iterable[ChannelConfig], *, known: LatencyTable | None = None) -> LatencyTable:
@@ -140,11 +160,11 @@ def refit(folder: RunFolder) -> LatencyTable:
     return table
 
 
-def _why_stop(plan: ProfilePlan, table: LatencyTable, would_have: int, elapsed_s: float) -> str | None:
+def _why_stop(plan: ProfilePlan, table: LatencyTable, would_have: int, *, late: bool) -> str | None:
     error = table.quality.mape_percent
     if error <= plan.target_error_percent:
         return f"the held-out error of {error:.1f} % meets the {plan.target_error_percent:g} % asked for"
-    if elapsed_s >= plan.time_budget_s:
+    if late:
         return f"the time is up at a held-out error of {error:.1f} %"
     if would_have > plan.most:
         return f"{table.quality.fitted} networks are measured, at a held-out error of {error:.1f} %"

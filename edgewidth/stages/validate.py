@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from edgewidth.devices.device import open_device
@@ -15,6 +14,7 @@ from edgewidth.devices.measure.estimate import estimate
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.measure.sustained import measure_sustained
 from edgewidth.errors import InputError
+from edgewidth.files import temporary_folder
 from edgewidth.formats.inspect import inspect_model
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.validation import ValidationReport
@@ -64,7 +64,7 @@ def validate(
     digest = hashlib.sha256(content).hexdigest()
     with ExitStack() as stack:
         device = device or stack.enter_context(open_device(target.profile, progress=progress))
-        measurements = measurements or Path(stack.enter_context(TemporaryDirectory())) / "measurements.sqlite"
+        measurements = measurements or stack.enter_context(temporary_folder()) / "measurements.sqlite"
         store = stack.enter_context(MeasurementStore(measurements))
         setting = device.setting(target.engine, inspected.precision, target.threads)
         models = [Model(digest, lambda: content)]

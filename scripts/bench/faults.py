@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 KINDS = ("kill runner", "kill program", "cut", "reboot", "reboot without files", "host disk", "device disk", "garbage")
 POLICY = Policy(
-    rounds=4, visit_ms=15, warmup_min_ms=2, warmup_max_ms=15, remeasure=0, silence_s=1.5, retries=5, retry_s=0.02
+    rounds=4, visit_ms=15, warmup_min_ms=2, warmup_max_ms=15, remeasure=0, silence_s=1.5, patience_s=1, retry_s=0.02
 )
 CALLS = 4
 """A person calls again this often at most."""

@@ -156,7 +156,7 @@ def test_several_boards_do_not_clash(board: EmulatorTransport) -> None:
     image = prepare(SILENT)
     with Board(image, A72) as second, Board(image, EmulatorSection(cpu="cortex-a53")) as third:
         assert len({board.board.port, second.port, third.port}) == 3
-        folders = [Path(each._folder.name) for each in (second, third)]
+        folders = [each._folder for each in (second, third)]
         assert all(folder.exists() for folder in folders)
     assert not any(folder.exists() for folder in folders)
     assert not [command for command in running() if any(str(folder) in command for folder in folders)]
@@ -171,7 +171,7 @@ def test_the_board_ends_with_this_program(board: EmulatorTransport) -> None:
         "from edgewidth.devices.emulator.image import prepare\n"
         "from edgewidth.devices.profiles import EmulatorSection; from edgewidth.progress import SILENT\n"
         "board = Board(prepare(SILENT), EmulatorSection(cpu='cortex-a72'))\n"
-        "print(board._folder.name, flush=True); time.sleep(60)\n"
+        "print(board._folder, flush=True); time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as program:
         assert program.stdout is not None

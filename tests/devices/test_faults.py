@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 QUICK = Policy(
-    rounds=4, visit_ms=30, warmup_min_ms=3, warmup_max_ms=30, remeasure=0, silence_s=1.0, retries=6, retry_s=0.01
+    rounds=4, visit_ms=30, warmup_min_ms=3, warmup_max_ms=30, remeasure=0, silence_s=1.0, patience_s=1, retry_s=0.01
 )
 MODELS = [onnx_model(8 * i) for i in range(1, 6)]
 
@@ -93,8 +93,9 @@ def test_a_link_that_stays_broken_ends_it(make_fake: Callable[..., Device], tmp_
 
     cut = fake._replace(transport=Broken(fake.transport, cut_later))
     with MeasurementStore(tmp_path / "m.sqlite") as store:
-        with pytest.raises(TransientDeviceError, match="The link broke"):
+        with pytest.raises(TransientDeviceError, match=r"The link broke\. It was waited for, 1 s long\.") as caught:
             measure(cut, setting, MODELS, store, policy=QUICK)
+        assert "start the same command again" in (caught.value.remedy or "")
         measure(fake, setting, MODELS, store, policy=QUICK)
         check_complete(store, setting)
 
@@ -133,8 +134,9 @@ def test_a_killed_runner_goes_on_where_it_was(local: Device, tmp_path: Path) -> 
         check_complete(store, setting)
 
 
-def test_a_rebooted_device_that_forgot_everything(local: Device, tmp_path: Path) -> None:
-    """The runner is dead and its folder gone: a new session measures what is missing."""
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_rebooted_device(local: Device, tmp_path: Path, *, kept: bool) -> None:
+    """The runner is dead, perhaps its folder gone: what is missing is measured without waiting for a silent runner."""
     setting = onnx_setting(local)
     reads = [0]
 
@@ -143,15 +145,51 @@ def test_a_rebooted_device_that_forgot_everything(local: Device, tmp_path: Path)
         if reads[0] == 12:
             for pid in runner_pids(tmp_path / "device"):
                 os.killpg(pid, signal.SIGKILL)
-            for path in (tmp_path / "device").glob("session-*"):
+            for path in (tmp_path / "device").glob("session-*" if not kept else "nothing"):
                 path.rename(tmp_path / "lost")
         if 12 <= reads[0] < 15 and name == "read":
             raise TransientDeviceError("The device does not answer.")
 
     broken = local._replace(transport=Broken(local.transport, reboot))
     with MeasurementStore(tmp_path / "m.sqlite") as store:
-        measure(broken, setting, MODELS, store, policy=QUICK)
+        measure(broken, setting, MODELS, store, policy=QUICK.model_copy(update={"silence_s": 600}))
         check_complete(store, setting)
+
+
+def test_no_visit_begins_when_the_time_is_over(local: Device, tmp_path: Path) -> None:
+    """What was measured is there, nothing is left on the device, and the next call measures the rest."""
+    setting = onnx_setting(local)
+    policy = QUICK.model_copy(update={"rounds": 100})
+    with MeasurementStore(tmp_path / "m.sqlite") as store:
+        begin = time.monotonic()
+        measure(local, setting, MODELS, store, policy=policy, until=begin + 2)
+        assert time.monotonic() - begin < 15
+        made = len(store.named_visits(setting))
+        assert 0 < made < 500
+        assert list((tmp_path / "device").iterdir()) == []
+        measure(local, setting, MODELS, store, policy=policy, until=begin)
+        assert len(store.named_visits(setting)) == made
+
+
+def test_an_interrupt_keeps_what_was_measured_and_leaves_nothing(local: Device, tmp_path: Path) -> None:
+    """The visit in progress ends, and is fetched."""
+    setting = onnx_setting(local)
+    reads = [0]
+
+    def interrupt(name: str) -> None:
+        reads[0] += name == "read"
+        if reads[0] == 20 and name == "read":
+            raise KeyboardInterrupt
+
+    broken = local._replace(transport=Broken(local.transport, interrupt))
+    with MeasurementStore(tmp_path / "m.sqlite") as store:
+        begin = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            measure(broken, setting, MODELS, store, policy=QUICK.model_copy(update={"rounds": 100}))
+        assert time.monotonic() - begin < 15
+        assert store.named_visits(setting)
+        assert list((tmp_path / "device").iterdir()) == []
+        assert store.claim(setting) is None
 
 
 HOST = """

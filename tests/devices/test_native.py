@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from devices.adb_daemon import AdbDaemon
 
-QUICK = Policy(rounds=2, visit_ms=60, min_runs=6, warmup_min_ms=10, warmup_max_ms=100, remeasure=0, retries=1)
+QUICK = Policy(rounds=2, visit_ms=60, min_runs=6, warmup_min_ms=10, warmup_max_ms=100, remeasure=0, patience_s=0.5)
 
 NEW = """INFO: STARTING!
 INFO: Log parameter values verbosely: [0]

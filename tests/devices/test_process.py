@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import pytest
 
-from edgewidth.devices.reach.process import DETAIL_BYTES, finish, private_folder
+from edgewidth.devices.reach.process import DETAIL_BYTES, finish
 from edgewidth.errors import DeviceError, TransientDeviceError
+from edgewidth.files import temporary_folder
 
 
 def test_streams_and_status() -> None:
@@ -60,6 +60,6 @@ def test_no_such_program() -> None:
 def test_folders_for_sockets_are_short_and_private(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the usual temporary folder has a long name."""
     monkeypatch.setattr(tempfile, "tempdir", f"{tempfile.gettempdir()}/{'long' * 30}")
-    with private_folder() as folder:
-        assert len(folder) < 60
-        assert Path(folder).stat().st_mode & 0o777 == 0o700
+    with temporary_folder() as folder:
+        assert len(str(folder)) < 60
+        assert folder.stat().st_mode & 0o777 == 0o700

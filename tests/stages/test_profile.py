@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from edgewidth.errors import MismatchError
+from edgewidth.errors import DeviceError, MismatchError
 from edgewidth.graph.families.registry import search_space
 from edgewidth.records.budget import BudgetRequest
 from edgewidth.stages.bench import open_bench
@@ -29,9 +30,9 @@ def test_every_other_step_measures_near_the_budget(tmp_path: Path, monkeypatch: 
     with open_bench(make_target("fake"), space, RunFolder(tmp_path)) as bench:
         measure = bench.measure
 
-        def noted(configs: Iterable[ChannelConfig]) -> None:
+        def noted(configs: Iterable[ChannelConfig], **options: float) -> None:
             steps.append(list(configs))
-            measure(steps[-1])
+            measure(steps[-1], **options)
 
         monkeypatch.setattr(bench, "measure", noted)
         profile(bench, RunFolder(tmp_path), plan=plan, budget=BudgetRequest.parse("70%"))
@@ -41,6 +42,17 @@ def test_every_other_step_measures_near_the_budget(tmp_path: Path, monkeypatch: 
         )
     assert np.abs(near).max() < 0.12
     assert np.abs(overall).max() > 0.2
+
+
+def test_a_time_that_is_too_short_for_any_table(tmp_path: Path) -> None:
+    """It is kept to, and said; the next try goes on from what was measured."""
+    space = search_space("mobilenet_v1", resolution=32, in_channels=1, num_classes=10, max_width=0.5, levels=4)
+    plan = ProfilePlan(first=16, held_out=4, step=4, most=24)
+    with open_bench(make_target("fake"), space, RunFolder(tmp_path)) as bench:
+        with pytest.raises(DeviceError, match=r"^0\.001 s were enough for 0 of 20 networks") as caught:
+            profile(bench, RunFolder(tmp_path), plan=dataclasses.replace(plan, time_budget_s=0.001))
+        assert "`time_budget_s`" in (caught.value.remedy or "")
+        assert profile(bench, RunFolder(tmp_path), plan=plan).quality.fitted >= 16
 
 
 def test_a_device_that_is_no_longer_the_same_joins_no_measurements(tmp_path: Path) -> None:

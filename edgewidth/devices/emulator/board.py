@@ -8,11 +8,13 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from edgewidth.devices.reach.process import private_folder
 from edgewidth.errors import DeviceError, TransientDeviceError
+from edgewidth.files import temporary_folder
+from edgewidth.waiting import pause
 
 if TYPE_CHECKING:
     from edgewidth.devices.emulator.image import BoardImage
@@ -38,9 +40,9 @@ class Board:
     """
 
     def __init__(self, image: BoardImage, section: EmulatorSection) -> None:
-        self._folder = private_folder()
+        self._private = ExitStack()
+        self._folder = folder = self._private.enter_context(temporary_folder())
         self._monitor: _Monitor | None = None
-        folder = Path(self._folder.name)
         self._console = folder / "console.log"
         self._restarted_at = 0
         command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py"))]
@@ -63,6 +65,11 @@ class Board:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def running(self) -> bool:
+        """Whether it is switched on; a board that is hung is."""
+        return self._process.poll() is None
+
     def wait_ready(self) -> None:
         """Wait until the board's SSH server listens.
 
@@ -76,7 +83,7 @@ class Board:
         while _LISTENS not in self._said(self._console)[self._restarted_at :]:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise TransientDeviceError(f"The emulated board did not boot: {self._last_words()}")
-            time.sleep(_POLL_S)
+            pause(_POLL_S)
 
     def set_link(self, *, up: bool) -> None:
         """Cut the board's network cable, or plug it in again."""
@@ -101,7 +108,7 @@ class Board:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._folder.cleanup()
+        self._private.close()
 
     def _running_monitor(self) -> _Monitor:
         if self._monitor is None:
@@ -122,7 +129,7 @@ class Board:
                 return connection
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise DeviceError(f"QEMU did not start: {self._last_words()}")
-            time.sleep(_POLL_S / 5)
+            pause(_POLL_S / 5)
 
     def _last_words(self) -> str:
         """The end of what QEMU, or else the board's console, said, as one line."""

@@ -9,6 +9,7 @@ from edgewidth.devices.emulator.image import prepare
 from edgewidth.devices.reach.destination import Destination
 from edgewidth.devices.reach.ssh import SshTransport
 from edgewidth.errors import ProfileError
+from edgewidth.progress import SILENT
 
 if TYPE_CHECKING:
     from edgewidth.devices.emulator.image import BoardImage
@@ -17,11 +18,14 @@ if TYPE_CHECKING:
 
 
 class EmulatorTransport(SshTransport):
-    """A board of our own: it boots when the transport is opened and is switched off when it is closed."""
+    """A board of our own: it boots when the transport is opened and is switched off when it is closed.
 
-    def __init__(self, board: Board, image: BoardImage, profile: DeviceProfile) -> None:
-        self.board = board
-        super().__init__(_destination(board, image), profile)
+    One whose QEMU has ended is told from one whose link is cut: another boots in its place, with nothing on it.
+    """
+
+    def __init__(self, board: Board, image: BoardImage, profile: DeviceProfile, progress: Progress = SILENT) -> None:
+        self.board, self._image, self._progress = board, image, progress
+        super().__init__(self._destination_now, profile)
 
     @classmethod
     def open(cls, profile: DeviceProfile, progress: Progress) -> Self:
@@ -33,22 +37,40 @@ class EmulatorTransport(SshTransport):
             TransientDeviceError: A registry does not answer, or the board does not boot.
             StorageError: The cache cannot be written.
         """
-        if profile.emulator is None:
-            raise ProfileError(f"The device profile {profile.name} has no section emulator.")
         image = prepare(progress)
-        board = Board(image, profile.emulator)
+        board = _boot(image, profile, progress)
         try:
-            with progress.task("Booting the emulated board"):
-                board.wait_ready()
-            return cls(board, image, profile)
+            return cls(board, image, profile, progress)
         except BaseException:
             board.close()
             raise
+
+    def _destination_now(self) -> Destination:
+        """Where to connect to: another board where this one has ended."""
+        if not self.board.running:
+            self._progress.say(f"{self._profile.name} has ended, and boots again.")
+            self.board.close()
+            self.board = _boot(self._image, self._profile, self._progress)
+        return _destination(self.board, self._image)
 
     def close(self) -> None:
         """Close the link and switch the board off."""
         super().close()
         self.board.close()
+
+
+def _boot(image: BoardImage, profile: DeviceProfile, progress: Progress) -> Board:
+    """A board that is ready."""
+    if profile.emulator is None:
+        raise ProfileError(f"The device profile {profile.name} has no section emulator.")
+    board = Board(image, profile.emulator)
+    try:
+        with progress.task(f"Booting {profile.name}"):
+            board.wait_ready()
+    except BaseException:
+        board.close()
+        raise
+    return board
 
 
 def _destination(board: Board, image: BoardImage) -> Destination:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import math
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +23,7 @@ from edgewidth.devices.on_device import runner
 from edgewidth.devices.on_device.visit import VisitError
 from edgewidth.devices.reach.local import LocalTransport
 from edgewidth.errors import DeviceError, InputError
+from edgewidth.files import temporary_folder
 from edgewidth.records.measurement import DeviceFacts, DeviceState, Runtime
 
 if TYPE_CHECKING:
@@ -102,15 +103,16 @@ class FakeTransport(LocalTransport):
     ) -> None:
         super().__init__(folder, "python3")
         self._board = _Board(seed, noise, state or (lambda _: DeviceState()), pace)
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._temporary = ExitStack()
 
     @classmethod
     def open(cls, profile: DeviceProfile, progress: Progress) -> FakeTransport:
         """A fake device with moderate noise, in a folder that goes when it is closed unless the profile names one."""
         del progress
-        temporary = None if profile.workdir else tempfile.TemporaryDirectory(prefix="edgewidth-fake-")
-        transport = cls(Path(profile.workdir or (temporary.name if temporary else "")))
-        transport._temporary = temporary
+        stack = ExitStack()
+        folder = Path(profile.workdir) if profile.workdir else stack.enter_context(temporary_folder())
+        transport = cls(folder)
+        transport._temporary = stack
         return transport
 
     @property
@@ -137,8 +139,7 @@ class FakeTransport(LocalTransport):
     def close(self) -> None:
         """Let go of it, and of its folder if that was its own."""
         super().close()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        self._temporary.close()
 
 
 class _Board:

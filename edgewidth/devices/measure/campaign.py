@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections import deque
@@ -11,12 +12,15 @@ from typing import TYPE_CHECKING
 from edgewidth.devices.measure import wire
 from edgewidth.devices.measure.disturbed import disturbance, mark_disturbed
 from edgewidth.devices.measure.native import as_measured
+from edgewidth.devices.measure.patience import Patience
 from edgewidth.devices.measure.policy import default_policy, visit_name
-from edgewidth.devices.measure.session import Model, Order, Patience, RemoteSession
+from edgewidth.devices.measure.session import Model, Order, RemoteSession
 from edgewidth.devices.measure.warnings import find_warnings
-from edgewidth.errors import DeviceError, StorageError, TransientDeviceError
+from edgewidth.devices.measure.watch import Watch
+from edgewidth.errors import DeviceError, StorageError, SurroundingsError
 from edgewidth.progress import SILENT
-from edgewidth.records.measurement import Clock, Visit
+from edgewidth.records.measurement import Visit
+from edgewidth.waiting import last_words, pause
 
 if TYPE_CHECKING:
     from edgewidth.devices.device import Device
@@ -28,14 +32,14 @@ if TYPE_CHECKING:
 __all__ = ["Model", "measure"]
 
 _FIRST_BATCH, _LARGEST_BATCH = 8, 64
-_LIVING_BEATS = 2.0
-"""After so many beats without one a runner that is to end is taken for dead."""
 _MAX_HELD_BYTES = 256_000_000
 _MAX_BATCH_BYTES = 64_000_000
 """The most bytes of new models that are sent at once: they are packed in memory."""
 _MAX_OUTPUT_BYTES = 2_000_000_000
 _POLL_S = (0.05, 1.0)
 """At least and at most so long between two looks at the output."""
+_LAST_S = 5.0
+"""How long the runner may take to end its visit when the campaign is interrupted."""
 _RARE_POLL_S = (2.0, 30.0)
 """The same for a device with one processor: each look is a command there, and takes time from the model."""
 
@@ -47,6 +51,7 @@ def measure(
     store: MeasurementStore,
     *,
     policy: Policy | None = None,
+    until: float = math.inf,
     progress: Progress = SILENT,
 ) -> tuple[MeasurementWarning, ...]:
     """Visit every model until the store holds ``policy.rounds`` undisturbed visits of it.
@@ -54,6 +59,8 @@ def measure(
     May be killed at any moment and called again: what an earlier call left on the device is fetched first, and no visit
     in the store is made twice. ``setting`` is what ``device.setting`` returned, the keys of the models are unique, and
     every visit is committed to the store as it arrives. Without a policy it is the default one for the device's clock.
+    No visit begins after the moment ``until`` (monotonic seconds): some may be missing then, and some models have none.
+    Interrupted, it lets the visit in progress end and fetches it, if that takes no more than a few seconds.
 
     Returns:
         What makes the measurements less trustworthy; also kept in the store.
@@ -64,7 +71,7 @@ def measure(
         StorageError: The store cannot be written; the device keeps what was measured until the next call.
     """
     policy = policy or default_policy(setting.clock)
-    campaign = _Campaign(as_measured(device, setting), setting, store, policy, progress)
+    campaign = _Campaign(as_measured(device, setting), setting, store, policy, until, progress)
     campaign.run(models)
     known = {model.key for model in models}
     visits = {model: some for model, some in store.visits(setting).items() if model in known}
@@ -78,27 +85,29 @@ class _Campaign:
 
     ``todo`` holds the visits that the device has not been told of, ``outstanding`` those that it has, by visit name.
     ``visits`` is the number of the next visit to each model, ``failures`` how often each could not be run. ``batch`` is
-    how many visits are ordered at once. ``heard`` is when the runner last gave a sign of life, ``worked`` when it last
-    did anything else (monotonic seconds); ``restarts`` counts how often it was started again, and ``revived`` says that
-    this was the last thing that happened.
+    how many visits are ordered at once. ``breaks`` is how many of the link's failures have been looked into.
     """
 
     def __init__(
-        self, device: Device, setting: Setting, store: MeasurementStore, policy: Policy, progress: Progress
+        self,
+        device: Device,
+        setting: Setting,
+        store: MeasurementStore,
+        policy: Policy,
+        until: float,
+        progress: Progress,
     ) -> None:
         self.device, self.setting, self.store, self.policy, self.progress = device, setting, store, policy, progress
+        self.until = until
         self.patience = Patience(policy, progress)
-        # The runner's seconds are the device's: an emulator on a busy host is many times slower than the host.
-        self.silence_s = policy.silence_s * (10 if setting.clock is Clock.ICOUNT else 1)
+        self.watch = Watch(setting, policy, progress)
+        self.breaks = 0
         self.session: RemoteSession | None = None
         self.todo: deque[Order] = deque()
         self.outstanding: dict[str, Order] = {}
         self.visits: dict[str, int] = {}
         self.failures: dict[str, int] = {}
         self.batch = _FIRST_BATCH
-        self.restarts = 0
-        self.heard = self.worked = time.monotonic()
-        self.revived = False
 
     def run(self, models: Sequence[Model]) -> None:
         """Fetch what is left over, then measure what is missing."""
@@ -117,8 +126,20 @@ class _Campaign:
             if self.session is not None:
                 self.session.leave()
             raise
+        except KeyboardInterrupt:
+            finished = self._interrupted() if self.session is not None else left is None
+            raise
         finally:
             self.store.release(self.setting, finished=finished)
+
+    def _interrupted(self) -> bool:
+        """Let the runner end, and fetch what it has, in a few seconds; whether nothing is left of it."""
+        try:
+            with last_words():
+                self.patience.hurry()
+                return self._finish(limit_s=_LAST_S)
+        except SurroundingsError:  # it ends by itself, and the next campaign fetches what it has
+            return False
 
     def _check_space(self) -> None:
         free, wanted = self.device.facts.free_bytes, self.device.profile.min_free_mb * 1_000_000
@@ -164,79 +185,81 @@ class _Campaign:
         """Measure what is missing, and again what was disturbed, until the policy has enough."""
         self._open()
         total = 0
-        while self.todo:
+        while self.todo and not self._late():
             total += len(self.todo)
             task.total(total)
             self._work(task)
             self._plan(models)
+        self.todo.clear()
         self._finish()
 
+    def _finish(self, *, limit_s: float = math.inf) -> bool:
+        """End the session and fetch what it has; whether that was done within ``limit_s``."""
+        silence_s = min(self.watch.silence_s, limit_s)
+        return self._session.finish(self._keep, beat_s=self.policy.beat_s, silence_s=silence_s, limit_s=limit_s)
+
+    def _late(self) -> bool:
+        return time.monotonic() >= self.until
+
     def _work(self, task: Task) -> None:
-        """Keep the device in work and store what comes, until there is nothing left to do."""
+        """Keep the device in work and store what comes, until there is nothing left to do, or no time."""
         began, made = time.monotonic(), 0
-        while self.todo or self.outstanding:
+        while (self.todo or self.outstanding) and not self._late():
             self._top_up()
             visits = self._poll(task)
             made += visits
             if not visits:
                 least, most = _RARE_POLL_S if self.device.facts.cores == 1 else _POLL_S
                 per_visit_s = (time.monotonic() - began) / max(made, 1)
-                time.sleep(min(max(0.3 * len(self.outstanding) * per_visit_s, least), most))
+                wait_s = min(max(0.3 * len(self.outstanding) * per_visit_s, least), most)
+                pause(max(0.0, min(wait_s, self.until - time.monotonic())))
 
     def _poll(self, task: Task) -> int:
         """Read once and act on it; how many visits there were."""
         messages = self._session.poll()
         visits = [message for message in messages if isinstance(message, wire.Visit)]
         for visit in visits:
-            self._keep(visit, task)
+            self._keep(visit)
+            task.advance()
+            task.note(f"{len(self.outstanding) + len(self.todo)} visits left")
         self.store.advance(self.setting, self._session.position)
         for message in messages:
             if isinstance(message, wire.Failed):
                 self._failed(message)
             elif isinstance(message, wire.End):
                 self._ended(message)
-        self._watch(messages)
-        return len(visits)
-
-    def _watch(self, messages: Sequence[wire.Message]) -> None:
-        """Bring a silent runner back; give up one that talks and does nothing."""
-        now = time.monotonic()
-        if messages:
-            self.heard, self.revived = now, False
-        if any(not isinstance(message, wire.Beat) for message in messages):
-            self.worked = now
-        patience_s = 3 * (self.policy.visit_limit_s + self.policy.cool_limit_s + self.silence_s)
-        if now - self.worked > patience_s and self.outstanding:
-            raise DeviceError(f"The runner on {self.setting.device} says that it lives and measures nothing.")
         if self._session.position > _MAX_OUTPUT_BYTES:
             raise DeviceError(f"{self.setting.device} printed {_MAX_OUTPUT_BYTES / 1e9:g} GB and does not end.")
-        if now - self.heard > self.silence_s:
+        if self.watch.hear(messages, busy=bool(self.outstanding)):
             self._revive()
+        elif self.patience.breaks > self.breaks:
+            self._look_after()
+        return len(visits)
+
+    def _look_after(self) -> None:
+        """See, after the link was broken, what became of the runner: the device may have been restarted."""
+        self.breaks = self.patience.breaks
+        if self._session.exists():
+            self._session.begin(self.policy)
+        else:
+            self.watch.count_restart(f"{self.setting.device} was restarted and has lost what was on it.")
+            self._begin_anew()
 
     def _revive(self) -> None:
         """Start the runner again where it was; if that has not helped, begin anew with what is missing."""
-        self._count_restart(f"The runner on {self.setting.device} is silent.")
-        self.heard = time.monotonic()
-        if self.revived:
-            self._begin_anew()
-        else:
-            self.revived = True
+        helped = not self.watch.revived
+        self.watch.count_restart(f"The runner on {self.setting.device} is silent.")
+        self.watch.revive()
+        if helped:
             self._session.begin(self.policy)
+        else:
+            self._begin_anew()
 
     def _begin_anew(self) -> None:
         self._session.leave()  # should it live after all, it must not disturb the new one
         self.todo.extendleft(reversed(self.outstanding.values()))
         self.outstanding.clear()
         self._open()
-
-    def _count_restart(self, why: str) -> None:
-        self.restarts += 1
-        if self.restarts > self.policy.restarts:
-            raise TransientDeviceError(
-                f"{why} It was started again {self.policy.restarts} times.",
-                remedy="What was measured is kept: start the same command again when the device is well.",
-            )
-        self.progress.say(f"{why} It is started again.")
 
     @property
     def _session(self) -> RemoteSession:
@@ -248,27 +271,7 @@ class _Campaign:
         self.store.open_session(self.setting, folder)
         self.session = RemoteSession(self.device, self.setting, folder, self.patience)
         self.session.begin(self.policy)
-        self.heard = self.worked = time.monotonic()
-        self.revived = False
-
-    def _finish(self) -> None:
-        """End the session, store what it still has to say and delete it."""
-        session = self._session
-        session.stop()
-        heard, insisted = time.monotonic(), False
-        while time.monotonic() - heard < self.silence_s:
-            if not insisted and time.monotonic() - heard > min(_LIVING_BEATS * self.policy.beat_s, self.silence_s / 2):
-                session.insist()
-                insisted = True
-            messages = session.poll()
-            for message in messages:
-                if isinstance(message, wire.Visit):
-                    self._keep(message, None)
-            if any(isinstance(message, wire.End) for message in messages):
-                break
-            heard = time.monotonic() if messages else heard
-            time.sleep(_POLL_S[0])
-        session.remove()
+        self.watch.begin()
 
     def _top_up(self) -> None:
         """Order more before the device runs out; on one processor only when it has: copying would disturb it."""
@@ -288,7 +291,7 @@ class _Campaign:
         self.outstanding |= {order.visit: order for order in orders}
         self.batch = min(2 * sent, _LARGEST_BATCH)  # fewer than asked for where their models are large
 
-    def _keep(self, message: wire.Visit, task: Task | None) -> None:
+    def _keep(self, message: wire.Visit) -> None:
         number, _, model = message.id.partition("@")
         visit = Visit(
             model=model,
@@ -304,9 +307,6 @@ class _Campaign:
         visit = visit.model_copy(update={"disturbed": reason})
         self.store.add(self.setting, message.id, visit)
         self.outstanding.pop(message.id, None)
-        if task is not None:
-            task.advance()
-            task.note(f"{len(self.outstanding) + len(self.todo)} visits left")
 
     def _failed(self, message: wire.Failed) -> None:
         order = self.outstanding.pop(message.id, None)
@@ -332,5 +332,5 @@ class _Campaign:
             raise DeviceError(f"The disk of {name} is full.", remedy="Free space there and start again.")
         if end.status == "failed":
             raise DeviceError(f"The runner on {name} failed: {end.detail}")
-        self._count_restart(f"The runner on {name} ended: {end.status}.")
+        self.watch.count_restart(f"The runner on {name} ended: {end.status}.")
         self._begin_anew()

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgewidth.devices.engines.engine import LEAST_RUNS
 from edgewidth.devices.engines.table import support_of
+from edgewidth.devices.measure.patience import Patience
 from edgewidth.devices.measure.policy import Policy
-from edgewidth.devices.measure.session import Patience
 from edgewidth.devices.on_device import runner
 from edgewidth.devices.on_device.visit import VisitError, is_steady, middle, window_runs
 from edgewidth.devices.reach.local import LocalTransport
@@ -25,6 +25,7 @@ from edgewidth.devices.reach.shell_facts import shell_state
 from edgewidth.errors import SurroundingsError
 from edgewidth.files import cache_folder
 from edgewidth.progress import SILENT
+from edgewidth.waiting import pause
 
 if TYPE_CHECKING:
     from edgewidth.devices.device import Device
@@ -120,7 +121,7 @@ class _Visits:
         while target is not None and time.monotonic() < deadline:
             if (call(lambda: shell_state(self._link)).temperature_c or 0.0) <= target:
                 break
-            time.sleep(1.0)
+            pause(1.0)
 
 
 class _Visit:

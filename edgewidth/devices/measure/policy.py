@@ -55,10 +55,10 @@ class Policy(Record):
     while not one was undisturbed, since nothing is known of such a model."""
     silence_s: Annotated[float, Field(gt=0)] = 60.0
     """After so long without a sign of life the runner is taken for dead."""
-    retries: Annotated[int, Field(ge=0, le=100)] = 8
-    """How often a call over a broken link is tried again."""
+    patience_s: Annotated[float, Field(ge=0)] = 120.0
+    """How long a device that does not answer is waited for: longer than a small board takes to restart."""
     retry_s: Annotated[float, Field(gt=0, le=60)] = 0.5
-    """The wait before the first of these tries; before each further one it is twice as long, up to 30 s."""
+    """The wait before it is tried again; before each further try it is twice as long, within limits."""
     restarts: Annotated[int, Field(ge=0, le=100)] = 5
     """How often a runner that died is started again."""
     seed: int = 0

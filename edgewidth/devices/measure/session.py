@@ -5,24 +5,28 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgewidth.devices.measure import wire
 from edgewidth.devices.reach.facts import runner_archive
-from edgewidth.errors import SurroundingsError, TransientDeviceError
+from edgewidth.errors import SurroundingsError
+from edgewidth.waiting import go_on, pause
 
 if TYPE_CHECKING:
     from edgewidth.devices.device import Device
+    from edgewidth.devices.measure.patience import Patience
     from edgewidth.devices.measure.policy import Policy
-    from edgewidth.progress import Progress
     from edgewidth.records.measurement import Setting
 
-_T = TypeVar("_T")
 _IDLE_LIMIT_S = 900.0
 """A runner whose host is gone ends after so long; what it measured stays."""
 _NAP_S = 0.02
+_LIVING_BEATS = 2.0
+"""After so many beats without one a runner that is to end is taken for dead."""
+_POLL_S = 0.05
 
 
 class Model(NamedTuple):
@@ -37,28 +41,6 @@ class Order(NamedTuple):
 
     visit: str
     model: Model
-
-
-class Patience:
-    """Tries again what a broken link stopped, waiting twice as long each time, within the policy's bound."""
-
-    def __init__(self, policy: Policy, progress: Progress, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._policy, self._progress, self._sleep = policy, progress, sleep
-
-    def __call__(self, call: Callable[[], _T]) -> _T:
-        """What ``call`` returns.
-
-        Raises:
-            TransientDeviceError: It failed every time.
-        """
-        for attempt in range(self._policy.retries):
-            try:
-                return call()
-            except TransientDeviceError as error:
-                wait_s = min(30.0, self._policy.retry_s * 2**attempt)
-                self._progress.say(f"{error.message} Trying again in {wait_s:g} s.")
-                self._sleep(wait_s)
-        return call()
 
 
 class RemoteSession:
@@ -115,6 +97,7 @@ class RemoteSession:
         lines: list[dict[str, Any]] = []
         self._batches += 1
         for order in orders:
+            go_on()
             lines.append(self._line(order, files, max_held_bytes) | plan)
             if sum(map(len, files.values())) >= max_batch_bytes:
                 break
@@ -154,11 +137,39 @@ class RemoteSession:
         part = self._patience(lambda: self._link.read(f"{self.folder}/out.jsonl", self._reader.offset, max_bytes=limit))
         return self._reader.messages(part)
 
-    def stop(self) -> None:
-        """Ask for an end after the visit in progress."""
-        self._put({"stop": b""})
+    def finish(
+        self, keep: Callable[[wire.Visit], None], *, beat_s: float, silence_s: float, limit_s: float = math.inf
+    ) -> bool:
+        """End it after the visit in progress, keep what it still has to say, and delete it.
 
-    def insist(self) -> None:
+        Returns:
+            Whether it is deleted; it is left behind where it did not end within ``limit_s``.
+
+        Raises:
+            DeviceError: It wrote nonsense.
+            TransientDeviceError: The link stayed broken.
+        """
+        self._put({"stop": b""})
+        began = heard = time.monotonic()
+        insisted = False
+        while time.monotonic() - heard < silence_s:
+            if time.monotonic() - began > limit_s:
+                return False
+            if not insisted and time.monotonic() - heard > min(_LIVING_BEATS * beat_s, silence_s / 2):
+                self._insist()
+                insisted = True
+            messages = self.poll()
+            for message in messages:
+                if isinstance(message, wire.Visit):
+                    keep(message)
+            if any(isinstance(message, wire.End) for message in messages):
+                break
+            heard = time.monotonic() if messages else heard
+            pause(_POLL_S)
+        self.remove()
+        return True
+
+    def _insist(self) -> None:
         """Start a runner that seems to have died, so that it writes its end; a living one is not disturbed."""
         self._put({"runner.pyz": runner_archive()})
         self._start()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgewidth.devices.measure.campaign import Model, measure
 from edgewidth.devices.measure.policy import Policy
-from edgewidth.errors import InputError
+from edgewidth.errors import DeviceError, InputError
 from edgewidth.progress import SILENT
+from edgewidth.records.measurement import Clock
 from edgewidth.records.validation import Sustained, SustainedPoint
 
 if TYPE_CHECKING:
@@ -19,8 +22,9 @@ if TYPE_CHECKING:
     from edgewidth.progress import Progress
     from edgewidth.records.measurement import Setting, Visit
 
-VISIT_S = 2.0
-_LONGEST_S = 24 * 3600.0
+VISIT_S = {Clock.WALL: 2.0, Clock.ICOUNT: 0.1}
+"""How long a visit lasts by the device's clock. An emulator's second takes its host a minute."""
+_SHORTEST_S, _LONGEST_S = 2.0, 24 * 3600.0
 
 
 def measure_sustained(
@@ -32,22 +36,24 @@ def measure_sustained(
     duration_s: float,
     progress: Progress = SILENT,
 ) -> Sustained:
-    """Run one model for ``duration_s`` with no more pause than loading it again takes.
+    """Run one model for ``duration_s`` of this machine's time, with no more pause than loading it again takes.
 
     Its visits are kept in the store as those of the model ``sustained <seconds> <key>``, apart from visits that a
-    rested device made; called again after an interruption it goes on.
+    rested device made; called again after an interruption it goes on. Interrupted it ends early, with what there is.
 
     Raises:
-        InputError: The duration is not between one visit and a day.
+        InputError: The duration is not between two seconds and a day.
+        KeyboardInterrupt: Before there was anything.
         DeviceError, TransientDeviceError, StorageError: As ``measure`` raises them.
     """
-    if not VISIT_S <= duration_s <= _LONGEST_S:
+    visit_s = VISIT_S[setting.clock]
+    if not _SHORTEST_S <= duration_s <= _LONGEST_S:
         raise InputError(
             f"{duration_s:g} s of sustained load cannot be measured.", remedy="Use from 2s to 24h, such as 10m."
         )
     policy = Policy(
-        rounds=min(1000, math.ceil(duration_s / VISIT_S)),
-        visit_ms=1e3 * max(VISIT_S, duration_s / 1000),
+        rounds=min(1000, math.ceil(duration_s / visit_s)),
+        visit_ms=1e3 * max(visit_s, duration_s / 1000),
         max_runs=100_000,
         visit_max_ms=60_000,
         warmup_min_ms=1,
@@ -57,11 +63,19 @@ def measure_sustained(
     # Cooling down between visits is what a sustained load must not do.
     hot = device._replace(profile=device.profile.model_copy(update={"cool_down_c": None, "max_temperature_c": None}))
     loaded = model._replace(key=f"sustained {duration_s:g} {model.key}")
-    measure(hot, setting, [loaded], store, policy=policy, progress=progress)
-    return summarise(store.visits(setting)[loaded.key])
+    until = time.monotonic() + duration_s
+    try:
+        measure(hot, setting, [loaded], store, policy=policy, until=until, progress=progress)
+    except KeyboardInterrupt:
+        if loaded.key not in store.visits(setting):
+            raise
+        progress.say("The sustained load was stopped; what it showed until then counts.")
+    if not (visits := store.visits(setting).get(loaded.key)):
+        raise DeviceError(f"Nothing was measured within {duration_s:g} s.", remedy="Load the device for longer.")
+    return summarise(visits)
 
 
-def summarise(visits: list[Visit]) -> Sustained:
+def summarise(visits: Sequence[Visit]) -> Sustained:
     """Points in time, and the drift from the first tenth of them to the last."""
     points = [_point(visit, visits[0].started_s) for visit in visits]
     tenth = max(1, len(points) // 10)

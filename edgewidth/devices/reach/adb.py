@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 import shlex
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -21,6 +20,7 @@ from edgewidth.devices.reach.process import last_line
 from edgewidth.devices.reach.shell_facts import shell_facts
 from edgewidth.devices.reach.transport import Completed
 from edgewidth.errors import DeviceError, SurroundingsError, TransientDeviceError
+from edgewidth.files import temporary_folder
 from edgewidth.progress import SILENT
 
 if TYPE_CHECKING:
@@ -198,8 +198,8 @@ class AdbTransport:
         made = self.run(["mkdir", "-p", folder])
         if made.returncode != 0:
             raise DeviceError(f"The folder {folder} could not be made on {self.serial}: {last_line(made.stderr)}.")
-        with tempfile.TemporaryDirectory(prefix="edgewidth-") as temporary:
-            staged = [_stage(Path(temporary) / name, content) for name, content in files.items()]
+        with temporary_folder() as temporary:
+            staged = [_stage(temporary / name, content) for name, content in files.items()]
             self._copy("push", *map(str, staged), f"{folder}/", size=sum(path.stat().st_size for path in staged))
 
     def _pull(self, path: str, max_bytes: int) -> bytes:
@@ -209,8 +209,8 @@ class AdbTransport:
         size = int(asked.stdout)
         if size > max_bytes:
             raise DeviceError(f"The file {path} on {self.serial} has {size} bytes, more than {max_bytes}.")
-        with tempfile.TemporaryDirectory(prefix="edgewidth-") as temporary:
-            target = Path(temporary) / "file"
+        with temporary_folder() as temporary:
+            target = temporary / "file"
             self._copy("pull", path, str(target), size=size)
             return target.read_bytes()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.devices.reach.process import finish, last_line
 from edgewidth.errors import DeviceError, MissingPackageError, TransientDeviceError
+from edgewidth.waiting import pause
 
 if TYPE_CHECKING:
     from edgewidth.devices.profiles import DeviceProfile
@@ -111,7 +112,7 @@ class AdbClient:
                 return phone.serial
             if phone.state not in _PASSING or time.monotonic() > deadline:
                 raise _not_ready(phone)
-            time.sleep(0.3)
+            pause(0.3)
 
     def connect(self, serial: str) -> None:
         """Connect to a phone in the network; a connection that was cut is given up first.

@@ -7,7 +7,6 @@ import os
 import re
 import selectors
 import subprocess
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,13 +14,13 @@ from typing import IO
 
 from edgewidth.devices.reach.transport import Completed
 from edgewidth.errors import DeviceError, TransientDeviceError
+from edgewidth.waiting import POLL_S, go_on
 
 OUTPUT_BYTES = 64_000_000
 """More than this on standard output is an error: nothing here has so much to say."""
 DETAIL_BYTES = 20_000
 """What is kept of standard error: its end."""
 _CHUNK = 1 << 16
-_SHORT = 40
 
 
 def finish(
@@ -47,13 +46,20 @@ def finish(
 
     Raises:
         TransientDeviceError: It took longer than ``timeout_s``.
+        KeyboardInterrupt: The work was called off; the program is killed.
         DeviceError: No such program, or it printed more than ``max_bytes``.
     """
     content = stdin if isinstance(stdin, bytes) else b""
     source = subprocess.PIPE if isinstance(stdin, bytes) else stdin
     try:
         process = subprocess.Popen(
-            command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd=folder
+            command,
+            stdin=source,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            cwd=folder,
+            start_new_session=True,  # an interrupt from the keyboard is ours to handle
         )
     except OSError as error:
         raise DeviceError(f"{what} failed: {command[0]} could not be started: {error.strerror}.") from error
@@ -88,7 +94,8 @@ def _exchange(process: subprocess.Popen[bytes], stdin: bytes, deadline: float, m
             os.set_blocking(process.stdin.fileno(), False)
             selector.register(process.stdin, selectors.EVENT_WRITE)
         while selector.get_map():
-            ready = selector.select(max(0.0, deadline - time.monotonic()))
+            ready = selector.select(max(0.0, min(POLL_S, deadline - time.monotonic())))
+            go_on()
             if time.monotonic() >= deadline:
                 raise _TooLateError
             for key, _ in ready:
@@ -110,12 +117,6 @@ def _exchange(process: subprocess.Popen[bytes], stdin: bytes, deadline: float, m
         return Completed(process.wait(max(0.1, deadline - time.monotonic())), bytes(out), bytes(err))
     except subprocess.TimeoutExpired:
         raise _TooLateError from None
-
-
-def private_folder() -> tempfile.TemporaryDirectory[str]:
-    """A new folder for sockets, readable by this user alone, with a path short enough for them (about 100 bytes)."""
-    usual = tempfile.gettempdir()
-    return tempfile.TemporaryDirectory(prefix="ew-", dir=usual if len(usual) < _SHORT else "/tmp")  # noqa: S108  # random name, mode 0700
 
 
 def _feed(pipe: IO[bytes], unsent: memoryview) -> memoryview:

@@ -9,6 +9,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self, TypeVar
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from edgewidth.records.measurement import Clock, DeviceFacts
 
 _R = TypeVar("_R")
-_ATTEMPTS = 3
 _FILE_S = 60.0
 _SLOWEST_BYTES_PER_S = 100_000
 """A copy may take ``_FILE_S`` and as long as this speed needs."""
@@ -50,9 +50,9 @@ else nohup "$@" >>"$log" 2>&1 </dev/null & fi"""
 class SshTransport:
     """A device over SSH; see ``Transport``."""
 
-    def __init__(self, destination: Destination, profile: DeviceProfile) -> None:
+    def __init__(self, destination: Destination | Callable[[], Destination], profile: DeviceProfile) -> None:
         self._profile = profile
-        self._link = SshLink(destination, profile.workdir)
+        self._link = SshLink(destination if callable(destination) else lambda: destination, profile.workdir)
 
     @classmethod
     def open(cls, profile: DeviceProfile, progress: Progress) -> Self:
@@ -145,12 +145,9 @@ class SshTransport:
 
     @staticmethod
     def _again(action: Callable[[], _R]) -> _R:
-        """Repeat what does no harm when it is done twice after the link broke; the link mends itself."""
-        for attempt in range(1, _ATTEMPTS):
-            try:
-                return action()
-            except TransientDeviceError:
-                time.sleep(attempt)
+        """Repeat what does no harm when it is done twice: a link that was cut and is whole again shows it only so."""
+        with suppress(TransientDeviceError):
+            return action()
         return action()
 
 

@@ -26,6 +26,11 @@ class _Meaning(NamedTuple):
     remedy: str
 
 
+_NO_HOST = _Meaning(
+    r"Could not resolve hostname (?!.*Temporary failure)",
+    "There is no host {host}.",
+    "Check the address: `address=user@host`, or your ssh config.",
+)
 _LASTING = (
     _Meaning(
         "REMOTE HOST IDENTIFICATION HAS CHANGED",
@@ -42,11 +47,7 @@ _LASTING = (
         "{host} does not let this user in: {said}.",
         "A key must do, without a password being asked: ssh-copy-id {where}, or name one: `identity=FILE`",
     ),
-    _Meaning(
-        r"Could not resolve hostname (?!.*Temporary failure)",
-        "There is no host {host}.",
-        "Check the address: `address=user@host`, or your ssh config.",
-    ),
+    _NO_HOST,
     _Meaning(
         r"Bad configuration option|Bad owner or permissions|terminating, \d+ bad|keyword .* extra arguments",
         "ssh refuses its configuration: {said}.",
@@ -61,13 +62,15 @@ _NO_SHELL = _Meaning(
 )
 
 
-def refusal(to: Destination, said: str, status: int | None) -> DeviceError | TransientDeviceError:
-    """Why a connection could not be made.
+def refusal(
+    to: Destination, said: str, status: int | None, *, known: bool = False
+) -> DeviceError | TransientDeviceError:
+    """Why a connection could not be made; ``known``: it was before, so that a name that leads nowhere may do so again.
 
     ``said`` is ssh's standard error, in English; ``status`` is its exit status, None if it was still trying.
     """
     meaning = _lasting(said, status)
-    if meaning is None:
+    if meaning is None or (known and meaning is _NO_HOST):
         why = last_line(said) or "no answer in time"
         return TransientDeviceError(
             f"{to.name} cannot be reached: {why}.",

@@ -13,22 +13,22 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from edgewidth.devices.reach.framing import NOISE_BYTES, framed_line, make_mark, plain_line, unframed
-from edgewidth.devices.reach.process import DETAIL_BYTES, OUTPUT_BYTES, finish, private_folder
+from edgewidth.devices.reach.process import DETAIL_BYTES, OUTPUT_BYTES, finish
 from edgewidth.devices.reach.ssh_errors import FOLDER_STATUS, LINK_STATUS, broken, refusal, unanswered
 from edgewidth.errors import DeviceError, TransientDeviceError
+from edgewidth.files import temporary_folder
 
 if TYPE_CHECKING:
     from edgewidth.devices.reach.destination import Destination
     from edgewidth.devices.reach.transport import Completed
 
 _CONNECT_S = 45.0
-_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0)
-"""Between attempts to connect again after a cut: about 40 s in all, as long as a small board takes to restart."""
 # The folder is made here, because a device that was restarted may have lost it.
 _GREETING = (
     'folder=${1:-"${XDG_CACHE_HOME:-$HOME/.cache}/edgewidth"}; mkdir -p "$folder" && cd "$folder" || '
@@ -45,17 +45,19 @@ _OPTIONS = (
 class SshLink:
     """A connection to one device; ``folder`` None: the working folder there is one in the user's cache on the device.
 
+    ``destination`` is asked whenever a connection is made: a device that was restarted may be somewhere else.
+
     Raises:
         DeviceError: ssh is missing, the host key is unknown or changed, authentication failed, no such host.
         TransientDeviceError: The device does not answer.
     """
 
-    def __init__(self, destination: Destination, folder: str | None) -> None:
-        self._destination, self._asked_folder = destination, folder
+    def __init__(self, destination: Callable[[], Destination], folder: str | None) -> None:
+        self._find, self._asked_folder = destination, folder
         if shutil.which("ssh") is None:
             raise DeviceError("The program ssh is missing.", remedy="sudo apt-get install openssh-client")
-        self._private = private_folder()
-        self._socket = str(Path(self._private.name) / "s")
+        self._private = ExitStack()
+        self._socket = str(self._private.enter_context(temporary_folder()) / "s")
         self._lock = threading.RLock()
         self._master: _Master | None = None
         self.folder = ""
@@ -107,7 +109,7 @@ class SshLink:
         """Close the connection; harmless if it is closed."""
         with self._lock:
             self._drop()
-            self._private.cleanup()
+            self._private.close()
 
     def _client(self, words: Sequence[str]) -> list[str]:
         # Without the shared connection this must fail instead of making another one: hence the proxy command.
@@ -133,21 +135,13 @@ class SshLink:
         return finish(command, timeout_s=10, what="Asking ssh about its connection").returncode == 0
 
     def _ensure(self) -> None:
-        """Connect again if the connection is gone, with pauses that grow; the last failure is raised."""
-        if self._master is not None and self._master.running:
-            return
-        for pause_s in (*_PAUSES_S, None):
-            try:
-                self._connect()
-            except TransientDeviceError:
-                if pause_s is None:
-                    raise
-                time.sleep(pause_s)
-            else:
-                return
+        """Connect again if the connection is gone."""
+        if self._master is None or not self._master.running:
+            self._connect()
 
     def _connect(self) -> None:
         self._drop()
+        self._destination = self._find()
         options = [word for option in _OPTIONS for word in ("-o", option)]
         host = self._destination.host
         mark = make_mark()
@@ -157,7 +151,7 @@ class SshLink:
         folder = self._master.folder(mark, time.monotonic() + _CONNECT_S)
         if folder is None:
             status = self._master.status
-            raise refusal(self._destination, self._drop(), status)
+            raise refusal(self._destination, self._drop(), status, known=bool(self.folder))
         self.folder = folder
 
     def _drop(self) -> str:

@@ -6,8 +6,6 @@ output is ``logits``, float32 (1, classes). The batch is fixed at one image, as 
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +13,7 @@ import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from edgewidth.data.pixels import normalise
+from edgewidth.files import temporary_folder
 from edgewidth.formats.folded import check_weights
 from edgewidth.formats.onnx.nodes import INPUT_NAME, LayerNodes, bias_name, kernel_axes, kernel_name
 from edgewidth.graph.operators import PRelu
@@ -90,8 +89,8 @@ def quantise_onnx(model: onnx.ModelProto, calibration: NDArray[np.uint8]) -> onn
     source.CopyFrom(model)  # quantize_static moves the weights of what it is given into a temporary file
     # Its pre-processing folds batch normalisation and infers shapes; both are done, and it says so without this mark.
     helper.set_model_props(source, {"onnx.quant.pre_process": "onnxruntime.quant"})
-    with tempfile.TemporaryDirectory(prefix="edgewidth-quantise-") as folder:
-        path = Path(folder) / "int8.onnx"
+    with temporary_folder() as folder:
+        path = folder / "int8.onnx"
         quantization.quantize_static(
             source,
             path,

@@ -6,7 +6,6 @@ import importlib.util
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +13,11 @@ import numpy as np
 
 from edgewidth.documents import Record
 from edgewidth.errors import MissingPackageError, SurroundingsError
+from edgewidth.files import temporary_folder
 from edgewidth.formats.folded import check_weights
 from edgewidth.graph.spec import NetworkSpec
 from edgewidth.records.measurement import Precision
+from edgewidth.waiting import run_to_end
 
 if TYPE_CHECKING:
     from edgewidth.formats.conversion import Conversion
@@ -48,8 +49,7 @@ def tflite_files(conversion: Conversion) -> dict[Precision, bytes]:
     if importlib.util.find_spec("tensorflow") is None:
         raise MissingPackageError("tensorflow", extra="export", purpose="Writing .tflite files")
     title = f"Converting to TFLite {' and '.join(precisions)}"
-    with tempfile.TemporaryDirectory(prefix="edgewidth-convert-") as name, progress.task(title):
-        folder = Path(name)
+    with temporary_folder() as folder, progress.task(title):
         request = ConversionRequest(network=network, widths=dict(widths), precisions=tuple(precisions))
         (folder / REQUEST_FILE).write_text(request.model_dump_json())
         arrays = {f"{layer}/{field}": a for layer, w in weights.items() for field, a in w._asdict().items()}
@@ -67,15 +67,7 @@ def _run_worker(folder: Path) -> None:
     # -P: nothing in the user's folder may stand in for a package.
     command = [sys.executable, "-P", "-m", "edgewidth.formats.tflite.worker", str(folder)]
     try:
-        result = subprocess.run(
-            command,
-            env=environment,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=TIME_LIMIT_S,
-            check=False,
-        )
+        result = run_to_end(command, timeout_s=TIME_LIMIT_S, environment=environment)
     except subprocess.TimeoutExpired as error:
         raise SurroundingsError(f"The conversion to TFLite took more than {TIME_LIMIT_S} s.") from error
     if result.returncode < 0:

@@ -1,0 +1,86 @@
+"""Ctrl-C at the command line: all ends within seconds, what was measured is kept, and nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NETWORK = """
+from torch import nn
+
+def make(num_classes):
+    return nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 900, num_classes))
+"""
+
+
+def visits(store: Path) -> int:
+    """How many visits a store holds, also while another program writes to it."""
+    if not store.exists():
+        return 0
+    with closing(sqlite3.connect(store)) as connection:
+        try:
+            return int(connection.execute("SELECT count(*) FROM visits").fetchone()[0])
+        except sqlite3.OperationalError:
+            return 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_two_devices_are_stopped_at_once(tmp_path: Path, number: signal.Signals) -> None:
+    """By a signal to the whole group, as a terminal sends it, and by one to the program alone."""
+    profiles, temporary = tmp_path / "profiles", tmp_path / "tmp"
+    profiles.mkdir()
+    temporary.mkdir()
+    for name in ("one", "two"):
+        (profiles / f"{name}.toml").write_text(f'transport = "local"\nworkdir = "{tmp_path / name}"\n')
+    (tmp_path / "own.py").write_text(NETWORK)
+    words = [
+        "profile",
+        "--profiles",
+        str(profiles),
+        "--device",
+        "one",
+        "--device",
+        "two",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    words += ["--network", f"{tmp_path / 'own.py'}:make", "--target-error", "0.001%"]
+    environment = os.environ | {"TMPDIR": str(temporary), "EDGEWIDTH_CACHE": str(tmp_path / "cache")}
+    program = subprocess.Popen(
+        [sys.executable, "-m", "edgewidth", *words],
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    stores = [tmp_path / "out" / name / "measurements.sqlite" for name in ("one", "two")]
+    deadline = time.monotonic() + 120
+    while program.poll() is None and time.monotonic() < deadline and not all(visits(store) for store in stores):
+        time.sleep(0.1)
+    assert program.poll() is None, program.communicate()[1]
+    before = [visits(store) for store in stores]
+    began = time.monotonic()
+    if number is signal.SIGINT:
+        os.killpg(program.pid, number)
+    else:
+        program.send_signal(number)
+    _, said = program.communicate(timeout=60)
+    assert time.monotonic() - began < 15
+    assert program.returncode == 130
+    assert said.strip().splitlines()[-2:] == ["Error: Interrupted.", "  → The same command goes on from here."]
+    assert "Traceback" not in said
+    assert all(visits(store) >= count > 0 for store, count in zip(stores, before, strict=True))
+    assert [path.name for path in temporary.iterdir() if not path.name.startswith("torchinductor")] == []
+    assert [path for name in ("one", "two") for path in (tmp_path / name).iterdir()] == []

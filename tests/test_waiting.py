@@ -1,0 +1,71 @@
+"""Work in several threads, and waiting, that an interrupt ends."""
+
+from __future__ import annotations
+
+import _thread
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from edgewidth.waiting import go_on, last_words, pause, run_to_end, side_by_side
+
+
+def test_results_come_in_order() -> None:
+    """However long each takes."""
+
+    def work(number: int) -> int:
+        pause(0.02 * (3 - number))
+        return number**2
+
+    assert side_by_side(work, [0, 1, 2, 3]) == [0, 1, 4, 9]
+    assert side_by_side(work, []) == []
+
+
+def test_a_failure_is_raised_once_all_have_ended() -> None:
+    ended: list[int] = []
+
+    def work(number: int) -> None:
+        if number == 0:
+            raise ValueError(number)
+        time.sleep(0.1)
+        ended.append(number)
+
+    with pytest.raises(ValueError, match="0"):
+        side_by_side(work, [0, 1, 2])
+    assert sorted(ended) == [1, 2]
+
+
+def test_an_interrupt_calls_all_off() -> None:
+    """As Ctrl-C does: who waits, runs a program or goes step by step ends at once, its last words said."""
+    ended: list[str] = []
+
+    def work(kind: str) -> None:
+        try:
+            if kind == "waits":
+                pause(60)
+            elif kind == "runs":
+                run_to_end([sys.executable, "-c", "import time; time.sleep(60)"], timeout_s=60)
+            while True:
+                go_on()
+        except KeyboardInterrupt:
+            with last_words():
+                pause(0.05)
+            ended.append(kind)
+            raise
+
+    begin = time.monotonic()
+    threading.Timer(0.3, _thread.interrupt_main).start()
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side(work, ["waits", "runs", "steps"])
+    assert sorted(ended) == ["runs", "steps", "waits"]
+    assert time.monotonic() - begin < 10
+
+
+def test_a_program_has_a_time_limit() -> None:
+    with pytest.raises(subprocess.TimeoutExpired):
+        run_to_end([sys.executable, "-c", "import time; time.sleep(60)"], timeout_s=0.1)
+    done = run_to_end([sys.executable, "-c", "import sys; print(1); sys.exit('two')"], timeout_s=60)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "1\n", "two\n")
