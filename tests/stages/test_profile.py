@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,9 +31,9 @@ def test_every_other_step_measures_near_the_budget(tmp_path: Path, monkeypatch: 
     with open_bench(make_target("fake"), space, RunFolder(tmp_path)) as bench:
         measure = bench.measure
 
-        def noted(configs: Iterable[ChannelConfig], **options: float) -> None:
+        def noted(configs: Iterable[ChannelConfig], until: float = math.inf) -> None:
             steps.append(list(configs))
-            measure(steps[-1], **options)
+            measure(steps[-1], until=until)
 
         monkeypatch.setattr(bench, "measure", noted)
         profile(bench, RunFolder(tmp_path), plan=plan, budget=BudgetRequest.parse("70%"))
@@ -49,10 +50,10 @@ def test_a_time_that_is_too_short_for_any_table(tmp_path: Path) -> None:
     space = search_space("mobilenet_v1", resolution=32, in_channels=1, num_classes=10, max_width=0.5, levels=4)
     plan = ProfilePlan(first=16, held_out=4, step=4, most=24)
     with open_bench(make_target("fake"), space, RunFolder(tmp_path)) as bench:
-        with pytest.raises(DeviceError, match=r"^0\.001 s were enough for 0 of 20 networks") as caught:
+        with pytest.raises(DeviceError, match=r"^0\.001 s were enough for 0 of 17 networks") as caught:
             profile(bench, RunFolder(tmp_path), plan=dataclasses.replace(plan, time_budget_s=0.001))
         assert "`time_budget_s`" in (caught.value.remedy or "")
-        assert profile(bench, RunFolder(tmp_path), plan=plan).quality.fitted >= 16
+        assert profile(bench, RunFolder(tmp_path), plan=plan).quality.fitted >= 13
 
 
 def test_a_device_that_is_no_longer_the_same_joins_no_measurements(tmp_path: Path) -> None:
