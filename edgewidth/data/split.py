@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgewidth.data.sources import RawData, Split, read_arrays, read_digits, read_folder, read_npz
+from edgewidth.data.folder import read_folder
+from edgewidth.data.sources import RawData, Split, read_arrays, read_digits, read_npz
 from edgewidth.errors import DataError
 from edgewidth.progress import SILENT
 from edgewidth.records.run import DataFacts

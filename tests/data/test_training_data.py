@@ -288,7 +288,7 @@ def test_a_source_that_is_none(tmp_path: Path) -> None:
 
 def test_more_images_than_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not fit in memory is said before it is decoded."""
-    monkeypatch.setattr("edgewidth.data.sources.MEMORY_SHARE", 1e-9)
+    monkeypatch.setattr("edgewidth.data.folder.MEMORY_SHARE", 1e-9)
     with pytest.raises(DataError, match="images may take"):
         _load(str(_folder(tmp_path)))
 
