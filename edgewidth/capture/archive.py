@@ -12,12 +12,15 @@ import torch
 
 from edgewidth.capture.program import own_shape, quiet
 from edgewidth.errors import FileError
+from edgewidth.resolution import resolution_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from torch.export import ExportedProgram
+
+    from edgewidth.resolution import Resolution
 
 REMEDY = "Write it with torch.export.save(torch.export.export(module.eval(), (images,)), 'network.pt2')."
 SAMPLES = "data/sample_inputs/"
@@ -67,15 +70,15 @@ def load_program(path: Path) -> ExportedProgram:
         ) from error
 
 
-def own_resolution(path: Path) -> int | None:
-    """The pixels a side of the square images that a program is for; None: it takes several sizes, or no squares.
+def own_resolution(path: Path) -> Resolution | None:
+    """The size of the images that a program is for; None: it takes several.
 
     Raises:
         FileError: As ``load_program`` says.
         InputError: It takes something else than images.
     """
     _, height, width = own_shape(load_program(path), str(path))
-    return height if height == width else None
+    return None if height is None or width is None else resolution_of(height, width)
 
 
 def _refuse_pickles(path: Path, members: dict[str, bytes]) -> None:

@@ -17,6 +17,7 @@ from edgewidth.capture.spec import network_of, weights_of
 from edgewidth.capture.trace import Trace, Value
 from edgewidth.errors import InputError
 from edgewidth.graph.spec import INPUT
+from edgewidth.resolution import sides
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from edgewidth.capture.program import Program
     from edgewidth.graph.spec import NetworkSpec
+    from edgewidth.resolution import Resolution
 
 
 USUAL_RESOLUTION = 224
@@ -67,7 +69,9 @@ def capture(module: nn.Module, example: Tensor, *, name: str | None = None, outp
     return _captured(export(module, example, name=name), tuple(example.shape), outputs)
 
 
-def capture_named(text: str, *, resolution: int | None, in_channels: int | None, num_classes: int | None) -> Captured:
+def capture_named(
+    text: str, *, resolution: Resolution | None, in_channels: int | None, num_classes: int | None
+) -> Captured:
     """Capture what ``file.py:callable``, ``package.module:callable`` or ``network.pt2`` names.
 
     None stands for the network's own: the classes that it has by itself, the channels that its first convolution
@@ -80,8 +84,7 @@ def capture_named(text: str, *, resolution: int | None, in_channels: int | None,
     if path is not None:
         return _captured_program(path, resolution, in_channels, num_classes)
     module = make_module(text, num_classes=num_classes)
-    side = resolution or USUAL_RESOLUTION
-    images = torch.zeros(2, in_channels or _first_channels(module), side, side)
+    images = torch.zeros(2, in_channels or _first_channels(module), *sides(resolution or USUAL_RESOLUTION))
     return capture(module, images, name=text, outputs=num_classes)
 
 
@@ -90,7 +93,9 @@ def _first_channels(module: nn.Module) -> int:
     return next((one.in_channels for one in module.modules() if isinstance(one, nn.Conv2d)), 3)
 
 
-def _captured_program(path: Path, resolution: int | None, in_channels: int | None, outputs: int | None) -> Captured:
+def _captured_program(
+    path: Path, resolution: Resolution | None, in_channels: int | None, outputs: int | None
+) -> Captured:
     """The network of a program for images of this size.
 
     Raises:
@@ -99,7 +104,7 @@ def _captured_program(path: Path, resolution: int | None, in_channels: int | Non
     exported = load_program(path)
     own = own_shape(exported, str(path))
     usual = (3, USUAL_RESOLUTION, USUAL_RESOLUTION)
-    asked = (in_channels, resolution, resolution)
+    asked = (in_channels, *((None, None) if resolution is None else sides(resolution)))
     channels, height, width = (
         given or fixed or default for given, fixed, default in zip(asked, own, usual, strict=True)
     )
@@ -110,7 +115,8 @@ def _captured_program(path: Path, resolution: int | None, in_channels: int | Non
         raise InputError(
             f"{path} was exported for images of {own[1]}×{own[2]} pixels with {own[0]} channel(s), not of "
             f"{height}×{width} with {channels}.",
-            remedy=f"Choose the `resolution` {own[1]}, images with such channels, or export it with sizes that vary.",
+            remedy=f"Choose the `resolution` {own[1]}x{own[2]}, images with such channels, or export it with sizes "
+            "that vary.",
         )
     return _captured(read(exported, str(path)), image, outputs)
 

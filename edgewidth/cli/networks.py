@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from edgewidth.capture.capture import Captured
     from edgewidth.cli.widths import WidthOptions
     from edgewidth.graph.space import SearchSpace
+    from edgewidth.resolution import Resolution
 
 
 class Given(NamedTuple):
@@ -22,7 +23,7 @@ class Given(NamedTuple):
 
 
 def read_network(
-    text: str, widths: WidthOptions, *, resolution: int | None, in_channels: int | None, num_classes: int | None
+    text: str, widths: WidthOptions, *, resolution: Resolution | None, in_channels: int | None, num_classes: int | None
 ) -> Given:
     """A family, or a network of someone's own; None stands for what it was published for, or takes by itself.
 

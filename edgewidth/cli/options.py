@@ -10,12 +10,13 @@ import click
 
 from edgewidth.cli.networks import Given, read_network
 from edgewidth.cli.record import option
-from edgewidth.cli.values import FILE, FOLDER, FiniteRange, OneOf, duration, numbers, pairs, percent
+from edgewidth.cli.values import FILE, FOLDER, FiniteRange, OneOf, duration, numbers, pairs, percent, resolution
 from edgewidth.cli.widths import WidthOptions
 from edgewidth.errors import InputError
 from edgewidth.records.budget import BudgetRequest, Limits, parse_count
 from edgewidth.records.measurement import EngineName, Precision, Statistic
 from edgewidth.records.provenance import file_digest
+from edgewidth.resolution import Resolution
 from edgewidth.stages.target import Target, make_target
 from edgewidth.training.recipes import RECIPES, Phase, Recipe, load_recipe
 
@@ -79,7 +80,13 @@ NetworkOption = Annotated[
     ),
 ]
 ResolutionOption = Annotated[
-    int | None, option("--resolution", type=int, help="Pixels a side.  [default: from the data, 96 at most]")
+    Resolution | None,
+    option(
+        "--resolution",
+        parse=resolution,
+        metavar="96|96x128",
+        help="Pixels a side, or height and width.  [default: from the data, 96 at most]",
+    ),
 ]
 WeightsOption = Annotated[
     Path | None,
@@ -182,10 +189,10 @@ class NetworkOptions:
         classes = len(data.task.output_names)
         return self._read(data.resolution, in_channels=data.in_channels, num_classes=classes)
 
-    def _space(self, resolution: int | None, *, in_channels: int, num_classes: int) -> SearchSpace:
+    def _space(self, resolution: Resolution | None, *, in_channels: int, num_classes: int) -> SearchSpace:
         return self._read(resolution, in_channels=in_channels, num_classes=num_classes).space
 
-    def _read(self, resolution: int | None, *, in_channels: int, num_classes: int) -> Given:
+    def _read(self, resolution: Resolution | None, *, in_channels: int, num_classes: int) -> Given:
         return read_network(
             self.network, self.widths, resolution=resolution, in_channels=in_channels, num_classes=num_classes
         )

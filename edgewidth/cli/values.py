@@ -11,14 +11,19 @@ import click
 from edgewidth.errors import InputError
 from edgewidth.records.budget import BudgetRequest
 from edgewidth.records.measurement import Statistic
+from edgewidth.resolution import resolution_of
 
 if TYPE_CHECKING:
     from enum import StrEnum
+
+    from edgewidth.resolution import Resolution
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 """A file that is there."""
 FOLDER = click.Path(path_type=Path, file_okay=False)
 """A folder that may have to be made."""
+MOST_PIXELS = 8192
+"""A side of this many is no input of a small device."""
 
 
 class OneOf(click.Choice[str]):
@@ -58,6 +63,17 @@ def duration(text: str) -> float:
     if seconds is None:
         raise InputError(f"{text!r} is not a duration.", remedy="Write 90s, 10m or 1h.")
     return seconds
+
+
+def resolution(text: str) -> Resolution:
+    """Pixels a side from ``96``, height and width from ``96x128``; one number for a square."""
+    parts = text.lower().replace("×", "x").split("x")
+    if not 1 <= len(parts) <= 2 or not all(part.isdecimal() and 0 < int(part) <= MOST_PIXELS for part in parts):
+        raise InputError(
+            f"{text!r} is no size of images.",
+            remedy=f"Write 96, or 96x128 for height and width, of 1 to {MOST_PIXELS:,} pixels.",
+        )
+    return resolution_of(int(parts[0]), int(parts[-1]))
 
 
 def percent(text: str) -> float:

@@ -34,14 +34,14 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """Training images in shuffled batches of at most ``batch``, on a torch device, normalised as ``dtype``.
+    """Training images or features in shuffled batches of at most ``batch``, on a torch device, normalised as ``dtype``.
 
     Every epoch uses a new order and leaves out the remainder that does not fill a batch. Of several processes each
     makes its ``share``, from 0, of the ``shares`` of the batch that one process alone would have got; shares are equal,
     so that means over images are means over processes, and a batch is rounded down to where that is possible.
 
     ``augmentation`` says how images are varied, and ``move_targets`` moves their targets along; mixing is not done
-    here.
+    here. Features are not varied.
 
     Raises:
         DataError: A batch is too small for so many shares.
@@ -85,11 +85,13 @@ class Batches:
         chosen = self._order[1][index * self.size : (index + 1) * self.size][self._share]
         # Drawn for the whole batch, so that an image varies alike whichever process computes it.
         rng = stream(self._seed, Purpose.VARIATION, step)
-        size, channels = self._images.shape[1], self._images.shape[3]
-        flips = self._augmentation.flips(channels)
-        pixels = draw_pixels(self.size, size, self._augmentation.shift, rng, flips=flips).of(self._share)
-        images = vary(self._images[chosen], pixels)
-        return Batch(normalise_tensor(images, self._dtype), self._move_targets(self._targets[chosen], *pixels))
+        images, targets = self._images[chosen], self._targets[chosen]
+        if not images.is_floating_point():  # what moving or mirroring does to features is not known
+            height, width, channels = images.shape[1:]
+            shift, flips = self._augmentation.shift, self._augmentation.flips(channels)
+            pixels = draw_pixels(self.size, (height, width), shift, rng, flips=flips).of(self._share)
+            images, targets = vary(images, pixels), self._move_targets(targets, *pixels)
+        return Batch(normalise_tensor(images, self._dtype), targets)
 
 
 def vary(images: Tensor, pixels: Pixels) -> Tensor:
@@ -109,16 +111,16 @@ class Pixels(NamedTuple):
         return Pixels(self.rows[part], self.columns[part])
 
 
-def draw_pixels(count: int, size: int, shift: float, rng: np.random.Generator, *, flips: bool) -> Pixels:
-    """Shift each of ``count`` square images by its own whole pixels, repeating its edge, and mirror half."""
-    rows, columns = (_shifted(size, count, shift, rng) for _ in range(2))
+def draw_pixels(count: int, size: tuple[int, int], shift: float, rng: np.random.Generator, *, flips: bool) -> Pixels:
+    """Shift each of ``count`` images of this ``size`` by its own whole pixels, repeating its edge, and mirror half."""
+    rows, columns = (_shifted(side, count, shift, rng) for side in size)
     if flips:
         mirrored = rng.random(count) < 0.5
         columns[mirrored] = columns[mirrored, ::-1]
     return Pixels(rows, columns)
 
 
-def _shifted(size: int, count: int, shift: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    most = round(size * shift)
+def _shifted(side: int, count: int, shift: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    most = round(side * shift)
     offsets = rng.integers(-most, most + 1, count)
-    return np.asarray(np.clip(np.arange(size) + offsets[:, None], 0, size - 1), np.int64)
+    return np.asarray(np.clip(np.arange(side) + offsets[:, None], 0, side - 1), np.int64)

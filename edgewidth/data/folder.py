@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,12 +14,14 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from edgewidth.data.fitting import default_resolution, fit
 from edgewidth.data.sources import RawData, Split
 from edgewidth.errors import DataError
+from edgewidth.resolution import sides
 from edgewidth.tasks.classification.task import Classification
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgewidth.progress import Progress
+    from edgewidth.resolution import Resolution
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 DEEP_MODES = frozenset({"I", "I;16", "I;16B"})
@@ -28,10 +31,10 @@ MEMORY_SHARE = 0.5
 """How much of the machine's memory decoded images may take; they are kept there as uint8."""
 
 
-def read_folder(path: Path, resolution: int | None, progress: Progress) -> RawData:
+def read_folder(path: Path, resolution: Resolution | None, progress: Progress) -> RawData:
     """``train/<class>/*.jpg`` and ``val/<class>/*.jpg``, ``.png`` too; grey if every image is.
 
-    Every file is decoded once, by threads, and kept as uint8 at ``resolution``.
+    Every file is decoded once, by threads, and kept as uint8 at ``resolution``; None: see ``default_resolution``.
 
     Raises:
         DataError: A folder is missing or empty, a class is unknown, a file is not a readable image, or all
@@ -50,9 +53,9 @@ def read_folder(path: Path, resolution: int | None, progress: Progress) -> RawDa
         files += [file for file, _ in found]
         labels += [label for _, label in found]
         counts.append(len(found))
-    resolution = resolution or default_resolution(_typical_side(files))
-    _check_memory(path, len(files), resolution)
-    images = _decode_all(files, resolution, progress)
+    size = sides(resolution or default_resolution(_typical_side(files)))
+    _check_memory(path, len(files), size)
+    images = _decode_all(files, size, progress)
     y, first = np.array(labels, np.int64), counts[0]
     task = Classification(class_names)
     return RawData(Split(images[:first], y[:first]), Split(images[first:], y[first:]), task)
@@ -97,26 +100,26 @@ def _typical_side(files: list[Path]) -> float:
     return float(np.median(sides))
 
 
-def _check_memory(path: Path, count: int, resolution: int) -> None:
-    needed = count * resolution**2 * 3
+def _check_memory(path: Path, count: int, size: tuple[int, int]) -> None:
+    needed = count * math.prod(size) * 3
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > memory * MEMORY_SHARE:
         raise DataError(
-            f"The {count} images of {path} need {needed / 2**30:.1f} GiB at {resolution} pixels; "
+            f"The {count} images of {path} need {needed / 2**30:.1f} GiB at {size[0]}×{size[1]} pixels; "
             f"this machine has {memory / 2**30:.1f} GiB, of which images may take half.",
             remedy="Use a lower `resolution`, fewer images, or a machine with more memory.",
         )
 
 
-def _decode_all(files: list[Path], resolution: int, progress: Progress) -> NDArray[np.uint8]:
+def _decode_all(files: list[Path], size: tuple[int, int], progress: Progress) -> NDArray[np.uint8]:
     # Pillow decodes without holding the interpreter, so threads use every core.
     workers = min(16, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers) as pool, progress.task("Reading images", len(files)) as task:
         channels = 1 if all(pool.map(_is_grey, files)) else 3
-        images = np.empty((len(files), resolution, resolution, channels), np.uint8)
+        images = np.empty((len(files), *size, channels), np.uint8)
 
         def decode(index: int) -> None:
-            images[index] = _decode(files[index], resolution, channels)
+            images[index] = _decode(files[index], size, channels)
 
         for _ in pool.map(decode, range(len(files))):
             task.advance()
@@ -139,16 +142,17 @@ def _open(file: Path) -> Image.Image:
         raise DataError(f"{file} could not be read: {error}.", remedy="Replace or remove the file.") from error
 
 
-def _decode(file: Path, resolution: int, channels: int) -> NDArray[np.uint8]:
+def _decode(file: Path, size: tuple[int, int], channels: int) -> NDArray[np.uint8]:
     with _open(file) as image:
         try:
             mode = "L" if channels == 1 else "RGB"
-            # A JPEG larger than needed is decoded at a half, a quarter or an eighth, which is several times faster.
-            image.draft(mode, (2 * resolution, 2 * resolution))
+            # A JPEG larger than needed is decoded at a half, a quarter or an eighth, which is several times faster. It
+            # may be turned afterwards.
+            image.draft(mode, (2 * max(size), 2 * max(size)))
             upright = ImageOps.exif_transpose(image)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise DataError(f"{file} is damaged: {error}.", remedy="Replace or remove the file.") from error
-        return fit(_eight_bits(upright).convert(mode), resolution)
+        return fit(_eight_bits(upright).convert(mode), size)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

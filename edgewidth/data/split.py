@@ -15,12 +15,15 @@ from edgewidth.data.sources import RawData, Split, read_arrays, read_digits, rea
 from edgewidth.errors import DataError
 from edgewidth.progress import SILENT
 from edgewidth.records.run import DataFacts
+from edgewidth.resolution import resolution_of
 from edgewidth.streams import Purpose, stream
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+    from edgewidth.data.pixels import Inputs
     from edgewidth.progress import Progress
+    from edgewidth.resolution import Resolution
     from edgewidth.tasks.task import Task
 
 HELD_SHARE = 0.1
@@ -50,32 +53,33 @@ class ImageData:
     source: str
     """As given: ``digits``, a path, or ``arrays``."""
 
-    def sample(self, most: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    def sample(self, most: int, rng: np.random.Generator) -> Inputs:
         """At most so many training images, in random order: sources may be sorted by class."""
         return self.train.images[rng.permutation(len(self.train))[:most]]
 
     @property
     def in_channels(self) -> int:
-        """1 for grey, 3 for colour."""
+        """1 for grey, 3 for colour; of features as many as they have."""
         return int(self.train.images.shape[3])
 
     @property
-    def resolution(self) -> int:
-        """Pixels along each side."""
-        return int(self.train.images.shape[1])
+    def resolution(self) -> Resolution:
+        """Pixels, or values, along each side: one number for a square, or height and width."""
+        return resolution_of(*self.train.images.shape[1:3])
 
 
 def load_images(
-    source: str | Mapping[str, ArrayLike], *, resolution: int | None, seed: int, progress: Progress = SILENT
+    source: str | Mapping[str, ArrayLike], *, resolution: Resolution | None, seed: int, progress: Progress = SILENT
 ) -> ImageData:
     """Read a data source; ``seed`` decides which training images are kept out of training.
 
     ``source`` is ``digits``; or the path of an ``.npz`` with ``x_train, y_train, x_test, y_test``; or a folder
     ``train/<class>/`` and ``val/<class>/`` of ``.jpg`` and ``.png`` files; or arrays by the names of the ``.npz``:
-    images uint8 (n, height, width[, 1 or 3]), labels whole numbers (n,).
+    images uint8 (n, height, width[, channels]), labels whole numbers (n,). Arrays of floating-point numbers are
+    features, such as a spectrogram's, which stay as they are.
 
-    Images are cropped to a square and scaled to ``resolution`` pixels along each side; None: the multiple of 32 that
-    the images themselves reach, 96 at most.
+    Images are cropped to the proportions of ``resolution`` and scaled to it; None: a square of the multiple of 32
+    pixels that the images themselves reach, 96 at most.
 
     Raises:
         DataError: The source is missing or cannot be used as it is.
@@ -122,7 +126,7 @@ def data_facts(data: ImageData) -> DataFacts:
     )
 
 
-def _read(source: str, resolution: int | None, progress: Progress) -> RawData:
+def _read(source: str, resolution: Resolution | None, progress: Progress) -> RawData:
     if source == "digits":
         return read_digits(resolution)
     path = Path(source)

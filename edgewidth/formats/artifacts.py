@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgewidth.data.pixels import PIXEL_MEAN, PIXEL_STD
+from edgewidth.data.pixels import PIXEL_MEAN, PIXEL_STD, are_features
 from edgewidth.formats.conversion import Conversion
 from edgewidth.formats.registry import FORMATS
 from edgewidth.progress import SILENT, Progress
@@ -13,9 +13,7 @@ from edgewidth.records.measurement import FormatName, Precision
 from edgewidth.version import __version__
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from edgewidth.data.pixels import Inputs
     from edgewidth.formats.format import Format
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.records.weights import FoldedWeights
@@ -28,13 +26,13 @@ Files = dict[tuple[Precision, FormatName], bytes]
 class ArtifactMaker(NamedTuple):
     """Makes files of one configuration, of whatever weights.
 
-    ``calibration``: images uint8 (n, height, width, channels) of the training data. ``task``: what the
-    network is for.
+    ``calibration``: images or features (n, height, width, channels) of the training data. ``task``: what the network is
+    for.
     """
 
     space: SearchSpace
     config: ChannelConfig
-    calibration: NDArray[np.uint8]
+    calibration: Inputs
     task: Task
     progress: Progress = SILENT
 
@@ -50,6 +48,7 @@ class ArtifactMaker(NamedTuple):
 
     def _annotated(self, file_format: Format, content: bytes) -> bytes:
         facts, network = file_format.load(content).facts, self.space.network
+        features = are_features(self.calibration)
         metadata = ArtifactMetadata(
             edgewidth_version=__version__,
             network=network.family,
@@ -58,8 +57,9 @@ class ArtifactMaker(NamedTuple):
             resolution=network.resolution,
             channels=network.in_channels,
             layout=file_format.image_layout,
-            pixel_mean=PIXEL_MEAN,
-            pixel_std=PIXEL_STD,
+            input="features" if features else "pixels",
+            pixel_mean=0.0 if features else PIXEL_MEAN,
+            pixel_std=1.0 if features else PIXEL_STD,
             input_quantisation=facts.inputs[0].quantisation,
             output_quantisation=facts.outputs[0].quantisation,
             class_names=self.task.output_names,

@@ -18,6 +18,7 @@ from edgewidth.progress import SILENT
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edgewidth.data.pixels import Inputs
     from edgewidth.formats.format import LoadedModel, ModelFacts, TensorFacts
     from edgewidth.progress import Progress
 
@@ -52,7 +53,7 @@ def load_model(content: bytes) -> LoadedModel:
 
 def run_model(
     content: bytes,
-    images: NDArray[np.uint8],
+    images: Inputs,
     *,
     threads: int | None = None,
     progress: Progress = SILENT,
@@ -60,9 +61,9 @@ def run_model(
 ) -> NDArray[np.float32]:
     """What a model file computes of images, one at a time as on a device, several threads beside each other.
 
-    The file has one image as input and one row of numbers as output. ``images`` are uint8 (n, height, width, channels);
-    they are normalised as all of edgewidth's are, and quantised and laid out as the file asks. ``threads`` None: as
-    many as this process may use.
+    The file has one image as input and one row of numbers as output. ``images``, pixels or features (n, height, width,
+    channels), are normalised as all of edgewidth's are, and quantised and laid out as the file asks. ``threads`` None:
+    as many as this process may use.
 
     Returns:
         Outputs, float32 (n, outputs): dequantised where the file's output is quantised.

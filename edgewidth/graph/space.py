@@ -18,6 +18,7 @@ from edgewidth.errors import InputError
 from edgewidth.graph.spec import NetworkSpec
 from edgewidth.graph.version1 import fingerprint_of_version_1
 from edgewidth.graph.widths import Name, Segment, Width
+from edgewidth.resolution import resolution_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -171,7 +172,7 @@ class SearchSpace(Record):
         ends = [last.choices[0] / last.base, last.choices[-1] / last.base]
         return {
             "network": spec.family,
-            "resolution": spec.resolution_text,
+            "resolution": resolution_text(spec.resolution),
             "input channels": spec.in_channels,
             "classes": spec.outputs,
             "widths": f"{ends[0]:.2g} to {ends[1]:.2g} in {len(last.choices)} levels",

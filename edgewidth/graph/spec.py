@@ -9,26 +9,19 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from edgewidth.documents import Record
 from edgewidth.graph.operators import AnyOperator
 from edgewidth.graph.version1 import network_of_version_1
-from edgewidth.graph.widths import Axes, Name, TensorShape, Width, total, variables_of
+from edgewidth.graph.widths import Axes, Name, TensorShape, total, variables_of
+from edgewidth.resolution import Resolution, sides
 
 if TYPE_CHECKING:
     from edgewidth.graph.operators.operator import Operator
 
 INPUT = "input"
 """What the first node names as its input."""
-
-
-def _one_number_if_square(value: Any) -> Any:
-    return value[0] if isinstance(value, list | tuple) and len(value) == 2 and value[0] == value[1] else value
-
-
-Resolution = Annotated[Width | tuple[Width, Width], BeforeValidator(_one_number_if_square)]
-"""Pixels: height and width, or one number for a square."""
 
 
 class Node(Record):
@@ -80,13 +73,7 @@ class NetworkSpec(Record):
     @property
     def input(self) -> TensorShape:
         """The shape of an image."""
-        size = (self.resolution, self.resolution) if isinstance(self.resolution, int) else self.resolution
-        return TensorShape(size, (self.in_channels,))
-
-    @property
-    def resolution_text(self) -> str:
-        """The size of an image in words: ``96`` for a square, ``49×10`` for height and width."""
-        return str(self.resolution) if isinstance(self.resolution, int) else "×".join(map(str, self.resolution))
+        return TensorShape(sides(self.resolution), (self.in_channels,))
 
     @property
     def outputs(self) -> int:

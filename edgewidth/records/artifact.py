@@ -7,10 +7,10 @@ from typing import Any, ClassVar, Literal, Self
 from edgewidth.documents import Document, Record
 from edgewidth.errors import FileError
 from edgewidth.graph.space import ChannelConfig, SearchSpace
-from edgewidth.graph.spec import Resolution
 from edgewidth.records.measurement import FormatName, MeasurementWarning, Precision
 from edgewidth.records.provenance import Made
 from edgewidth.records.upgrades import name_accuracies
+from edgewidth.resolution import Resolution
 
 MAX_INT8_DROP_POINTS = 1.0
 """What quantisation may cost in points of accuracy, unless something else is asked for."""
@@ -33,8 +33,9 @@ class Quantisation(Record):
 class ArtifactMetadata(Document):
     """What travels inside an artifact, so that someone who has only the file can run it.
 
-    The input is ``(pixel - pixel_mean) / pixel_std`` of RGB or grey pixels 0…255, then quantised if
-    ``input_quantisation`` is given: ``stored = round(real / scale) + zero_point``. The output is one logit a class.
+    The input is ``(pixel - pixel_mean) / pixel_std`` of pixels 0…255, or the features as they were trained on, then
+    quantised if ``input_quantisation`` is given: ``stored = round(real / scale) + zero_point``. The output is one logit
+    a class.
     """
 
     schema_name: ClassVar[str] = "edgewidth/artifact"
@@ -46,13 +47,20 @@ class ArtifactMetadata(Document):
     precision: Precision
     resolution: Resolution
     channels: int
-    """3: red, green, blue; 1: grey."""
+    """Of pixels 3: red, green, blue; 1: grey."""
+    input: Literal["pixels", "features"] = "pixels"
     layout: Literal["NHWC", "NCHW"]
     pixel_mean: float
     pixel_std: float
+    """Of features 1, and the mean 0."""
     input_quantisation: Quantisation | None = None
     output_quantisation: Quantisation | None = None
     class_names: tuple[str, ...]
+
+    @property
+    def is_image(self) -> bool:
+        """Whether other programs would call the input an image."""
+        return self.input == "pixels" and self.channels in {1, 3}
 
     @classmethod
     def parsed(cls, text: str) -> Self | None:

@@ -8,7 +8,6 @@ from pydantic import ConfigDict
 
 from edgewidth.documents import Document, Record
 from edgewidth.graph.space import ChannelConfig
-from edgewidth.graph.spec import Resolution
 from edgewidth.records.artifact import Artifact
 from edgewidth.records.budget import Budget
 from edgewidth.records.losses import EvaluationPhase, HeldOutKind, LossQuality, NarrowingStep, VariableLosses
@@ -26,6 +25,7 @@ from edgewidth.records.run import DataFacts
 from edgewidth.records.search import Certificate, Choice, FrontierPoint, RefineStep
 from edgewidth.records.table import HeldOut, TableQuality
 from edgewidth.records.upgrades import name_accuracies, name_engine, name_splits, name_visits
+from edgewidth.resolution import Resolution
 
 Verdict = Literal["within budget", "over budget", "partial"]
 Stage = Literal["profile", "train", "search", "finetune", "export", "validate"]

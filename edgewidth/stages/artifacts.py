@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edgewidth.data.pixels import Inputs
     from edgewidth.formats.artifacts import Files
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.progress import Progress
@@ -40,7 +41,7 @@ def export_artifacts(
     config: ChannelConfig,
     weights: FoldedWeights,
     *,
-    calibration: NDArray[np.uint8],
+    calibration: Inputs,
     test: Truth,
     search: Truth,
     max_int8_drop_points: float,
@@ -54,7 +55,7 @@ def export_artifacts(
     on for int8, and each int8 file is made of the weights with which it is more accurate. Both are decided on the
     search images, so that accuracies on the test images are of files that were not chosen by them.
 
-    ``weights`` are trained, with batch normalisation folded; ``calibration`` are images uint8 (n, height, width,
+    ``weights`` are trained, with batch normalisation folded; ``calibration`` are images or features (n, height, width,
     channels) of the training data. The caller stores what is returned as ``artifacts.json``.
 
     Raises:

@@ -259,12 +259,6 @@ def _images(data: Images, seed: int, progress: Progress, space: SearchSpace | No
     if isinstance(data, ImageData):
         return data
     resolution = space.network.resolution if space else None
-    if isinstance(resolution, tuple):
-        size = "×".join(map(str, resolution))
-        raise InputError(
-            f"The network takes images of {size} pixels; images are read as squares.",
-            remedy="Give them as `ImageData`.",
-        )
     return load_images(data, resolution=resolution, seed=seed, progress=progress)
 
 

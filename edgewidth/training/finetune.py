@@ -27,9 +27,7 @@ from edgewidth.training.ordinary import Lesson, finish
 from edgewidth.training.provenance import final_training
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from edgewidth.data.pixels import Inputs
     from edgewidth.data.split import ImageData
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.progress import Progress
@@ -110,7 +108,7 @@ def finetune_int8(
     data: ImageData,
     phase: Phase,
     *,
-    calibration: NDArray[np.uint8],
+    calibration: Inputs,
     weights_out: Path,
     log: Path,
     checkpoints: Path,
@@ -120,9 +118,9 @@ def finetune_int8(
     """Train a finished network on for int8, and write its weights; goes on from a checkpoint.
 
     ``network`` is left as it is, and the statistics of batch normalisation stay. Where the phase distils, the teacher
-    is the network as it was. ``calibration``: images uint8 (n, height, width, channels) that will set the ranges of the
-    activations in export. The last checkpoint stays, so that a training that has ended is not done again; the caller
-    clears it once the files that are made of the network are stored.
+    is the network as it was. ``calibration``: images or features (n, height, width, channels) that will set the
+    ranges of the activations in export. The last checkpoint stays, so that a training that has ended is not done again;
+    the caller clears it once the files that are made of the network are stored.
 
     Raises:
         TrainingError: The loss is not finite, or diverges.

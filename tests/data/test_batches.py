@@ -54,10 +54,10 @@ def test_variation_shifts_and_mirrors_whole_images() -> None:
     padded = np.pad(image[0, ..., 0], 1, mode="edge")
     shifted = [padded[y : y + 8, x : x + 8] for y in range(3) for x in range(3)]
     possible = {s.tobytes() for s in shifted} | {s[:, ::-1].tobytes() for s in shifted}
-    pixels = draw_pixels(200, 8, 0.125, np.random.default_rng(0), flips=True)
+    pixels = draw_pixels(200, (8, 8), 0.125, np.random.default_rng(0), flips=True)
     seen = {v.tobytes() for v in vary(batch, pixels)[..., 0].numpy()}
     assert seen == possible
-    pixels = draw_pixels(200, 8, 0.125, np.random.default_rng(0), flips=False)
+    pixels = draw_pixels(200, (8, 8), 0.125, np.random.default_rng(0), flips=False)
     unflipped = {v.tobytes() for v in vary(batch, pixels)[..., 0].numpy()}
     assert unflipped == {s.tobytes() for s in shifted}
 

@@ -239,9 +239,11 @@ def test_a_folder_that_cannot_be_used(tmp_path: Path, spoil: Callable[[Path], No
     [
         ({"y_test": None}, "lacks the array y_test"),
         ({"y_train": np.arange(39) % 4}, "x_train has 40 images, and y_train has 39 labels"),
-        ({"x_train": np.zeros((40, 28, 28), np.float32)}, "x_train is float32; images must be uint8"),
+        ({"x_train": np.zeros((40, 28, 28), np.int32)}, "x_train is int32; images must be uint8"),
+        ({"x_train": np.zeros((40, 28, 28), np.float32)}, "x_train is float32, and x_test is uint8"),
+        ({"x_train": np.zeros((40, 3, 28, 28), np.uint8)}, "its channels come first"),
         ({"x_train": np.zeros((40, 28), np.uint8)}, "x_train is 40×28"),
-        ({"x_train": np.zeros((40, 28, 28, 4), np.uint8)}, "x_train is 40×28×28×4"),
+        ({"x_train": np.zeros((40, 28, 28, 4), np.uint8)}, "images of 4 channels, one too many"),
         ({"x_test": np.zeros((20, 28, 28, 3), np.uint8)}, "x_train has 1 channels, and x_test has 3"),
         ({"y_test": np.arange(20)}, "y_test has the label 4, which y_train lacks"),
         ({"y_train": np.zeros(40, np.int64), "y_test": np.zeros(20, np.int64)}, "one class only"),

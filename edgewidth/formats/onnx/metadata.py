@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 def with_onnx_metadata(content: bytes, metadata: ArtifactMetadata, text: FileText) -> bytes:
     """An .onnx file with both kinds of metadata; the names of the outputs are in ours."""
     model = onnx.load_model_from_string(content)
-    properties = {
-        ArtifactMetadata.schema_name: metadata.to_json(),
-        "Image.BitmapPixelFormat": "Rgb8" if metadata.channels == 3 else "Gray8",
-        "Image.NominalPixelRange": "Normalized_1_1",
-    }
+    properties = {ArtifactMetadata.schema_name: metadata.to_json()}
+    if metadata.is_image:
+        properties["Image.BitmapPixelFormat"] = "Rgb8" if metadata.channels == 3 else "Gray8"
+        properties["Image.NominalPixelRange"] = "Normalized_1_1"
     onnx.helper.set_model_props(model, properties)
     model.producer_version = metadata.edgewidth_version
     model.doc_string = f"{text.model}, {metadata.precision}, channel configuration {metadata.config}."

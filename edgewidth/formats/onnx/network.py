@@ -23,6 +23,7 @@ from edgewidth.records.measurement import Precision
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edgewidth.data.pixels import Inputs
     from edgewidth.formats.conversion import Conversion
     from edgewidth.graph.spec import NetworkSpec
     from edgewidth.graph.widths import Widths
@@ -68,7 +69,7 @@ def onnx_network(network: NetworkSpec, widths: Widths, weights: FoldedWeights) -
 class _Calibration:
     """Feeds images one by one to ``quantize_static``, as its ``CalibrationDataReader``."""
 
-    def __init__(self, images: NDArray[np.uint8]) -> None:
+    def __init__(self, images: Inputs) -> None:
         self._images = iter(normalise(images).transpose(0, 3, 1, 2))
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
@@ -76,12 +77,12 @@ class _Calibration:
         return None if image is None else {INPUT_NAME: image[None]}
 
 
-def quantise_onnx(model: onnx.ModelProto, calibration: NDArray[np.uint8]) -> onnx.ModelProto:
+def quantise_onnx(model: onnx.ModelProto, calibration: Inputs) -> onnx.ModelProto:
     """The network in int8: QuantizeLinear/DequantizeLinear pairs, weights per channel; input and output stay float32.
 
     ONNX Runtime executes the pairs as integer operators (QLinearConv, QLinearAdd, QGemm). Activations are uint8: with
     int8 ones it falls back to float32 on x86-64 wherever two layers read the same activation, as residual networks do.
-    The ``calibration`` images, uint8 (n, height, width, channels), set the ranges of the activations.
+    The ``calibration`` images or features (n, height, width, channels), set the ranges of the activations.
     """
     from onnxruntime import quantization  # noqa: PLC0415 - 0.2 s that only quantisation needs
 

@@ -18,6 +18,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgewidth.formats.tflite.file import read_model, write_model
 from edgewidth.records.artifact import LABELS, ArtifactMetadata
+from edgewidth.resolution import sides
 
 if TYPE_CHECKING:
     from edgewidth.tasks.task import FileText
@@ -127,20 +128,34 @@ def _standard_metadata(metadata: ArtifactMetadata, text: FileText) -> bytes:
 
 
 def _input(writer: _Writer, metadata: ArtifactMetadata) -> _Reference:
+    if metadata.input == "features":
+        return _features(writer, metadata)
     mean, std = metadata.pixel_mean, metadata.pixel_std
     options = writer.table({0: writer.floats(mean), 1: writer.floats(std)})
     unit = writer.table({0: _Byte(_NORMALIZATION_OPTIONS), 1: options})
-    image = writer.table({0: _Byte(_RGB if metadata.channels == 3 else _GRAYSCALE)})
-    size = metadata.resolution
-    in_words = f"height and width {size}" if isinstance(size, int) else f"height {size[0]}, width {size[1]}"
+    image = writer.table({0: _Byte(_RGB if metadata.channels == 3 else _GRAYSCALE)} if metadata.is_image else {})
+    kind = _Byte(_IMAGE_PROPERTIES if metadata.is_image else _FEATURE_PROPERTIES)
+    height, width = sides(metadata.resolution)
+    in_words = f"height and width {height}" if height == width else f"height {height}, width {width}"
     description = f"Pixels 0 to 255 as (pixel - {mean:g}) / {std:g}, {in_words}."
     return writer.table(
         {
             0: writer.text("image"),
             1: writer.text(description),
-            3: writer.table({0: _Byte(_IMAGE_PROPERTIES), 1: image}),
+            3: writer.table({0: kind, 1: image}),
             4: writer.tables([unit]),
             5: writer.table({0: writer.floats((255 - mean) / std), 1: writer.floats(-mean / std)}),
+        }
+    )
+
+
+def _features(writer: _Writer, metadata: ArtifactMetadata) -> _Reference:
+    shape = "×".join(map(str, (*sides(metadata.resolution), metadata.channels)))
+    return writer.table(
+        {
+            0: writer.text("features"),
+            1: writer.text(f"{shape} features as the network was trained on."),
+            3: writer.table({0: _Byte(_FEATURE_PROPERTIES), 1: writer.table({})}),
         }
     )
 

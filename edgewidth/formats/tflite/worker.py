@@ -23,15 +23,18 @@ from edgewidth.records.weights import FoldedLayer
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edgewidth.data.pixels import Inputs
 
-def convert_keras(model: Any, precision: Precision, calibration: NDArray[np.uint8] | None) -> bytes:
+
+def convert_keras(model: Any, precision: Precision, calibration: Inputs | None) -> bytes:
     """The content of a .tflite file; int8 means all of it: weights, activations, input and output.
 
     TensorFlow's own quantiser takes the least and the greatest value of each activation. ai-edge-quantizer averages
     them over the calibration images, which clips: for a MobileNet-v1 trained on Fashion-MNIST its logits were off by
     0.16–0.21 (root mean square, 50–500 images), TensorFlow's by 0.03–0.04.
 
-    ``model`` is a Keras network with a fixed batch of one; ``calibration`` images uint8 (n, height, width, channels).
+    ``model`` is a Keras network with a fixed batch of one; ``calibration`` are images or features (n, height, width,
+    channels).
     """
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     if precision is Precision.INT8:

@@ -12,7 +12,7 @@ from edgewidth.graph.spec import INPUT, NetworkSpec, Node
 
 if TYPE_CHECKING:
     from edgewidth.graph.operators.operator import Operator
-    from edgewidth.graph.spec import Resolution
+    from edgewidth.resolution import Resolution
 
 LEAST, MOST = 8, 1024
 """Pixels along each side of the input that a family takes."""

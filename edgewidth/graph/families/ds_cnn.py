@@ -14,7 +14,7 @@ from edgewidth.graph.operators import Conv
 
 if TYPE_CHECKING:
     from edgewidth.graph.families.builder import Described
-    from edgewidth.graph.spec import Resolution
+    from edgewidth.resolution import Resolution
 
 WIDTH, BLOCKS = 64, 4
 

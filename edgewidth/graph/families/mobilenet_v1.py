@@ -10,7 +10,7 @@ from edgewidth.graph.operators import Conv
 
 if TYPE_CHECKING:
     from edgewidth.graph.families.builder import Described
-    from edgewidth.graph.spec import Resolution
+    from edgewidth.resolution import Resolution
 
 WIDTHS = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 """Output channels of the first convolution and the 13 pointwise ones, at width multiplier 1.0."""

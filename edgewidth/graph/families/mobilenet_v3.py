@@ -15,7 +15,7 @@ from edgewidth.graph.operators import Conv, Dense
 
 if TYPE_CHECKING:
     from edgewidth.graph.families.builder import Described
-    from edgewidth.graph.spec import Resolution
+    from edgewidth.resolution import Resolution
 
 STEM = 16
 # kernel, expanded, width, squeeze-and-excite, activation, stride: the columns of the published tables

@@ -17,7 +17,7 @@ from edgewidth.graph.families.resnet import resnet8, resnet18
 if TYPE_CHECKING:
     from edgewidth.graph.families.builder import Described
     from edgewidth.graph.space import SearchSpace
-    from edgewidth.graph.spec import Resolution
+    from edgewidth.resolution import Resolution
 
 
 class Family(NamedTuple):

@@ -14,7 +14,7 @@ from edgewidth.graph.operators import Add, Conv, MaxPool
 
 if TYPE_CHECKING:
     from edgewidth.graph.families.builder import Described
-    from edgewidth.graph.spec import Resolution
+    from edgewidth.resolution import Resolution
 
 
 class Block(NamedTuple):

@@ -18,6 +18,7 @@ from edgewidth.training.networks.supernet import Moments, NetworkMoments
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edgewidth.data.pixels import Inputs
     from edgewidth.graph.spec import NetworkSpec
     from edgewidth.graph.widths import Widths
     from edgewidth.training.networks.layers import LayerTensors
@@ -44,7 +45,7 @@ def batch_size(spec: NetworkSpec, widths: dict[str, int], *, most: int = 512) ->
 def measure_moments(
     forward: Callable[[Tensor, dict[str, Moments]], Tensor], images: Tensor, *, batch: int
 ) -> NetworkMoments:
-    """The statistics of every normalised layer on ``images`` (n, height, width, channels; uint8) in mixed order.
+    """The statistics of every normalised layer on ``images`` (n, height, width, channels) in mixed order.
 
     With all images in one batch they are exact. Otherwise every batch is normalised by its own on its way to later
     layers, and what is returned are mean and variance of all batches together, which are as large as one another.
@@ -99,13 +100,13 @@ def run_folded(
 
 @torch.no_grad()
 def folded_outputs(spec: NetworkSpec, widths: Widths, weights: Mapping[str, FoldedTensors], images: Tensor) -> Tensor:
-    """Outputs (n, outputs) of uint8 images (n, height, width, channels), computed as the exported network does."""
+    """Outputs (n, outputs) of ``images`` (n, height, width, channels), computed as the exported network does."""
     return run_folded(spec, widths, weights, normalise_tensor(images))
 
 
 @torch.no_grad()
-def network_outputs(network: PlainNetwork, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The trained network's outputs (n, outputs) for uint8 images (n, height, width, channels)."""
+def network_outputs(network: PlainNetwork, images: Inputs) -> NDArray[np.float32]:
+    """The trained network's outputs (n, outputs) for images or features (n, height, width, channels)."""
     spec = network.space.network
     device = next(network.parameters()).device
     weights = fold_tensors(network.weights(), network.moments)
@@ -115,7 +116,7 @@ def network_outputs(network: PlainNetwork, images: NDArray[np.uint8]) -> NDArray
     return np.concatenate(parts) if parts else np.zeros((0, spec.outputs), np.float32)
 
 
-def batches(images: NDArray[np.uint8], size: int) -> Iterator[Tensor]:
+def batches(images: Inputs, size: int) -> Iterator[Tensor]:
     """The images as tensors of at most ``size``, in order."""
     for start in range(0, len(images), size):
         yield torch.from_numpy(images[start : start + size])

@@ -95,7 +95,7 @@ def settle_normalisation(network: PlainNetwork, layers: Collection[str], images:
     Args:
         network: Its weights and statistics are changed in place.
         layers: Whose normalisation it is, by name; until now it only adds a bias.
-        images: Training images uint8 (n, height, width, channels), as many as fit into memory at once.
+        images: Training images or features (n, height, width, channels), as many as fit into memory at once.
     """
     folded = fold_tensors(network.weights(), network.moments)
     found: dict[str, Moments] = {}

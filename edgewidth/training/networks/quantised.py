@@ -47,7 +47,7 @@ class QuantisedNetwork(nn.Module):
     def calibrate(self, images: Tensor) -> None:
         """Set the ranges as the converters will: the extremes that the float32 network reaches on ``images``.
 
-        Images are uint8 (n, height, width, channels).
+        Images or features are (n, height, width, channels).
         """
         found = torch.zeros_like(self.ranges)
 
