@@ -62,6 +62,24 @@ class Silent:
 SILENT: Progress = Silent()
 
 
+class Named:
+    """A ``Progress`` that says of whom it tells, where several work side by side."""
+
+    def __init__(self, name: str, inner: Progress) -> None:
+        self._name, self._inner = name, inner
+
+    def task(self, title: str, total: float | None = None) -> AbstractContextManager[Task]:
+        """A task with the name before its title, unless that has it."""
+        return self._inner.task(self._named(title), total)
+
+    def say(self, text: str) -> None:
+        """One line, likewise."""
+        self._inner.say(self._named(text))
+
+    def _named(self, text: str) -> str:
+        return text if self._name in text.split() else f"{self._name}: {text}"
+
+
 class Lines(Silent):
     """A ``Progress`` without bars: what is said, as plain lines."""
 

@@ -264,5 +264,5 @@ def _interval(estimate: LatencyEstimate | Measured) -> str:
 def _describe_quality(quality: TableQuality) -> str:
     return (
         f"{quality.fitted} networks fitted; on {quality.held_out} others the error is {quality.mape_percent:.2f} % "
-        f"(worst {quality.worst_percent:.1f} %, noise {quality.noise_percent:.1f} %)."
+        f"(worst {quality.worst_percent:.2f} %, noise {quality.noise_percent:.2f} %)."
     )

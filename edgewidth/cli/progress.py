@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 LINE_EVERY_S = 15.0
 """Where there is no terminal, a task says how far it is this often."""
+TELLING = 0.1
+"""The share of its steps by which it is known how long a task takes."""
 
 
 class TerminalProgress:
@@ -98,18 +100,24 @@ class _Lines:
     def __init__(self, console: Console, title: str, total: float | None) -> None:
         self._console, self._title, self._total = console, title, total
         self._done, self._note = 0.0, ""
-        self._said = self._started = time.monotonic()
+        self._said = time.monotonic()
+        self._first: tuple[float, float] | None = None
 
     def advance(self, steps: float = 1) -> None:
         self._done += steps
         now = time.monotonic()
+        # What comes before the first step, such as a conversion, happens once.
+        self._first = self._first or (now, self._done)
         if now - self._said < LINE_EVERY_S:
             return
         self._said = now
         line = f"{self._title}: {self._done:g}"
         if self._total:
-            left = (now - self._started) * (self._total / self._done - 1) if self._done else 0.0
-            line += f" of {self._total:g}, about {_duration(max(left, 0.0))} left"
+            line += f" of {self._total:g}"
+            since, before = self._first
+            if self._done - before >= TELLING * self._total:
+                left = (now - since) * (self._total - self._done) / (self._done - before)
+                line += f", about {_duration(max(left, 0.0))} left"
         self._console.print(f"{line} {self._note}".rstrip(), markup=False, soft_wrap=True)
 
     def total(self, total: float) -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from edgewidth.devices.engines.table import offered_engines, support_of
 from edgewidth.devices.reach.facts import device_python
 from edgewidth.devices.reach.shell_facts import shell_facts
-from edgewidth.errors import DeviceError, InputError
+from edgewidth.errors import DeviceError
 from edgewidth.progress import SILENT
-from edgewidth.records.measurement import Clock, DeviceFacts, Engine, Precision, Setting
+from edgewidth.records.measurement import DeviceFacts, Engine, Precision, Setting
 
 if TYPE_CHECKING:
     from edgewidth.devices.profiles import DeviceProfile
@@ -69,11 +69,7 @@ class Device(NamedTuple):
             InputError: More threads than the clock can show.
             DeviceError: The engine is not on the device; the remedy is the line that installs it there.
         """
-        if threads != 1 and self.transport.clock is Clock.ICOUNT:
-            raise InputError(
-                f"{self.profile.name} counts instructions on one processor; {threads} threads show nothing there.",
-                remedy="Use `threads=1`.",
-            )
+        self.profile.check_threads(threads)
         support = support_of(engine)
         version = self.facts.runtimes.get(support.key)
         if version is None:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_valid
 
 from edgewidth.devices.words import Address, Description, DevicePath, LocalPath, Name, Serial
 from edgewidth.documents import Record, first_problem
-from edgewidth.errors import ProfileError
+from edgewidth.errors import InputError, ProfileError
 from edgewidth.records.measurement import Clock, EngineName
 
 FOLDER_VARIABLE = "EDGEWIDTH_DEVICE_PROFILES"
@@ -121,6 +121,18 @@ class DeviceProfile(Record):
         if self.cool_down_c and self.max_temperature_c and self.cool_down_c > self.max_temperature_c:
             return "cool_down_c: is above max_temperature_c"
         return None
+
+    def check_threads(self, threads: int) -> None:
+        """Whether so many threads show anything.
+
+        Raises:
+            InputError: The clock counts instructions, on one processor.
+        """
+        if threads != 1 and self.clock is Clock.ICOUNT:
+            raise InputError(
+                f"{self.name} counts instructions on one processor; {threads} threads show nothing there.",
+                remedy="Use `threads=1`.",
+            )
 
     def required_address(self) -> str:
         """The address, where the device can only be reached with one.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgewidth.documents import Record
 from edgewidth.errors import EdgewidthError
+from edgewidth.progress import Named
 from edgewidth.records.comparison import Comparison
 from edgewidth.records.measurement import MeasurementWarning, Setting
 from edgewidth.records.table import LatencyTable, TableQuality
@@ -70,7 +71,7 @@ def profile_devices(
     if force and given:
         read_given(given, space)  # before anything is removed for one that does not fit
 
-    def make(target: Target, path: Path) -> ProfileOutcome:
+    def make(target: Target, path: Path, progress: Progress) -> ProfileOutcome:
         with locked(path) as folder, reaching(target.profile, progress=progress) as reach:
             if force:
                 clear(folder, PROFILE, needed=given)
@@ -82,12 +83,12 @@ def profile_devices(
                 return outcome.model_copy(update={"comparison": comparison})
 
     if len(targets) == 1:
-        return [make(targets[0], out)]
+        return [make(targets[0], out, progress)]
 
     def attempt(target: Target) -> ProfileOutcome:
         name = target.profile.name
         try:
-            return make(target, out / name)
+            return make(target, out / name, Named(name, progress))
         except EdgewidthError as error:
             return ProfileOutcome(device=name, error=error.message, remedy=error.remedy, exit_code=error.exit_code)
 

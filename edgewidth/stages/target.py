@@ -39,10 +39,12 @@ def make_target(
 
     Raises:
         ProfileError: No such profile, or one that does not make sense.
-        InputError: A runtime that the profile does not offer.
+        InputError: A runtime that the profile does not offer, or more threads than its clock can show.
     """
     from edgewidth.devices.engines.table import engine_named  # noqa: PLC0415  help stays instant
     from edgewidth.devices.profiles import load_profile  # noqa: PLC0415  help stays instant
 
     profile = load_profile(device, folder=folder, overrides=overrides)
-    return Target(profile, engine_named(profile, runtime), precision, threads or profile.threads, statistic)
+    threads = threads or profile.threads
+    profile.check_threads(threads)  # before a board is booted for it
+    return Target(profile, engine_named(profile, runtime), precision, threads, statistic)

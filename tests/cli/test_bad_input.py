@@ -277,3 +277,13 @@ def test_help_of_every_verb_is_shown(capsys: pytest.CaptureFixture[str]) -> None
     for verb in VERBS:
         assert exit_code([verb, "--help"]) == 0
         assert "Usage: edgewidth" in capsys.readouterr().out
+
+
+def test_threads_that_show_nothing_are_refused_before_a_board_boots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the emulated boards, which count instructions on one processor."""
+    monkeypatch.setattr("edgewidth.devices.device.open_transport", lambda *_: pytest.fail("it was booted"))
+    words = ["profile", "--device", "emulator-cortex-a72", "--threads", "2", "--out", str(tmp_path / "out")]
+    assert exit_code(words) == 2
+    assert "→ Use --threads 1." in capsys.readouterr().err

@@ -12,8 +12,10 @@ from rich.table import Table
 
 from edgewidth.cli import terminal
 from edgewidth.cli.output import print_table
+from edgewidth.cli.progress import TerminalProgress
 from edgewidth.errors import StorageError
 from edgewidth.files import cache_folder
+from edgewidth.progress import Named
 
 PATH = "a/very/long/path/that/somebody/has/to/type/" + "x" * 60 + ".tflite"
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
@@ -99,3 +101,34 @@ def test_no_home_folder_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StorageError, match="no home folder") as caught:
         cache_folder()
     assert "EDGEWIDTH_CACHE=/path" in (caught.value.remedy or "")
+
+
+def test_a_remaining_time_leaves_out_what_happens_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Minutes before the first step are none of every step's; before a tenth is done nothing is told."""
+    now = [0.0]
+    monkeypatch.setattr("edgewidth.cli.progress.time.monotonic", lambda: now[0])
+    with TerminalProgress().task("measuring", 100) as task:
+        now[0] = 600.0  # a conversion
+        task.advance()
+        for _ in range(20):
+            now[0] += 2.0
+            task.advance()
+    told = [line for line in capsys.readouterr().err.splitlines() if "of 100" in line]
+    assert told[0] == "measuring: 1 of 100"
+    assert told[-1].startswith("measuring: 17 of 100, about 2 min 46 s left")
+
+
+def test_progress_of_several_devices_names_them(capsys: pytest.CaptureFixture[str]) -> None:
+    """Once in each line."""
+    progress = Named("pi", TerminalProgress())
+    progress.say("The link broke.")
+    progress.say("The runner on pi is silent.")
+    with progress.task("Converting"):
+        pass
+    assert capsys.readouterr().err.splitlines() == [
+        "pi: The link broke.",
+        "The runner on pi is silent.",
+        "pi: Converting · 0 s",
+    ]

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,8 @@ from edgewidth.records.measurement import Clock, Engine, Precision, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from edgewidth.records.measurement import Setting, Visit
 
 TOOLS = ("qemu-system-aarch64", "cpio", "mmdebstrap", "ssh")
 A72 = EmulatorSection(cpu="cortex-a72")
@@ -201,8 +204,37 @@ def test_a_restarted_board_is_reached_again(board: EmulatorTransport) -> None:
     assert ended.returncode == 1
 
 
+def test_a_board_that_dies_boots_again_and_the_campaign_goes_on(board: EmulatorTransport, tmp_path: Path) -> None:
+    """QEMU is killed in the middle: it is told from a cut link, and nothing that was measured is lost."""
+    device = Device(load_profile("emulator-cortex-a72"), board, board.facts())
+    setting = device.setting(Engine(runtime=Runtime.LITERT), Precision.FLOAT32, 1)
+    first, killed = board.board, threading.Event()
+
+    class Killing(MeasurementStore):
+        def add(self, setting: Setting, name: str, visit: Visit) -> bool:
+            added = super().add(setting, name, visit)
+            if not killed.is_set():
+                killed.set()
+                pid = next(pid for pid, command in processes() if str(first._folder) in command)
+                os.kill(pid, signal.SIGKILL)
+            return added
+
+    models = [Model("one", small_tflite), Model("two", small_tflite)]
+    with Killing(tmp_path / "m.sqlite") as store:
+        measure(device, setting, models, store, policy=Policy(rounds=6, visit_ms=5, warmup_min_ms=1, warmup_max_ms=5))
+        visits = store.visits(setting)
+    assert {key: len(some) for key, some in visits.items()} == {"one": 6, "two": 6}
+    assert board.board is not first
+    assert not first._folder.exists()
+
+
 def running() -> list[str]:
     """The command lines of all QEMU processes."""
+    return [command for _, command in processes()]
+
+
+def processes() -> list[tuple[int, str]]:
+    """All QEMU processes, with their command lines."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -210,7 +242,7 @@ def running() -> list[str]:
         except OSError:
             continue  # it has just ended
         if os.path.basename(words[0]).startswith(b"qemu-system"):  # noqa: PTH119  # bytes
-            found.append(b" ".join(words).decode(errors="replace"))
+            found.append((int(path.parent.name), b" ".join(words).decode(errors="replace")))
     return found
 
 
@@ -221,7 +253,10 @@ def test_missing_programs_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DeviceError, match=r"needs cpio, .*mmdebstrap, qemu-system-aarch64, ssh-keygen") as caught:
         require_tools()
-    assert re.search(r"apt-get install cpio .*mmdebstrap openssh-client qemu-system-arm$", caught.value.remedy or "")
+    assert re.search(
+        r"apt-get install --no-install-recommends cpio .*mmdebstrap openssh-client qemu-system-arm$",
+        caught.value.remedy or "",
+    )
 
 
 def test_a_cache_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

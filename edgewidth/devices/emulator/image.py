@@ -65,7 +65,7 @@ def require_tools() -> None:
     if missing:
         raise DeviceError(
             f"The emulated board needs {', '.join(missing)}, which this machine does not have.",
-            remedy=f"sudo apt-get install {' '.join(packages)}",
+            remedy=f"sudo apt-get install --no-install-recommends {' '.join(packages)}",
         )
 
 

@@ -51,7 +51,7 @@ class EmulatorTransport(SshTransport):
             self._progress.say(f"{self._profile.name} has ended, and boots again.")
             self.board.close()
             self.board = _boot(self._image, self._profile, self._progress)
-        return _destination(self.board, self._image)
+        return _destination(self.board, self._image)._replace(label=self._profile.name)
 
     def close(self) -> None:
         """Close the link and switch the board off."""

@@ -63,7 +63,7 @@ def measure(
     Interrupted, it lets the visit in progress end and fetches it, if that takes no more than a few seconds.
 
     Returns:
-        What makes the measurements less trustworthy; also kept in the store.
+        What makes all measurements of this setting in the store less trustworthy; also kept there.
 
     Raises:
         DeviceError: The device cannot measure this: a model does not run there, no space, nonsense as answer.
@@ -73,9 +73,7 @@ def measure(
     policy = policy or default_policy(setting.clock)
     campaign = _Campaign(as_measured(device, setting), setting, store, policy, until, progress)
     campaign.run(models)
-    known = {model.key for model in models}
-    visits = {model: some for model, some in store.visits(setting).items() if model in known}
-    warnings = find_warnings(visits, setting, policy)
+    warnings = find_warnings(store.visits(setting), setting, policy)
     store.warn(setting, warnings)
     return warnings
 
@@ -221,7 +219,8 @@ class _Campaign:
         for visit in visits:
             self._keep(visit)
             task.advance()
-            task.note(f"{len(self.outstanding) + len(self.todo)} visits left")
+            left = len(self.outstanding) + len(self.todo)
+            task.note("1 visit left" if left == 1 else f"{left} visits left")
         self.store.advance(self.setting, self._session.position)
         for message in messages:
             if isinstance(message, wire.Failed):

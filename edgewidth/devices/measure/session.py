@@ -156,6 +156,8 @@ class RemoteSession:
             if time.monotonic() - began > limit_s:
                 return False
             if not insisted and time.monotonic() - heard > min(_LIVING_BEATS * beat_s, silence_s / 2):
+                if not self.exists():
+                    return True  # the device was restarted, and has lost what was on it
                 self._insist()
                 insisted = True
             messages = self.poll()

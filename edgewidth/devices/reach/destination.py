@@ -25,6 +25,8 @@ class Destination(NamedTuple):
     """Perhaps with the user, ``user@host``."""
     port: int | None = None
     options: tuple[str, ...] = ()
+    label: str = ""
+    """What messages call it; empty: its host."""
 
     @classmethod
     def of(cls, profile: DeviceProfile, *options: str) -> Destination:
@@ -47,8 +49,8 @@ class Destination(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The host alone."""
-        return self.host.rpartition("@")[2]
+        """What messages call it."""
+        return self.label or self.host.rpartition("@")[2]
 
     @property
     def words(self) -> list[str]:

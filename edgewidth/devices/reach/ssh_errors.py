@@ -84,9 +84,9 @@ def unanswered(to: Destination, said: str) -> DeviceError:
     return _lasting_error(_NO_SHELL, to, said)
 
 
-def broken(host: str, said: str) -> TransientDeviceError:
+def broken(to: Destination, said: str) -> TransientDeviceError:
     """A link that was there and is no more."""
-    return TransientDeviceError(f"The link to {host.rpartition('@')[2]} broke: {last_line(said) or 'ssh ended'}.")
+    return TransientDeviceError(f"The link to {to.name} broke: {last_line(said) or 'ssh ended'}.")
 
 
 def _lasting_error(meaning: _Meaning, to: Destination, said: str) -> DeviceError:

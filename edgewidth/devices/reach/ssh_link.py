@@ -85,7 +85,7 @@ class SshLink:
         """
         with self._lock:
             self._ensure()
-            what, mark = f"A command on {self._destination.host}", make_mark()
+            what, mark = f"A command on {self._destination.name}", make_mark()
             try:
                 done = finish(
                     self._client([framed_line(script, words, mark)]),
@@ -118,15 +118,15 @@ class SshLink:
 
     def _failure(self, done: Completed) -> DeviceError | TransientDeviceError:
         """Why a command did not come to its end."""
-        said, host = done.stderr.decode(errors="replace"), self._destination.host
+        said, to = done.stderr.decode(errors="replace"), self._destination
         if done.returncode == LINK_STATUS and "Session open refused by peer" in said and self._alive():
             return DeviceError(
-                f"{host} refuses a second session on one connection.",
+                f"{to.name} refuses a second session on one connection.",
                 remedy="Its sshd_config should say MaxSessions 10, which is the default.",
             )
         if done.returncode != LINK_STATUS and self._alive():
-            return unanswered(self._destination, said)
-        return broken(host, self._drop() or said)
+            return unanswered(to, said)
+        return broken(to, self._drop() or said)
 
     def _alive(self) -> bool:
         if self._master is None or not self._master.running:
