@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 import click
 from click.core import ParameterSource
 
+from edgewidth.cli.wording import speak_for
 from edgewidth.errors import InputError
 
 R = TypeVar("R")
@@ -56,6 +57,7 @@ def verb(name: str, record: type[R]) -> Callable[[Callable[[R], int | None]], cl
 
     def decorate(function: Callable[[R], int | None]) -> click.Command:
         def call(**values: Any) -> int | None:
+            speak_for(click.get_current_context().command)
             return function(_fill(record, values))
 
         return click.Command(name, callback=call, params=list(_parameters(record)), help=function.__doc__)

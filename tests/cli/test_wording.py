@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 import edgewidth
+from edgewidth.cli import wording
+from edgewidth.cli.verbs import load
 from edgewidth.cli.wording import QUOTED, flags, with_flags
 from edgewidth.devices.profiles import DeviceProfile
 
@@ -34,6 +37,20 @@ FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 )
 def test_parameters_become_options(message: str, told: str) -> None:
     assert with_flags(message) == told
+
+
+def test_options_that_the_command_has_not_are_named_with_their_verb() -> None:
+    """Each of them can be typed where it is said."""
+
+    def told() -> None:
+        wording.speak_for(load("validate"))
+        assert with_flags("Try `threads=1`, a longer `time_budget_s`.") == (
+            "Try --threads 1, a longer --time-budget of edgewidth run."
+        )
+        assert (wording.takes("statistic"), wording.takes("out")) == (True, False)
+
+    copy_context().run(told)
+    assert with_flags("A longer `time_budget_s`.") == "A longer --time-budget."
 
 
 def spoken(path: Path) -> Iterator[str]:

@@ -6,7 +6,7 @@ import math
 import secrets
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from edgewidth.devices.measure import wire
@@ -194,7 +194,13 @@ class _Campaign:
     def _finish(self, *, limit_s: float = math.inf) -> bool:
         """End the session and fetch what it has; whether that was done within ``limit_s``."""
         silence_s = min(self.watch.silence_s, limit_s)
-        return self._session.finish(self._keep, beat_s=self.policy.beat_s, silence_s=silence_s, limit_s=limit_s)
+        keep: Callable[[wire.Visit], None] = self._keep
+        if self.outstanding and self.device.facts.cores == 1:
+            for message in self._session.poll():
+                if isinstance(message, wire.Visit):
+                    self._keep(message)
+            keep = _drop  # to be told to stop takes time from the visit in progress
+        return self._session.finish(keep, beat_s=self.policy.beat_s, silence_s=silence_s, limit_s=limit_s)
 
     def _late(self) -> bool:
         return time.monotonic() >= self.until
@@ -333,3 +339,7 @@ class _Campaign:
             raise DeviceError(f"The runner on {name} failed: {end.detail}")
         self.watch.count_restart(f"The runner on {name} ended: {end.status}.")
         self._begin_anew()
+
+
+def _drop(_: wire.Visit) -> None:
+    """Keep nothing of a visit."""

@@ -9,16 +9,15 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Self, TypeVar
+from typing import IO, TYPE_CHECKING, Self
 
 from edgewidth.devices.reach.destination import Destination
 from edgewidth.devices.reach.facts import read_facts
 from edgewidth.devices.reach.process import last_line
 from edgewidth.devices.reach.shell_facts import shell_facts
 from edgewidth.devices.reach.ssh_link import SshLink
-from edgewidth.errors import DeviceError, FileError, TransientDeviceError
+from edgewidth.errors import DeviceError, FileError
 from edgewidth.files import in_home
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from edgewidth.progress import Progress
     from edgewidth.records.measurement import Clock, DeviceFacts
 
-_R = TypeVar("_R")
 _FILE_S = 60.0
 _SLOWEST_BYTES_PER_S = 100_000
 """A copy may take ``_FILE_S`` and as long as this speed needs."""
@@ -94,14 +92,8 @@ class SshTransport:
 
     def get(self, path: str, *, max_bytes: int = 64_000_000) -> bytes:
         """The content of a file; see ``Transport.get``."""
-        done = self._again(
-            lambda: self._link.call(
-                _GET,
-                [self._absolute(path), str(max_bytes + 1)],
-                timeout_s=_time_for(max_bytes),
-                max_bytes=max_bytes + 1,
-            )
-        )
+        words = [self._absolute(path), str(max_bytes + 1)]
+        done = self._link.call(_GET, words, timeout_s=_time_for(max_bytes), max_bytes=max_bytes + 1)
         if done.returncode == _MISSING:
             raise DeviceError(f"There is no file {path} on {self._profile.name}.")
         if len(done.stdout) > max_bytes:
@@ -117,15 +109,15 @@ class SshTransport:
     def read(self, path: str, offset: int, *, max_bytes: int = 4_000_000) -> bytes:
         """What a file holds from ``offset`` on; see ``Transport.read``."""
         words = [self._absolute(path), str(offset + 1), str(max_bytes)]
-        done = self._again(lambda: self._link.call(_READ, words, timeout_s=_time_for(max_bytes), max_bytes=max_bytes))
+        done = self._link.call(_READ, words, timeout_s=_time_for(max_bytes), max_bytes=max_bytes)
         _check(done, f"{path} on {self._profile.name} could not be read")
         return done.stdout
 
     def facts(self) -> DeviceFacts:
         """What the device is, as its Python says, or else its shell."""
-        if self._again(lambda: self.run(["command", "-v", self._profile.python])).returncode != 0:
-            return self._again(lambda: shell_facts(self))
-        return self._again(lambda: read_facts(self, self._profile.python))
+        if self.run(["command", "-v", self._profile.python]).returncode != 0:
+            return shell_facts(self)
+        return read_facts(self, self._profile.python)
 
     def close(self) -> None:
         """Close the link; started commands go on."""
@@ -136,19 +128,9 @@ class SshTransport:
 
     def _unpack(self, root: str, archive: IO[bytes]) -> None:
         size = archive.seek(0, io.SEEK_END)
-
-        def send() -> Completed:
-            archive.seek(0)
-            return self._link.call(_UNPACK, [root], timeout_s=_time_for(size), stdin=archive)
-
-        _check(self._again(send), f"Files could not be copied to {self._profile.name}")
-
-    @staticmethod
-    def _again(action: Callable[[], _R]) -> _R:
-        """Repeat what does no harm when it is done twice: a link that was cut and is whole again shows it only so."""
-        with suppress(TransientDeviceError):
-            return action()
-        return action()
+        archive.seek(0)
+        done = self._link.call(_UNPACK, [root], timeout_s=_time_for(size), stdin=archive)
+        _check(done, f"Files could not be copied to {self._profile.name}")
 
 
 def _packed(files: Mapping[str, Path | bytes]) -> IO[bytes]:
