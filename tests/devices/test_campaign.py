@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +20,6 @@ from edgewidth.records.measurement import Engine, Precision, Runtime, Statistic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from edgewidth.devices.device import Device
 
@@ -89,9 +90,11 @@ def test_models_never_need_more_space_than_there_is(
     def put(self: FakeTransport, files: dict[str, bytes]) -> None:
         original(self, files)
         seen.append(0)
-        for path in tmp_path.rglob("models/*"):
-            with suppress(FileNotFoundError):  # the device deletes meanwhile what it has measured
-                seen[-1] += path.stat().st_size
+        # The device deletes meanwhile what it has measured, folders too.
+        for folder, _, names in os.walk(tmp_path):
+            for path in (Path(folder, name) for name in names if Path(folder).name == "models"):
+                with suppress(FileNotFoundError):
+                    seen[-1] += path.stat().st_size
 
     monkeypatch.setattr(FakeTransport, "put", put)
     setting = fake.setting(Engine(runtime=Runtime.ONNXRUNTIME), Precision.FLOAT32, 1)

@@ -8,6 +8,7 @@ import pytest
 
 from edgewidth.errors import InputError, MissingPackageError, SurroundingsError
 from edgewidth.formats.conversion import Conversion
+from edgewidth.formats.tflite import convert as convert_module
 from edgewidth.formats.tflite.convert import tflite_files
 from edgewidth.records.measurement import Precision
 
@@ -27,7 +28,7 @@ def convert(case: Case, **changes: Any) -> None:
     [
         (None, "needs calibration images"),
         (np.zeros((0, 32, 32, 3), np.uint8), "needs calibration images"),
-        (np.zeros((1, 32, 32, 3), np.float32), "float32 of shape"),
+        (np.zeros((1, 32, 32, 3), np.int64), "int64 of shape"),
         (np.zeros((1, 32, 32, 1), np.uint8), r"of shape \(32, 32, 1\)"),
     ],
 )
@@ -58,7 +59,7 @@ def test_a_converter_that_dies_leaves_its_reason(
 ) -> None:
     """The process is another one, so that its end is not ours."""
     ended = subprocess.CompletedProcess([], returncode, "", stderr)
-    monkeypatch.setattr("subprocess.run", lambda *_, **__: ended)
+    monkeypatch.setattr(convert_module, "run_to_end", lambda *_, **__: ended)
     with pytest.raises(SurroundingsError, match=message):
         convert(residual_case)
 
@@ -66,9 +67,9 @@ def test_a_converter_that_dies_leaves_its_reason(
 def test_a_converter_that_hangs_is_given_up(residual_case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """A time limit stands on every process."""
 
-    def hang(command: list[str], *, timeout: float, **_: Any) -> None:
-        raise subprocess.TimeoutExpired(command, timeout)
+    def hang(command: list[str], *, timeout_s: float, **_: Any) -> None:
+        raise subprocess.TimeoutExpired(command, timeout_s)
 
-    monkeypatch.setattr("subprocess.run", hang)
+    monkeypatch.setattr(convert_module, "run_to_end", hang)
     with pytest.raises(SurroundingsError, match="took more than"):
         convert(residual_case)
