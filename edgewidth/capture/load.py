@@ -6,10 +6,10 @@ import importlib
 import importlib.util
 import inspect
 import sys
-import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from edgewidth.capture.guard import guarded
 from edgewidth.errors import FileError, InputError
 
 if TYPE_CHECKING:
@@ -18,14 +18,9 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-T = TypeVar("T")
 FORMS = "Write file.py:callable, package.module:callable, or a .pt2 file that torch.export.save wrote."
 PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl"}
 """Files of weights alone or of pickled objects, of which neither describes a network safely."""
-EDGEWIDTH = Path(__file__).parents[1]
-STANDARD_LIBRARY = Path(inspect.__file__).parent
-MOST_LINES = 5
-"""Of the user's own traceback."""
 
 
 def is_own(text: str) -> bool:
@@ -88,7 +83,7 @@ def make_module(text: str, *, num_classes: int | None) -> nn.Module:
 
 def _import(text: str, place: str) -> ModuleType:
     path = Path(place)
-    return _guarded(text, lambda: _run_file(path) if path.suffix == ".py" else importlib.import_module(place))
+    return guarded(text, lambda: _run_file(path) if path.suffix == ".py" else importlib.import_module(place))
 
 
 def _can_be_found(package: str) -> bool:
@@ -121,7 +116,7 @@ def _called(text: str, make: Callable[..., object], arguments: Mapping[str, Any]
         ) from error
     except ValueError:
         pass  # it has no signature to be read; the call tells
-    return _guarded(text, lambda: make(**arguments))
+    return guarded(text, lambda: make(**arguments))
 
 
 def _takes_classes(make: Callable[..., Any]) -> bool:
@@ -130,38 +125,6 @@ def _takes_classes(make: Callable[..., Any]) -> bool:
     except ValueError:
         return False
     return "num_classes" in parameters
-
-
-def _guarded(text: str, action: Callable[[], T]) -> T:
-    """Run the user's own code; what it raises is told with their lines.
-
-    Raises:
-        InputError: It raised.
-    """
-    try:
-        return action()
-    except Exception as error:
-        raise InputError(f"{text} raises {told(error)}", remedy="Run it in Python by itself first.") from error
-
-
-def told(error: Exception) -> str:
-    """An exception with the lines of the user's own code that led to it: none of Python's, torch's or edgewidth's."""
-    name, reason = type(error).__name__, str(error).strip()
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_users(frame.filename)]
-    lines = [f"  {frame.filename}:{frame.lineno}  {frame.line}" for frame in frames[-MOST_LINES:]]
-    if isinstance(error, SyntaxError) and error.filename:
-        lines, reason = [f"  {error.filename}:{error.lineno}  {(error.text or '').strip()}"], error.msg
-    return "\n".join([f"{name}: {reason}" if reason else f"{name}.", *lines])
-
-
-def is_users(file: str) -> bool:
-    """Whether a file is the user's or a package of theirs: neither torch's nor edgewidth's nor a part of Python."""
-    path = Path(file)
-    installed = {"site-packages", "dist-packages"} & set(path.parts)
-    if file.startswith("<") or (path.is_relative_to(STANDARD_LIBRARY) and not installed):
-        return False
-    torch = getattr(sys.modules.get("torch"), "__file__", None)
-    return not (path.is_relative_to(EDGEWIDTH) or (torch and path.is_relative_to(Path(torch).parent)))
 
 
 def _callables(module: ModuleType) -> str:

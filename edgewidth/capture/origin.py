@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from edgewidth.capture.load import is_users
+from edgewidth.capture.guard import is_users
 
 if TYPE_CHECKING:
     from torch import fx

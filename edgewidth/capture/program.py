@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from edgewidth.capture.load import told
+from edgewidth.capture.guard import told
 from edgewidth.errors import InputError
 
 if TYPE_CHECKING:
