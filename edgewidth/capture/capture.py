@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from edgewidth.capture.archive import load_program
 from edgewidth.capture.aten import read_into
 from edgewidth.capture.head import give_outputs
 from edgewidth.capture.join import join
+from edgewidth.capture.libraries import Normalisation, is_of_library, library_network
 from edgewidth.capture.load import check_named, make_module
 from edgewidth.capture.program import export, export_again, own_shape, read
 from edgewidth.capture.spec import network_of, weights_of
@@ -48,6 +50,30 @@ class Captured(NamedTuple):
     ``.shift`` and ``.scale``, and ``statistics.<layer>.mean`` and ``.variance``, in torch's shapes."""
     fresh: tuple[str, ...] = ()
     """Layers that have no weights here, because they give another number of outputs than the module's."""
+    normalisation: Normalisation | None = None
+    """What the module does to pixels from 0 to 1 before it, as far as its library says; None: not known."""
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether batch normalisation has its first statistics still, mean 0 and variance 1: it never saw an image."""
+        moments = self._moments
+        return bool(moments) and all((t == name.endswith(".variance")).all() for name, t in moments.items())
+
+    @property
+    def moments_digest(self) -> str:
+        """16 hexadecimal digits that differ when any training went on: of the statistics of batch normalisation.
+
+        A head that a module makes anew each time does not count, as its weights would.
+        """
+        content = hashlib.sha256()
+        for name, moments in sorted(self._moments.items()):
+            content.update(name.encode())
+            content.update(moments.numpy().tobytes())
+        return content.hexdigest()[:16]
+
+    @property
+    def _moments(self) -> dict[str, Tensor]:
+        return {name: tensor for name, tensor in self.weights.items() if name.startswith("statistics.")}
 
 
 def capture(module: nn.Module, example: Tensor, *, name: str | None = None, outputs: int | None = None) -> Captured:
@@ -70,22 +96,33 @@ def capture(module: nn.Module, example: Tensor, *, name: str | None = None, outp
 
 
 def capture_named(
-    text: str, *, resolution: Resolution | None, in_channels: int | None, num_classes: int | None
+    text: str,
+    *,
+    resolution: Resolution | None,
+    in_channels: int | None,
+    num_classes: int | None,
+    trained: bool = True,
 ) -> Captured:
-    """Capture what ``file.py:callable``, ``package.module:callable`` or ``network.pt2`` names.
+    """Capture what ``file.py:callable``, ``package.module:callable``, ``network.pt2`` or ``library:NAME`` names.
 
     None stands for the network's own: the classes that it has by itself, the channels that its first convolution
-    reads, and the resolution that a program was exported for, or ``USUAL_RESOLUTION``.
+    reads, and the resolution that a program was exported for, or ``USUAL_RESOLUTION``. Of a library's network the
+    weights are fetched only if it is wanted ``trained``.
 
     Raises:
         InputError: There is no such network, or it cannot be captured for these images and classes.
+        SurroundingsError: A library is not installed, or its weights cannot be had.
     """
     path = check_named(text)
     if path is not None:
         return _captured_program(path, resolution, in_channels, num_classes)
-    module = make_module(text, num_classes=num_classes)
+    normalisation = None
+    if is_of_library(text):
+        module, normalisation = library_network(text, num_classes=num_classes, trained=trained)
+    else:
+        module = make_module(text, num_classes=num_classes)
     images = torch.zeros(2, in_channels or _first_channels(module), *sides(resolution or USUAL_RESOLUTION))
-    return capture(module, images, name=text, outputs=num_classes)
+    return capture(module, images, name=text, outputs=num_classes)._replace(normalisation=normalisation)
 
 
 def _first_channels(module: nn.Module) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgewidth.capture.guard import guarded
+from edgewidth.capture.libraries import check_library, is_of_library
 from edgewidth.errors import FileError, InputError
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-FORMS = "Write file.py:callable, package.module:callable, or a .pt2 file that torch.export.save wrote."
+FORMS = (
+    "Write file.py:callable, package.module:callable, a .pt2 file that torch.export.save wrote, timm:NAME or "
+    "torchvision:NAME."
+)
 PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl"}
 """Files of weights alone or of pickled objects, of which neither describes a network safely."""
 
@@ -29,11 +33,15 @@ def is_own(text: str) -> bool:
 
 
 def check_named(text: str) -> Path | None:
-    """The file of an exported program; None: it names a callable, whose file is there or whose package can be found.
+    """The file of an exported program; None: it names a callable or a library's network, which can be found.
 
     Raises:
         InputError: There is no such thing, or a file holds no network.
+        SurroundingsError: It names a library's network, and the library is not installed.
     """
+    if is_of_library(text):
+        check_library(text)
+        return None
     path = Path(text)
     if path.suffix == ".pt2":
         if not path.is_file():

@@ -42,7 +42,8 @@ class Options:
 def command(options: Options) -> None:
     """What NET is made of: layers, width variables with their ranges, what is fixed and why, what it costs.
 
-    NET is a family's name, file.py:callable or package.module:callable that makes a torch.nn.Module, or a .pt2.
+    NET is a family's name, file.py:callable or package.module:callable that makes a torch.nn.Module, a .pt2,
+    timm:NAME or torchvision:NAME.
     """
     from edgewidth.records.network import NetworkSummary  # noqa: PLC0415  help stays instant
 

@@ -23,12 +23,21 @@ class Given(NamedTuple):
 
 
 def read_network(
-    text: str, widths: WidthOptions, *, resolution: Resolution | None, in_channels: int | None, num_classes: int | None
+    text: str,
+    widths: WidthOptions,
+    *,
+    resolution: Resolution | None,
+    in_channels: int | None,
+    num_classes: int | None,
+    trained: bool = False,
 ) -> Given:
     """A family, or a network of someone's own; None stands for what it was published for, or takes by itself.
 
+    Weights that a library has to fetch come only if the network is wanted ``trained``.
+
     Raises:
         InputError: There is no such network, or it does not fit such images and classes.
+        SurroundingsError: A library is not installed, or its weights cannot be had.
     """
     from edgewidth.capture.load import is_own  # noqa: PLC0415  help stays instant
     from edgewidth.graph.families.ranges import space_around  # noqa: PLC0415
@@ -41,7 +50,9 @@ def read_network(
     from edgewidth.capture.capture import capture_named  # noqa: PLC0415  torch loads when it is needed
     from edgewidth.graph.normalised import with_batch_norm  # noqa: PLC0415
 
-    captured = capture_named(text, resolution=resolution, in_channels=in_channels, num_classes=num_classes)
+    captured = capture_named(
+        text, resolution=resolution, in_channels=in_channels, num_classes=num_classes, trained=trained
+    )
     network = with_batch_norm(captured.network)
     space = space_around(network, captured.base_widths, widths.ranges(with_base=True))
     return Given(space, captured.fixed, captured)

@@ -76,7 +76,8 @@ NetworkOption = Annotated[
     option(
         "--network",
         default="mobilenet_v1",
-        help="A family's name, file.py:callable or package.module:callable that makes a torch.nn.Module, or a .pt2.",
+        help="A family's name, file.py:callable or package.module:callable that makes a torch.nn.Module, a .pt2, "
+        "timm:NAME or torchvision:NAME.",
     ),
 ]
 ResolutionOption = Annotated[
@@ -187,14 +188,21 @@ class NetworkOptions:
     def given(self, data: ImageData) -> Given:
         """The network for these images, with the weights that it brings."""
         classes = len(data.task.output_names)
-        return self._read(data.resolution, in_channels=data.in_channels, num_classes=classes)
+        return self._read(data.resolution, in_channels=data.in_channels, num_classes=classes, trained=True)
 
     def _space(self, resolution: Resolution | None, *, in_channels: int, num_classes: int) -> SearchSpace:
         return self._read(resolution, in_channels=in_channels, num_classes=num_classes).space
 
-    def _read(self, resolution: Resolution | None, *, in_channels: int, num_classes: int) -> Given:
+    def _read(
+        self, resolution: Resolution | None, *, in_channels: int, num_classes: int, trained: bool = False
+    ) -> Given:
         return read_network(
-            self.network, self.widths, resolution=resolution, in_channels=in_channels, num_classes=num_classes
+            self.network,
+            self.widths,
+            resolution=resolution,
+            in_channels=in_channels,
+            num_classes=num_classes,
+            trained=trained,
         )
 
 
@@ -237,31 +245,53 @@ class StartOptions:
         if (self.mean is None) != (self.std is None):
             raise InputError("--mean and --std belong together.", remedy="Give both or none of them.")
 
-    def file(self, network: NetworkOptions, data: ImageData, folder: RunFolder, *, force: bool) -> Path | None:
+    def file(
+        self, network: NetworkOptions, data: ImageData, folder: RunFolder, *, force: bool, progress: Progress
+    ) -> Path | None:
         """The file of weights to begin with, made in the run folder if the network brings them; None: random ones.
+
+        A network whose batch normalisation has never seen an image brings none.
 
         Raises:
             FileError: Weights do not fit.
-            InputError: The normalisation does not fit.
+            InputError: The normalisation does not fit, or it is given for features, which are no pixels.
+            SurroundingsError: The weights of a library's network cannot be had.
         """
+        if self.mean is not None and data.are_features:
+            raise InputError(
+                f"--mean and --std are of pixels, and {data.source} holds features.",
+                remedy="Leave them out; store the features as the network takes them.",
+            )
         if self.from_scratch or (self.weights and self.mean is None):
             return self.weights
         given = network.given(data)
-        if not (given.captured or self.weights):
+        captured = given.captured
+        if captured is not None and captured.is_untrained and not self.weights:
+            progress.say(f"{network.network} was never trained, by its batch normalisation: its weights are random.")
+            return None
+        if not (captured or self.weights):
             return None
         from edgewidth.training.networks.pretrained import save_brought, was_asked  # noqa: PLC0415  torch loads when needed
         from edgewidth.training.networks.weights import read_tensors  # noqa: PLC0415
 
-        digest = file_digest(self.weights) if self.weights else ""
-        asked = repr((network.network, given.space.fingerprint, digest, self.mean, self.std))
+        mean, std = self.mean, self.std
+        if captured and captured.normalisation and mean is None and not data.are_features:
+            mean, std = captured.normalisation
+            progress.say(f"{network.network} takes pixels from 0 to 1 less {_list(mean)}, divided by {_list(std)}.")
+        source = self.weights or Path(network.network)
+        digest = file_digest(source) if source.is_file() else captured.moments_digest if captured else ""
+        asked = repr((network.network, given.space.fingerprint, digest, mean, std))
         # Asked for again, a network that makes new random numbers each time goes on with those that it began with.
         if force or not was_asked(folder.given, asked):
-            tensors = given.captured.weights if given.captured else {}
+            tensors = captured.weights if captured else {}
             if self.weights:
                 tensors = read_tensors(self.weights)[0]
-            source = self.weights or Path(network.network)
-            save_brought(given.space, tensors, folder.given, source=source, mean=self.mean, std=self.std, asked=asked)
+            save_brought(given.space, tensors, folder.given, source=source, mean=mean, std=std, asked=asked)
         return folder.given
+
+
+def _list(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
 
 
 @dataclass(frozen=True)

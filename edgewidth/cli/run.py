@@ -93,7 +93,7 @@ def command(options: Options) -> int:
             options.plan.plan(),
             table=options.reuse.table,
             prior=options.reuse.prior,
-            weights=options.start.file(options.network, data, folder, force=options.force),
+            weights=options.start.file(options.network, data, folder, force=options.force, progress=progress),
             compare=options.compare,
         )
         report = run(job, folder, force=options.force, progress=progress)

@@ -63,7 +63,7 @@ def command(options: Options) -> None:
             folder,
             seed=options.seed,
             aim=aim,
-            weights=options.start.file(options.network, data, folder, force=options.force),
+            weights=options.start.file(options.network, data, folder, force=options.force, progress=progress),
             force=options.force,
             progress=progress,
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgewidth.data.folder import read_folder
+from edgewidth.data.pixels import are_features
 from edgewidth.data.sources import RawData, Split, read_arrays, read_digits, read_npz
 from edgewidth.errors import DataError
 from edgewidth.progress import SILENT
@@ -61,6 +62,11 @@ class ImageData:
     def in_channels(self) -> int:
         """1 for grey, 3 for colour; of features as many as they have."""
         return int(self.train.images.shape[3])
+
+    @property
+    def are_features(self) -> bool:
+        """Whether examples are floating-point features, and no images."""
+        return are_features(self.train.images)
 
     @property
     def resolution(self) -> Resolution:

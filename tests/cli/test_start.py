@@ -89,6 +89,52 @@ def test_random_weights_are_to_be_had_even_so(tmp_path: Path, asked: dict[str, A
     assert asked["weights"] is None
 
 
+NORMALISED = """
+import torch
+from torch import nn
+
+def make(num_classes=10):
+    torch.manual_seed(SEED)
+    net = nn.Sequential(nn.Conv2d(1, 16, 3, bias=False), nn.BatchNorm2d(16), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+                        nn.Flatten(), nn.Linear(16, num_classes))
+    net[1].running_mean += TRAINED
+    return net
+"""
+
+
+def brought(folder: Path, asked: dict[str, Any], *, trained: float, seed: int = 0) -> bytes | None:
+    """The weights that training begins with where a network with batch normalisation is given."""
+    (folder / "normalised.py").write_text(NORMALISED.replace("TRAINED", str(trained)).replace("SEED", str(seed)))
+    assert exit_code(["train", "--network", f"{folder / 'normalised.py'}:make", "--out", str(folder / "out")]) == 2
+    return None if asked["weights"] is None else asked["weights"].read_bytes()
+
+
+def test_a_network_that_was_never_trained_begins_with_random_weights(
+    tmp_path: Path, asked: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its batch normalisation has never seen an image, which is said."""
+    assert brought(tmp_path, asked, trained=0.0) is None
+    assert "normalised.py:make was never trained" in capsys.readouterr().err
+    assert brought(tmp_path, asked, trained=0.5) is not None
+    assert "never trained" not in capsys.readouterr().err
+
+
+def test_changed_weights_are_noticed_and_a_new_head_is_not(tmp_path: Path, asked: dict[str, Any]) -> None:
+    """Which a callable makes from other random numbers each time."""
+    first = brought(tmp_path, asked, trained=0.5)
+    assert brought(tmp_path, asked, trained=0.5, seed=1) == first
+    assert brought(tmp_path, asked, trained=0.6) != first
+
+
+def test_features_are_no_pixels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """To which a normalisation of pixels would belong."""
+    features, labels = np.random.default_rng(0).normal(size=(60, 9, 7, 1)).astype(np.float32), np.arange(60) % 3
+    np.savez(tmp_path / "d.npz", x_train=features, y_train=labels, x_test=features, y_test=labels)
+    words = arguments(tmp_path, "--data", str(tmp_path / "d.npz"), "--mean", "0.3", "--std", "0.2")
+    assert exit_code(words) == 2
+    assert "--mean and --std are of pixels" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
