@@ -1,4 +1,4 @@
-"""What the README shows works: its program runs, and its commands have the options they are given."""
+"""What the README and its page show works: the program runs, and commands have the options they are given."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ from edgewidth.search.exact import solve
 from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.search import Question
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = README + (ROOT / "docs" / "own-network.md").read_text(encoding="utf-8")
+"""What users are told to type."""
 COMMAND = re.compile(r"\bedgewidth\s+(" + "|".join(VERBS) + r")\b((?:[^`\n]|\\\n|\n(?=--))*)")
 """A verb and the words after it, in a block or in a sentence; a backslash, or an option, goes on in the next line."""
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
@@ -41,14 +44,14 @@ def options_of(*verb: str) -> set[str]:
 
 
 def test_every_command_has_the_options_it_is_shown_with() -> None:
-    found = COMMAND.findall(README)
+    found = COMMAND.findall(PAGES)
     assert {verb for verb, _ in found} == set(VERBS)
     wrong = {verb: set(OPTION.findall(words)) - options_of(verb) for verb, words in found}
     assert {verb: options for verb, options in wrong.items() if options} == {}
 
 
 def test_every_option_that_is_named_exists() -> None:
-    named = {option for quoted in re.findall(r"`[^`]+`", README) for option in OPTION.findall(quoted)}
+    named = {option for quoted in re.findall(r"`[^`]+`", PAGES) for option in OPTION.findall(quoted)}
     assert "--statistic" in named
     assert named - options_of() == set()
 
