@@ -12,7 +12,7 @@ from edgewidth.devices.reach.facts import device_python
 from edgewidth.devices.reach.shell_facts import shell_facts
 from edgewidth.errors import DeviceError
 from edgewidth.progress import SILENT
-from edgewidth.records.measurement import DeviceFacts, Engine, Precision, Setting
+from edgewidth.records.measurement import DeviceFacts, Engine, FilePrecision, Setting
 
 if TYPE_CHECKING:
     from edgewidth.devices.profiles import DeviceProfile
@@ -62,7 +62,7 @@ class Device(NamedTuple):
         """The command that starts the device's Python."""
         return device_python(self.profile)
 
-    def setting(self, engine: Engine, precision: Precision, threads: int) -> Setting:
+    def setting(self, engine: Engine, precision: FilePrecision, threads: int) -> Setting:
         """What measurements made now would have in common.
 
         Raises:

@@ -43,17 +43,19 @@ class ArtifactMaker(NamedTuple):
         files: Files = {}
         for one in FORMATS.values():
             contents = one.convert(conversion)
-            files |= {(precision, one.name): self._annotated(one, contents[precision]) for precision in precisions}
+            files |= {
+                (precision, one.name): self._annotated(one, contents[precision], precision) for precision in precisions
+            }
         return files
 
-    def _annotated(self, file_format: Format, content: bytes) -> bytes:
-        facts, network = file_format.load(content).facts, self.space.network
+    def _annotated(self, file_format: Format, content: bytes, precision: Precision) -> bytes:
+        facts, network = file_format.facts(content), self.space.network
         features = are_features(self.calibration)
         metadata = ArtifactMetadata(
             edgewidth_version=__version__,
             network=network.family,
             config=self.config,
-            precision=facts.precision,
+            precision=precision,
             resolution=network.resolution,
             channels=network.in_channels,
             layout=file_format.image_layout,

@@ -16,15 +16,19 @@ if TYPE_CHECKING:
     from edgewidth.formats.conversion import Conversion
     from edgewidth.formats.sizes import FileSize
     from edgewidth.records.artifact import ArtifactMetadata, Quantisation
-    from edgewidth.records.measurement import FormatName, Precision
+    from edgewidth.records.measurement import FilePrecision, FormatName, Precision
     from edgewidth.tasks.task import FileText
 
 
 class TensorFacts(NamedTuple):
-    """An input or output. ``dtype`` is NumPy's name; in ``shape`` a dimension that the file leaves open is -1."""
+    """An input or output.
+
+    In ``shape`` a size that the file leaves open is -1; None: how many sizes there are is open too. ``dtype`` is
+    NumPy's name, or the format's own where NumPy has none, such as ``string`` or ``bfloat16``.
+    """
 
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] | None
     dtype: str
     quantisation: Quantisation | None = None
 
@@ -32,23 +36,22 @@ class TensorFacts(NamedTuple):
 class ModelFacts(NamedTuple):
     """What a model file says of itself.
 
-    ``precision`` is ``int8`` where activations are stored in 8 bits, else ``float32``. ``metadata`` is None for a
-    file that edgewidth did not make.
+    ``precision`` is that of what is multiplied with weights. ``metadata`` is None for a file that edgewidth did not
+    make. ``custom_operators`` are those that are not the format's own, ``signatures`` the functions that it offers,
+    the one that runs first.
     """
 
     format: FormatName
-    precision: Precision
+    precision: FilePrecision
     inputs: tuple[TensorFacts, ...]
     outputs: tuple[TensorFacts, ...]
     metadata: ArtifactMetadata | None
+    custom_operators: tuple[str, ...] = ()
+    signatures: tuple[str, ...] = ()
 
 
 class LoadedModel(Protocol):
     """A model file loaded by its format's runtime, to be run in one thread on one core."""
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What the file says of itself."""
 
     def clone(self) -> Self:
         """The same file loaded again, for another thread."""
@@ -98,8 +101,15 @@ class Format(Protocol):
             MismatchError: It is not this network.
         """
 
+    def facts(self, content: bytes) -> ModelFacts:
+        """What a file of any maker says of itself, read without a runtime: one that is damaged may kill a runtime.
+
+        Raises:
+            FileError: It is damaged, so far as can be seen.
+        """
+
     def load(self, content: bytes) -> LoadedModel:
-        """A file of any maker, loaded by the format's runtime on this machine.
+        """A file that edgewidth made, loaded by the format's runtime on this machine.
 
         Raises:
             FileError: It is damaged, or has operators that the runtime does not know.

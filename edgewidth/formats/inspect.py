@@ -1,4 +1,4 @@
-"""Any model file, also one of another maker: what it is, and what it computes on this machine."""
+"""Model files: what any of them is, and what those that edgewidth made compute on this machine."""
 
 from __future__ import annotations
 
@@ -29,21 +29,32 @@ _CHUNK = 64
 def inspect_model(path: Path) -> ModelFacts:
     """What a file is: format, precision, inputs and outputs, and edgewidth's metadata if it has some.
 
+    No runtime loads it, so that it may be anyone's.
+
     Raises:
-        FileError: It cannot be read, is of no known format, or is damaged.
+        FileError: It cannot be read, is of no known format, or is damaged, so far as can be seen.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise FileError(f"{path} could not be read: {error.strerror}.") from error
     try:
-        return load_model(content).facts
+        return model_facts(content)
     except FileError as error:
         raise FileError(f"{path} is no model that can be used: {error.message}", remedy=error.remedy) from error
 
 
+def model_facts(content: bytes) -> ModelFacts:
+    """What a model file says of itself, read without a runtime.
+
+    Raises:
+        FileError: It is of no known format, or is damaged.
+    """
+    return format_of(content).facts(content)
+
+
 def load_model(content: bytes) -> LoadedModel:
-    """A model file loaded by its own runtime.
+    """A model file of our own, loaded by its runtime.
 
     Raises:
         FileError: It is of no known format, or is damaged.
@@ -72,8 +83,8 @@ def run_model(
         FileError: The file cannot be loaded.
         MismatchError: Its input is not one image of this shape.
     """
-    loaded = load_model(content)
-    source, target = loaded.facts.inputs[0], loaded.facts.outputs[0]
+    loaded, facts = load_model(content), model_facts(content)
+    source, target = facts.inputs[0], facts.outputs[0]
     channels_first = _channels_first(source, images.shape[1:])
     workers = min(threads or os.cpu_count() or 1, max(1, len(images) // _CHUNK))
     free: queue.SimpleQueue[LoadedModel] = queue.SimpleQueue()
@@ -102,10 +113,11 @@ def _channels_first(source: TensorFacts, shape: tuple[int, ...]) -> bool:
     """Whether an input takes images of this (height, width, channels) with their channels first."""
     height, width, channels = shape
     for first, expected in ((False, (height, width, channels)), (True, (channels, height, width))):
-        if len(source.shape) == 4 and all(a in {b, -1} for a, b in zip(source.shape[1:], expected, strict=True)):
+        sizes = source.shape or ()
+        if len(sizes) == 4 and all(a in {b, -1} for a, b in zip(sizes[1:], expected, strict=True)):
             return first
     raise MismatchError(
-        f"The model's input {source.name} has the shape {list(source.shape)}; the images are {list(shape)}."
+        f"The model's input {source.name} has the shape {list(source.shape or ())}; the images are {list(shape)}."
     )
 
 

@@ -89,6 +89,22 @@ class Precision(StrEnum):
     FLOAT32 = "float32"
 
 
+class OtherPrecision(StrEnum):
+    """Number formats that files of other makers compute in."""
+
+    FLOAT16 = "float16"
+    """Weights are float16; where nothing else can compute with them, they become float32 first."""
+    DYNAMIC_INT8 = "dynamic int8"
+    """Weights are int8; activations are floating-point and rounded while it runs."""
+    INT16X8 = "16x8"
+    """Weights are int8, activations int16."""
+    MIXED = "mixed"
+
+
+FilePrecision = Precision | OtherPrecision
+"""What any file may compute in."""
+
+
 class Clock(StrEnum):
     """What a nanosecond is: real time, or instructions counted by an emulator (1 ns each)."""
 
@@ -122,7 +138,7 @@ class Setting(Record):
     """The version that the runtime's package tells. A native program tells none; for one it is ``sha256:`` and the
     beginning of the program's digest."""
     threads: Annotated[int, Field(ge=1)]
-    precision: Precision
+    precision: FilePrecision
     clock: Clock = Clock.WALL
 
     @property

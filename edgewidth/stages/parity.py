@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgewidth.errors import DataError, ParityError
-from edgewidth.formats.inspect import load_model, run_model
+from edgewidth.formats.inspect import model_facts, run_model
 from edgewidth.records.artifact import Artifact
 from edgewidth.records.measurement import Precision
 
@@ -65,7 +65,7 @@ def evaluate(
     Raises:
         ParityError: It is float32 and computes something else.
     """
-    facts = load_model(content).facts
+    facts = model_facts(content)
     outputs = run_model(content, truth.split.images, progress=progress, title=f"Evaluating {name}")
     difference = float(np.max(np.abs(outputs - truth.outputs)))
     largest = max(1.0, float(np.max(np.abs(truth.outputs))))

@@ -20,6 +20,7 @@ from edgewidth.graph.space import ChannelConfig
 from edgewidth.latency.curve import Curve
 from edgewidth.latency.predict import Predictor, latency_factors
 from edgewidth.records.budget import Limits
+from edgewidth.records.measurement import Precision
 from edgewidth.records.provenance import Provenance
 from edgewidth.records.search import Certificate, Choice, FrontierPoint, SearchResult
 from edgewidth.search.baselines import greedy, lagrangian, uniform
@@ -164,7 +165,7 @@ def further_budgets(
     """The limits beside latency as the search takes them, for files of the table's precision and runtime."""
     if limits == NO_LIMITS:
         return (), ()
-    space, precision, format_name = table.space, table.setting.precision, table.setting.engine.file_format
+    space, precision, format_name = table.space, Precision(table.setting.precision), table.setting.engine.file_format
     sums, peaks = [], []
     if limits.size_bytes is not None:
         size = VariantFactory(space, precision, format_name, cache_folder()).size

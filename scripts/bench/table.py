@@ -79,7 +79,7 @@ class Bench:
         self._device, self.setting, self.space, self._store = device, setting, space, store
         self._policy = EXACT if setting.clock is Clock.ICOUNT else Policy()
         self._factory = VariantFactory(
-            space, setting.precision, setting.engine.file_format, cache_folder(), progress=Lines()
+            space, Precision(setting.precision), setting.engine.file_format, cache_folder(), progress=Lines()
         )
 
     def measure(self, rounds: Sequence[tuple[Sequence[ChannelConfig], int]]) -> None:

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from edgewidth.formats.folded import random_weights, slice_weights
-from edgewidth.formats.inspect import load_model
+from edgewidth.formats.inspect import load_model, model_facts
 from edgewidth.formats.onnx.network import onnx_network, quantise_onnx
 from edgewidth.formats.variants import SEED, VariantFactory
 from edgewidth.graph.families.registry import FAMILIES, search_space
@@ -123,8 +123,8 @@ def latency_difference_percent(pair: Converted) -> float:
     for _ in range(SESSIONS):
         # Where a session's memory lies changes its speed by a few percent, so that one session of each says little.
         sliced, converted = load_model(pair.sliced), load_model(pair.converted)
-        source = sliced.facts.inputs[0]
-        image = np.zeros(source.shape, source.dtype)
+        source = model_facts(pair.sliced).inputs[0]
+        image = np.zeros(source.shape or (), source.dtype)
         block_s(sliced, image), block_s(converted, image)
         for turn in range(PAIRS):
             # Whoever comes second may find caches and clock in another state, so the turns alternate.

@@ -9,7 +9,7 @@ import onnx
 
 from edgewidth.data.pixels import normalise
 from edgewidth.formats.artifacts import ArtifactMaker
-from edgewidth.formats.inspect import load_model, run_model
+from edgewidth.formats.inspect import model_facts, run_model
 from edgewidth.formats.registry import FORMATS
 from edgewidth.records.measurement import FormatName, Precision
 
@@ -27,7 +27,7 @@ def test_normalised_pixels_as_features_make_the_same_networks(residual_case: Cas
     for (precision, name), content in files.items():
         of_pixels = exported.folder.model(precision, name).read_bytes()
         assert np.array_equal(run_model(content, normalise(images)), run_model(of_pixels, images))
-        found = load_model(content).facts.metadata
+        found = model_facts(content).metadata
         assert found is not None
         assert (found.input, found.pixel_mean, found.pixel_std, found.is_image) == ("features", 0, 1, False)
     properties = onnx.load_model_from_string(files[Precision.INT8, FormatName.ONNX]).metadata_props

@@ -90,7 +90,7 @@ def test_a_file_is_recognised_and_described(file_format: Format, converted: dict
     content = converted[file_format.name]
     assert format_of(content) is file_format
     assert [one.name for one in FORMATS.values() if one.recognises(content)] == [file_format.name]
-    facts = file_format.load(content).facts
+    facts = file_format.facts(content)
     assert (facts.format, facts.precision, facts.metadata) == (file_format.name, Precision.FLOAT32, None)
     shape = {"NHWC": (1, 32, 32, 3), "NCHW": (1, 3, 32, 32)}[file_format.image_layout]
     assert [(one.shape, one.dtype) for one in facts.inputs] == [(shape, "float32")]
@@ -115,7 +115,7 @@ def test_an_annotated_file_computes_the_same(file_format: Format, converted: dic
         class_names=CLASS_NAMES,
     )
     annotated = file_format.annotate(content, metadata, TASK.text)
-    assert file_format.load(annotated).facts.metadata == metadata
+    assert file_format.facts(annotated).metadata == metadata
     image = np.random.default_rng(6).normal(size=(1, 32, 32, 3)).astype(np.float32)
     run = RUN[file_format.name]
     np.testing.assert_array_equal(run(annotated, image), run(content, image))

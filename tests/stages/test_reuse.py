@@ -48,7 +48,9 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def measured_in(folder: Path) -> int:
     """How many networks a folder's store holds."""
     table = LatencyTable.read(RunFolder(folder).table)
-    with open_bench(make_target("fake", precision=table.setting.precision), SPACE, RunFolder(folder)) as bench:
+    with open_bench(
+        make_target("fake", precision=Precision(table.setting.precision)), SPACE, RunFolder(folder)
+    ) as bench:
         return len(bench.visits())
 
 

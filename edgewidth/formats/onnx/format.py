@@ -12,7 +12,7 @@ from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
     from edgewidth.formats.conversion import Conversion
-    from edgewidth.formats.format import Layout, LoadedModel
+    from edgewidth.formats.format import Layout, LoadedModel, ModelFacts
     from edgewidth.records.artifact import ArtifactMetadata
     from edgewidth.tasks.task import FileText
 
@@ -39,6 +39,12 @@ class OnnxFormat:
         from edgewidth.formats.onnx.slices import OnnxLayout
 
         return OnnxLayout(content, conversion.network, conversion.widths)
+
+    def facts(self, content: bytes) -> ModelFacts:
+        """Read as a protocol buffer."""
+        from edgewidth.formats.onnx.facts import onnx_facts
+
+        return onnx_facts(content)
 
     def load(self, content: bytes) -> LoadedModel:
         """Loaded by ONNX Runtime."""

@@ -1,23 +1,16 @@
-"""Running .onnx files on this machine with ONNX Runtime, and what they say of themselves."""
+"""Running .onnx files on this machine with ONNX Runtime."""
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import onnx
 import onnxruntime
 
 from edgewidth.errors import FileError
-from edgewidth.formats.format import ModelFacts, TensorFacts
-from edgewidth.formats.onnx.metadata import read_onnx_metadata
-from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(int8)": "int8"}
-_QUANTISED = ("QLinear", "QuantizeLinear", "DequantizeLinear", "ConvInteger", "MatMulInteger")
 _ERRORS_ONLY = 3
 
 
@@ -29,7 +22,6 @@ class LoadedOnnx:
     """
 
     def __init__(self, content: bytes) -> None:
-        self._content = content
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = _ERRORS_ONLY
@@ -40,19 +32,6 @@ class LoadedOnnx:
         self._input = self._session.get_inputs()[0].name
         self._output = self._session.get_outputs()[0].name
 
-    @cached_property
-    def facts(self) -> ModelFacts:
-        """What the file says of itself."""
-        model = onnx.load_model_from_string(self._content)
-        quantised = any(node.op_type.startswith(_QUANTISED) for node in model.graph.node)
-        return ModelFacts(
-            format=FormatName.ONNX,
-            precision=Precision.INT8 if quantised else Precision.FLOAT32,
-            inputs=tuple(map(_tensor_facts, self._session.get_inputs())),
-            outputs=tuple(map(_tensor_facts, self._session.get_outputs())),
-            metadata=read_onnx_metadata(model),
-        )
-
     def clone(self) -> LoadedOnnx:
         """The same: ONNX Runtime's session serves several threads."""
         return self
@@ -61,11 +40,6 @@ class LoadedOnnx:
         """The first output for one input, both as stored and with their batch axis."""
         output: NDArray[Any] = self._session.run([self._output], {self._input: value})[0]
         return output
-
-
-def _tensor_facts(node: Any) -> TensorFacts:
-    shape = tuple(size if isinstance(size, int) else -1 for size in node.shape)
-    return TensorFacts(node.name, shape, _DTYPES.get(node.type, node.type))
 
 
 def _explanation(error: Exception) -> str:

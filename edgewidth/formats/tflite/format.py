@@ -13,7 +13,7 @@ from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
     from edgewidth.formats.conversion import Conversion
-    from edgewidth.formats.format import Layout, LoadedModel
+    from edgewidth.formats.format import Layout, LoadedModel, ModelFacts
     from edgewidth.records.artifact import ArtifactMetadata
     from edgewidth.tasks.task import FileText
 
@@ -40,6 +40,12 @@ class TfliteFormat:
         from edgewidth.formats.tflite.slices import tflite_layout
 
         return tflite_layout(content, conversion)
+
+    def facts(self, content: bytes) -> ModelFacts:
+        """Read by the schema."""
+        from edgewidth.formats.tflite.facts import tflite_facts
+
+        return tflite_facts(content)
 
     def load(self, content: bytes) -> LoadedModel:
         """Loaded by LiteRT."""

@@ -1,4 +1,4 @@
-"""Running .tflite files on this machine with LiteRT, and what they say of themselves."""
+"""Running .tflite files on this machine with LiteRT."""
 
 from __future__ import annotations
 
@@ -6,17 +6,11 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from edgewidth.errors import FileError
-from edgewidth.formats.format import ModelFacts, TensorFacts
-from edgewidth.formats.tflite.metadata import read_tflite_metadata
-from edgewidth.records.artifact import Quantisation
-from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,17 +37,6 @@ class LoadedTflite:
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
 
-    @cached_property
-    def facts(self) -> ModelFacts:
-        """What the file says of itself."""
-        return ModelFacts(
-            format=FormatName.TFLITE,
-            precision=_precision(self._content),
-            inputs=tuple(map(_tensor_facts, self._interpreter.get_input_details())),
-            outputs=tuple(map(_tensor_facts, self._interpreter.get_output_details())),
-            metadata=read_tflite_metadata(self._content),
-        )
-
     def clone(self) -> LoadedTflite:
         """The same file loaded again, for another thread."""
         return LoadedTflite(self._content)
@@ -64,23 +47,6 @@ class LoadedTflite:
         self._interpreter.invoke()
         output: NDArray[Any] = self._interpreter.get_tensor(self._output)
         return output
-
-
-def _tensor_facts(details: dict[str, Any]) -> TensorFacts:
-    scale, zero_point = details["quantization"]
-    quantisation = Quantisation(scale=float(scale), zero_point=int(zero_point)) if scale else None
-    shape = details.get("shape_signature", details["shape"])
-    return TensorFacts(details["name"], tuple(map(int, shape)), details["dtype"].__name__, quantisation)
-
-
-def _precision(content: bytes) -> Precision:
-    graph = schema.Model.GetRootAs(content, 0).Subgraphs(0)
-    eight_bits = {schema.TensorType.INT8, schema.TensorType.UINT8}
-    for operator in map(graph.Operators, range(graph.OperatorsLength())):
-        outputs = map(operator.Outputs, range(operator.OutputsLength()))
-        if any(graph.Tensors(output).Type() in eight_bits for output in outputs):
-            return Precision.INT8
-    return Precision.FLOAT32
 
 
 def _explanation(message: str) -> str:

@@ -1,0 +1,124 @@
+"""What a .tflite file says of itself, read field by field: no native code of a runtime sees it, so none can fall over.
+
+The flatbuffer's schema gives every table; a damaged file makes Python raise, wherever it is damaged.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ai_edge_litert import schema_py_generated as schema
+
+from edgewidth.errors import FileError
+from edgewidth.formats.format import ModelFacts, TensorFacts
+from edgewidth.formats.tflite.metadata import read_tflite_metadata
+from edgewidth.records.artifact import Quantisation
+from edgewidth.records.measurement import FilePrecision, FormatName, OtherPrecision, Precision
+
+_TYPES = {value: name.lower() for name, value in vars(schema.TensorType).items() if not name.startswith("_")}
+_EIGHT_BITS = {"int8", "uint8"}
+_WEIGHTED = {
+    schema.BuiltinOperator.CONV_2D: 1,
+    schema.BuiltinOperator.DEPTHWISE_CONV_2D: 1,
+    schema.BuiltinOperator.FULLY_CONNECTED: 1,
+    schema.BuiltinOperator.TRANSPOSE_CONV: 1,
+    schema.BuiltinOperator.CONV_3D: 1,
+    schema.BuiltinOperator.BATCH_MATMUL: 1,
+}
+"""Operators that multiply by weights, and which of their inputs these are."""
+_OPEN = -1
+
+
+def tflite_facts(content: bytes) -> ModelFacts:
+    """See ``Format.facts``."""
+    try:
+        return _facts(content)
+    except (struct.error, IndexError, ValueError, TypeError, OverflowError, AttributeError, MemoryError) as error:
+        raise FileError("It is not a .tflite file, or it is damaged or cut short.") from error
+
+
+def _facts(content: bytes) -> ModelFacts:
+    model = schema.Model.GetRootAs(content, 0)
+    graph = model.Subgraphs(0)
+    operators = list(_operators(model, graph))
+    return ModelFacts(
+        format=FormatName.TFLITE,
+        precision=_precision(graph, operators),
+        inputs=_tensors(graph, graph.Inputs, graph.InputsLength()),
+        outputs=_tensors(graph, graph.Outputs, graph.OutputsLength()),
+        metadata=read_tflite_metadata(content),
+        custom_operators=tuple(sorted({name for _, name, _ in operators if name})),
+        signatures=tuple(_signatures(model)),
+    )
+
+
+def _operators(model: Any, graph: Any) -> Iterator[tuple[int, str, Any]]:
+    """Every operator of a graph: its number in the schema, its name if it is a custom one, and its table."""
+    codes = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]
+    for operator in map(graph.Operators, range(graph.OperatorsLength())):
+        code = codes[operator.OpcodeIndex()]
+        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        yield number, (code.CustomCode() or b"").decode(errors="replace"), operator
+
+
+def _signatures(model: Any) -> Iterator[str]:
+    """The names of the signatures, that of the first graph first: it is what runs where none is asked for."""
+    found = [model.SignatureDefs(i) for i in range(model.SignatureDefsLength())]
+    for one in sorted(found, key=lambda one: int(one.SubgraphIndex())):
+        yield (one.SignatureKey() or b"").decode(errors="replace")
+
+
+def _tensors(graph: Any, indices: Any, count: int) -> tuple[TensorFacts, ...]:
+    return tuple(_tensor_facts(graph.Tensors(indices(i))) for i in range(count))
+
+
+def _tensor_facts(tensor: Any) -> TensorFacts:
+    shape = [int(tensor.Shape(i)) for i in range(tensor.ShapeLength())]
+    signature = [int(tensor.ShapeSignature(i)) for i in range(tensor.ShapeSignatureLength())]
+    quantisation, scale = tensor.Quantization(), 0.0
+    if quantisation is not None and quantisation.ScaleLength() == 1:
+        scale = float(quantisation.Scale(0))
+    zero_point = int(quantisation.ZeroPoint(0)) if scale and quantisation.ZeroPointLength() else 0
+    sizes = signature if len(signature) == len(shape) else shape
+    if any(size < _OPEN for size in sizes):
+        raise ValueError("a size is negative")
+    return TensorFacts(
+        name=(tensor.Name() or b"").decode(errors="replace"),
+        shape=tuple(sizes),
+        dtype=_TYPES[tensor.Type()],
+        quantisation=Quantisation(scale=scale, zero_point=zero_point) if scale else None,
+    )
+
+
+def _precision(graph: Any, operators: Sequence[tuple[int, str, Any]]) -> FilePrecision:
+    """By what is multiplied with weights; without any, by what operators give."""
+    tensors = [_TYPES[graph.Tensors(i).Type()] for i in range(graph.TensorsLength())]
+    # Weights that are stored as float16 reach the operator as float32, through an operator of their own.
+    made_from = {
+        operator.Outputs(0): tensors[operator.Inputs(0)]
+        for number, _, operator in operators
+        if number == schema.BuiltinOperator.DEQUANTIZE
+    }
+    found: set[FilePrecision] = set()
+    for number, _, operator in operators:
+        if number in _WEIGHTED and operator.InputsLength() > _WEIGHTED[number]:
+            # A transposed convolution reads its output's shape first, so that what it convolves comes last.
+            source = operator.Inputs(2 if number == schema.BuiltinOperator.TRANSPOSE_CONV else 0)
+            weights = operator.Inputs(_WEIGHTED[number])
+            found.add(_multiplied(tensors[source], made_from.get(weights, tensors[weights])))
+    if found:
+        return found.pop() if len(found) == 1 else OtherPrecision.MIXED
+    given = (tensors[operator.Outputs(i)] for _, _, operator in operators for i in range(operator.OutputsLength()))
+    return Precision.INT8 if _EIGHT_BITS & set(given) else Precision.FLOAT32
+
+
+def _multiplied(source: str, weights: str) -> FilePrecision:
+    if source in _EIGHT_BITS:
+        return Precision.INT8
+    if source == "int16":
+        return OtherPrecision.INT16X8
+    if weights in {*_EIGHT_BITS, "int4"}:
+        return OtherPrecision.DYNAMIC_INT8
+    return OtherPrecision.FLOAT16 if "float16" in {source, weights} else Precision.FLOAT32
