@@ -12,6 +12,7 @@ EdgewidthError
 └── SurroundingsError          exit 3: the request may be right, and what it takes failed
     ├── MissingPackageError    an extra that is not installed
     ├── DeviceError            will fail again in the same way: no such device, runtime missing
+    │   └── ModelFailedError   a model does not run there
     ├── TransientDeviceError   may pass: a cut link, a busy device; retried before it is raised
     ├── StorageError           a disk is full or cannot be written
     │   └── OutputError        the same of standard output
@@ -94,6 +95,14 @@ class MissingPackageError(SurroundingsError):
 
 class DeviceError(SurroundingsError):
     """The device cannot do what was asked, and would fail again in the same way."""
+
+
+class ModelFailedError(DeviceError):
+    """A model does not run on the device. ``reason`` is what the runtime there says."""
+
+    def __init__(self, message: str, *, reason: str, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.reason = reason
 
 
 class TransientDeviceError(SurroundingsError):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-SHARED_DATA = Path(__file__).parents[1].parent / "shared" / "data"
-"""Real images beside the checkout; a user's machine has none."""
+SHARED_CASES = Path(__file__).parents[1].parent / "shared" / "cases"
+"""Inputs of the kind that people report, beside the checkout; a user's machine has none."""
 
 
 def require(condition: object, reason: str) -> None:

@@ -53,10 +53,14 @@ def check_command(options: CheckOptions) -> int:
     """Reach a device and tell whether it is fit to measure on; exit 0 or 3."""
     from edgewidth.cli.progress import TerminalProgress  # noqa: PLC0415  help stays instant
     from edgewidth.devices.check import check_device  # noqa: PLC0415
+    from edgewidth.devices.measure.campaign import Model  # noqa: PLC0415
+    from edgewidth.formats.feeds import choose_feed  # noqa: PLC0415
+    from edgewidth.formats.inspect import model_facts  # noqa: PLC0415
     from edgewidth.formats.registry import FORMATS  # noqa: PLC0415
 
     target = options.measuring.target(options.name)
-    trial = FORMATS[target.engine.file_format].trial
+    content = FORMATS[target.engine.file_format].trial()
+    trial = Model("trial", lambda: content, choose_feed(model_facts(content).inputs, {}, None))
     found = check_device(target.profile, target.engine, target.threads, trial, progress=TerminalProgress())
     if options.as_json:
         print_json(found.model_dump(mode="json"))

@@ -115,6 +115,10 @@ def print_validation(validation: ValidationReport) -> None:
     setting = validation.setting
     where = f"{setting.device}, {setting.engine} {setting.runtime_version}, {setting.threads} thread(s)"
     click.echo(f"{validation.file}: {validation.estimate.statistic} {_interval(validation.estimate)} on {where}")
+    if validation.signature is not None:
+        click.echo(f"Of its signatures {validation.signature} was measured.")
+    if validation.inputs:
+        click.echo(f"Given {'; '.join(map(str, validation.inputs))}.")
     if validation.budget is not None:
         used = 100 * validation.estimate.value_ms / validation.budget.latency_ms
         verdict = "Within" if validation.within_budget else "Over"

@@ -12,9 +12,10 @@ from edgewidth.cli.options import DeviceOption, JsonOption, StatisticOption, Tar
 from edgewidth.cli.output import print_result, print_validation
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.cli.record import argument, option, verb
-from edgewidth.cli.values import budget_in_ms, duration
+from edgewidth.cli.values import budget_in_ms, duration, input_values, shapes
 from edgewidth.errors import AnswerError
 from edgewidth.records.budget import BudgetRequest
+from edgewidth.records.inputs import Fill
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,25 @@ class Options:
             help="Afterwards run it without a pause for so long, or until Ctrl-C, and tell how the latency drifts.",
         ),
     ]
+    input_shape: Annotated[
+        dict[str, tuple[int, ...]],
+        option(
+            "--input-shape",
+            multiple=True,
+            callback=shapes,
+            metavar="[NAME=]1x224x224x3",
+            help="The sizes that MODEL leaves open, of its input or of the one called NAME; may be repeated.",
+        ),
+    ]
+    input_values: Annotated[
+        Fill | Path | None,
+        option(
+            "--input-values",
+            parse=input_values,
+            metavar="zeros|random|FILE.npz",
+            help="What inputs hold.  [default: random; zeros for integers of more than 16 bits, such as ids]",
+        ),
+    ]
     as_json: JsonOption
 
 
@@ -53,7 +73,13 @@ def command(options: Options) -> int:
         target = replace(target, engine=engine_for(options.model, target.profile) or target.engine)
     budget = None if options.budget is None else options.budget.in_ms(target.statistic)
     validation = validate(
-        options.model, target, budget=budget, sustained_s=options.sustained_s, progress=TerminalProgress()
+        options.model,
+        target,
+        budget=budget,
+        sustained_s=options.sustained_s,
+        input_shapes=options.input_shape,
+        input_values=options.input_values,
+        progress=TerminalProgress(),
     )
     print_result(validation, as_json=options.as_json, text=lambda: print_validation(validation))
     return AnswerError.exit_code if validation.within_budget is False else 0

@@ -10,6 +10,7 @@ import click
 
 from edgewidth.errors import InputError
 from edgewidth.records.budget import BudgetRequest
+from edgewidth.records.inputs import Fill
 from edgewidth.records.measurement import Statistic
 from edgewidth.resolution import resolution_of
 
@@ -99,6 +100,27 @@ def pairs(_context: click.Context, parameter: click.Parameter, given: tuple[str,
             flag = parameter.opts[0]
             raise InputError(f"{flag} {pair}: there is no value.", remedy=f"Write {flag} key=value.")
     return {key.strip(): value for key, value in (pair.split("=", 1) for pair in given)}
+
+
+def shapes(_context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    """Sizes by name from every ``NAME=1x224x224x3``, that without a name under ""; a callback of click's."""
+    found = {}
+    for text in given:
+        name, _, sizes = text.rpartition("=")
+        parts = sizes.lower().replace("×", "x").split("x")
+        if not all(part.isdecimal() and 0 < int(part) < 2**31 for part in parts):
+            raise InputError(f"{parameter.opts[0]} {text}: {sizes!r} is no shape.", remedy="Write 1x224x224x3.")
+        found[name] = tuple(map(int, parts))
+    return found
+
+
+def input_values(text: str) -> Fill | Path:
+    """``zeros``, ``random``, or the path of an ``.npz``."""
+    if text in {Fill.ZEROS, Fill.RANDOM}:
+        return Fill(text)
+    if not text.lower().endswith(".npz"):
+        raise InputError(f"{text!r} are no values of inputs.", remedy="Write zeros, random or a file.npz.")
+    return Path(text)
 
 
 def multipliers(

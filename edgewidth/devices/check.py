@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from edgewidth.devices.device import open_device
@@ -61,13 +60,13 @@ def check_device(
     profile: DeviceProfile,
     engine: Engine,
     threads: int,
-    trial: Callable[[], bytes],
+    trial: Model,
     *,
     progress: Progress = SILENT,
 ) -> DeviceCheck:
     """Reach a device, look at it and measure a small model; what fails is an item, not an exception.
 
-    ``trial`` gives a float32 model that the engine executes, whose speed is looked at.
+    ``trial`` is a float32 model that the engine executes, whose speed is looked at.
 
     Raises:
         InputError: More threads than the device's clock can show.
@@ -80,9 +79,7 @@ def check_device(
         return DeviceCheck(device=profile.name, ok=False, items=(item,))
 
 
-def _check_open(
-    device: Device, engine: Engine, threads: int, trial: Callable[[], bytes], progress: Progress
-) -> DeviceCheck:
+def _check_open(device: Device, engine: Engine, threads: int, trial: Model, progress: Progress) -> DeviceCheck:
     items = [CheckItem(name="reachable", ok=True, finding=device.facts.hardware), _space(device)]
     warnings: tuple[MeasurementWarning, ...] = ()
     first = None
@@ -96,7 +93,7 @@ def _check_open(
         try:
             visits, warnings = _measure(device, setting, trial, progress)
             first = estimate(visits, Statistic.MEDIAN)
-            items += [_clock(setting), *_state_items(device.profile, visits[-1].after), _latency(first)]
+            items += [_clock(setting), *_state_items(device.profile, visits[-1].after), _latency(first, trial)]
         except (DeviceError, TransientDeviceError) as error:
             items.append(CheckItem(name="latency", ok=False, finding=error.message, remedy=error.remedy))
     return DeviceCheck(
@@ -110,15 +107,14 @@ def _check_open(
 
 
 def _measure(
-    device: Device, setting: Setting, trial: Callable[[], bytes], progress: Progress
+    device: Device, setting: Setting, trial: Model, progress: Progress
 ) -> tuple[list[Visit], tuple[MeasurementWarning, ...]]:
-    model = Model("trial", trial)
     with (
         temporary_folder() as folder,
         MeasurementStore(folder / "check.sqlite") as store,
     ):
-        warnings = measure(device, setting, [model], store, policy=_POLICY, progress=progress)
-        return store.visits(setting)[model.key], warnings
+        warnings = measure(device, setting, [trial], store, policy=_POLICY, progress=progress)
+        return store.visits(setting)[trial.key], warnings
 
 
 def _space(device: Device) -> CheckItem:
@@ -171,7 +167,8 @@ def _throttling(state: DeviceState) -> CheckItem:
     )
 
 
-def _latency(first: LatencyEstimate) -> CheckItem:
+def _latency(first: LatencyEstimate, trial: Model) -> CheckItem:
     spread = 50 * (first.high_ms - first.low_ms) / first.value_ms
-    finding = f"{first.value_ms:.3g} ms ± {spread:.1f} % for a small convolution ({first.runs} runs)"
+    given = f" given {'; '.join(map(str, trial.feed.inputs))}" if trial.feed else ""
+    finding = f"{first.value_ms:.3g} ms ± {spread:.1f} % for a small convolution{given} ({first.runs} runs)"
     return CheckItem(name="latency", ok=True, finding=finding)

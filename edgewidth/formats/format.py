@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from edgewidth.formats.conversion import Conversion
@@ -106,6 +108,13 @@ class Format(Protocol):
 
         Raises:
             FileError: It is damaged, so far as can be seen.
+        """
+
+    def gathered(self, content: bytes, folder: Path) -> bytes:
+        """The file with what it keeps in other files of its ``folder``, as one.
+
+        Raises:
+            FileError: Such a file is not there, is outside of the folder, or all is too large for one file.
         """
 
     def load(self, content: bytes) -> LoadedModel:

@@ -26,10 +26,8 @@ _CHUNK = 64
 """Images that a thread takes at a time."""
 
 
-def inspect_model(path: Path) -> ModelFacts:
-    """What a file is: format, precision, inputs and outputs, and edgewidth's metadata if it has some.
-
-    No runtime loads it, so that it may be anyone's.
+def read_model(path: Path) -> bytes:
+    """A model file, with what it keeps in other files beside it.
 
     Raises:
         FileError: It cannot be read, is of no known format, or is damaged, so far as can be seen.
@@ -39,9 +37,28 @@ def inspect_model(path: Path) -> ModelFacts:
     except OSError as error:
         raise FileError(f"{path} could not be read: {error.strerror}.") from error
     try:
+        return format_of(content).gathered(content, path.parent)
+    except FileError as error:
+        raise _about(path, error) from error
+
+
+def inspect_model(path: Path) -> ModelFacts:
+    """What a file is: format, precision, inputs and outputs, and edgewidth's metadata if it has some.
+
+    No runtime loads it, so that it may be anyone's.
+
+    Raises:
+        FileError: It cannot be read, is of no known format, or is damaged, so far as can be seen.
+    """
+    content = read_model(path)
+    try:
         return model_facts(content)
     except FileError as error:
-        raise FileError(f"{path} is no model that can be used: {error.message}", remedy=error.remedy) from error
+        raise _about(path, error) from error
+
+
+def _about(path: Path, error: FileError) -> FileError:
+    return FileError(f"{path} is no model that can be used: {error.message}", remedy=error.remedy)
 
 
 def model_facts(content: bytes) -> ModelFacts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Annotated
 
@@ -103,6 +104,14 @@ class OtherPrecision(StrEnum):
 
 FilePrecision = Precision | OtherPrecision
 """What any file may compute in."""
+
+
+def overall_precision(found: Collection[FilePrecision]) -> FilePrecision:
+    """That of a file whose operators have these. Dynamic int8 it is too where small layers stay float32."""
+    kinds = set(found)
+    if kinds == {Precision.FLOAT32, OtherPrecision.DYNAMIC_INT8}:
+        return OtherPrecision.DYNAMIC_INT8
+    return kinds.pop() if len(kinds) == 1 else OtherPrecision.MIXED
 
 
 class Clock(StrEnum):

@@ -10,6 +10,7 @@ from edgewidth.documents import Document, Record
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.records.artifact import Artifact
 from edgewidth.records.budget import Budget
+from edgewidth.records.inputs import ModelInput
 from edgewidth.records.losses import EvaluationPhase, HeldOutKind, LossQuality, NarrowingStep, VariableLosses
 from edgewidth.records.measurement import (
     DeviceFacts,
@@ -41,6 +42,8 @@ class Measured(_Described):
     """The latency of the emitted file itself, as the device ran it."""
 
     file: str
+    inputs: tuple[ModelInput, ...]
+    """What the file was given; empty where an older validation does not tell."""
     median_ms: float
     """The median of the runs, whatever statistic the budget is about."""
     statistic: Statistic

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from edgewidth.documents import Record
 from edgewidth.records.budget import Budget
+from edgewidth.records.inputs import ModelInput
 from edgewidth.records.measurement import DeviceFacts, LatencyEstimate, MeasurementWarning, Setting, Visit
 from edgewidth.records.provenance import Digest, Facts, Made
 from edgewidth.records.upgrades import name_engine, name_visits
@@ -45,6 +46,10 @@ class ValidationReport(Made):
     file: str
     sha256: str
     size_bytes: int
+    inputs: tuple[ModelInput, ...] = ()
+    """What it was given; empty in older reports, which do not tell."""
+    signature: str | None = None
+    """Which of its functions was measured, where it has several."""
     setting: Setting
     facts: DeviceFacts
     estimate: LatencyEstimate

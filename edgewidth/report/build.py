@@ -106,6 +106,7 @@ def _measured(validation: ValidationReport, budget: Budget | None) -> Measured:
     is_median = estimate.statistic is Statistic.MEDIAN
     return Measured(
         file=validation.file,
+        inputs=validation.inputs,
         median_ms=estimate.value_ms if is_median else percentiles["p50"],
         **estimate.model_dump(),
         percentiles_ms=percentiles,

@@ -162,12 +162,14 @@ def _device_rows(report: Report) -> list[tuple[str, str]]:
     if report.device is None:
         return []
     setting, facts = report.device.setting, report.device.facts
+    given = "; ".join(map(str, report.measured.inputs)) if report.measured else ""
     rows = [
         ("Device profile", setting.device),
         *([] if facts else [("Hardware", setting.hardware)]),
         ("Runtime", f"{setting.engine} {setting.runtime_version}"),
         ("Precision", str(setting.precision)),
         ("Threads", str(setting.threads)),
+        *([("Given", given)] if given else []),
         ("Clock", "real time" if setting.clock == "wall" else "instructions counted by the emulator, 1 ns each"),
     ]
     if facts:

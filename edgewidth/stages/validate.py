@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,16 +14,20 @@ from edgewidth.devices.measure.campaign import Model, measure
 from edgewidth.devices.measure.estimate import estimate
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.measure.sustained import measure_sustained
-from edgewidth.errors import InputError
+from edgewidth.errors import FileError, InputError, ModelFailedError
 from edgewidth.files import temporary_folder
-from edgewidth.formats.inspect import inspect_model
+from edgewidth.formats.feeds import WIDE, choose_feed
+from edgewidth.formats.inspect import inspect_model, read_model
 from edgewidth.progress import SILENT, Progress
+from edgewidth.records.inputs import Feed, Fill
 from edgewidth.records.validation import ValidationReport
 from edgewidth.stages.bench import visiting
 
 if TYPE_CHECKING:
     from edgewidth.devices.device import Device
     from edgewidth.devices.profiles import DeviceProfile
+    from edgewidth.formats.feeds import Shapes
+    from edgewidth.formats.format import ModelFacts
     from edgewidth.records.budget import Budget
     from edgewidth.records.measurement import Engine, MeasurementWarning
     from edgewidth.stages.target import Target
@@ -39,6 +44,8 @@ def validate(
     *,
     budget: Budget | None = None,
     sustained_s: float | None = None,
+    input_shapes: Shapes | None = None,
+    input_values: Fill | Path | None = None,
     measurements: Path | None = None,
     device: Device | None = None,
     progress: Progress = SILENT,
@@ -46,12 +53,14 @@ def validate(
     """Measure a model file, also one of another maker, as it is.
 
     The target's precision is replaced by the file's own. Without a ``budget`` the file is only measured. With
-    ``sustained_s`` it then runs without a pause for so long, to see how its latency drifts. The raw values are kept in
-    the store ``measurements``; None: they are only in the report. ``device`` is given where it is open already.
+    ``sustained_s`` it then runs without a pause for so long, to see how its latency drifts. ``input_shapes``, by name,
+    are for the sizes that the file leaves open, and ``input_values`` what inputs hold; see ``choose_feed``. The raw
+    values are kept in the store ``measurements``; None: they are only in the report. ``device`` is given where it is
+    open already.
 
     Raises:
-        FileError: It cannot be read, is of no known format, or is damaged.
-        InputError: The engine does not execute files of this format.
+        FileError: It cannot be read, is of no known format, is damaged, or does not run on the device.
+        InputError: The engine does not execute files of this format, or sizes or values of inputs are to be given.
         DeviceError, TransientDeviceError: The device failed.
     """
     inspected, executed = inspect_model(model), target.engine.file_format
@@ -60,30 +69,35 @@ def validate(
             f"{model} is a .{inspected.format} file; the runtime {target.engine} executes .{executed}.",
             remedy="Choose the `runtime` that executes it.",
         )
-    content = model.read_bytes()
+    content = read_model(model)
     digest = hashlib.sha256(content).hexdigest()
-    with ExitStack() as stack:
+    feed = choose_feed(inspected.inputs, input_shapes or {}, input_values)
+    # The same file with other inputs is another measurement.
+    key = "; ".join([digest, *map(str, feed.inputs), *([hashlib.sha256(feed.values).hexdigest()] * bool(feed.values))])
+    with ExitStack() as stack, _explained(model, inspected, feed, target):
         device = device or stack.enter_context(open_device(target.profile, progress=progress))
         measurements = measurements or stack.enter_context(temporary_folder()) / "measurements.sqlite"
         store = stack.enter_context(MeasurementStore(measurements))
         setting = device.setting(target.engine, inspected.precision, target.threads)
-        models = [Model(digest, lambda: content)]
+        models = [Model(key, lambda: content, feed)]
 
         def visit(visits: int) -> tuple[MeasurementWarning, ...]:
             return measure(device, setting, models, store, policy=visiting(setting.clock, visits), progress=progress)
 
         warnings = visit(VISITS)
         for extension in range(EXTENSIONS):
-            latency = estimate(store.visits(setting)[digest], target.statistic)
+            latency = estimate(store.visits(setting)[key], target.statistic)
             if budget is None or not latency.low_ms <= budget.latency_ms <= latency.high_ms:
                 break
             warnings = visit(VISITS * 2 ** (1 + extension))
-        visits = store.visits(setting)[digest]
+        visits = store.visits(setting)[key]
         latency = estimate(visits, target.statistic)
         return ValidationReport(
             file=model.name,
             sha256=digest,
             size_bytes=len(content),
+            inputs=feed.inputs,
+            signature=inspected.signatures[0] if len(inspected.signatures) > 1 else None,
             setting=setting,
             facts=device.facts,
             estimate=latency,
@@ -95,6 +109,37 @@ def validate(
             if sustained_s is None
             else measure_sustained(device, setting, models[0], store, duration_s=sustained_s, progress=progress),
         )
+
+
+@contextmanager
+def _explained(model: Path, facts: ModelFacts, feed: Feed, target: Target) -> Iterator[None]:
+    """Tell a model that does not run on the device as what it is: a file that cannot be used there."""
+    try:
+        yield
+    except ModelFailedError as error:
+        raise FileError(
+            f"{model} does not run on {target.profile.name} with {target.engine}: {error.reason}.",
+            remedy=_remedy(facts, feed, error.reason),
+        ) from error
+
+
+def _remedy(facts: ModelFacts, feed: Feed, reason: str) -> str:
+    """What to do about a model that does not run, by what is known of it."""
+    if any(name.startswith("Flex") for name in facts.custom_operators):
+        return (
+            f"It has operators of TensorFlow ({', '.join(facts.custom_operators[:4])}): convert it without them, or "
+            "measure with a benchmark_model that has the Flex delegate, `benchmark_model=push:/path/to/it`."
+        )
+    if facts.custom_operators:
+        names = ", ".join(facts.custom_operators[:4])
+        return f"It has operators of its own ({names}), which the runtime there must know."
+    if "IR version" in reason or "opset" in reason:
+        return "Save it with an older ir_version and opset (onnx.version_converter), or use a newer runtime there."
+    if made_up := [one for one in feed.inputs if one.dtype in WIDE and one.values is not Fill.GIVEN]:
+        return (
+            f"{made_up[0].name} was {made_up[0].values}: if the model needs others, give them, `input_values=FILE.npz`."
+        )
+    return "The file may be damaged, need more memory than is free there, or operators that the runtime does not know."
 
 
 def engine_for(model: Path, profile: DeviceProfile) -> Engine | None:

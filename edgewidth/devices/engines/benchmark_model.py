@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgewidth.devices.engines.engine import LEAST_RUNS, Runs
 from edgewidth.devices.engines.native import NativeEngine, pinned, repeat
 from edgewidth.devices.on_device.visit import VisitError
-from edgewidth.devices.reach.process import last_line
+from edgewidth.devices.reach.process import failure_line
+from edgewidth.records.inputs import Fill
 from edgewidth.records.measurement import Engine, EngineName, Launcher, Runtime
 
 if TYPE_CHECKING:
@@ -56,14 +57,15 @@ class BenchmarkModel(NamedTuple):
     threads: int
     affinity: Sequence[int]
 
-    def invoke(self, model: str, runs: int, *, timeout_s: float) -> Runs:
+    def invoke(self, model: str, runs: int, *, timeout_s: float, inputs: Sequence[dict[str, Any]] = ()) -> Runs:
         """See ``Program``; each process warms up for as many runs as it then measures."""
-        words = pinned([self.path, *benchmark_model_words(model, self.threads)], self.affinity)
+        words = [self.path, *benchmark_model_words(model, self.threads), *input_words(inputs)]
+        words = pinned(words, self.affinity)
         times = -(-runs // LEAST_RUNS)
         text, own_s = repeat(self.transport, times, words, timeout_s)
         pairs = parse_benchmark_model(text)
         if len(pairs) != times:
-            raise VisitError(f"benchmark_model told {len(pairs)} results of {times}: {last_line(text.encode())}")
+            raise VisitError(f"benchmark_model told {len(pairs)} results of {times}: {failure_line(text.encode())}")
         first = [value for warm_up, _ in pairs for value in warm_up.values_ns()]
         return Runs(first, [value for _, measured in pairs for value in measured.values_ns()], own_s)
 
@@ -78,6 +80,27 @@ def benchmark_model_words(model: str, threads: int) -> list[str]:
         f"--warmup_runs={LEAST_RUNS}",
         "--warmup_min_secs=0",
     ]
+
+
+def input_words(inputs: Sequence[dict[str, Any]]) -> list[str]:
+    """The arguments that give inputs their shapes and, where these are to be zeros, their values.
+
+    Raises:
+        VisitError: It has no words for them.
+    """
+    if any(one["values"] == Fill.GIVEN for one in inputs):
+        raise VisitError("benchmark_model cannot be given values of an .npz", final=True)
+    told = [one for one in inputs if one["opened"] or one["values"] == Fill.ZEROS]
+    if not told:
+        return []
+    zeros = [f"{one['name']},0,0" for one in inputs if one["values"] == Fill.ZEROS]
+    if unsaid := [one["name"] for one in inputs if "," in one["name"] or (zeros and ":" in one["name"])]:
+        raise VisitError(f"benchmark_model has no words for an input of the name {unsaid[0]}", final=True)
+    words = [
+        "--input_layer=" + ",".join(one["name"] for one in inputs),
+        "--input_layer_shape=" + ":".join(",".join(map(str, one["shape"])) for one in inputs),
+    ]
+    return [*words, "--input_layer_value_range=" + ":".join(zeros)] if zeros else words
 
 
 def parse_benchmark_model(text: str) -> list[tuple[Statistics, Statistics]]:

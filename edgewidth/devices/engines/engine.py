@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.devices.reach.transport import Transport
     from edgewidth.records.measurement import DeviceFacts, Engine, EngineName
+
+    Json = dict[str, Any]
 
 LEAST_RUNS = 3
 """No program is asked for fewer at a time, since ``benchmark_model``'s statistics tell exactly so many."""
@@ -27,11 +32,13 @@ class Runs(NamedTuple):
 class Program(Protocol):
     """A benchmark program on a device."""
 
-    def invoke(self, model: str, runs: int, *, timeout_s: float) -> Runs:
+    def invoke(self, model: str, runs: int, *, timeout_s: float, inputs: Sequence[Json] = ()) -> Runs:
         """Run a model about so often, back to back.
 
+        ``inputs`` are the fields of ``ModelInput`` for each; without any the program makes up what it needs.
+
         Raises:
-            VisitError: The program failed, or printed what cannot be understood.
+            VisitError: The program failed, printed what cannot be understood, or cannot give such inputs.
             TransientDeviceError: The link failed.
         """
 

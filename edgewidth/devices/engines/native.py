@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from edgewidth.devices.on_device.visit import VisitError
-from edgewidth.devices.reach.process import last_line
+from edgewidth.devices.reach.process import failure_line
 from edgewidth.errors import ProfileError
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def repeat(transport: Transport, times: int, words: Sequence[str], timeout_s: fl
     done = transport.run(["sh", "-c", _REPEAT, "sh", str(times), *words], timeout_s=timeout_s)
     text = done.stdout.decode(errors="replace")
     if done.returncode != 0:
-        reason = last_line(done.stdout) or last_line(done.stderr) or "it says nothing"
+        reason = failure_line(done.stdout) or failure_line(done.stderr) or "it says nothing"
         raise VisitError(f"{shlex.quote(words[0])} ended with {done.returncode}: {reason}")
     spent = [60 * int(minutes) + float(seconds) for minutes, seconds in re.findall(r"(\d+)m([\d.]+)s", text)]
     return text, sum(spent[-2:])

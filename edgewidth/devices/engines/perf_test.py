@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgewidth.devices.engines.engine import Runs
 from edgewidth.devices.engines.native import NativeEngine, pinned, repeat
 from edgewidth.devices.on_device.visit import VisitError
+from edgewidth.records.inputs import Fill
 from edgewidth.records.measurement import Engine, EngineName, Launcher, Runtime
 
 if TYPE_CHECKING:
@@ -23,8 +24,15 @@ class PerfTest(NamedTuple):
     threads: int
     affinity: Sequence[int]
 
-    def invoke(self, model: str, runs: int, *, timeout_s: float) -> Runs:
+    def invoke(self, model: str, runs: int, *, timeout_s: float, inputs: Sequence[dict[str, Any]] = ()) -> Runs:
         """See ``Program``."""
+        for one in inputs:
+            if one["values"] == Fill.GIVEN or (one["opened"] and set(one["shape"]) != {1}):
+                raise VisitError(
+                    f"onnxruntime_perf_test makes up its inputs, and takes open sizes for 1, so that {one['name']} "
+                    "cannot be given",
+                    final=True,
+                )
         result = f"{model}.csv"
         words = pinned([self.path, *perf_test_words(model, result, self.threads, runs)], self.affinity)
         self.transport.run(["rm", "-f", result])  # the program appends

@@ -14,10 +14,11 @@ from edgewidth.devices.measure.disturbed import disturbance, mark_disturbed
 from edgewidth.devices.measure.native import as_measured
 from edgewidth.devices.measure.patience import Patience
 from edgewidth.devices.measure.policy import default_policy, visit_name
+from edgewidth.devices.measure.reasons import plain_reason
 from edgewidth.devices.measure.session import Model, Order, RemoteSession
 from edgewidth.devices.measure.warnings import find_warnings
 from edgewidth.devices.measure.watch import Watch
-from edgewidth.errors import DeviceError, StorageError, SurroundingsError
+from edgewidth.errors import DeviceError, ModelFailedError, StorageError, SurroundingsError
 from edgewidth.progress import SILENT
 from edgewidth.records.measurement import Visit
 from edgewidth.waiting import last_words, pause
@@ -319,9 +320,11 @@ class _Campaign:
             return
         key = order.model.key
         self.failures[key] = self.failures.get(key, 0) + 1
-        if self.failures[key] > 1:
-            raise DeviceError(
-                f"{self.setting.device} could not run {key}: {message.reason}.",
+        if message.final or self.failures[key] > 1:
+            reason = plain_reason(message.reason)
+            raise ModelFailedError(
+                f"{self.setting.device} could not run {key}: {reason}.",
+                reason=reason,
                 remedy="Check that the device has memory for the model and that its runtime knows all operators.",
             )
         self.todo.append(self._order(order.model))

@@ -164,8 +164,8 @@ class _Visit:
         if times and self._seconds_per_run:
             count = max(count, round(wanted_ns / middle(times)))
             count = max(LEAST_RUNS, min(count, int(_CALL_S / self._seconds_per_run)))
-        start = time.monotonic()
-        told: Runs = self._call(lambda: self._program.invoke(self._model, count, timeout_s=left_s))
+        start, invoke, inputs = time.monotonic(), self._program.invoke, self._plan.get("inputs", ())
+        told: Runs = self._call(lambda: invoke(self._model, count, timeout_s=left_s, inputs=inputs))
         self._seconds_per_run = (time.monotonic() - start) / len(told.runs_ns)
         self.first_ns += told.first_ns
         self.own_s += told.own_s

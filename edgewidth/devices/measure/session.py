@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgewidth.devices.measure import wire
+from edgewidth.devices.on_device.runtimes import values_file
 from edgewidth.devices.reach.facts import runner_archive
 from edgewidth.errors import SurroundingsError
 from edgewidth.waiting import go_on, pause
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from edgewidth.devices.device import Device
     from edgewidth.devices.measure.patience import Patience
     from edgewidth.devices.measure.policy import Policy
+    from edgewidth.records.inputs import Feed
     from edgewidth.records.measurement import Setting
 
 _IDLE_LIMIT_S = 900.0
@@ -34,6 +36,8 @@ class Model(NamedTuple):
 
     key: str
     content: Callable[[], bytes]
+    feed: Feed | None = None
+    """What it is given; None: random values of the shapes that it has, as files of our own are."""
 
 
 class Order(NamedTuple):
@@ -120,7 +124,12 @@ class RemoteSession:
             if keep:
                 self.held_bytes += len(content)
                 self._files[key] = file, digest
-        return {"id": order.visit, "file": file, "sha256": digest, "keep": keep}
+            if order.model.feed is not None and order.model.feed.values:
+                files[values_file(file)] = order.model.feed.values
+        line = {"id": order.visit, "file": file, "sha256": digest, "keep": keep}
+        if order.model.feed is not None:
+            line["inputs"] = [one.model_dump(mode="json") for one in order.model.feed.inputs]
+        return line
 
     def _put(self, files: dict[str, bytes]) -> None:
         there = {f"{self.folder}/{name}": content for name, content in files.items()}

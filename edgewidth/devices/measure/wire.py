@@ -60,6 +60,8 @@ class Failed(Record):
     at_s: Seconds
     id: str
     reason: str
+    final: bool = False
+    """Whether another try would end alike."""
 
 
 class Beat(Record):

@@ -25,6 +25,7 @@ import shutil
 import time
 from pathlib import Path
 
+from edgewidth.devices.on_device.runtimes import values_file
 from edgewidth.devices.on_device.visit import Forked, VisitError, check_whole
 from edgewidth.devices.on_device.vitals import read_facts, temperature_c
 
@@ -184,10 +185,12 @@ class Session:
                 "visit", id=name, started_s=started_s, cooled_s=cooled_s, **measure(str(path), order, self._beat)
             )
         except VisitError as error:
-            self._write("failed", id=name, reason=str(error))
+            self._write("failed", id=name, reason=str(error), final=error.final)
         self.done.add(name)
         if not order["keep"]:
             path.unlink()
+            with contextlib.suppress(FileNotFoundError):
+                Path(values_file(str(path))).unlink()
 
     def _cool_down(self) -> float:
         """Wait until the device is as cool as the job asks, within its limit; the seconds that took."""

@@ -6,8 +6,11 @@ from importlib.util import find_spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
+
+    Json = dict[str, Any]
+    Inputs = Sequence[Json] | None
 
 
 def _import_litert() -> Any:
@@ -32,40 +35,59 @@ def _import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def _load_tflite(interpreter_class: Any, path: str, threads: int) -> Callable[[], object]:
+def _load_tflite(interpreter_class: Any, path: str, threads: int, inputs: Inputs) -> Callable[[], object]:
     interpreter = interpreter_class(model_path=path, num_threads=threads)
+    details = interpreter.get_input_details()
+    if inputs is None:
+        inputs = [{"shape": [int(size) for size in one["shape"]], "dtype": one["dtype"]} for one in details]
+    for place, tensor in enumerate(details):
+        if list(tensor["shape"]) != list(inputs[place]["shape"]):
+            interpreter.resize_tensor_input(tensor["index"], inputs[place]["shape"])
     interpreter.allocate_tensors()
-    sample = _sampler()
-    for tensor in interpreter.get_input_details():
-        interpreter.set_tensor(tensor["index"], sample([int(size) for size in tensor["shape"]], tensor["dtype"]))
+    for place, values in enumerate(_values(path, inputs)):
+        interpreter.set_tensor(details[place]["index"], values)
     return interpreter.invoke  # type: ignore[no-any-return]  # the runtimes ship no types
 
 
-def _load_onnx(onnxruntime: Any, path: str, threads: int) -> Callable[[], object]:
+def _load_onnx(onnxruntime: Any, path: str, threads: int, inputs: Inputs) -> Callable[[], object]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    kinds = {"tensor(float)": "f4", "tensor(int8)": "i1", "tensor(uint8)": "u1"}
-    sample = _sampler()
-    feed = {tensor.name: sample(tensor.shape, kinds[tensor.type]) for tensor in session.get_inputs()}
+    tensors = session.get_inputs()
+    if inputs is None:
+        kinds = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "uint8"}
+        inputs = [{"shape": one.shape, "dtype": kinds[one.type]} for one in tensors]
+    feed = {tensors[place].name: values for place, values in enumerate(_values(path, inputs))}
     return lambda: session.run(None, feed)
 
 
-def _sampler() -> Callable[[Sequence[object], Any], Any]:
-    """A function that makes random input of a shape and a type; what is not a number in the shape counts as 1."""
+def values_file(path: str) -> str:
+    """Where the values that a model is given lie: beside it."""
+    return f"{path}.npz"
+
+
+def _values(path: str, inputs: Sequence[Json]) -> Iterator[Any]:
+    """The values of every input: made up, or read from the file beside the model."""
     import numpy as np  # noqa: PLC0415 - the runtimes bring it; facts and state do without
 
     rng = np.random.default_rng(0)
-
-    def sample(shape: Sequence[object], kind: Any) -> Any:
-        sizes = [size if isinstance(size, int) and size > 0 else 1 for size in shape]
-        kind = np.dtype(kind)
-        if kind.kind == "f":
-            return rng.uniform(-1, 1, sizes).astype(kind)
-        limits = np.iinfo(kind)
-        return rng.integers(limits.min, limits.max, sizes, dtype=kind, endpoint=True)
-
-    return sample
+    for place, one in enumerate(inputs):
+        fill = one.get("values", "random")
+        if fill == "given":
+            with np.load(values_file(path), allow_pickle=False) as given:
+                values = given[str(place)]
+            yield values.astype(object) if one["dtype"] == "string" else values
+            continue
+        kind: Any = np.dtype(one["dtype"])
+        if fill == "zeros":
+            yield np.zeros(one["shape"], kind)
+        elif kind.kind == "f":
+            yield np.asarray(rng.uniform(-1, 1, one["shape"]), kind)
+        elif kind.kind == "b":
+            yield np.asarray(rng.integers(0, 2, one["shape"]), kind)
+        else:
+            limits = np.iinfo(kind)
+            yield rng.integers(limits.min, limits.max, one["shape"], dtype=kind, endpoint=True)
 
 
 _RUNTIMES = {
@@ -85,6 +107,9 @@ def import_runtime(runtime: str) -> Any:
     return _RUNTIMES[runtime][0]()
 
 
-def load(module: Any, runtime: str, path: str, threads: int) -> Callable[[], object]:
-    """A function that runs the model once, on random input that was set beforehand."""
-    return _RUNTIMES[runtime][1](module, path, threads)
+def load(module: Any, runtime: str, path: str, threads: int, inputs: Inputs = None) -> Callable[[], object]:
+    """A function that runs the model once, on input that was set beforehand.
+
+    ``inputs`` are the fields of ``ModelInput`` for each; None: random values of the shapes that the file has.
+    """
+    return _RUNTIMES[runtime][1](module, path, threads, inputs)

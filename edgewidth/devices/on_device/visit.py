@@ -5,14 +5,17 @@ Python 3.9 and later.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import hashlib
 import json
 import os
+import resource
 import select
 import signal
 import time
 from importlib import import_module
+from pathlib import Path
 
 from edgewidth.devices.on_device.runtimes import import_runtime, load
 from edgewidth.devices.on_device.vitals import read_state
@@ -20,14 +23,17 @@ from edgewidth.devices.on_device.vitals import read_state
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
     from typing import Any
 
     Json = dict[str, Any]
 
 
 class VisitError(Exception):
-    """A visit that gave no times, and why."""
+    """A visit that gave no times, and why. ``final``: another try would end alike."""
+
+    def __init__(self, reason: str, *, final: bool = False) -> None:
+        super().__init__(reason)
+        self.final = final
 
 
 def check_whole(path: Path, sha256: str) -> None:
@@ -114,7 +120,7 @@ def visit(module: Any, job: Json, path: str, plan: Json) -> Json:
     """One whole visit in this process: what a ``visit`` record says of it."""
     if job["affinity"]:
         os.sched_setaffinity(0, job["affinity"])
-    run = load(module, job["runtime"], path, job["threads"])
+    run = load(module, job["runtime"], path, job["threads"], plan.get("inputs"))
     gc.disable()
     before = dict(read_state(job["affinity"]), probe_ns=probe_ns(plan["probe_loops"]))
     own = time.process_time()
@@ -137,6 +143,16 @@ def _reply(pipe: int, make: Callable[[], Json]) -> None:
     with os.fdopen(pipe, "w") as stream:
         json.dump(reply, stream)
     os._exit(0)
+
+
+def _limit_memory() -> None:
+    """Let this process take no more memory than is free: what asks for more fails, and no other has to go."""
+    free = read_state().get("available_bytes")
+    if free:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5])
+            limit = pages * resource.getpagesize() + free
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def _read_all(pipe: int, limit_s: float, beat: Callable[[], None]) -> bytes | None:
@@ -163,6 +179,7 @@ def in_child(make: Callable[[], Json], limit_s: float, beat: Callable[[], None])
     child = os.fork()
     if child == 0:
         os.close(reader)
+        _limit_memory()
         _reply(writer, make)
     os.close(writer)
     content = None
@@ -174,11 +191,12 @@ def in_child(make: Callable[[], Json], limit_s: float, beat: Callable[[], None])
             os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
     if content is None:
-        raise VisitError(f"no result within {limit_s:.0f} s")
+        raise VisitError(f"no result within {limit_s:.0f} s", final=True)
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        hint = " (usually: out of memory)" if number == signal.SIGKILL else ""
-        raise VisitError(f"the process was ended by {signal.Signals(number).name}{hint}")
+        killed = number == signal.SIGKILL
+        hint = " (usually: out of memory)" if killed else ""
+        raise VisitError(f"the process was ended by {signal.Signals(number).name}{hint}", final=not killed)
     reply: Json = json.loads(content)
     if "error" in reply:
         raise VisitError(reply["error"])

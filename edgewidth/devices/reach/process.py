@@ -127,6 +127,13 @@ def _feed(pipe: IO[bytes], unsent: memoryview) -> memoryview:
         return unsent[:0]
 
 
+def failure_line(output: bytes) -> str:
+    """The line of a program's output that says why it failed: the first that is called an error, or the last."""
+    lines = output.decode(errors="replace").splitlines()
+    errors = [last_line(line.partition("ERROR: ")[2]) for line in lines if "ERROR: " in line]
+    return next(filter(None, errors), last_line(output))
+
+
 def last_line(output: str | bytes) -> str:
     """The last line of a program's output that says something, to be part of a sentence of ours.
 

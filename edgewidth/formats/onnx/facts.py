@@ -10,7 +10,13 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from edgewidth.errors import FileError
 from edgewidth.formats.format import ModelFacts, TensorFacts
 from edgewidth.formats.onnx.metadata import read_onnx_metadata
-from edgewidth.records.measurement import FilePrecision, FormatName, OtherPrecision, Precision
+from edgewidth.records.measurement import (
+    FilePrecision,
+    FormatName,
+    OtherPrecision,
+    Precision,
+    overall_precision,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,7 +100,7 @@ def _precision(graph: Any) -> FilePrecision:
         elif node.op_type in _WEIGHTED and len(node.input) > _WEIGHTED[node.op_type]:
             found.add(_multiplied(node, makers, stored))
     if found:
-        return found.pop() if len(found) == 1 else OtherPrecision.MIXED
+        return overall_precision(found)
     quantised = any("QuantizeLinear" in node.op_type for node in graph.node)
     return Precision.INT8 if quantised else Precision.FLOAT32
 

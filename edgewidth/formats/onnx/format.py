@@ -11,6 +11,8 @@ from edgewidth.formats.sizes import metadata_bytes
 from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgewidth.formats.conversion import Conversion
     from edgewidth.formats.format import Layout, LoadedModel, ModelFacts
     from edgewidth.records.artifact import ArtifactMetadata
@@ -45,6 +47,12 @@ class OnnxFormat:
         from edgewidth.formats.onnx.facts import onnx_facts
 
         return onnx_facts(content)
+
+    def gathered(self, content: bytes, folder: Path) -> bytes:
+        """With its external data, where it has some."""
+        from edgewidth.formats.onnx.external import gathered
+
+        return gathered(content, folder)
 
     def load(self, content: bytes) -> LoadedModel:
         """Loaded by ONNX Runtime."""

@@ -15,7 +15,13 @@ from edgewidth.errors import FileError
 from edgewidth.formats.format import ModelFacts, TensorFacts
 from edgewidth.formats.tflite.metadata import read_tflite_metadata
 from edgewidth.records.artifact import Quantisation
-from edgewidth.records.measurement import FilePrecision, FormatName, OtherPrecision, Precision
+from edgewidth.records.measurement import (
+    FilePrecision,
+    FormatName,
+    OtherPrecision,
+    Precision,
+    overall_precision,
+)
 
 _TYPES = {value: name.lower() for name, value in vars(schema.TensorType).items() if not name.startswith("_")}
 _EIGHT_BITS = {"int8", "uint8"}
@@ -28,6 +34,18 @@ _WEIGHTED = {
     schema.BuiltinOperator.BATCH_MATMUL: 1,
 }
 """Operators that multiply by weights, and which of their inputs these are."""
+_ONE_BY_ONE = {
+    schema.BuiltinOperator.QUANTIZE,
+    schema.BuiltinOperator.DEQUANTIZE,
+    schema.BuiltinOperator.CAST,
+    schema.BuiltinOperator.RELU,
+    schema.BuiltinOperator.RELU6,
+    schema.BuiltinOperator.LOGISTIC,
+    schema.BuiltinOperator.TANH,
+    schema.BuiltinOperator.HARD_SWISH,
+    schema.BuiltinOperator.SOFTMAX,
+}
+"""Operators whose output has the shape of their input."""
 _OPEN = -1
 
 
@@ -43,6 +61,7 @@ def _facts(content: bytes) -> ModelFacts:
     model = schema.Model.GetRootAs(content, 0)
     graph = model.Subgraphs(0)
     operators = list(_operators(model, graph))
+    _check_whole(model, graph, operators)
     return ModelFacts(
         format=FormatName.TFLITE,
         precision=_precision(graph, operators),
@@ -61,6 +80,43 @@ def _operators(model: Any, graph: Any) -> Iterator[tuple[int, str, Any]]:
         code = codes[operator.OpcodeIndex()]
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         yield number, (code.CustomCode() or b"").decode(errors="replace"), operator
+
+
+def _check_whole(model: Any, graph: Any, operators: Sequence[tuple[int, str, Any]]) -> None:
+    """Hold the graph against itself, since flipped bits leave a file that can be read and computes something else.
+
+    Every tensor that is read is an input, a constant, a state or was written before, and operators that compute each
+    number by itself keep the shape.
+
+    Raises:
+        ValueError: It is not so.
+    """
+    if not graph.TensorsLength() or not graph.OutputsLength():
+        raise ValueError("the graph is empty")
+    there = {graph.Inputs(i) for i in range(graph.InputsLength())}
+    for number, _, operator in operators:
+        sources = [operator.Inputs(i) for i in range(operator.InputsLength())]
+        targets = [operator.Outputs(i) for i in range(operator.OutputsLength())]
+        if lacking := [i for i in sources if i >= 0 and i not in there and not _holds(model, graph.Tensors(i))]:
+            raise ValueError(f"nothing writes tensor {lacking[0]}")
+        there.update(targets)
+        if number in _ONE_BY_ONE and _stored_shape(graph, sources[0]) != _stored_shape(graph, targets[0]):
+            raise ValueError(f"the shapes of tensors {sources[0]} and {targets[0]} contradict each other")
+    outputs = [graph.Outputs(i) for i in range(graph.OutputsLength())]
+    if lacking := [i for i in outputs if i not in there and not _holds(model, graph.Tensors(i))]:
+        raise ValueError(f"nothing writes the output {lacking[0]}")
+
+
+def _holds(model: Any, tensor: Any) -> bool:
+    """Whether a tensor has values that no operator gives it: it is a constant, perhaps an empty one, or a state."""
+    buffer = model.Buffers(tensor.Buffer())
+    empty = tensor.ShapeLength() > 0 and 0 in (tensor.Shape(i) for i in range(tensor.ShapeLength()))
+    return bool(buffer.DataLength() or buffer.Size() or empty or tensor.IsVariable())
+
+
+def _stored_shape(graph: Any, index: int) -> list[int]:
+    tensor = graph.Tensors(index)
+    return [int(tensor.Shape(i)) for i in range(tensor.ShapeLength())]
 
 
 def _signatures(model: Any) -> Iterator[str]:
@@ -109,7 +165,7 @@ def _precision(graph: Any, operators: Sequence[tuple[int, str, Any]]) -> FilePre
             weights = operator.Inputs(_WEIGHTED[number])
             found.add(_multiplied(tensors[source], made_from.get(weights, tensors[weights])))
     if found:
-        return found.pop() if len(found) == 1 else OtherPrecision.MIXED
+        return overall_precision(found)
     given = (tensors[operator.Outputs(i)] for _, _, operator in operators for i in range(operator.OutputsLength()))
     return Precision.INT8 if _EIGHT_BITS & set(given) else Precision.FLOAT32
 

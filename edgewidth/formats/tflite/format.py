@@ -12,6 +12,8 @@ from edgewidth.formats.tflite import IDENTIFIER
 from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgewidth.formats.conversion import Conversion
     from edgewidth.formats.format import Layout, LoadedModel, ModelFacts
     from edgewidth.records.artifact import ArtifactMetadata
@@ -46,6 +48,11 @@ class TfliteFormat:
         from edgewidth.formats.tflite.facts import tflite_facts
 
         return tflite_facts(content)
+
+    def gathered(self, content: bytes, folder: Path) -> bytes:
+        """As it is: a .tflite file keeps nothing elsewhere."""
+        del folder
+        return content
 
     def load(self, content: bytes) -> LoadedModel:
         """Loaded by LiteRT."""
