@@ -47,6 +47,8 @@ TEXTS = {
     "--levels": "3",
     "--divisor": "4",
     "--range": "w0=0.5:1",
+    "--input-shape": "x=1x224",
+    "--input-values": "values.npz",
     "--recipe": "quick",
     "--learning-rate": "1",
     "--narrow-after": "30%",
