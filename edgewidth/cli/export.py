@@ -30,7 +30,7 @@ class Options:
     config: Annotated[
         str | None, option("--config", help="Make sure that the weights are of this configuration (or search.json).")
     ]
-    data: shared.DataOption
+    examples: shared.DataOptions
     max_int8_drop_points: shared.MaxInt8DropOption
     training: shared.RecipeOptions
     seed: shared.SeedOption
@@ -46,7 +46,8 @@ def command(options: Options) -> None:
     int8 files take and give int8; the ranges come from training images of --data. Where int8 costs more accuracy than
     --max-int8-drop, the network is trained on with the rounding in place, as long as --recipe says.
     """
-    from edgewidth.errors import MismatchError  # noqa: PLC0415  help stays instant
+    from edgewidth.data.split import load_images  # noqa: PLC0415  help stays instant
+    from edgewidth.errors import MismatchError  # noqa: PLC0415
     from edgewidth.stages.face import export  # noqa: PLC0415
     from edgewidth.stages.folder import RunFolder  # noqa: PLC0415
     from edgewidth.stages.search import read_config  # noqa: PLC0415
@@ -55,15 +56,22 @@ def command(options: Options) -> None:
     network = load_plain(options.weights)
     if options.config is not None and read_config(options.config, network.space) != network.config:
         raise MismatchError(f"{options.weights} holds the configuration {network.config}, not {options.config}.")
+    examples, progress = options.examples, TerminalProgress()
     artifacts = export(
         options.weights,
-        options.data,
+        load_images(
+            examples.data,
+            resolution=network.space.network.resolution,
+            seed=options.seed,
+            skip_bad=examples.skip_bad,
+            progress=progress,
+        ),
         options.out,
         recipe=options.training.load(),
         max_int8_drop_points=options.max_int8_drop_points,
         seed=options.seed,
         force=options.force,
-        progress=TerminalProgress(),
+        progress=progress,
     )
     print_result(
         artifacts, as_json=options.as_json, text=lambda: print_artifacts(artifacts.artifacts, RunFolder(options.out))

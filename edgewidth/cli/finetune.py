@@ -42,7 +42,7 @@ class Options:
     ]
     from_scratch: Annotated[bool, option("--from-scratch", is_flag=True, help="Start from random weights even so.")]
     weights: shared.WeightsOption
-    data: shared.DataOption
+    examples: shared.DataOptions
     network: shared.NetworkOptions
     training: shared.RecipeOptions
     seed: shared.SeedOption
@@ -73,7 +73,7 @@ def command(options: Options) -> None:
     recipe = options.training.load()
     with locked_by_first(options.out, processes) as folder:
         refuse_existing(folder, FINETUNE, force=options.force)
-        data = options.network.images(options.data, seed=options.seed, progress=progress, searched=False)
+        data = options.network.images(options.examples, seed=options.seed, progress=progress, searched=False)
         space = options.network.space(data, searched=False)
         chosen = read_config(options.config, space)
         supernet = options.supernet

@@ -42,12 +42,6 @@ ProfilesOption = Annotated[
         help="A folder with your own device profiles.",
     ),
 ]
-DataOption = Annotated[
-    str,
-    option(
-        "--data", default="digits", help="digits, a folder with train/<class>/*.jpg and val/<class>/*.jpg, or an .npz."
-    ),
-]
 BudgetOption = Annotated[
     BudgetRequest,
     option(
@@ -109,6 +103,23 @@ MaxInt8DropOption = Annotated[
 
 
 @dataclass(frozen=True)
+class DataOptions:
+    """Where images come from."""
+
+    data: Annotated[
+        str,
+        option(
+            "--data",
+            default="digits",
+            help="digits, a folder with train/<class>/*.jpg and val/<class>/*.jpg, or an .npz.",
+        ),
+    ]
+    skip_bad: Annotated[
+        bool, option("--skip-bad", is_flag=True, help="Leave out files of a folder that cannot be read, and say so.")
+    ]
+
+
+@dataclass(frozen=True)
 class TargetOptions:
     """How to measure on a device, beside which one it is."""
 
@@ -154,7 +165,7 @@ class NetworkOptions:
     resolution: ResolutionOption
     widths: WidthOptions
 
-    def images(self, source: str, *, seed: int, progress: Progress, searched: bool = True) -> ImageData:
+    def images(self, source: DataOptions, *, seed: int, progress: Progress, searched: bool = True) -> ImageData:
         """The images of a data source at the network's resolution.
 
         Raises:
@@ -173,7 +184,7 @@ class NetworkOptions:
             from edgewidth.capture.archive import own_resolution  # noqa: PLC0415  torch loads when it is needed
 
             resolution = own_resolution(program)
-        return load_images(source, resolution=resolution, seed=seed, progress=progress)
+        return load_images(source.data, resolution=resolution, seed=seed, skip_bad=source.skip_bad, progress=progress)
 
     def space(self, data: ImageData, *, searched: bool = True) -> SearchSpace:
         """The search space for these images.

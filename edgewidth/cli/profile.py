@@ -25,7 +25,7 @@ class Options:
         ),
     ]
     measuring: shared.TargetOptions
-    data: shared.DataOption
+    examples: shared.DataOptions
     statistic: shared.StatisticOption
     precision: shared.PrecisionOption
     network: shared.NetworkOptions
@@ -51,7 +51,7 @@ def command(options: Options) -> int:
         options.measuring.target(device, precision=options.precision, statistic=options.statistic)
         for device in dict.fromkeys(options.devices)
     ]
-    data = options.network.images(options.data, seed=options.seed, progress=progress)
+    data = options.network.images(options.examples, seed=options.seed, progress=progress)
     outcomes = profile_devices(
         targets,
         options.network.space(data),

@@ -23,7 +23,7 @@ class Options:
 
     device: shared.DeviceOption
     measuring: shared.TargetOptions
-    data: shared.DataOption
+    examples: shared.DataOptions
     budget: shared.BudgetOption
     limits: shared.LimitOptions
     statistic: shared.StatisticOption
@@ -72,7 +72,7 @@ def command(options: Options) -> int:
         refuse_without("--narrow", *names_of(shared.NarrowingOptions))
     target = options.measuring.target(options.device, precision=options.precision, statistic=options.statistic)
     with locked(options.out) as folder:
-        data = options.network.images(options.data, seed=options.seed, progress=progress)
+        data = options.network.images(options.examples, seed=options.seed, progress=progress)
         recipe = options.training.load()
         request = make_request(
             target,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Options:
     """What ``edgewidth train`` takes."""
 
-    data: shared.DataOption
+    examples: shared.DataOptions
     network: shared.NetworkOptions
     training: shared.RecipeOptions
     table: Annotated[
@@ -55,7 +55,7 @@ def command(options: Options) -> None:
     processes, progress = meet()
     recipe, aim = options.training.load(), _aim(options, progress)
     with locked_by_first(options.out, processes) as folder:
-        data = options.network.images(options.data, seed=options.seed, progress=progress)
+        data = options.network.images(options.examples, seed=options.seed, progress=progress)
         losses = train(
             options.network.space(data),
             data,

@@ -129,11 +129,12 @@ def read_arrays(
 
 
 def _load_npz(path: Path) -> dict[str, NDArray[np.generic]]:
+    remedy = f"Write it with numpy.savez(path, {', '.join(f'{name}=…' for name in ARRAYS)}), no objects."
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise DataError(f"{path} is one array, as .npy files are, and no .npz of several.", remedy=remedy)
+        with archive:
             return {name: archive[name] for name in (*ARRAYS, "class_names") if name in archive.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(
-            f"{path} is not a readable .npz file: {error}.",
-            remedy=f"Write it with numpy.savez(path, {', '.join(f'{name}=…' for name in ARRAYS)}), no objects.",
-        ) from error
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path} is not a readable .npz file: {error}.", remedy=remedy) from error

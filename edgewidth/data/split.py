@@ -75,14 +75,19 @@ class ImageData:
 
 
 def load_images(
-    source: str | Mapping[str, ArrayLike], *, resolution: Resolution | None, seed: int, progress: Progress = SILENT
+    source: str | Mapping[str, ArrayLike],
+    *,
+    resolution: Resolution | None,
+    seed: int,
+    skip_bad: bool = False,
+    progress: Progress = SILENT,
 ) -> ImageData:
     """Read a data source; ``seed`` decides which training images are kept out of training.
 
     ``source`` is ``digits``; or the path of an ``.npz`` with ``x_train, y_train, x_test, y_test``; or a folder
-    ``train/<class>/`` and ``val/<class>/`` of ``.jpg`` and ``.png`` files; or arrays by the names of the ``.npz``:
-    images uint8 (n, height, width[, channels]), labels whole numbers (n,). Arrays of floating-point numbers are
-    features, such as a spectrogram's, which stay as they are.
+    ``train/<class>/`` and ``val/<class>/`` of image files; or arrays by the names of the ``.npz``: images uint8 (n,
+    height, width[, channels]), labels whole numbers or text (n,). Arrays of floating-point numbers are features, such
+    as a spectrogram's, which stay as they are. With ``skip_bad`` files of a folder that cannot be read are left out.
 
     Images are cropped to the proportions of ``resolution`` and scaled to it; None: a square of the multiple of 32
     pixels that the images themselves reach, 96 at most.
@@ -91,7 +96,7 @@ def load_images(
         DataError: The source is missing or cannot be used as it is.
     """
     if isinstance(source, str):
-        raw = _read(source, resolution, progress)
+        raw = _read(source, resolution, progress, skip_bad=skip_bad)
     else:
         arrays = {name: np.asarray(array) for name, array in source.items()}
         source = "arrays"
@@ -107,7 +112,7 @@ def load_images(
             f"{source} has {len(strata)} training images; too few to train on and keep some for the search.",
             remedy="Use dozens of images per class at least.",
         )
-    return ImageData(
+    data = ImageData(
         train=raw.train.part(train),
         search=raw.train.part(search),
         holdout=raw.train.part(holdout),
@@ -116,6 +121,9 @@ def load_images(
         fingerprint=_fingerprint(raw),
         source=source,
     )
+    if told := data_facts(data).untested_text:
+        progress.say(told)
+    return data
 
 
 def data_facts(data: ImageData) -> DataFacts:
@@ -129,16 +137,17 @@ def data_facts(data: ImageData) -> DataFacts:
         search=len(data.search),
         holdout=len(data.holdout),
         test=len(data.test),
+        untested=data.task.untested(data.test.targets),
     )
 
 
-def _read(source: str, resolution: Resolution | None, progress: Progress) -> RawData:
+def _read(source: str, resolution: Resolution | None, progress: Progress, *, skip_bad: bool) -> RawData:
     if source == "digits":
         return read_digits(resolution)
     path = Path(source)
     if path.is_dir():
-        return read_folder(path, resolution, progress)
-    if path.suffix == ".npz" and path.is_file():
+        return read_folder(path, resolution, progress, skip_bad=skip_bad)
+    if path.suffix.lower() in {".npz", ".npy"} and path.is_file():
         return read_npz(path, resolution, progress)
     if not path.exists():
         raise DataError(f"The data source {source} does not exist.", remedy=_SOURCES)

@@ -32,6 +32,18 @@ class DataFacts(Record):
     """Images kept out of training and search, on which what the methods found is compared."""
     test: int
     """The source's own test or validation images; accuracies of emitted files are of these."""
+    untested: tuple[str, ...] = ()
+    """The outputs that no test image has, so that accuracies say nothing of them."""
+
+    @property
+    def untested_text(self) -> str | None:
+        """That accuracies are not over all outputs, in a sentence; None: they are."""
+        if not self.untested:
+            return None
+        there, outputs = len(self.untested), len(self.class_names)
+        names = ", ".join(self.untested[:5]) + (f" and {there - 5} more" if there > 5 else "")
+        has = "has" if there == 1 else "have"
+        return f"{names} {has} no test images: accuracies are over {outputs - there} of {outputs}."
 
 
 class Narrowing(Record):

@@ -28,6 +28,7 @@ def warnings_of(inputs: Inputs, measured: Measured | None, budget: Budget | None
         _range_binds(inputs),
         _too_large(inputs, budget),
         _unmeasured(inputs),
+        _untested(inputs),
     )
     return (*(warning for warning in found if warning), *export, *validation)
 
@@ -100,4 +101,15 @@ def _unmeasured(inputs: Inputs) -> MeasurementWarning | None:
         code="choice-not-measured",
         message="The chosen configuration's latency is a prediction: it has not been measured.",
         remedy="edgewidth run measures the best configurations near the budget and chooses again.",
+    )
+
+
+def _untested(inputs: Inputs) -> MeasurementWarning | None:
+    told = inputs.request.data.untested_text if inputs.request else None
+    if told is None:
+        return None
+    return MeasurementWarning(
+        code="untested-classes",
+        message=told,
+        remedy="Put test images of them into the source, for an accuracy over all.",
     )

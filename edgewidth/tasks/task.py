@@ -99,6 +99,9 @@ class Task(Protocol):
     def strata(self, targets: Targets) -> NDArray[np.int64]:
         """The group of every example (n,): the parts of a data set are drawn from every group alike."""
 
+    def untested(self, targets: Targets) -> tuple[str, ...]:
+        """The outputs that an accuracy over these targets says nothing of, by name."""
+
     def companions(self) -> Mapping[str, bytes]:
         """The contents of the files that stand beside a model file, by their names."""
 

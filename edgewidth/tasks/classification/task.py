@@ -70,6 +70,11 @@ class Classification:
         """The classes."""
         return targets
 
+    def untested(self, targets: Targets) -> tuple[str, ...]:
+        """The classes that no target has."""
+        there = set(targets.tolist())
+        return tuple(name for label, name in enumerate(self.output_names) if label not in there)
+
     def companions(self) -> dict[str, bytes]:
         """``labels.txt``: a class name on every line, in the order of the logits."""
         return {LABELS: "".join(f"{name}\n" for name in self.output_names).encode()}
