@@ -87,3 +87,12 @@ class Lines(Silent):
         """One line on standard error."""
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
+
+
+def duration_text(seconds: float) -> str:
+    """``42 s``, ``3 min 05 s`` or ``2 h 10 min``."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

@@ -123,7 +123,7 @@ def print_validation(validation: ValidationReport) -> None:
         used = 100 * validation.estimate.value_ms / validation.budget.latency_ms
         verdict = "Within" if validation.within_budget else "Over"
         click.echo(f"{verdict} the budget of {validation.budget}: {used:.1f} % of it.")
-    if rest := uncounted(validation.estimate, validation.budget):
+    if rest := uncounted(validation.estimate, validation.budget, setting.clock):
         click.echo(f"{rest[0].upper()}{rest[1:]}.")
     if validation.sustained is not None:
         load = validation.sustained

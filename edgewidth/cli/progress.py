@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from edgewidth.cli.wording import with_flags
-from edgewidth.progress import SILENT
+from edgewidth.progress import SILENT, duration_text
 
 if TYPE_CHECKING:
     from edgewidth.progress import Progress, Task
@@ -57,7 +57,7 @@ class TerminalProgress:
                     self._bars.stop()
         else:
             yield _Lines(self._console, title, total)
-        self.say(f"{title} · {_duration(time.monotonic() - started)}")
+        self.say(f"{title} · {duration_text(time.monotonic() - started)}")
 
     def say(self, text: str) -> None:
         """One line, above the bars."""
@@ -117,7 +117,7 @@ class _Lines:
             since, before = self._first
             if self._done - before >= TELLING * self._total:
                 left = (now - since) * (self._total - self._done) / (self._done - before)
-                line += f", about {_duration(max(left, 0.0))} left"
+                line += f", about {duration_text(max(left, 0.0))} left"
         self._console.print(f"{line} {self._note}".rstrip(), markup=False, soft_wrap=True)
 
     def total(self, total: float) -> None:
@@ -125,11 +125,3 @@ class _Lines:
 
     def note(self, text: str) -> None:
         self._note = text
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

@@ -37,6 +37,16 @@ class Sustained(Record):
     """How far ``last_ms`` is above ``first_ms``."""
 
 
+def close_to_budget(latency: LatencyEstimate, budget: Budget) -> MeasurementWarning:
+    """That a verdict could turn out otherwise next time."""
+    return MeasurementWarning(
+        code="close-to-budget",
+        message=f"The budget of {budget.latency_ms:.4g} ms lies inside the interval of the measurement "
+        f"({latency.low_ms:.4g} to {latency.high_ms:.4g} ms): the verdict could turn out otherwise next time.",
+        remedy="Measure again on a quieter device, or search with a budget a few percent smaller.",
+    )
+
+
 class ValidationReport(Made):
     """The measured latency of one artifact, raw values included."""
 

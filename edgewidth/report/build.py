@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from edgewidth.errors import FileError
-from edgewidth.records.measurement import Statistic
+from edgewidth.records.measurement import Clock, Statistic
 from edgewidth.records.report import (
     DeviceReport,
     HeldOutReport,
@@ -52,9 +52,10 @@ def build_report(inputs: Inputs, stale: Sequence[MeasurementWarning] = ()) -> Re
     budget = _budget(inputs)
     measured = _measured(inputs.validation, budget) if inputs.validation else None
     verdict = verdict_of(measured, budget)
+    clock = inputs.validation.setting.clock if inputs.validation else Clock.WALL
     return Report(
         verdict=verdict,
-        summary=summarise(verdict, measured, budget, inputs.missing),
+        summary=summarise(verdict, measured, budget, inputs.missing, clock),
         missing=inputs.missing,
         network=_network(inputs.space),
         budget_request=str(inputs.request.budget) if inputs.request else None,

@@ -23,7 +23,6 @@ def warnings_of(inputs: Inputs, measured: Measured | None, budget: Budget | None
     export = inputs.artifacts.warnings if inputs.artifacts else ()
     validation = inputs.validation.warnings if inputs.validation else ()
     found = (
-        _close_to_budget(measured, budget),
         _prediction_off(inputs, measured),
         _range_binds(inputs),
         _too_large(inputs, budget),
@@ -31,17 +30,6 @@ def warnings_of(inputs: Inputs, measured: Measured | None, budget: Budget | None
         _untested(inputs),
     )
     return (*(warning for warning in found if warning), *export, *validation)
-
-
-def _close_to_budget(measured: Measured | None, budget: Budget | None) -> MeasurementWarning | None:
-    if not (measured and budget) or measured.clear:
-        return None
-    return MeasurementWarning(
-        code="close-to-budget",
-        message=f"The budget of {budget.latency_ms:.4g} ms lies inside the interval of the measurement "
-        f"({measured.low_ms:.4g} to {measured.high_ms:.4g} ms): the verdict could turn out otherwise next time.",
-        remedy="Measure again on a quieter device, or search with a budget a few percent smaller.",
-    )
 
 
 def _prediction_off(inputs: Inputs, measured: Measured | None) -> MeasurementWarning | None:

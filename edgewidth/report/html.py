@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from edgewidth.records.measurement import Clock
 from edgewidth.report import charts_latency, charts_losses, charts_search, units
 from edgewidth.report.verdict import compare, uncounted
 from edgewidth.tasks.registry import find_task
@@ -48,6 +49,7 @@ def render_html(report: Report) -> str:
         name: getattr(units, name) for name in ("milliseconds", "percent", "signed", "size", "count", "significant")
     }
     sections = _sections(report)
+    clock = report.device.setting.clock if report.device else Clock.WALL
     return environment.get_template("report.html.j2").render(
         report=report,
         gauge=charts_latency.gauge(report),
@@ -57,7 +59,7 @@ def render_html(report: Report) -> str:
         environment=_reproduce_rows(report),
         title=_title(report),
         comparison=compare(report.predicted) if report.predicted and report.measured else None,
-        uncounted=uncounted(report.measured, report.budget) if report.measured else "",
+        uncounted=uncounted(report.measured, report.budget, clock) if report.measured else "",
         **{section.anchor: section for section in sections},
     )
 

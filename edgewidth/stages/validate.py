@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import math
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from edgewidth.devices.device import open_device
 from edgewidth.devices.engines.table import engine_named, offered_engines
@@ -14,26 +18,31 @@ from edgewidth.devices.measure.campaign import Model, measure
 from edgewidth.devices.measure.estimate import estimate
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.measure.sustained import measure_sustained
+from edgewidth.devices.measure.tail import TAIL_RUNS
 from edgewidth.errors import FileError, InputError, ModelFailedError
 from edgewidth.files import temporary_folder
 from edgewidth.formats.feeds import WIDE, choose_feed
 from edgewidth.formats.inspect import inspect_model, read_model
-from edgewidth.progress import SILENT, Progress
+from edgewidth.progress import SILENT, Progress, duration_text
 from edgewidth.records.inputs import Feed, Fill
-from edgewidth.records.validation import ValidationReport
+from edgewidth.records.measurement import Clock, Statistic
+from edgewidth.records.validation import ValidationReport, close_to_budget
 from edgewidth.stages.bench import visiting
 
 if TYPE_CHECKING:
     from edgewidth.devices.device import Device
+    from edgewidth.devices.measure.policy import Policy
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.formats.feeds import Shapes
     from edgewidth.formats.format import ModelFacts
     from edgewidth.records.budget import Budget
-    from edgewidth.records.measurement import Engine, MeasurementWarning
+    from edgewidth.records.measurement import Engine, LatencyEstimate, MeasurementWarning, Visit
     from edgewidth.stages.target import Target
 
 VISITS = 12
 """How often the file is visited at first."""
+MOST_VISIT_MS = 1_800_000.0
+"""No visit's runs take longer together, though a tail may then have fewer."""
 EXTENSIONS = 2
 """How often, at most, the visits are doubled because the budget lies within the interval of the latency."""
 
@@ -81,17 +90,24 @@ def validate(
         setting = device.setting(target.engine, inspected.precision, target.threads)
         models = [Model(key, lambda: content, feed)]
 
-        def visit(visits: int) -> tuple[MeasurementWarning, ...]:
-            return measure(device, setting, models, store, policy=visiting(setting.clock, visits), progress=progress)
+        def visit(policy: Policy) -> tuple[MeasurementWarning, ...]:
+            return measure(device, setting, models, store, policy=policy, progress=progress)
 
-        warnings = visit(VISITS)
+        policy = visiting(setting.clock, VISITS)
+        if target.statistic is not Statistic.MEDIAN:
+            began = time.monotonic()
+            visit(policy.model_copy(update={"rounds": 1}))
+            policy = _for_tail(policy, store.visits(setting)[key], target, time.monotonic() - began, progress)
+        warnings = visit(policy)
         for extension in range(EXTENSIONS):
             latency = estimate(store.visits(setting)[key], target.statistic)
-            if budget is None or not latency.low_ms <= budget.latency_ms <= latency.high_ms:
+            if setting.clock is Clock.ICOUNT or budget is None or not _undecided(latency, budget):
                 break
-            warnings = visit(VISITS * 2 ** (1 + extension))
+            warnings = visit(policy.model_copy(update={"rounds": VISITS * 2 ** (1 + extension)}))
         visits = store.visits(setting)[key]
         latency = estimate(visits, target.statistic)
+        if budget is not None and _undecided(latency, budget):
+            warnings = (close_to_budget(latency, budget), *warnings)
         return ValidationReport(
             file=model.name,
             sha256=digest,
@@ -109,6 +125,27 @@ def validate(
             if sustained_s is None
             else measure_sustained(device, setting, models[0], store, duration_s=sustained_s, progress=progress),
         )
+
+
+def _undecided(latency: LatencyEstimate, budget: Budget) -> bool:
+    """Whether the verdict could turn out otherwise: the budget lies within the interval."""
+    return latency.low_ms < latency.high_ms and latency.low_ms <= budget.latency_ms < latency.high_ms
+
+
+def _for_tail(policy: Policy, visits: Sequence[Visit], target: Target, elapsed_s: float, progress: Progress) -> Policy:
+    """The policy with as many runs as a tail needs, said with the time that they take.
+
+    ``visits`` were made first, and took ``elapsed_s`` of this machine's time.
+    """
+    made = [ns for visit in visits for ns in (*visit.warmup_ns, *visit.runs_ns)]
+    run_s = float(np.median(made)) / 1e9
+    # An emulated device's second takes its host much longer, and a visit takes more than its runs.
+    each_s = max(run_s, elapsed_s * run_s / (sum(made) / 1e9)) if target.profile.transport == "emulator" else run_s
+    runs = sum(len(visit.runs_ns) for visit in visits)
+    per_visit = max(policy.min_runs, math.ceil((TAIL_RUNS - runs) / max(1, policy.rounds - len(visits))))
+    progress.say(f"A {target.statistic} takes {TAIL_RUNS:,} runs: about {duration_text(TAIL_RUNS * each_s)}.")
+    longest_ms = min(MOST_VISIT_MS, max(policy.visit_max_ms, 2e3 * per_visit * run_s))
+    return policy.model_copy(update={"min_runs": per_visit, "visit_max_ms": longest_ms})
 
 
 @contextmanager

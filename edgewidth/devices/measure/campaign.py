@@ -41,8 +41,10 @@ _POLL_S = (0.05, 1.0)
 """At least and at most so long between two looks at the output."""
 _LAST_S = 5.0
 """How long the runner may take to end its visit when the campaign is interrupted."""
-_RARE_POLL_S = (2.0, 30.0)
+_RARE_POLL_S = (5.0, 60.0)
 """The same for a device with one processor: each look is a command there, and takes time from the model."""
+_POLLS, _RARE_POLLS = 0.3, 0.9
+"""After which share of the time that the visits ordered will take the output is looked at."""
 
 
 def measure(
@@ -214,9 +216,10 @@ class _Campaign:
             visits = self._poll(task)
             made += visits
             if not visits:
-                least, most = _RARE_POLL_S if self.device.facts.cores == 1 else _POLL_S
+                alone = self.device.facts.cores == 1
+                (least, most), share = (_RARE_POLL_S, _RARE_POLLS) if alone else (_POLL_S, _POLLS)
                 per_visit_s = (time.monotonic() - began) / max(made, 1)
-                wait_s = min(max(0.3 * len(self.outstanding) * per_visit_s, least), most)
+                wait_s = min(max(share * len(self.outstanding) * per_visit_s, least), most)
                 pause(max(0.0, min(wait_s, self.until - time.monotonic())))
 
     def _poll(self, task: Task) -> int:

@@ -17,6 +17,7 @@ import numpy as np
 
 from edgewidth.devices.measure.disturbed import SLOW
 from edgewidth.devices.measure.stretches import counting_runs, undisturbed
+from edgewidth.devices.measure.tail import Tail, tail
 from edgewidth.errors import InputError
 from edgewidth.records.measurement import LatencyEstimate, Statistic
 
@@ -67,7 +68,8 @@ def estimate(visits: Sequence[Visit], statistic: Statistic, *, sigma: float | No
 
     Args:
         visits: The visits of one model.
-        statistic: What is taken of each visit's runs that count; their geometric mean is the value.
+        statistic: What is taken of each visit's runs that count; their geometric mean is the value. A tail of one model
+            by itself is that of all its runs, see ``tail``.
         sigma: ``visit_sigma`` of the models that were measured with it.
 
     Raises:
@@ -76,18 +78,31 @@ def estimate(visits: Sequence[Visit], statistic: Statistic, *, sigma: float | No
     some = counting(visits, statistic)
     if not some:
         raise InputError("There is no measurement to estimate a latency from.")
+    if statistic is not Statistic.MEDIAN and sigma is None:
+        return _of_tail(visits, some, statistic)
     logs = _logs(some, statistic)
     if statistic is Statistic.MEDIAN and all(visit.disturbed is not None for visit in some):
         sigma = max(sigma or 0.0, DISTURBED)
     worth, sigma = (POOLED_VISITS, sigma) if sigma is not None else (ALONE[0], min(ALONE[1], _spread(some, statistic)))
     centre, half = float(logs.mean()), _half_width(logs, worth, sigma)
+    found = Tail(math.exp(centre), math.exp(centre - half), math.exp(centre + half))
+    return _told(visits, some, statistic, found)
+
+
+def _of_tail(visits: Sequence[Visit], some: Sequence[Visit], statistic: Statistic) -> LatencyEstimate:
+    """Of one model by itself: the runs of all visits together, since those of one are too few for its tail."""
+    runs = [np.asarray(counting_runs(visit, statistic), dtype=float) / 1e6 for visit in some]
+    return _told(visits, some, statistic, tail(runs, statistic.quantile))
+
+
+def _told(visits: Sequence[Visit], some: Sequence[Visit], statistic: Statistic, found: Tail) -> LatencyEstimate:
     runs = sum(len(counting_runs(visit, statistic)) for visit in some)
     every = np.concatenate([visit.runs_ns for visit in visits])
     return LatencyEstimate(
         statistic=statistic,
-        value_ms=math.exp(centre),
-        low_ms=math.exp(centre - half),
-        high_ms=math.exp(centre + half),
+        value_ms=found.value,
+        low_ms=found.low,
+        high_ms=found.high,
         visits=len(some),
         runs=runs,
         counted_percent=100 * runs / len(every),

@@ -59,7 +59,7 @@ def find_warnings(
         _other_load(every),
         _swapping(every),
         _unsteady(every, policy),
-        _often_disturbed(every),
+        _often_disturbed(every) if setting.clock is Clock.WALL else None,
         _few_runs(visits, policy),
     ]
     return tuple(warning for warning in found if warning is not None)
