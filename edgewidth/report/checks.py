@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgewidth.records.measurement import MeasurementWarning
+from edgewidth.records.validation import close_to_budget
 from edgewidth.report.units import listed
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def warnings_of(inputs: Inputs, measured: Measured | None, budget: Budget | None
     export = inputs.artifacts.warnings if inputs.artifacts else ()
     validation = inputs.validation.warnings if inputs.validation else ()
     found = (
+        _close_to_budget(inputs, measured, budget),
         _prediction_off(inputs, measured),
         _range_binds(inputs),
         _too_large(inputs, budget),
@@ -30,6 +32,15 @@ def warnings_of(inputs: Inputs, measured: Measured | None, budget: Budget | None
         _untested(inputs),
     )
     return (*(warning for warning in found if warning), *export, *validation)
+
+
+def _close_to_budget(inputs: Inputs, measured: Measured | None, budget: Budget | None) -> MeasurementWarning | None:
+    """Of a validation that does not warn of it itself, as those of older versions do not."""
+    validation = inputs.validation
+    if not (validation and measured and budget) or measured.clear:
+        return None
+    warning = close_to_budget(validation.estimate, budget)
+    return None if warning.code in {one.code for one in validation.warnings} else warning
 
 
 def _prediction_off(inputs: Inputs, measured: Measured | None) -> MeasurementWarning | None:
