@@ -56,24 +56,17 @@ class Captured(NamedTuple):
     @property
     def is_untrained(self) -> bool:
         """Whether batch normalisation has its first statistics still, mean 0 and variance 1: it never saw an image."""
-        moments = self._moments
+        moments = {name: tensor for name, tensor in self.weights.items() if name.startswith("statistics.")}
         return bool(moments) and all((t == name.endswith(".variance")).all() for name, t in moments.items())
 
     @property
-    def moments_digest(self) -> str:
-        """16 hexadecimal digits that differ when any training went on: of the statistics of batch normalisation.
-
-        A head that a module makes anew each time does not count, as its weights would.
-        """
+    def weights_digest(self) -> str:
+        """16 hexadecimal digits that differ when any weight does, but for those of a head that begins anew."""
         content = hashlib.sha256()
-        for name, moments in sorted(self._moments.items()):
+        for name, tensor in sorted(self.weights.items()):
             content.update(name.encode())
-            content.update(moments.numpy().tobytes())
+            content.update(tensor.numpy().tobytes())
         return content.hexdigest()[:16]
-
-    @property
-    def _moments(self) -> dict[str, Tensor]:
-        return {name: tensor for name, tensor in self.weights.items() if name.startswith("statistics.")}
 
 
 def capture(module: nn.Module, example: Tensor, *, name: str | None = None, outputs: int | None = None) -> Captured:
@@ -107,7 +100,8 @@ def capture_named(
 
     None stands for the network's own: the classes that it has by itself, the channels that its first convolution
     reads, and the resolution that a program was exported for, or ``USUAL_RESOLUTION``. Of a library's network the
-    weights are fetched only if it is wanted ``trained``.
+    weights are fetched only if it is wanted ``trained``. What torch draws at random for a module is drawn the same each
+    time, so that its weights differ only if it is another one, or was trained on.
 
     Raises:
         InputError: There is no such network, or it cannot be captured for these images and classes.
@@ -116,11 +110,12 @@ def capture_named(
     path = check_named(text)
     if path is not None:
         return _captured_program(path, resolution, in_channels, num_classes)
-    normalisation = None
-    if is_of_library(text):
-        module, normalisation = library_network(text, num_classes=num_classes, trained=trained)
-    else:
-        module = make_module(text, num_classes=num_classes)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        if is_of_library(text):
+            module, normalisation = library_network(text, num_classes=num_classes, trained=trained)
+        else:
+            module, normalisation = make_module(text, num_classes=num_classes), None
     images = torch.zeros(2, in_channels or _first_channels(module), *sides(resolution or USUAL_RESOLUTION))
     return capture(module, images, name=text, outputs=num_classes)._replace(normalisation=normalisation)
 

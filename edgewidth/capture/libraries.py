@@ -90,8 +90,13 @@ class _Torchvision:
         if not trained:
             return LibraryNetwork(models.get_model(name, **_classes(classes)), None)
         weights = models.get_model_weights(name).DEFAULT
+        module = models.get_model(name, weights=weights)
+        if getattr(module, "transform_input", False):
+            # It turns ImageNet's normalisation into the one that its first layer takes, which is absorbed as it is.
+            module.transform_input = False
+            return LibraryNetwork(module, Normalisation((0.5,) * 3, (0.5,) * 3))
         told = weights.transforms()
-        return LibraryNetwork(models.get_model(name, weights=weights), Normalisation(tuple(told.mean), tuple(told.std)))
+        return LibraryNetwork(module, Normalisation(tuple(told.mean), tuple(told.std)))
 
 
 LIBRARIES: dict[str, Library] = {"timm": _Timm(), "torchvision": _Torchvision()}

@@ -196,10 +196,10 @@ class NetworkOptions:
         _check_choice(space, searched)
         return space
 
-    def given(self, data: ImageData) -> Given:
-        """The network for these images, with the weights that it brings."""
+    def given(self, data: ImageData, *, trained: bool) -> Given:
+        """The network for these images; a library's with its weights only if it is wanted ``trained``."""
         classes = len(data.task.output_names)
-        return self._read(data.resolution, in_channels=data.in_channels, num_classes=classes, trained=True)
+        return self._read(data.resolution, in_channels=data.in_channels, num_classes=classes, trained=trained)
 
     def _space(self, resolution: Resolution | None, *, in_channels: int, num_classes: int) -> SearchSpace:
         return self._read(resolution, in_channels=in_channels, num_classes=num_classes).space
@@ -275,28 +275,25 @@ class StartOptions:
             )
         if self.from_scratch or (self.weights and self.mean is None):
             return self.weights
-        given = network.given(data)
-        captured = given.captured
-        if captured is not None and captured.is_untrained and not self.weights:
-            progress.say(f"{network.network} was never trained, by its batch normalisation: its weights are random.")
-            return None
-        if not (captured or self.weights):
-            return None
         from edgewidth.training.networks.pretrained import save_brought, was_asked  # noqa: PLC0415  torch loads when needed
         from edgewidth.training.networks.weights import read_tensors  # noqa: PLC0415
 
-        mean, std = self.mean, self.std
-        if captured and captured.normalisation and mean is None and not data.are_features:
-            mean, std = captured.normalisation
-            progress.say(f"{network.network} takes pixels from 0 to 1 less {_list(mean)}, divided by {_list(std)}.")
-        source = self.weights or Path(network.network)
-        digest = file_digest(source) if source.is_file() else captured.moments_digest if captured else ""
+        given = network.given(data, trained=self.weights is None)
+        captured, mean, std = given.captured, self.mean, self.std
+        if self.weights:
+            source, tensors, digest = self.weights, read_tensors(self.weights)[0], file_digest(self.weights)
+        elif captured is None:
+            return None
+        elif captured.is_untrained:
+            progress.say(f"{network.network} was never trained, by its batch normalisation: its weights are random.")
+            return None
+        else:
+            source, tensors, digest = Path(network.network), dict(captured.weights), captured.weights_digest
+            if captured.normalisation and mean is None and not data.are_features:
+                mean, std = captured.normalisation
+                progress.say(f"{network.network} takes pixels from 0 to 1 less {_list(mean)}, divided by {_list(std)}.")
         asked = repr((network.network, given.space.fingerprint, digest, mean, std))
-        # Asked for again, a network that makes new random numbers each time goes on with those that it began with.
         if force or not was_asked(folder.given, asked):
-            tensors = captured.weights if captured else {}
-            if self.weights:
-                tensors = read_tensors(self.weights)[0]
             save_brought(given.space, tensors, folder.given, source=source, mean=mean, std=std, asked=asked)
         return folder.given
 

@@ -28,6 +28,9 @@ PUBLISHED_CLASSES = 10
 class Small(nn.Module):
     """With batch normalisation, trained or not."""
 
+    transform_input = False
+    """Whether it turns ``MEAN`` and ``STD`` into 0.5 and 0.5, as torchvision's Inceptions do with ImageNet's."""
+
     def __init__(self, num_classes: int = PUBLISHED_CLASSES, *, trained: bool = False) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, stride=2, bias=False), nn.BatchNorm2d(16), nn.ReLU())
@@ -41,6 +44,9 @@ class Small(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits."""
+        if self.transform_input:
+            mean, std = (torch.tensor(v)[:, None, None] for v in (MEAN, STD))
+            x = torch.stack([(one * std + mean - 0.5) / 0.5 for one in x])
         out: torch.Tensor = self.head(self.stem(x).mean((2, 3)))
         return out
 
@@ -53,7 +59,7 @@ def no_download() -> None:
 @pytest.fixture
 def libraries(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Stand-ins for both, and under ``module`` the last network that one of them made."""
-    made: dict[str, Any] = {"online": True}
+    made: dict[str, Any] = {"online": True, "transforms": False}
 
     def make(name: str, *, trained: bool, **classes: int) -> nn.Module:
         assert name in {"small_one", "small_one.tag"}
@@ -61,6 +67,7 @@ def libraries(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             no_download()
         torch.manual_seed(3)
         made["module"] = Small(trained=trained, **classes)
+        made["module"].transform_input = trained and made["transforms"]
         return made["module"]  # type: ignore[no-any-return]
 
     timm = ModuleType("timm")
@@ -93,11 +100,25 @@ def images(tmp_path: Path) -> Path:
     return tmp_path / "d.npz"
 
 
-@pytest.mark.parametrize("name", ["timm:small_one", "timm:small_one.tag", "torchvision:small_one"])
+@pytest.mark.parametrize(
+    ("name", "transforms"),
+    [
+        ("timm:small_one", False),
+        ("timm:small_one.tag", False),
+        ("torchvision:small_one", False),
+        ("torchvision:small_one", True),
+    ],
+)
 def test_trained_weights_arrive_for_plain_pixels(
-    name: str, libraries: dict[str, Any], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    transforms: bool,
+    libraries: dict[str, Any],
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The library's own normalisation is taken; against its module, but for the head, whose classes are others."""
+    libraries["transforms"] = transforms
     found: dict[str, Any] = {}
     monkeypatch.setattr("edgewidth.stages.train.train", lambda space, *_, **options: found.update(options, space=space))
     monkeypatch.setattr("edgewidth.cli.train.print_losses", lambda *_: None)
@@ -105,6 +126,7 @@ def test_trained_weights_arrive_for_plain_pixels(
     assert exit_code(["train", "--network", name, "--data", str(images), "--out", str(tmp_path / "out")]) == 0
     network, given = trained_network(found["space"], found["weights"], seed=0)
     module = libraries["module"].eval()
+    module.transform_input = transforms
     assert given.fresh == (network.space.network.layers[-1].name,)
     head = network.layers.get_submodule(given.fresh[0])
     with torch.no_grad():
@@ -151,6 +173,21 @@ def test_what_cannot_be_had_is_said(
     assert exit_code(list(words)) == code
     told = capsys.readouterr().err
     assert all(message in told for message in messages), told
+
+
+def test_a_library_is_not_asked_for_weights_where_others_are_given(
+    libraries: dict[str, Any], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: dict[str, Any] = {}
+    monkeypatch.setattr("edgewidth.stages.train.train", lambda *_, **options: found.update(options))
+    monkeypatch.setattr("edgewidth.cli.train.print_losses", lambda *_: None)
+    monkeypatch.setattr("edgewidth.cli.train.print_result", lambda *_, **__: None)
+    words = ["train", "--network", "timm:small_one", "--data", str(images), "--out"]
+    assert exit_code([*words, str(tmp_path / "first")]) == 0
+    libraries["online"] = False
+    words += [str(tmp_path / "second"), "--weights", str(found["weights"]), "--mean", "0.5,0.5,0.5", "--std", "1,1,1"]
+    assert exit_code(words) == 0
+    assert found["weights"] == tmp_path / "second" / "given.safetensors"
 
 
 def test_a_library_that_is_not_installed_is_named(
