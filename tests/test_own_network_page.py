@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
 from own_networks import logit_error, randomised
@@ -48,6 +49,16 @@ def test_the_command_prints_what_the_page_shows(capsys: pytest.CaptureFixture[st
     [shown] = re.findall(r"```\n( width variable.*?)```", PAGE, re.DOTALL)
     assert shown in printed + "\n"
     assert "31 layers" in printed
+
+
+def test_features_are_taken_by_the_same_network(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the shape that the page says."""
+    features, labels = np.random.default_rng(0).normal(size=(60, 49, 10)).astype(np.float32), np.arange(60) % 3
+    np.savez("words.npz", x_train=features, y_train=labels, x_test=features, y_test=labels)
+    command = "network mine.py:network --data words.npz"
+    assert f"`edgewidth {command}`" in PAGE
+    assert exit_code(command.split()) == 0
+    assert "49×10 pixels with 1 channel(s), 3 outputs" in capsys.readouterr().out
 
 
 def test_the_trained_network_is_what_the_checkpoint_holds() -> None:

@@ -13,6 +13,7 @@ from edgewidth.cli import options as shared
 from edgewidth.cli.output import print_comparison, print_report, print_result
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.cli.record import names_of, option, refuse_without, verb
+from edgewidth.cli.start import StartOptions
 from edgewidth.cli.values import FOLDER
 from edgewidth.errors import AnswerError
 
@@ -30,7 +31,7 @@ class Options:
     precision: shared.PrecisionOption
     network: shared.NetworkOptions
     training: shared.RecipeOptions
-    start: shared.StartOptions
+    start: StartOptions
     narrow: Annotated[
         bool,
         option(

@@ -10,6 +10,7 @@ from edgewidth.cli import options as shared
 from edgewidth.cli.output import print_losses, print_result
 from edgewidth.cli.progress import meet
 from edgewidth.cli.record import names_of, option, refuse_without, verb
+from edgewidth.cli.start import StartOptions
 from edgewidth.cli.values import FILE
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Options:
     ]
     budget: shared.BudgetOption
     narrowing: shared.NarrowingOptions
-    start: shared.StartOptions
+    start: StartOptions
     seed: shared.SeedOption
     out: shared.OutOption
     force: shared.ForceOption
