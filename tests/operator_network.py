@@ -142,6 +142,14 @@ def _other_branches(rng: np.random.Generator) -> Iterator[Branch]:
         (Multiply(), ("7", POSITIVE)),
     ]
     yield [(GlobalMaxPool(), (POSITIVE,)), (Dense(width="a", affine="batch_norm", activation="silu"), ("0",))]
+    # What a dense layer reads here has a bias, and nothing follows that.
+    yield [(GlobalMaxPool(), (POSITIVE,)), (Dense(width="c"), ("0",))]
+    yield [(GlobalAveragePool(), (POSITIVE,)), (BatchNorm(), ("0",))]
+    yield [
+        (GlobalAveragePool(keepdims=True), (SIGNED,)),
+        (Conv(width="c", affine="bias"), ("0",)),
+        (Flatten(), ("1",)),
+    ]
     yield [(GlobalMaxPool(keepdims=True), (SIGNED,)), (Multiply(), (SIGNED, "0"))]
     yield [
         (Concatenate(), (POSITIVE, SIGNED, POSITIVE)),

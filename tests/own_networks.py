@@ -187,6 +187,46 @@ def in_place(x: Tensor) -> Tensor:
     return x + y
 
 
+class Numbers(nn.Module):
+    """Arithmetic with trained numbers of some shape."""
+
+    def __init__(self, shape: Sequence[int], compute: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.numbers, self.compute = nn.Parameter(torch.rand(*shape) + 0.5), compute
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of the input and the numbers."""
+        return self.compute(x, self.numbers)
+
+
+class Standardised(nn.Conv2d):
+    """A convolution whose kernel is standardised each time that it is used."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Six channels."""
+        kernel = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        kernel = kernel / (self.weight.std((1, 2, 3), keepdim=True) + 1e-5)
+        return functional.conv2d(x, kernel, self.bias, padding=1)
+
+
+class Residual(nn.Module):
+    """A convolution that makes twelve channels of half the size, and what is done to its input joined to that."""
+
+    def __init__(self, joined: Callable[[Tensor, Tensor], Tensor], outputs: int = 12, stride: int = 2) -> None:
+        super().__init__()
+        self.conv, self.joined = nn.Conv2d(CHANNELS, outputs, 3, stride, 1), joined
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Whatever they give together."""
+        return self.joined(self.conv(x), x)
+
+
+def blurred(x: Tensor) -> Tensor:
+    """Every second pixel of a map that was smoothed with a constant kernel."""
+    kernel = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]) / 16
+    return functional.conv2d(x, kernel.expand(x.shape[1], 1, 3, 3), stride=2, padding=1, groups=x.shape[1])
+
+
 def conv(*arguments: int, **options: object) -> nn.Module:
     """A convolution and a normalisation."""
     made = nn.Conv2d(*arguments, **options)  # type: ignore[arg-type]
@@ -213,6 +253,31 @@ WAYS: dict[str, Callable[[], nn.Module | Callable[[Tensor], Tensor]]] = {
     "clamp far away": lambda: lambda x: x.clamp(-40, 40),
     "relu in place": lambda: in_place,
     "an activation of an activation": lambda: lambda x: torch.sigmoid(functional.leaky_relu(x, 0.1)),
+    "times a number": lambda: lambda x: functional.max_pool2d(x, 2) * 0.3,
+    "less than a number": lambda: lambda x: 1 - torch.sigmoid((x - 0.25) / 3),
+    "a number before an activation": lambda: lambda x: functional.relu(0.25 - x),
+    "silu of another slope": lambda: lambda x: x * torch.sigmoid(1.702 * x),
+    "numbers for each channel": lambda: Numbers((1, CHANNELS, 1, 1), lambda x, c: functional.relu(x * c) - c),
+    "numbers of a vector": lambda: Numbers((CHANNELS,), lambda x, c: c + x.mean((2, 3)) / c),
+    "numbers that others read": lambda: Numbers(
+        (CHANNELS, 1, 1), lambda x, c: torch.cat([c * x, torch.relu(c * x)], 1)
+    ),
+    "scaled convolution": lambda: nn.Sequential(
+        nn.Conv2d(CHANNELS, 6, 1, bias=False), Numbers((6, 1, 1), torch.mul), Numbers((6, 1, 1), torch.add)
+    ),
+    "scaled normalisation": lambda: nn.Sequential(
+        nn.Conv2d(CHANNELS, 6, 1, bias=False), nn.BatchNorm2d(6), Numbers((6, 1, 1), torch.div), nn.ReLU()
+    ),
+    "scaled residual": lambda: Residual(lambda y, x: torch.add(x, y, alpha=0.2), CHANNELS, 1),
+    "difference": lambda: Residual(lambda y, x: x - y, CHANNELS, 1),
+    "standardised kernel": lambda: Standardised(CHANNELS, 6, 3),
+    "constant kernel": lambda: blurred,
+    "every second pixel, and channels of zeros": lambda: Residual(
+        lambda y, x: y + functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 1, 3))
+    ),
+    "every third row": lambda: lambda x: functional.relu(x[:, :, ::3]) * 0.5,
+    "zeros around and channels of zeros": lambda: lambda x: functional.pad(x, (1, 0, 0, 2, 2, 0)),
+    "other floating-point numbers": lambda: lambda x: x.double().float(),
     "residual": lambda: lambda x: x + functional.relu(x),
     "twice itself": lambda: lambda x: x + x,
     "same padding": lambda: nn.Conv2d(CHANNELS, 6, 5, padding="same"),

@@ -10,7 +10,7 @@ import operator
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from pydantic import ValidationError
 
 from edgewidth.capture.arithmetic import binary, elements_of, expand
 from edgewidth.capture.channels import cat, narrow, split
@@ -19,6 +19,7 @@ from edgewidth.capture.maps import adaptive_average, adaptive_max, average_pool,
 from edgewidth.capture.shapes import permute, shuffle, transpose, view
 from edgewidth.capture.trace import Value
 from edgewidth.capture.weighted import batch_norm, conv2d, conv2d_padded, linear, prelu
+from edgewidth.documents import first_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,12 +36,23 @@ def _same(trace: Trace, node: fx.Node, x: Value, *_: Any, **__: Any) -> Value:
     return x
 
 
-TABLE: dict[str, Callable[..., Any]] = {
+def _converted(trace: Trace, node: fx.Node, x: Value, **_: Any) -> Value:
+    """A copy in another type of floating-point numbers; all of ours have 32 bits."""
+    if not node.meta["val"].is_floating_point():
+        raise trace.unknown(node, f"makes a tensor of type {node.meta['val'].dtype}")
+    return x
+
+
+WEIGHTED: dict[str, Callable[..., Any]] = {
     "aten.conv2d.default": conv2d,
     "aten.conv2d.padding": conv2d_padded,
     "aten.linear.default": linear,
     "aten._native_batch_norm_legit_no_training.default": batch_norm,
     "aten.prelu.default": prelu,
+}
+"""Operators with weights, which are constants."""
+TABLE: dict[str, Callable[..., Any]] = {
+    **WEIGHTED,
     **dict.fromkeys((*PARAMETRISED, *PLAIN), elements_of),
     **dict.fromkeys(("aten.add.Tensor", "aten.sub.Tensor", "aten.mul.Tensor", "aten.div.Tensor"), binary),
     "aten.expand.default": expand,
@@ -74,8 +86,10 @@ TABLE: dict[str, Callable[..., Any]] = {
     "aten.transpose.int": transpose,
     "aten.permute.default": permute,
     **dict.fromkeys(
-        ("aten.alias.default", "aten.clone.default", "aten.detach.default", "aten._to_copy.default"), _same
+        ("aten.alias.default", "aten.clone.default", "aten.detach.default", "aten._assert_tensor_metadata.default"),
+        _same,
     ),
+    "aten._to_copy.default": _converted,
 }
 """Takes the trace, the operator's node and its arguments, tensors as ``Value`` or as weights, and gives its results."""
 
@@ -105,7 +119,26 @@ def _read(trace: Trace, node: fx.Node, known: dict[fx.Node, Any]) -> Any:
     arguments, options = resolved
     if node.target is operator.getitem:
         return arguments[0][arguments[1]]
-    read = TABLE.get(str(node.target))
-    if read is None or not arguments or isinstance(arguments[0], Tensor):
+    if not any(isinstance(known[source], Value) for source in node.all_input_nodes):
+        return _constant(trace, node, arguments, options)
+    name = str(node.target)
+    if name not in TABLE:
+        raise trace.unknown(node, f"uses {name}, which edgewidth does not know")
+    if name in WEIGHTED and [place for place, one in enumerate(arguments) if isinstance(one, Value)] != [0]:
+        raise trace.unknown(node, f"uses {name} with weights that it computes from its input")
+    try:
+        return TABLE[name](trace, node, *arguments, **options)
+    except ValidationError as error:
+        raise trace.unknown(
+            node, f"uses {name} in a way that edgewidth does not know: {first_problem(error)}"
+        ) from error
+
+
+@torch.no_grad()
+def _constant(trace: Trace, node: fx.Node, arguments: Any, options: Any) -> Any:
+    """What an operator gives that reads nothing that depends on the images, such as a kernel that is normalised."""
+    if not callable(node.target):
         raise trace.unknown(node, f"uses {node.target}, which edgewidth does not know")
-    return read(trace, node, *arguments, **options)
+    if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+        raise trace.unknown(node, f"uses {node.target}, which gives something else each time")
+    return node.target(*arguments, **options)

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from edgewidth.capture.trace import Draft, Value
-from edgewidth.graph.operators import Concatenate, Slice
+from edgewidth.graph.operators import Concatenate, MaxPool, Slice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,17 +52,22 @@ def narrow(
     stop: int | None = None,
     step: int = 1,
 ) -> Value:
-    """A slice of the channels; along other axes only one that leaves nothing out."""
-    length = x.shape[axis]
+    """A slice of the channels; along height and width some pixels at equal distances, as pooling over one pixel has."""
+    length, axis = x.shape[axis], axis % len(x.shape)
     first, last, _ = slice(start, stop).indices(length)
     if step == 1 and (first, last) == (0, length):
         return x
-    if axis % len(x.shape) != 1 or step != 1:
+    if axis in {2, 3} and (first, last) == (0, length):
+        made = MaxPool(stride=(step, 1) if axis == 2 else (1, step))
+        return trace.same_channels(node, made, [trace.as_map(x, node)], tuple(node.meta["val"].shape))
+    if axis != 1 or step != 1:
         raise trace.unknown(node, f"takes a part of a tensor of shape {x.shape} along axis {axis} in steps of {step}")
     return _between(trace, node, x, first, last)
 
 
 def _between(trace: Trace, node: fx.Node, x: Value, start: int, stop: int) -> Value:
+    if start >= stop:
+        raise trace.unknown(node, f"takes no channels of a tensor of shape {x.shape}")
     source = trace.layer(x, node)
     shape = (x.shape[0], stop - start, *x.shape[2:])
     if len(x.shape) == 2:

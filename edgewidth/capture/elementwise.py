@@ -47,6 +47,15 @@ def activation_of(function: Function) -> Activation | None:
     return None
 
 
+def line_of(function: Function) -> tuple[float, float] | None:
+    """The factor and the summand of a function that only scales and shifts; None: it does something else."""
+    at_zero, at_one = function(torch.tensor([0.0, 1.0], dtype=torch.float64)).tolist()
+    line = (at_one - at_zero) * ARGUMENTS + at_zero
+    if not torch.allclose(function(ARGUMENTS), line, rtol=TOLERANCE, atol=TOLERANCE):
+        return None
+    return at_one - at_zero, at_zero
+
+
 def clamp(least: float | None = None, greatest: float | None = None) -> Activation:
     """A clamp; what has no bound is bounded by the greatest number."""
     return Clamp(least=-GREATEST if least is None else least, greatest=GREATEST if greatest is None else greatest)
@@ -77,6 +86,7 @@ PLAIN = (
     "aten.hardsigmoid.default",
     "aten.hardswish.default",
     "aten.neg.default",
+    "aten.rsub.Scalar",
     "aten.clamp_min.default",
     "aten.clamp_max.default",
 )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-from edgewidth.graph.operators import Activate, BatchNorm, Flatten, ZeroPad
+from edgewidth.graph.operators import Activate, BatchNorm, Depthwise, Flatten, MaxPool, ZeroPad
 from edgewidth.graph.operators.conv import Convolution
 from edgewidth.graph.operators.operator import Affine
 from edgewidth.graph.operators.pool import GlobalPool
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from edgewidth.capture.trace import Draft
     from edgewidth.graph.operators.operator import Operator
 
@@ -34,7 +36,7 @@ def join(drafts: Drafts, output: str) -> Drafts:
         if before is not None and readers[before.name] == 1 and _absorbs(before, draft):
             stand_in[draft.name] = before.name
             readers[before.name] = readers[draft.name]
-        elif before is not None and readers[before.name] == 1 and _absorbs_padding(draft, before):
+        elif before is not None and readers[before.name] == 1 and _takes_in(draft, before):
             del joined[before.name]
             joined[draft.name] = draft
         else:
@@ -65,6 +67,10 @@ def _absorbs(before: Draft, after: Draft) -> bool:
             if bias is not None:
                 # (x + bias - mean) is what normalisation scales.
                 before.tensors["mean"] = after.tensors["mean"] - bias
+        case MaxPool(stride=stride) if _only_leaves_out(operator) and _only_leaves_out(after.operator):
+            before.operator = changed(operator, stride=_product(operator.stride, stride))
+        case Depthwise() if _only_scales(after.operator) and isinstance(operator, Affine):
+            _scale(before, after.tensors["kernel"].flatten(), after.tensors.get("shift"))
         case Flatten() if isinstance(operator, GlobalPool):
             before.operator = changed(operator, keepdims=False)
         case _:
@@ -72,17 +78,46 @@ def _absorbs(before: Draft, after: Draft) -> bool:
     return True
 
 
-def _absorbs_padding(after: Draft, before: Draft) -> bool:
-    """Whether a convolution now pads by itself what was padded before it."""
-    pads, operator = before.operator, after.operator
-    if not (isinstance(pads, ZeroPad) and isinstance(operator, Convolution)) or operator.padding == "same":
+def _only_scales(operator: Depthwise) -> bool:
+    """Whether it multiplies each channel by one number and adds one, without its activation yet."""
+    alone = operator.kernel == operator.stride == (1, 1) and operator.padding in {"same", ((0, 0), (0, 0))}
+    return alone and operator.multiplier == 1 and not operator.normalised
+
+
+def _scale(draft: Draft, scale: Tensor, shift: Tensor | None) -> None:
+    """Let a layer give what it gave times ``scale``, and ``shift`` more: (channels,)."""
+    tensors, key = draft.tensors, "scale" if draft.operator.normalised else "kernel"
+    tensors[key] = tensors[key] * scale.reshape(-1, *[1] * (tensors[key].ndim - 1))
+    if "shift" in tensors:
+        tensors["shift"] = tensors["shift"] * scale
+    if shift is not None:
+        tensors["shift"] = tensors.get("shift", 0) + shift
+        draft.operator = draft.operator if draft.operator.biased else changed(draft.operator, affine="bias")
+
+
+def _only_leaves_out(operator: Operator) -> TypeGuard[MaxPool]:
+    """Whether it is the greatest of one pixel at a time: a map without the pixels between them."""
+    return isinstance(operator, MaxPool) and operator.kernel == (1, 1)
+
+
+def _product(first: tuple[int, int], second: tuple[int, int]) -> tuple[int, int]:
+    return first[0] * second[0], first[1] * second[1]
+
+
+def _takes_in(after: Draft, before: Draft) -> bool:
+    """Whether a convolution now does by itself what was done before it: padding, or leaving pixels out."""
+    first, operator = before.operator, after.operator
+    if first.activation != "none" or not isinstance(operator, Convolution) or operator.padding == "same":
         return False
-    if pads.activation != "none":
+    if isinstance(first, ZeroPad):
+        sides = tuple(
+            (own[0] + more[0], own[1] + more[1]) for own, more in zip(operator.padding, first.padding, strict=True)
+        )
+        after.operator = changed(operator, padding=sides)
+    elif _only_leaves_out(first) and operator.kernel == (1, 1) and operator.padding == ((0, 0), (0, 0)):
+        after.operator = changed(operator, stride=_product(first.stride, operator.stride))
+    else:
         return False
-    sides = tuple(
-        (own[0] + more[0], own[1] + more[1]) for own, more in zip(operator.padding, pads.padding, strict=True)
-    )
-    after.operator = changed(operator, padding=sides)
     after.inputs = before.inputs
     return True
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgewidth.capture.shapes import SPREAD
 from edgewidth.capture.trace import Value
+from edgewidth.capture.weighted import zero_channels
 from edgewidth.graph.operators import AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool, Upsample, ZeroPad
 
 if TYPE_CHECKING:
@@ -90,13 +91,16 @@ def mean(trace: Trace, node: fx.Node, x: Value, axes: Sequence[int], keepdims: b
 def pad(
     trace: Trace, node: fx.Node, x: Value, pads: Sequence[int], mode: str | float = "constant", value: float | None = 0
 ) -> Value:
-    """Zeros around a map."""
+    """Zeros around a map, and as further channels of it."""
     filling = value or 0 if isinstance(mode, str) else mode
-    if len(pads) != 4 or min(pads) < 0 or (isinstance(mode, str) and mode != "constant") or filling:
+    if len(pads) not in {4, 6} or min(pads) < 0 or (isinstance(mode, str) and mode != "constant") or filling:
         raise trace.unknown(node, f"pads a tensor of shape {x.shape} by {list(pads)} otherwise than with zeros around")
-    left, right, top, bottom = pads
-    made = ZeroPad(padding=((top, bottom), (left, right)))
-    return trace.same_channels(node, made, [trace.as_map(x, node)], _shape(node))
+    left, right, top, bottom, *further = pads
+    if any(pads[:4]):
+        size = (x.shape[2] + top + bottom, x.shape[3] + left + right)
+        made = ZeroPad(padding=((top, bottom), (left, right)))
+        x = trace.same_channels(node, made, [trace.as_map(x, node)], (*x.shape[:2], *size))
+    return zero_channels(trace, node, x, *further) if any(further) else x
 
 
 def upsample(trace: Trace, node: fx.Node, x: Value, *arguments: Any) -> Value:

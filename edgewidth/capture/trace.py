@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgewidth.capture.elementwise import activation_of
+import torch
+
+from edgewidth.capture.elementwise import activation_of, line_of
 from edgewidth.capture.origin import SUPPORTED, module_of, origin
 from edgewidth.capture.widths import Segments
 from edgewidth.errors import InputError
-from edgewidth.graph.operators import Activate, Flatten, Unflatten
+from edgewidth.graph.operators import Activate, Depthwise, Flatten, Unflatten
 from edgewidth.graph.operators.activation import name_of
 from edgewidth.graph.spec import INPUT
 
@@ -162,10 +164,25 @@ class Trace:
             self._activated[base, activation] = made.base
         return self._activated[base, activation]
 
+    def scaled(self, value: Value, scale: Tensor | float, shift: Tensor | float, node: fx.Node) -> str:
+        """The layer that multiplies a tensor by ``scale`` and adds ``shift``: one number, or one for each channel.
+
+        It is a depthwise convolution of one pixel, and joined to the layer before it where that has weights.
+        """
+        source = self.as_map(value, node)
+        channels = sum(map(self.segments.size, self.channels[source]))
+        kernel, bias = (torch.as_tensor(numbers).float().expand(channels) for numbers in (scale, shift))
+        tensors = {"kernel": kernel.reshape(-1, 1, 1, 1)} | ({"shift": bias} if bias.any() else {})
+        made = Depthwise(affine="bias" if bias.any() else "none")
+        draft = Draft(self.called(node), made, (source,), node, tensors)
+        return self.emit(draft, self.channels[source], (*value.shape[:2], *self.sizes[source])).base
+
     def _computed(self, elements: Elements, node: fx.Node) -> str:
-        if elements.activation is None:
-            return elements.apart()
-        return self.activated(elements.base, elements.activation, node)
+        if elements.activation is not None:
+            return self.activated(elements.base, elements.activation, node)
+        if line := line_of(elements.function):
+            return self.scaled(Value((0, 0, *self.sizes[elements.base]), elements.base), *line, node)
+        return elements.apart()
 
     def _unused(self, wanted: str) -> str:
         """The name in the form that layers have, with a number where another layer has it."""

@@ -98,6 +98,12 @@ def prelu(trace: Trace, node: fx.Node, x: Value, slopes: Tensor) -> Value:
     return _weighted(trace, node, PRelu(), source, tensors, trace.channels[source])
 
 
+def zero_channels(trace: Trace, node: fx.Node, x: Value, before: int, after: int) -> Value:
+    """Channels of zeros before and after those of a map: a convolution of one pixel, so that all may vary."""
+    kernel = torch.nn.functional.pad(torch.eye(x.shape[1]), (0, 0, before, after))
+    return conv2d(trace, node, x, kernel[..., None, None])
+
+
 def _convolution(
     trace: Trace,
     node: fx.Node,

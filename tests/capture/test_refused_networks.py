@@ -13,6 +13,7 @@ import pytest
 import torch
 from own_networks import CHANNELS, SIZE
 from torch import Tensor, nn
+from torch.nn import functional
 
 from edgewidth.capture.archive import load_program
 from edgewidth.capture.capture import Captured, capture, capture_named
@@ -124,6 +125,18 @@ class Giving(nn.Module):
         return self.made(x.mean((2, 3)))
 
 
+class Positions(nn.Module):
+    """A trained number for every element of a map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = nn.Parameter(torch.rand(1, CHANNELS, 14, 14))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shifted."""
+        return x + self.numbers
+
+
 def with_nan() -> nn.Module:
     """A network of which one weight is none."""
     module = small(nn.Conv2d(CHANNELS, CHANNELS, 1))
@@ -148,7 +161,7 @@ def with_computed_weights() -> nn.Module:
         (Giving(lambda x: x.tolist()), "gives 2 outputs in a list"),
         (Giving(lambda x: x.sum(1)), r"shape \(2,\) for 2 images, which is no batch of logits"),
         (nn.Conv2d(3, 4, 1), "no batch of logits"),
-        (Giving(lambda _: torch.ones(2, 3)), "aten.ones.default, which edgewidth does not know"),
+        (Giving(lambda _: torch.ones(2, 3)), "gives outputs that do not depend on its input"),
         (with_computed_weights(), "cannot be copied; it raises RuntimeError"),
         (with_nan(), "no finite numbers, in 1.weight"),
         (small(nn.MaxPool2d(20)), "cannot take images of 16×16 pixels with 3 channel"),
@@ -157,6 +170,14 @@ def with_computed_weights() -> nn.Module:
         (small(nn.Conv2d(CHANNELS, CHANNELS, 3, stride=2, dilation=2)), "both a stride and a dilation"),
         (small(nn.AdaptiveAvgPool2d(5)), "windows that overlap"),
         (Giving(lambda x: torch.softmax(x, 1)), "softmax.int, which edgewidth does not know"),
+        (Giving(lambda x: functional.linear(x, x)), "aten.linear.default with weights that it computes from its input"),
+        (Giving(lambda x: functional.linear(torch.ones(2, 3), x)), "with weights that it computes from its input"),
+        (Giving(lambda x: x + torch.randn(3)), "aten.randn.default, which gives something else each time"),
+        (Giving(lambda x: x.int().float()), "makes a tensor of type torch.int32"),
+        (Giving(lambda x: torch.arange(1, 4) / x), "with a tensor to divide by"),
+        (Giving(lambda x: torch.cat([x[:, 2:2], x], 1)), "takes no channels of a tensor"),
+        (small(nn.LeakyReLU(-0.1)), r"does not know: slope: Input should be greater.* in 1 \(LeakyReLU\)"),
+        (small(Positions()), r"constant of shape \(1, 8, 14, 14\), which is not one number for each channel"),
     ],
 )
 def test_modules_that_cannot_be_captured(module: nn.Module, message: str) -> None:

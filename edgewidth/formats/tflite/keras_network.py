@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
@@ -55,6 +55,8 @@ class Site(NamedTuple):
     weights: FoldedLayer | None
     never_negative: bool
     """Whether its first input holds nothing below zero."""
+    shifted: bool
+    """Whether its first input is a sum with a bias, which nothing was done to since."""
 
     @property
     def channels(self) -> int:
@@ -93,12 +95,19 @@ def keras_network(network: NetworkSpec, widths: Widths, weights: FoldedWeights) 
         INPUT: keras.Input((*network.input.size, total(network.input.channels, widths)), batch_size=1, name="image")
     }
     positive = {layer.name for layer in network.layers if is_never_negative(layer.operator.activation)}
+    shifted: set[str] = set()
     for layer in network.layers:
-        inputs = [values[name] for name in layer.inputs]
-        site = Site(layer, widths, inputs, weights.get(layer.name), layer.inputs[0] in positive)
+        if layer.operator.activation == "none" and (layer.operator.biased or _passes_shift(layer, shifted)):
+            shifted.add(layer.name)
+        inputs, first = [values[name] for name in layer.inputs], layer.inputs[0]
+        site = Site(layer, widths, inputs, weights.get(layer.name), first in positive, first in shifted)
         y = OPERATORS[type(layer.operator)](layer.operator, site)
         values[layer.name] = y if layer.kernel and not isinstance(layer.operator, PRelu) else site.activated(y)
     return keras.Model(values[INPUT], values[network.layers[-1].name], name=network.family)
+
+
+def _passes_shift(layer: Layer, shifted: Collection[str]) -> bool:
+    return isinstance(layer.operator, (Flatten, Unflatten)) and layer.inputs[0] in shifted
 
 
 def _padded(operator: Window, site: Site) -> tuple[Any, str]:
@@ -126,9 +135,13 @@ def _depthwise(operator: Depthwise, site: Site) -> Any:
 
 def _dense(_: Dense, site: Site) -> Any:
     (x,), kernel, size = site.inputs, site.kernel, site.layer.reads[0].size
-    if not size:
+    if not size and not site.shifted:
         return site.weighted(keras.layers.Dense, x, kernel.transpose(1, 0), site.channels)
-    # Of a map, a convolution with a kernel as large: the order of its elements is then nobody's business.
+    # Of a map, a convolution with a kernel as large: the order of its elements is then nobody's business. Also of what
+    # has a bias, which the converter would else take into this layer's own, where it cannot be cut with its channel.
+    if not size:
+        size, kernel = (1, 1), kernel[..., None, None]
+        x = keras.layers.Reshape((1, 1, kernel.shape[1]))(x)
     y = site.weighted(keras.layers.Conv2D, x, kernel.transpose(2, 3, 1, 0), site.channels, size)
     return keras.layers.Reshape((site.channels,))(y)
 

@@ -16,7 +16,7 @@ from ai_edge_litert import schema_py_generated as schema
 from edgewidth.errors import MismatchError
 from edgewidth.formats.tflite.file import Counts, Layout, read_model, tensor_data
 from edgewidth.formats.tflite.rules import RULES, Step, operator_name
-from edgewidth.graph.operators import BatchNorm
+from edgewidth.graph.operators import BatchNorm, Dense
 from edgewidth.graph.widths import lengths, merged
 
 if TYPE_CHECKING:
@@ -183,7 +183,13 @@ def _kernel_axes(layer: Layer, code: int) -> Axes:
     """The axes of a layer's kernel as the operator with this code has them."""
     if isinstance(layer.operator, BatchNorm):
         return (1,), (1,), (1,), layer.kernel[0]
-    return tuple(layer.kernel[place] for place in KERNEL_ORDERS[code])
+    axes = (*layer.kernel, (1,), (1,)) if _is_of_one_pixel(layer, code) else layer.kernel
+    return tuple(axes[place] for place in KERNEL_ORDERS[code])
+
+
+def _is_of_one_pixel(layer: Layer, code: int) -> bool:
+    """Whether it is a dense layer over a vector that was written as a convolution."""
+    return code == _BUILTIN.CONV_2D and isinstance(layer.operator, Dense) and len(layer.kernel) == 2
 
 
 def _kernel_as(layer: Layer, code: int, kernel: NDArray[np.float32]) -> NDArray[np.float32] | None:
@@ -191,4 +197,5 @@ def _kernel_as(layer: Layer, code: int, kernel: NDArray[np.float32]) -> NDArray[
     if isinstance(layer.operator, BatchNorm):
         return kernel[None, None, None, :] if code == _BUILTIN.DEPTHWISE_CONV_2D else None
     order = KERNEL_ORDERS[code]
+    kernel = kernel[..., None, None] if _is_of_one_pixel(layer, code) else kernel
     return kernel.transpose(order) if kernel.ndim == len(order) else None
