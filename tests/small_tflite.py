@@ -31,6 +31,39 @@ def small_tflite(inputs: int = 256, outputs: int = 128) -> bytes:
         subgraphs=[schema.SubGraphT(tensors=tensors, inputs=[0], outputs=[3], operators=[operator])],
         buffers=[schema.BufferT(data=np.frombuffer(content, np.uint8) if content else None) for content in contents],
     )
+    return _packed(model)
+
+
+def with_second_graph(content: bytes, *, signed: bool) -> bytes:
+    """The model with a graph ``other`` beside ``first``: it casts int64 (1, 7) to float32, with signatures or without.
+
+    That of the second graph stands first.
+    """
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    source, target = (_tensor(name, (1, 7), 0) for name in ("ids", "numbers"))
+    source.type = schema.TensorType.INT64
+    cast = schema.OperatorT(opcodeIndex=len(model.operatorCodes), inputs=[0], outputs=[1])
+    code = schema.BuiltinOperator.CAST
+    model.operatorCodes.append(schema.OperatorCodeT(deprecatedBuiltinCode=code, builtinCode=code, version=1))
+    other = schema.SubGraphT(tensors=[source, target], inputs=[0], outputs=[1], operators=[cast])
+    model.subgraphs.append(other)
+    for graph, name in zip(model.subgraphs, ("first", "other"), strict=True):
+        graph.name = name
+    if signed:
+        model.signatureDefs = [_signature("other", 1, 0, 1), _signature("first", 0, 0, 3)]
+    return _packed(model)
+
+
+def _signature(name: str, graph: int, source: int, target: int) -> schema.SignatureDefT:
+    return schema.SignatureDefT(
+        signatureKey=name,
+        subgraphIndex=graph,
+        inputs=[schema.TensorMapT(name="x", tensorIndex=source)],
+        outputs=[schema.TensorMapT(name="y", tensorIndex=target)],
+    )
+
+
+def _packed(model: schema.ModelT) -> bytes:
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())

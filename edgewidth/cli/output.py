@@ -116,7 +116,7 @@ def print_validation(validation: ValidationReport) -> None:
     where = f"{setting.device}, {setting.engine} {setting.runtime_version}, {setting.threads} thread(s)"
     click.echo(f"{validation.file}: {validation.estimate.statistic} {_interval(validation.estimate)} on {where}")
     if validation.signature is not None:
-        click.echo(f"Of its signatures {validation.signature} was measured.")
+        click.echo(f"Of its signatures or graphs {validation.signature} was measured; --signature chooses another.")
     if validation.inputs:
         click.echo(f"Given {'; '.join(map(str, validation.inputs))}.")
     if validation.budget is not None:

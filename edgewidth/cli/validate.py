@@ -57,6 +57,10 @@ class Options:
             help="What inputs hold.  [default: random; zeros for integers of more than 16 bits, such as ids]",
         ),
     ]
+    signature: Annotated[
+        str | None,
+        option("--signature", metavar="NAME", help="Which of MODEL's signatures to measure.  [default: the first]"),
+    ]
     as_json: JsonOption
 
 
@@ -79,6 +83,7 @@ def command(options: Options) -> int:
         sustained_s=options.sustained_s,
         input_shapes=options.input_shape,
         input_values=options.input_values,
+        signature=options.signature,
         progress=TerminalProgress(),
     )
     print_result(validation, as_json=options.as_json, text=lambda: print_validation(validation))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edgewidth.formats.conversion import Conversion
     from edgewidth.formats.sizes import FileSize
     from edgewidth.records.artifact import ArtifactMetadata, Quantisation
+    from edgewidth.records.inputs import Entry
     from edgewidth.records.measurement import FilePrecision, FormatName, Precision
     from edgewidth.tasks.task import FileText
 
@@ -39,8 +40,8 @@ class ModelFacts(NamedTuple):
     """What a model file says of itself.
 
     ``precision`` is that of what is multiplied with weights. ``metadata`` is None for a file that edgewidth did not
-    make. ``custom_operators`` are those that are not the format's own, ``signatures`` the functions that it offers,
-    the one that runs first.
+    make. ``custom_operators`` are those that are not the format's own. ``entries`` are the places where the file can be
+    entered, first that where its runtime does by itself; inputs, outputs and precision are those of ``entry``.
     """
 
     format: FormatName
@@ -49,7 +50,8 @@ class ModelFacts(NamedTuple):
     outputs: tuple[TensorFacts, ...]
     metadata: ArtifactMetadata | None
     custom_operators: tuple[str, ...] = ()
-    signatures: tuple[str, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    entry: Entry | None = None
 
 
 class LoadedModel(Protocol):
@@ -103,11 +105,14 @@ class Format(Protocol):
             MismatchError: It is not this network.
         """
 
-    def facts(self, content: bytes) -> ModelFacts:
+    def facts(self, content: bytes, signature: str | None = None) -> ModelFacts:
         """What a file of any maker says of itself, read without a runtime: one that is damaged may kill a runtime.
+
+        ``signature`` is the name of the entry that is asked about; None: the first.
 
         Raises:
             FileError: It is damaged, so far as can be seen.
+            InputError: It has no entry of that name.
         """
 
     def gathered(self, content: bytes, folder: Path) -> bytes:

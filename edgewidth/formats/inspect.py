@@ -42,17 +42,18 @@ def read_model(path: Path) -> bytes:
         raise _about(path, error) from error
 
 
-def inspect_model(path: Path) -> ModelFacts:
+def inspect_model(path: Path, signature: str | None = None) -> ModelFacts:
     """What a file is: format, precision, inputs and outputs, and edgewidth's metadata if it has some.
 
-    No runtime loads it, so that it may be anyone's.
+    No runtime loads it, so that it may be anyone's. ``signature`` is the entry that is asked about; None: the first.
 
     Raises:
         FileError: It cannot be read, is of no known format, or is damaged, so far as can be seen.
+        InputError: It has no entry of that name.
     """
     content = read_model(path)
     try:
-        return model_facts(content)
+        return model_facts(content, signature)
     except FileError as error:
         raise _about(path, error) from error
 
@@ -61,13 +62,14 @@ def _about(path: Path, error: FileError) -> FileError:
     return FileError(f"{path} is no model that can be used: {error.message}", remedy=error.remedy)
 
 
-def model_facts(content: bytes) -> ModelFacts:
+def model_facts(content: bytes, signature: str | None = None) -> ModelFacts:
     """What a model file says of itself, read without a runtime.
 
     Raises:
         FileError: It is of no known format, or is damaged.
+        InputError: It has no entry of the name ``signature``.
     """
-    return format_of(content).facts(content)
+    return format_of(content).facts(content, signature)
 
 
 def load_model(content: bytes) -> LoadedModel:

@@ -32,9 +32,22 @@ class ModelInput(Record):
         return f"{self.name} {sizes} {self.dtype}, {self.values}"
 
 
+class Entry(NamedTuple):
+    """A graph of a file that can be run by itself: a signature's or, in a file without any, just a graph."""
+
+    name: str
+    graph: int
+    """Its place in the file."""
+    tensors: tuple[int, ...]
+    """The places of its inputs among the tensors of the graph."""
+    is_signature: bool
+
+
 class Feed(NamedTuple):
     """Everything that a model is given."""
 
     inputs: tuple[ModelInput, ...]
     values: bytes = b""
     """An ``.npz`` with the values of the inputs that are given, by their place; empty if none are."""
+    entry: Entry | None = None
+    """Where the model is entered; None: where its runtime does by itself."""

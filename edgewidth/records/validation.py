@@ -59,7 +59,7 @@ class ValidationReport(Made):
     inputs: tuple[ModelInput, ...] = ()
     """What it was given; empty in older reports, which do not tell."""
     signature: str | None = None
-    """Which of its functions was measured, where it has several."""
+    """Which of its signatures was measured, or of its graphs where these have none, if there are several."""
     setting: Setting
     facts: DeviceFacts
     estimate: LatencyEstimate

@@ -55,6 +55,7 @@ def validate(
     sustained_s: float | None = None,
     input_shapes: Shapes | None = None,
     input_values: Fill | Path | None = None,
+    signature: str | None = None,
     measurements: Path | None = None,
     device: Device | None = None,
     progress: Progress = SILENT,
@@ -63,16 +64,17 @@ def validate(
 
     The target's precision is replaced by the file's own. Without a ``budget`` the file is only measured. With
     ``sustained_s`` it then runs without a pause for so long, to see how its latency drifts. ``input_shapes``, by name,
-    are for the sizes that the file leaves open, and ``input_values`` what inputs hold; see ``choose_feed``. The raw
-    values are kept in the store ``measurements``; None: they are only in the report. ``device`` is given where it is
-    open already.
+    are for the sizes that the file leaves open, and ``input_values`` what inputs hold; see ``choose_feed``.
+    ``signature`` is which of its signatures is measured; None: the first. The raw values are kept in the store
+    ``measurements``; None: they are only in the report. ``device`` is given where it is open already.
 
     Raises:
         FileError: It cannot be read, is of no known format, is damaged, or does not run on the device.
-        InputError: The engine does not execute files of this format, or sizes or values of inputs are to be given.
+        InputError: The engine does not execute files of this format, there is no such ``signature``, or sizes or values
+            of inputs are to be given.
         DeviceError, TransientDeviceError: The device failed.
     """
-    inspected, executed = inspect_model(model), target.engine.file_format
+    inspected, executed = inspect_model(model, signature), target.engine.file_format
     if inspected.format is not executed:
         raise InputError(
             f"{model} is a .{inspected.format} file; the runtime {target.engine} executes .{executed}.",
@@ -81,8 +83,11 @@ def validate(
     content = read_model(model)
     digest = hashlib.sha256(content).hexdigest()
     feed = choose_feed(inspected.inputs, input_shapes or {}, input_values)
-    # The same file with other inputs is another measurement.
-    key = "; ".join([digest, *map(str, feed.inputs), *([hashlib.sha256(feed.values).hexdigest()] * bool(feed.values))])
+    if signature is not None:
+        feed = feed._replace(entry=inspected.entry)
+    # The same file with other inputs, or entered elsewhere, is another measurement.
+    more = [hashlib.sha256(feed.values).hexdigest()] if feed.values else []
+    key = "; ".join([digest, *map(str, feed.inputs), *more, *([] if signature is None else [signature])])
     with ExitStack() as stack, _explained(model, inspected, feed, target):
         device = device or stack.enter_context(open_device(target.profile, progress=progress))
         measurements = measurements or stack.enter_context(temporary_folder()) / "measurements.sqlite"
@@ -113,7 +118,7 @@ def validate(
             sha256=digest,
             size_bytes=len(content),
             inputs=feed.inputs,
-            signature=inspected.signatures[0] if len(inspected.signatures) > 1 else None,
+            signature=inspected.entry.name if inspected.entry and len(inspected.entries) > 1 else None,
             setting=setting,
             facts=device.facts,
             estimate=latency,

@@ -18,6 +18,8 @@ from edgewidth.devices.engines.benchmark_model import (
     BENCHMARK_MODEL,
     Statistics,
     benchmark_model_words,
+    entry_words,
+    input_words,
     parse_benchmark_model,
 )
 from edgewidth.devices.engines.perf_test import PERF_TEST, parse_perf_test, perf_test_words
@@ -315,6 +317,25 @@ def test_killed_in_a_campaign(phone_profile: DeviceProfile, tmp_path: Path) -> N
         found = medians(device, setting, models(2000, 4000, 6000), tmp_path)
     assert found == pytest.approx({"2000": 2.0, "4000": 4.0, "6000": 6.0}, rel=0.02)
     assert not list((tmp_path / "cache" / "native" / "phone").iterdir())
+
+
+def test_benchmark_model_is_told_shapes_zeros_and_a_signature() -> None:
+    """In the words of its own documentation; what it has no words for is refused."""
+    image = {"name": "image", "shape": [1, 8, 8, 3], "dtype": "float32", "values": "random", "opened": True}
+    ids = {"name": "ids", "shape": [1, 16], "dtype": "int32", "values": "zeros", "opened": False}
+    assert input_words([image | {"opened": False}]) == []
+    assert input_words([image, ids]) == [
+        "--input_layer=image,ids",
+        "--input_layer_shape=1,8,8,3:1,16",
+        "--input_layer_value_range=ids,0,0",
+    ]
+    entry = {"name": "infer", "graph": 1, "tensors": [0], "is_signature": True}
+    assert entry_words(None) == []
+    assert entry_words(entry) == ["--signature_to_run_for=infer"]
+    with pytest.raises(VisitError, match="infer is no signature"):
+        entry_words(entry | {"is_signature": False})
+    with pytest.raises(VisitError, match="cannot be given values"):
+        input_words([image | {"values": "given"}])
 
 
 def test_affinity_and_threads_reach_the_program(phone_profile: DeviceProfile, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from small_tflite import small_tflite
+from small_tflite import small_tflite, with_second_graph
 
 from edgewidth.errors import FileError
 from edgewidth.formats.inspect import inspect_model, model_facts
@@ -45,6 +45,21 @@ def test_tflite_files_are_what_litert_says(exported: Exported, precision: Precis
             for one in found
         ] == [(one["name"], tuple(one["shape_signature"]), one["dtype"], one["quantization"]) for one in details]
     assert facts.precision is precision
+
+
+def test_signatures_are_what_litert_says() -> None:
+    """The one of the first graph comes first, wherever it stands in the file."""
+    content = with_second_graph(small_tflite(), signed=True)
+    interpreter = Interpreter(model_content=content)
+    assert [one.name for one in model_facts(content).entries] == ["first", "other"]
+    for name in interpreter.get_signature_list():
+        facts = model_facts(content, name)
+        details = interpreter.get_signature_runner(name).get_input_details().values()
+        assert facts.entry is not None
+        assert facts.entry.tensors == tuple(one["index"] for one in details)
+        assert [(one.name, one.shape) for one in facts.inputs] == [
+            (one["name"], tuple(one["shape"])) for one in details
+        ]
 
 
 @pytest.mark.parametrize("precision", list(Precision))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from small_tflite import small_tflite
+from small_tflite import small_tflite, with_second_graph
 from support import SHARED_CASES
 
 from edgewidth.cli.main import exit_code
@@ -25,7 +25,7 @@ ASKED = {
     "tfl-int32-ids": (0, "1×16 int32, zeros"),
     "tfl-no-input": (0, "median"),
     "tfl-string": (2, "takes text, which cannot be made up"),
-    "tfl-two-sigs": (0, "Of its signatures infer was measured"),
+    "tfl-two-sigs": (0, "infer was measured; --signature"),
     "tfl-uint8": (0, '"precision": "int8"'),
     "onnx-dyn-hw": (2, "--input-shape 1x3x224x224"),
     "onnx-external": (0, "1×3×64×64 float32"),
@@ -116,6 +116,24 @@ def test_a_tflite_file_is_resized(tmp_path: Path, capsys: pytest.CaptureFixture[
     path.write_bytes(write_model(model))
     assert validated(path, capsys)["inputs"][0]["shape"] == [1, 256]
     assert validated(path, capsys, "--input-shape", "7x256")["inputs"][0]["shape"] == [7, 256]
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_another_signature_or_graph_is_measured(
+    signed: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its input is of another type, which the first one's would not take."""
+    path = tmp_path / "m.tflite"
+    path.write_bytes(with_second_graph(small_tflite(), signed=signed))
+    first, second = (validated(path, capsys, *more) for more in ((), ("--signature", "other")))
+    assert [one["signature"] for one in (first, second)] == ["first", "other"]
+    assert [one["inputs"][0]["dtype"] for one in (first, second)] == ["float32", "int64"]
+    assert second["inputs"][0]["shape"] == [1, 7]
+    message = refused(path, capsys, "--signature", "third")
+    assert "no signature third" in message
+    assert "There are: first, other" in message
+    told = onnx_file(tmp_path / "m.onnx", "Relu", onnx.TensorProto.FLOAT, [1, 4], {})
+    assert "Leave --signature out" in refused(told, capsys, "--signature", "first")
 
 
 def test_ids_out_of_a_table_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,8 @@ from edgewidth.records.measurement import Engine, EngineName, Launcher, Runtime
 if TYPE_CHECKING:
     from edgewidth.devices.reach.transport import Transport
 
+    Json = dict[str, Any]
+
 
 class Statistics(NamedTuple):
     """A line of ``benchmark_model``, in microseconds; None: this build does not print it."""
@@ -57,9 +59,11 @@ class BenchmarkModel(NamedTuple):
     threads: int
     affinity: Sequence[int]
 
-    def invoke(self, model: str, runs: int, *, timeout_s: float, inputs: Sequence[dict[str, Any]] = ()) -> Runs:
+    def invoke(
+        self, model: str, runs: int, *, timeout_s: float, inputs: Sequence[Json] = (), entry: Json | None = None
+    ) -> Runs:
         """See ``Program``; each process warms up for as many runs as it then measures."""
-        words = [self.path, *benchmark_model_words(model, self.threads), *input_words(inputs)]
+        words = [self.path, *benchmark_model_words(model, self.threads), *input_words(inputs), *entry_words(entry)]
         words = pinned(words, self.affinity)
         times = -(-runs // LEAST_RUNS)
         text, own_s = repeat(self.transport, times, words, timeout_s)
@@ -82,7 +86,20 @@ def benchmark_model_words(model: str, threads: int) -> list[str]:
     ]
 
 
-def input_words(inputs: Sequence[dict[str, Any]]) -> list[str]:
+def entry_words(entry: Json | None) -> list[str]:
+    """The argument that names what is to be run.
+
+    Raises:
+        VisitError: It is a graph without a signature.
+    """
+    if entry is None:
+        return []
+    if not entry["is_signature"]:
+        raise VisitError(f"{entry['name']} is no signature, and benchmark_model enters nothing else", final=True)
+    return [f"--signature_to_run_for={entry['name']}"]
+
+
+def input_words(inputs: Sequence[Json]) -> list[str]:
     """The arguments that give inputs their shapes and, where these are to be zeros, their values.
 
     Raises:

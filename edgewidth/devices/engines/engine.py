@@ -32,10 +32,13 @@ class Runs(NamedTuple):
 class Program(Protocol):
     """A benchmark program on a device."""
 
-    def invoke(self, model: str, runs: int, *, timeout_s: float, inputs: Sequence[Json] = ()) -> Runs:
+    def invoke(
+        self, model: str, runs: int, *, timeout_s: float, inputs: Sequence[Json] = (), entry: Json | None = None
+    ) -> Runs:
         """Run a model about so often, back to back.
 
         ``inputs`` are the fields of ``ModelInput`` for each; without any the program makes up what it needs.
+        ``entry`` are those of ``Entry``; None: where the program enters by itself.
 
         Raises:
             VisitError: The program failed, printed what cannot be understood, or cannot give such inputs.

@@ -15,6 +15,8 @@ from edgewidth.records.measurement import Engine, EngineName, Launcher, Runtime
 if TYPE_CHECKING:
     from edgewidth.devices.reach.transport import Transport
 
+    Json = dict[str, Any]
+
 
 class PerfTest(NamedTuple):
     """ONNX Runtime's program at ``path`` on the device; it warms up with one run that it does not tell."""
@@ -24,8 +26,11 @@ class PerfTest(NamedTuple):
     threads: int
     affinity: Sequence[int]
 
-    def invoke(self, model: str, runs: int, *, timeout_s: float, inputs: Sequence[dict[str, Any]] = ()) -> Runs:
+    def invoke(
+        self, model: str, runs: int, *, timeout_s: float, inputs: Sequence[Json] = (), entry: Json | None = None
+    ) -> Runs:
         """See ``Program``."""
+        del entry  # there is one
         for one in inputs:
             if one["values"] == Fill.GIVEN or (one["opened"] and set(one["shape"]) != {1}):
                 raise VisitError(

@@ -164,8 +164,9 @@ class _Visit:
         if times and self._seconds_per_run:
             count = max(count, round(wanted_ns / middle(times)))
             count = max(LEAST_RUNS, min(count, int(_CALL_S / self._seconds_per_run)))
-        start, invoke, inputs = time.monotonic(), self._program.invoke, self._plan.get("inputs", ())
-        told: Runs = self._call(lambda: invoke(self._model, count, timeout_s=left_s, inputs=inputs))
+        start, invoke = time.monotonic(), self._program.invoke
+        given = {name: self._plan[name] for name in ("inputs", "entry") if name in self._plan}
+        told: Runs = self._call(lambda: invoke(self._model, count, timeout_s=left_s, **given))
         self._seconds_per_run = (time.monotonic() - start) / len(told.runs_ns)
         self.first_ns += told.first_ns
         self.own_s += told.own_s

@@ -129,6 +129,7 @@ class RemoteSession:
         line = {"id": order.visit, "file": file, "sha256": digest, "keep": keep}
         if order.model.feed is not None:
             line["inputs"] = [one.model_dump(mode="json") for one in order.model.feed.inputs]
+            line["entry"] = None if order.model.feed.entry is None else order.model.feed.entry._asdict()
         return line
 
     def _put(self, files: dict[str, bytes]) -> None:

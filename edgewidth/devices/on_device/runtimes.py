@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.util import find_spec
 
 TYPE_CHECKING = False
@@ -35,8 +36,12 @@ def _import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def _load_tflite(interpreter_class: Any, path: str, threads: int, inputs: Inputs) -> Callable[[], object]:
+def _load_tflite(
+    interpreter_class: Any, path: str, threads: int, inputs: Inputs, entry: Json | None
+) -> Callable[[], object]:
     interpreter = interpreter_class(model_path=path, num_threads=threads)
+    if inputs is not None and entry is not None:
+        return _entered(interpreter, path, inputs, entry)
     details = interpreter.get_input_details()
     if inputs is None:
         inputs = [{"shape": [int(size) for size in one["shape"]], "dtype": one["dtype"]} for one in details]
@@ -49,7 +54,22 @@ def _load_tflite(interpreter_class: Any, path: str, threads: int, inputs: Inputs
     return interpreter.invoke  # type: ignore[no-any-return]  # the runtimes ship no types
 
 
-def _load_onnx(onnxruntime: Any, path: str, threads: int, inputs: Inputs) -> Callable[[], object]:
+def _entered(interpreter: Any, path: str, inputs: Sequence[Json], entry: Json) -> Callable[[], object]:
+    """As the interpreter's ``SignatureRunner`` does, which can only do all of it in each call."""
+    import numpy as np  # noqa: PLC0415 - see _values
+
+    calls, graph = interpreter._interpreter, entry["graph"]  # noqa: SLF001
+    values = {entry["tensors"][place]: one for place, one in enumerate(_values(path, inputs))}
+    for tensor, one in values.items():
+        calls.ResizeInputTensor(tensor, np.array(one.shape, np.int32), False, graph)
+    calls.AllocateTensors(graph)
+    for tensor, one in values.items():
+        calls.SetTensor(tensor, one, graph)
+    return partial(calls.Invoke, graph)
+
+
+def _load_onnx(onnxruntime: Any, path: str, threads: int, inputs: Inputs, entry: Json | None) -> Callable[[], object]:
+    del entry  # there is one
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -107,9 +127,12 @@ def import_runtime(runtime: str) -> Any:
     return _RUNTIMES[runtime][0]()
 
 
-def load(module: Any, runtime: str, path: str, threads: int, inputs: Inputs = None) -> Callable[[], object]:
+def load(
+    module: Any, runtime: str, path: str, threads: int, inputs: Inputs = None, entry: Json | None = None
+) -> Callable[[], object]:
     """A function that runs the model once, on input that was set beforehand.
 
     ``inputs`` are the fields of ``ModelInput`` for each; None: random values of the shapes that the file has.
+    ``entry`` are those of ``Entry``; None: where the runtime enters by itself.
     """
-    return _RUNTIMES[runtime][1](module, path, threads, inputs)
+    return _RUNTIMES[runtime][1](module, path, threads, inputs, entry)

@@ -120,7 +120,7 @@ def visit(module: Any, job: Json, path: str, plan: Json) -> Json:
     """One whole visit in this process: what a ``visit`` record says of it."""
     if job["affinity"]:
         os.sched_setaffinity(0, job["affinity"])
-    run = load(module, job["runtime"], path, job["threads"], plan.get("inputs"))
+    run = load(module, job["runtime"], path, job["threads"], plan.get("inputs"), plan.get("entry"))
     gc.disable()
     before = dict(read_state(job["affinity"]), probe_ns=probe_ns(plan["probe_loops"]))
     own = time.process_time()

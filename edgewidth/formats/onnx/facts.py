@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it comes with onnx
 
-from edgewidth.errors import FileError
+from edgewidth.errors import FileError, InputError
 from edgewidth.formats.format import ModelFacts, TensorFacts
 from edgewidth.formats.onnx.metadata import read_onnx_metadata
 from edgewidth.records.measurement import (
@@ -46,8 +46,10 @@ def read_onnx(content: bytes) -> onnx.ModelProto:
     return model
 
 
-def onnx_facts(content: bytes) -> ModelFacts:
+def onnx_facts(content: bytes, signature: str | None = None) -> ModelFacts:
     """See ``Format.facts``."""
+    if signature is not None:
+        raise InputError("An .onnx file has one graph that is run, and no signatures.", remedy="Leave `signature` out.")
     model = read_onnx(content)
     constants = {one.name for one in model.graph.initializer}
     return ModelFacts(

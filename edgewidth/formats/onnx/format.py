@@ -42,11 +42,11 @@ class OnnxFormat:
 
         return OnnxLayout(content, conversion.network, conversion.widths)
 
-    def facts(self, content: bytes) -> ModelFacts:
+    def facts(self, content: bytes, signature: str | None = None) -> ModelFacts:
         """Read as a protocol buffer."""
         from edgewidth.formats.onnx.facts import onnx_facts
 
-        return onnx_facts(content)
+        return onnx_facts(content, signature)
 
     def gathered(self, content: bytes, folder: Path) -> bytes:
         """With its external data, where it has some."""

@@ -6,15 +6,16 @@ The flatbuffer's schema gives every table; a damaged file makes Python raise, wh
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-from edgewidth.errors import FileError
+from edgewidth.errors import FileError, InputError
 from edgewidth.formats.format import ModelFacts, TensorFacts
 from edgewidth.formats.tflite.metadata import read_tflite_metadata
 from edgewidth.records.artifact import Quantisation
+from edgewidth.records.inputs import Entry
 from edgewidth.records.measurement import (
     FilePrecision,
     FormatName,
@@ -49,27 +50,33 @@ _ONE_BY_ONE = {
 _OPEN = -1
 
 
-def tflite_facts(content: bytes) -> ModelFacts:
+def tflite_facts(content: bytes, signature: str | None = None) -> ModelFacts:
     """See ``Format.facts``."""
     try:
-        return _facts(content)
+        return _facts(content, signature)
     except (struct.error, IndexError, ValueError, TypeError, OverflowError, AttributeError, MemoryError) as error:
         raise FileError("It is not a .tflite file, or it is damaged or cut short.") from error
 
 
-def _facts(content: bytes) -> ModelFacts:
+def _facts(content: bytes, signature: str | None) -> ModelFacts:
     model = schema.Model.GetRootAs(content, 0)
-    graph = model.Subgraphs(0)
-    operators = list(_operators(model, graph))
-    _check_whole(model, graph, operators)
+    entries = tuple(_entries(model))
+    entry = _chosen(entries, signature)
+    place = 0 if entry is None else entry.graph
+    # What is no signature's own graph may be the body of a loop or a branch, and runs as a part of this one.
+    others = set(range(model.SubgraphsLength())) - {place, *(one.graph for one in entries if one.is_signature)}
+    graph, bodies = model.Subgraphs(place), [model.Subgraphs(i) for i in sorted(others)]
+    operators = {one: list(_operators(model, one)) for one in (graph, *bodies)}
+    _check_whole(model, graph, operators[graph])
     return ModelFacts(
         format=FormatName.TFLITE,
-        precision=_precision(graph, operators),
+        precision=_precision(operators),
         inputs=_tensors(graph, graph.Inputs, graph.InputsLength()),
         outputs=_tensors(graph, graph.Outputs, graph.OutputsLength()),
         metadata=read_tflite_metadata(content),
-        custom_operators=tuple(sorted({name for _, name, _ in operators if name})),
-        signatures=tuple(_signatures(model)),
+        custom_operators=tuple(sorted({name for some in operators.values() for _, name, _ in some if name})),
+        entries=entries,
+        entry=entry,
     )
 
 
@@ -119,11 +126,28 @@ def _stored_shape(graph: Any, index: int) -> list[int]:
     return [int(tensor.Shape(i)) for i in range(tensor.ShapeLength())]
 
 
-def _signatures(model: Any) -> Iterator[str]:
-    """The names of the signatures, that of the first graph first: it is what runs where none is asked for."""
+def _entries(model: Any) -> Iterator[Entry]:
+    """The signatures; in a file without any the graphs, which may also be the bodies of loops."""
     found = [model.SignatureDefs(i) for i in range(model.SignatureDefsLength())]
-    for one in sorted(found, key=lambda one: int(one.SubgraphIndex())):
-        yield (one.SignatureKey() or b"").decode(errors="replace")
+    named = [(one.SignatureKey(), int(one.SubgraphIndex())) for one in found]
+    named = named or [(model.Subgraphs(i).Name(), i) for i in range(model.SubgraphsLength())]
+    for name, place in sorted(named, key=lambda one: one[1]):
+        graph = model.Subgraphs(place)
+        tensors = tuple(int(graph.Inputs(i)) for i in range(graph.InputsLength()))
+        yield Entry((name or str(place).encode()).decode(errors="replace"), place, tensors, bool(found))
+
+
+def _chosen(entries: Sequence[Entry], signature: str | None) -> Entry | None:
+    """The entry of a name, or the first; None: there is one graph, without a signature."""
+    if signature is None:
+        return entries[0] if entries and entries[0].graph == 0 else None
+    for one in entries:
+        if one.name == signature:
+            return one
+    raise InputError(
+        f"The model has no signature {signature}.",
+        remedy=f"There are: {', '.join(one.name for one in entries)}; without `signature` the first graph is measured.",
+    )
 
 
 def _tensors(graph: Any, indices: Any, count: int) -> tuple[TensorFacts, ...]:
@@ -148,8 +172,22 @@ def _tensor_facts(tensor: Any) -> TensorFacts:
     )
 
 
-def _precision(graph: Any, operators: Sequence[tuple[int, str, Any]]) -> FilePrecision:
-    """By what is multiplied with weights; without any, by what operators give."""
+def _precision(graphs: Mapping[Any, Sequence[tuple[int, str, Any]]]) -> FilePrecision:
+    """By what is multiplied with weights, in graphs with their operators; without any, by what operators give."""
+    found = {one for graph, operators in graphs.items() for one in _multiplications(graph, operators)}
+    if found:
+        return overall_precision(found)
+    given = (
+        _TYPES[graph.Tensors(operator.Outputs(i)).Type()]
+        for graph, operators in graphs.items()
+        for _, _, operator in operators
+        for i in range(operator.OutputsLength())
+    )
+    return Precision.INT8 if _EIGHT_BITS & set(given) else Precision.FLOAT32
+
+
+def _multiplications(graph: Any, operators: Sequence[tuple[int, str, Any]]) -> Iterator[FilePrecision]:
+    """The precision of every operator that multiplies by weights."""
     tensors = [_TYPES[graph.Tensors(i).Type()] for i in range(graph.TensorsLength())]
     # Weights that are stored as float16 reach the operator as float32, through an operator of their own.
     made_from = {
@@ -157,17 +195,12 @@ def _precision(graph: Any, operators: Sequence[tuple[int, str, Any]]) -> FilePre
         for number, _, operator in operators
         if number == schema.BuiltinOperator.DEQUANTIZE
     }
-    found: set[FilePrecision] = set()
     for number, _, operator in operators:
         if number in _WEIGHTED and operator.InputsLength() > _WEIGHTED[number]:
             # A transposed convolution reads its output's shape first, so that what it convolves comes last.
             source = operator.Inputs(2 if number == schema.BuiltinOperator.TRANSPOSE_CONV else 0)
             weights = operator.Inputs(_WEIGHTED[number])
-            found.add(_multiplied(tensors[source], made_from.get(weights, tensors[weights])))
-    if found:
-        return overall_precision(found)
-    given = (tensors[operator.Outputs(i)] for _, _, operator in operators for i in range(operator.OutputsLength()))
-    return Precision.INT8 if _EIGHT_BITS & set(given) else Precision.FLOAT32
+            yield _multiplied(tensors[source], made_from.get(weights, tensors[weights]))
 
 
 def _multiplied(source: str, weights: str) -> FilePrecision:

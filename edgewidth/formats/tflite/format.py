@@ -43,11 +43,11 @@ class TfliteFormat:
 
         return tflite_layout(content, conversion)
 
-    def facts(self, content: bytes) -> ModelFacts:
+    def facts(self, content: bytes, signature: str | None = None) -> ModelFacts:
         """Read by the schema."""
         from edgewidth.formats.tflite.facts import tflite_facts
 
-        return tflite_facts(content)
+        return tflite_facts(content, signature)
 
     def gathered(self, content: bytes, folder: Path) -> bytes:
         """As it is: a .tflite file keeps nothing elsewhere."""
