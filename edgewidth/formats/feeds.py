@@ -45,11 +45,13 @@ def choose_feed(inputs: Sequence[TensorFacts], shapes: Shapes, values: Fill | Pa
     """
     given = _read(values, inputs) if isinstance(values, Path) else {}
     wanted = _by_name(shapes, inputs)
+    for one in inputs:
+        _check_type(one, given=one.name in given)
     sizes = {one.name: _shape(one, wanted.get(one.name), given.get(one.name)) for one in inputs}
-    if unknown := [f"{one.name} is {_text(sizes[one.name])}" for one in inputs if OPEN in (sizes[one.name] or (OPEN,))]:
+    if unknown := [f"{one.name} is {_text(sizes[one.name])}" for one in inputs if _is_open(sizes[one.name])]:
         raise InputError(
             f"The model leaves sizes open: {', '.join(unknown)}. Its latency depends on them.",
-            remedy=f"Say which are meant: `input_shape={_example(inputs, sizes)}`.",
+            remedy=f"Say which are meant: {_example(inputs, sizes)}.",
         )
     fill = values if isinstance(values, Fill) else None
     chosen = tuple(_chosen(one, sizes[one.name] or (), one.name in given, fill) for one in inputs)
@@ -86,7 +88,7 @@ def _shape(one: TensorFacts, wanted: tuple[int, ...] | None, given: NDArray[Any]
     return chosen
 
 
-def _chosen(one: TensorFacts, shape: tuple[int, ...], given: bool, fill: Fill | None) -> ModelInput:
+def _check_type(one: TensorFacts, *, given: bool) -> None:
     if one.dtype not in {*_NUMBERS, _STRING}:
         raise InputError(f"The input {one.name} takes {one.dtype}, with which edgewidth cannot measure.")
     if one.dtype == _STRING and not given:
@@ -94,6 +96,9 @@ def _chosen(one: TensorFacts, shape: tuple[int, ...], given: bool, fill: Fill | 
             f"The input {one.name} takes text, which cannot be made up.",
             remedy=f"Give some: `input_values=FILE.npz`, with an array of text under the name {one.name}.",
         )
+
+
+def _chosen(one: TensorFacts, shape: tuple[int, ...], given: bool, fill: Fill | None) -> ModelInput:
     size = math.prod(shape) * (1 if one.dtype == _STRING else np.dtype(one.dtype).itemsize)
     if size > LARGEST_BYTES:
         raise InputError(f"The input {one.name} of {_text(shape)} takes {size / 1e9:.3g} GB.")
@@ -156,6 +161,10 @@ def _packed(values: Sequence[NDArray[Any] | None]) -> bytes:
     return stream.getvalue()
 
 
+def _is_open(shape: tuple[int, ...] | None) -> bool:
+    return shape is None or OPEN in shape
+
+
 def _text(shape: tuple[int, ...] | None) -> str:
     if shape is None:
         return "of any shape"
@@ -163,7 +172,10 @@ def _text(shape: tuple[int, ...] | None) -> str:
 
 
 def _example(inputs: Sequence[TensorFacts], sizes: Mapping[str, tuple[int, ...] | None]) -> str:
-    """What to type for the first input that is open; images that people have are 224 pixels a side."""
-    one = next(one for one in inputs if OPEN in (sizes[one.name] or (OPEN,)))
-    shape = "x".join("224" if size == OPEN else str(size) for size in sizes[one.name] or (1, 3, OPEN, OPEN))
-    return shape if len(inputs) == 1 else f"{one.name}={shape}"
+    """What to type for all that are open; images that people have are 224 pixels a side."""
+    found = []
+    for one in inputs:
+        if _is_open(shape := sizes[one.name]):
+            text = "x".join("224" if size == OPEN else str(size) for size in shape or (1, 3, OPEN, OPEN))
+            found.append(f"`input_shape={text if len(inputs) == 1 else f'{one.name}={text}'}`")
+    return " ".join(found)

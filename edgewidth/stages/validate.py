@@ -172,6 +172,11 @@ def _remedy(facts: ModelFacts, feed: Feed, reason: str) -> str:
             f"It has operators of TensorFlow ({', '.join(facts.custom_operators[:4])}): convert it without them, or "
             "measure with a benchmark_model that has the Flex delegate, `benchmark_model=push:/path/to/it`."
         )
+    if "edgetpu-custom-op" in facts.custom_operators:
+        return (
+            "It is compiled for an Edge TPU: measure the file that it was made of, or with a benchmark_model that "
+            "loads the delegate for one, `benchmark_model=push:/path/to/it`."
+        )
     if facts.custom_operators:
         names = ", ".join(facts.custom_operators[:4])
         return f"It has operators of its own ({names}), which the runtime there must know."

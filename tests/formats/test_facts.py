@@ -218,6 +218,35 @@ def test_constants_in_other_files_come_along(tmp_path: Path) -> None:
         inspect_model(path)
 
 
+@pytest.mark.parametrize(("key", "value"), [("offset", "-5"), ("offset", "abc"), ("length", str(10**15))])
+def test_places_in_other_files_that_cannot_be(tmp_path: Path, key: str, value: str) -> None:
+    """One sentence, whatever onnx raises, and no more memory than the file has."""
+    path = with_outside(tmp_path, "w.data")
+    model = onnx.load(path, load_external_data=False)
+    [tensor] = model.graph.initializer
+    for entry in tensor.external_data:
+        entry.value = value if entry.key == key else entry.value
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(FileError, match=r"constant w cannot be read|more than 2 GB"):
+        inspect_model(path)
+
+
+def test_outputs_may_be_anything_and_sizes_nothing() -> None:
+    """Classifiers of scikit-learn give maps; only inputs have to be tensors."""
+    helper = onnx.helper
+    graph = helper.make_graph(
+        [helper.make_node("SequenceConstruct", ["x"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", F32, [0, 4])],
+        [helper.make_tensor_sequence_value_info("y", F32, None)],
+    )
+    facts = model_facts(helper.make_model(graph).SerializeToString())
+    assert [(one.shape, one.dtype) for one in (*facts.inputs, *facts.outputs)] == [
+        ((0, 4), "float32"),
+        (None, "sequence"),
+    ]
+
+
 @pytest.mark.parametrize("place", ["../secret", "/etc/hostname"])
 def test_no_file_outside_of_the_folder_is_read(tmp_path: Path, place: str) -> None:
     (tmp_path / "secret").write_bytes(bytes(4096))

@@ -45,6 +45,7 @@ def test_open_sizes_are_those_asked_for(name: str, batch: int) -> None:
         ([IDS, IMAGE], {}, r"image is 1×3×\?×\?"),
         ([ANY], {}, "any is of any shape"),
         ([TensorFacts("x", (-1,), "float32")], {}, r"x is \?"),
+        ([TensorFacts("s", None, "sequence")], {}, "takes sequence, with which edgewidth cannot measure"),
         ([IMAGE], {"": (1, 1, 32, 32)}, r"image is \?×3×\?×\?, and cannot be 1×1×32×32"),
         ([IMAGE], {"": (3, 32, 32)}, "cannot be 3×32×32"),
         ([IMAGE], {"picture": (1, 3, 32, 32)}, "no input picture; its inputs are image"),
@@ -57,6 +58,17 @@ def test_open_sizes_are_those_asked_for(name: str, batch: int) -> None:
 def test_what_is_not_known_is_asked_for(inputs: list[TensorFacts], shapes: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         choose_feed(inputs, shapes, None)
+
+
+def test_all_that_is_open_is_told_as_it_is_typed() -> None:
+    """One option for each input; a single number has no sizes, and none of them is open."""
+    rate = TensorFacts("rate", (), "int64")
+    assert str(choose_feed([rate], {}, None).inputs[0]) == "rate one number int64, zeros"
+    with pytest.raises(InputError, match="open") as caught:
+        choose_feed([IMAGE, rate, ANY], {}, None)
+    assert caught.value.remedy == (
+        "Say which are meant: `input_shape=image=1x3x224x224` `input_shape=any=1x3x224x224`."
+    )
 
 
 def test_values_of_ones_own_decide_the_sizes(tmp_path: Path) -> None:

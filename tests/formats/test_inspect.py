@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +45,24 @@ def test_a_file_that_is_no_model_has_one_clear_message(
     path.write_bytes(make(exported.folder.path))
     with pytest.raises(FileError, match=name):
         inspect_model(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "a note of Git LFS"),
+        (b"<!DOCTYPE html><html><body>Sign in</body></html>", "a web page"),
+        (gzip.compress(b"model", mtime=0), "packed with gzip"),
+        (b"\x18\0\0\0ORTM" + bytes(99), "ONNX Runtime's own format"),
+    ],
+)
+def test_what_people_have_under_a_models_name_is_known(content: bytes, told: str, tmp_path: Path) -> None:
+    """With what to do about it."""
+    path = tmp_path / "m.onnx"
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=told) as caught:
+        inspect_model(path)
+    assert caught.value.remedy
 
 
 def test_a_missing_file_is_said_so(tmp_path: Path) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import onnx
 from onnx.external_data_helper import ExternalDataInfo, load_external_data_for_tensor, uses_external_data
 
 from edgewidth.errors import FileError
 from edgewidth.formats.onnx.facts import read_onnx
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 MOST_BYTES = 2_000_000_000
@@ -21,44 +20,48 @@ MOST_BYTES = 2_000_000_000
 def gathered(content: bytes, folder: Path) -> bytes:
     """See ``Format.gathered``."""
     model = read_onnx(content)
-    outside = [tensor for tensor in _tensors(model.graph) if uses_external_data(tensor)]
+    tensors = (*_of_graph(model.graph), *(one for function in model.functions for one in _of_nodes(function.node)))
+    outside = [tensor for tensor in tensors if uses_external_data(tensor)]
     if not outside:
         return content
-    places = {ExternalDataInfo(tensor).location for tensor in outside}
-    for place in sorted(places):
-        _check(folder, place)
-    size = sum((folder / place).stat().st_size for place in places)
-    if len(content) + size > MOST_BYTES:
-        raise FileError(
-            f"It keeps {size / 1e9:.3g} GB in {', '.join(sorted(places))}; with more than 2 GB it cannot be measured."
-        )
+    size = len(content)
     for tensor in outside:
         try:
-            load_external_data_for_tensor(tensor, str(folder))
-        except Exception as error:  # what it raises has no common base
+            size += _checked_bytes(folder, ExternalDataInfo(tensor))
+            if size <= MOST_BYTES:
+                load_external_data_for_tensor(tensor, str(folder))
+        except FileError:
+            raise
+        except Exception as error:  # what onnx raises has no common base
             raise FileError(f"Its constant {tensor.name} cannot be read from {folder}: {error}.") from error
-        tensor.data_location = onnx.TensorProto.DEFAULT
-        del tensor.external_data[:]
+        if size > MOST_BYTES:
+            raise FileError("With what it keeps in other files it has more than 2 GB, and cannot be measured.")
     return bytes(model.SerializeToString())
 
 
-def _check(folder: Path, place: str) -> None:
-    path = folder / place
+def _checked_bytes(folder: Path, info: ExternalDataInfo) -> int:
+    """How many bytes a constant has in a file of the folder."""
+    path = folder / info.location
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise FileError(f"It keeps constants in {place}, which is outside of its own folder.")
+        raise FileError(f"It keeps constants in {info.location}, which is outside of its own folder.")
     if not path.is_file():
         raise FileError(
-            f"It keeps constants in {place}, which is not beside it.", remedy="Put that file into its folder."
+            f"It keeps constants in {info.location}, which is not beside it.", remedy="Put that file into its folder."
         )
+    return int(path.stat().st_size - (info.offset or 0) if info.length is None else info.length)
 
 
-def _tensors(graph: Any) -> Iterator[Any]:
+def _of_graph(graph: Any) -> Iterator[Any]:
     """All constants of a graph and of the graphs inside of its operators."""
     yield from graph.initializer
-    for node in graph.node:
+    yield from _of_nodes(graph.node)
+
+
+def _of_nodes(nodes: Iterable[Any]) -> Iterator[Any]:
+    for node in nodes:
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 yield attribute.t
             yield from attribute.tensors
             for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from _tensors(inner)
+                yield from _of_graph(inner)

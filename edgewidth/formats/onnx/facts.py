@@ -69,14 +69,19 @@ def _custom(node: Any) -> bool:
 def _tensor_facts(value: Any) -> TensorFacts:
     kind = value.type.WhichOneof("value")
     if kind != "tensor_type":
-        raise FileError(f"Its input or output {value.name} is no tensor, which edgewidth cannot measure with.")
+        return TensorFacts(name=value.name, shape=None, dtype=(kind or "nothing").removesuffix("_type"))
     tensor = value.type.tensor_type
     sizes = tensor.shape.dim if tensor.HasField("shape") else None
     return TensorFacts(
         name=value.name,
-        shape=None if sizes is None else tuple(one.dim_value if one.dim_value > 0 else _OPEN for one in sizes),
+        shape=None if sizes is None else tuple(map(_size, sizes)),
         dtype=_dtype(tensor.elem_type),
     )
+
+
+def _size(size: Any) -> int:
+    """Some exporters write -1 for what they leave open."""
+    return int(size.dim_value) if size.HasField("dim_value") and size.dim_value >= 0 else _OPEN
 
 
 def _dtype(number: int) -> str:
