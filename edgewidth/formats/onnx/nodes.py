@@ -219,7 +219,10 @@ def _upsample(site: LayerNodes, operator: Upsample) -> str:
 
 
 def _prelu(site: LayerNodes, _: PRelu) -> str:
-    return site.add("PRelu", *site.inputs, kernel_name(site.layer.name))
+    """Its two halves and their sum: ONNX Runtime's own PRelu takes twice as long, and nearly three times in int8."""
+    below = site.add("Clip", *site.inputs, "", site.bound(0))
+    scaled = site.add("Mul", below, kernel_name(site.layer.name))
+    return site.add("Add", site.add("Relu", *site.inputs), scaled)
 
 
 def _as(op_type: str, **attributes: Any) -> Callable[[LayerNodes, Any], str]:

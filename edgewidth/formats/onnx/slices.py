@@ -13,6 +13,7 @@ from edgewidth.errors import FileError, MismatchError
 from edgewidth.formats.folded import cut
 from edgewidth.formats.onnx.nodes import LayerNodes, bias_name, kernel_axes, kernel_name
 from edgewidth.formats.sizes import FileSize, StoredArray
+from edgewidth.graph.operators import PRelu
 from edgewidth.graph.widths import Cuts, lengths, variables_of
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ def _constant_axes(network: NetworkSpec) -> dict[str, Axes]:
     for layer in network.layers:
         for name, axes in ((kernel_name(layer.name), kernel_axes(layer)), (bias_name(layer.name), layer.kernel[:1])):
             found |= {name: axes, f"{name}_quantized": axes}
+            if isinstance(layer.operator, PRelu):  # what is no kernel of a convolution has one scale
+                continue
             found |= dict.fromkeys((f"{name}_scale", f"{name}_zero_point"), axes[:1])
             found |= dict.fromkeys((f"{name}_quantized_scale", f"{name}_quantized_zero_point"), axes[:1])
     return found
