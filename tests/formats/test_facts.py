@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from small_tflite import small_tflite, with_second_graph
 
@@ -190,6 +192,21 @@ def test_flipped_bits_raise_nothing_else(exported: Exported, seed: int) -> None:
         del content[rng.integers(9, len(content)) :]
     with contextlib.suppress(FileError):
         assert model_facts(bytes(content)).format is name
+
+
+def test_a_number_of_graphs_that_cannot_be_takes_no_memory() -> None:
+    """A flipped bit makes one of millions."""
+    content = bytearray(small_tflite())
+    table = schema.Model.GetRootAs(content, 0)._tab
+    place = table.Vector(table.Offset(8)) - 4
+    assert content[place : place + 4] == b"\1\0\0\0"
+    content[place : place + 4] = (3_000_000).to_bytes(4, "little")
+    tracemalloc.start()
+    with pytest.raises(FileError, match="damaged"):
+        model_facts(bytes(content))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
 
 
 def with_outside(folder: Path, place: str) -> Path:

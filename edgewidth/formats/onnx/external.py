@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from onnx.external_data_helper import ExternalDataInfo, load_external_data_for_tensor, uses_external_data
@@ -27,9 +28,10 @@ def gathered(content: bytes, folder: Path) -> bytes:
     size = len(content)
     for tensor in outside:
         try:
-            size += _checked_bytes(folder, ExternalDataInfo(tensor))
-            if size <= MOST_BYTES:
-                load_external_data_for_tensor(tensor, str(folder))
+            with warnings.catch_warnings(action="ignore"):  # of what it does not know there, which runtimes ignore too
+                size += _checked_bytes(folder, ExternalDataInfo(tensor))
+                if size <= MOST_BYTES:
+                    load_external_data_for_tensor(tensor, str(folder))
         except FileError:
             raise
         except Exception as error:  # what onnx raises has no common base
@@ -41,12 +43,12 @@ def gathered(content: bytes, folder: Path) -> bytes:
 
 def _checked_bytes(folder: Path, info: ExternalDataInfo) -> int:
     """How many bytes a constant has in a file of the folder."""
-    path = folder / info.location
+    path, name = folder / info.location, info.location or "a file without a name"
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise FileError(f"It keeps constants in {info.location}, which is outside of its own folder.")
+        raise FileError(f"It keeps constants in {name}, which is outside of its own folder.")
     if not path.is_file():
         raise FileError(
-            f"It keeps constants in {info.location}, which is not beside it.", remedy="Put that file into its folder."
+            f"It keeps constants in {name}, which is not beside it.", remedy="Put that file into its folder."
         )
     return int(path.stat().st_size - (info.offset or 0) if info.length is None else info.length)
 

@@ -48,6 +48,7 @@ _ONE_BY_ONE = {
 }
 """Operators whose output has the shape of their input."""
 _OPEN = -1
+_MOST_SIZES = 64
 
 
 def tflite_facts(content: bytes, signature: str | None = None) -> ModelFacts:
@@ -64,9 +65,10 @@ def _facts(content: bytes, signature: str | None) -> ModelFacts:
     entry = _chosen(entries, signature)
     place = 0 if entry is None else entry.graph
     # What is no signature's own graph may be the body of a loop or a branch, and runs as a part of this one.
-    others = set(range(model.SubgraphsLength())) - {place, *(one.graph for one in entries if one.is_signature)}
-    graph, bodies = model.Subgraphs(place), [model.Subgraphs(i) for i in sorted(others)]
-    operators = {one: list(_operators(model, one)) for one in (graph, *bodies)}
+    others = {place, *(one.graph for one in entries if one.is_signature)}
+    graphs = [model.Subgraphs(i) for i in range(model.SubgraphsLength())]
+    graph, bodies = graphs[place], [one for i, one in enumerate(graphs) if i not in others]
+    operators = _operators(model, (graph, *bodies), len(content))
     _check_whole(model, graph, operators[graph])
     return ModelFacts(
         format=FormatName.TFLITE,
@@ -80,13 +82,24 @@ def _facts(content: bytes, signature: str | None) -> ModelFacts:
     )
 
 
-def _operators(model: Any, graph: Any) -> Iterator[tuple[int, str, Any]]:
-    """Every operator of a graph: its number in the schema, its name if it is a custom one, and its table."""
+def _operators(model: Any, graphs: Sequence[Any], size: int) -> dict[Any, list[tuple[int, str, Any]]]:
+    """Every operator of each graph: its number in the schema, its name if it is a custom one, and its table.
+
+    Raises:
+        ValueError: They are more than a file of ``size`` bytes can hold, so that its tables lie over each other.
+    """
     codes = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]
-    for operator in map(graph.Operators, range(graph.OperatorsLength())):
-        code = codes[operator.OpcodeIndex()]
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        yield number, (code.CustomCode() or b"").decode(errors="replace"), operator
+    found: dict[Any, list[tuple[int, str, Any]]] = {graph: [] for graph in graphs}
+    for graph, operators in found.items():
+        size -= graph.TensorsLength()
+        for operator in map(graph.Operators, range(graph.OperatorsLength())):
+            size -= 1 + operator.InputsLength() + operator.OutputsLength()
+            if size < 0:
+                raise ValueError("there are more operators than fit into the file")
+            code = codes[operator.OpcodeIndex()]
+            number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+            operators.append((number, (code.CustomCode() or b"").decode(errors="replace"), operator))
+    return found
 
 
 def _check_whole(model: Any, graph: Any, operators: Sequence[tuple[int, str, Any]]) -> None:
@@ -107,7 +120,8 @@ def _check_whole(model: Any, graph: Any, operators: Sequence[tuple[int, str, Any
         if lacking := [i for i in sources if i >= 0 and i not in there and not _holds(model, graph.Tensors(i))]:
             raise ValueError(f"nothing writes tensor {lacking[0]}")
         there.update(targets)
-        if number in _ONE_BY_ONE and _stored_shape(graph, sources[0]) != _stored_shape(graph, targets[0]):
+        shapes = [_stored_shape(graph.Tensors(some[0])) for some in (sources, targets) if number in _ONE_BY_ONE]
+        if shapes and shapes[0] != shapes[1]:
             raise ValueError(f"the shapes of tensors {sources[0]} and {targets[0]} contradict each other")
     outputs = [graph.Outputs(i) for i in range(graph.OutputsLength())]
     if lacking := [i for i in outputs if i not in there and not _holds(model, graph.Tensors(i))]:
@@ -117,12 +131,12 @@ def _check_whole(model: Any, graph: Any, operators: Sequence[tuple[int, str, Any
 def _holds(model: Any, tensor: Any) -> bool:
     """Whether a tensor has values that no operator gives it: it is a constant, perhaps an empty one, or a state."""
     buffer = model.Buffers(tensor.Buffer())
-    empty = tensor.ShapeLength() > 0 and 0 in (tensor.Shape(i) for i in range(tensor.ShapeLength()))
-    return bool(buffer.DataLength() or buffer.Size() or empty or tensor.IsVariable())
+    return bool(buffer.DataLength() or buffer.Size() or 0 in _stored_shape(tensor) or tensor.IsVariable())
 
 
-def _stored_shape(graph: Any, index: int) -> list[int]:
-    tensor = graph.Tensors(index)
+def _stored_shape(tensor: Any) -> list[int]:
+    if tensor.ShapeLength() > _MOST_SIZES:
+        raise ValueError("a tensor has more sizes than any runtime takes")
     return [int(tensor.Shape(i)) for i in range(tensor.ShapeLength())]
 
 
@@ -155,7 +169,7 @@ def _tensors(graph: Any, indices: Any, count: int) -> tuple[TensorFacts, ...]:
 
 
 def _tensor_facts(tensor: Any) -> TensorFacts:
-    shape = [int(tensor.Shape(i)) for i in range(tensor.ShapeLength())]
+    shape = _stored_shape(tensor)
     signature = [int(tensor.ShapeSignature(i)) for i in range(tensor.ShapeSignatureLength())]
     quantisation, scale = tensor.Quantization(), 0.0
     if quantisation is not None and quantisation.ScaleLength() == 1:
