@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 from formats.cases import Case, Exported, MakeFactory, export_case, make_case, residual_space
@@ -11,6 +12,13 @@ from edgewidth.graph.space import ChannelConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _no_history(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What one test validates, none of the others knows."""
+    path = tmp_path_factory.getbasetemp() / f"validations-{uuid4().hex}.sqlite"
+    monkeypatch.setattr("edgewidth.devices.measure.history.history_path", lambda: path)
 
 
 @pytest.fixture(scope="session")

@@ -221,6 +221,9 @@ class Visit(Record):
     """What disturbed the device meanwhile, so that the visit does not count; None if nothing did."""
     slow_above_ns: float | None = None
     """Three runs in a row with a higher median than this do not count either; None if that is not known yet."""
+    session: str = ""
+    """Which runner made it: visits of one share a process they come from, and the place of the model's file in memory.
+    Empty where that was not told yet."""
 
 
 class LatencyEstimate(Record):
@@ -238,6 +241,8 @@ class LatencyEstimate(Record):
     """The share of all runs that count. The others were made while something disturbed the device."""
     all_ms: float | None = None
     """The statistic of all runs, including those that do not count."""
+    state_percent: float = 0.0
+    """The standard deviation of latencies minutes apart on this device, which the interval allows for."""
 
 
 class MeasurementWarning(Record):

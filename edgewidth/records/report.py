@@ -57,6 +57,8 @@ class Measured(_Described):
     """The share of all runs that count: the others were made while something disturbed the device."""
     all_ms: float | None
     """The statistic of all runs, those too that do not count."""
+    state_percent: float = 0.0
+    """The standard deviation of latencies minutes apart on this device, which the interval allows for."""
     percentiles_ms: dict[str, float]
     """``min``, ``p10``, ``p50``, ``p90``, ``p95``, ``p99`` and ``max`` of all runs, those too that do not count."""
     budget_used_percent: float | None

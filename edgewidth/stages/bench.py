@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from edgewidth.devices.device import Device, open_device
 from edgewidth.devices.measure.campaign import Model, measure
-from edgewidth.devices.measure.estimate import counting, estimate, visit_ms, visit_sigma
+from edgewidth.devices.measure.estimate import counting, estimate, scatter_of, visit_ms
 from edgewidth.devices.measure.policy import Policy, default_policy
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.files import cache_folder
@@ -67,12 +67,15 @@ def measured_visits(
     return found
 
 
-def visiting(clock: Clock, visits: int | None = None) -> Policy:
-    """The policy for a clock, with another number of visits; a clock without noise needs no more than its own."""
+def visiting(clock: Clock, visits: int | None = None, *, sessions: int = 1) -> Policy:
+    """The policy for a clock, with other numbers of visits and sessions; one without noise needs no more than its own.
+
+    Sessions are for few models: each sends their files anew.
+    """
     policy = default_policy(clock)
     if visits is None or clock is Clock.ICOUNT:
         return policy
-    return policy.model_copy(update={"rounds": visits})
+    return policy.model_copy(update={"rounds": visits, "sessions": sessions})
 
 
 @dataclass
@@ -113,13 +116,20 @@ class Bench:
         """What a document that is made of these measurements records as its inputs."""
         return {"search space": self.space, **self.setting.facts, "statistic": self.target.statistic}
 
-    def measure(self, configs: Iterable[ChannelConfig], *, visits: int | None = None, until: float = math.inf) -> None:
+    def measure(
+        self,
+        configs: Iterable[ChannelConfig],
+        *,
+        visits: int | None = None,
+        sessions: int = 1,
+        until: float = math.inf,
+    ) -> None:
         """Visit every configuration ``visits`` times (None: as the policy has it); visits that the store has count.
 
-        No visit begins after the moment ``until``, in monotonic seconds.
+        They are spread over so many sessions. No visit begins after the moment ``until``, in monotonic seconds.
         """
         models = [Model(self._key(config), partial(self.factory.variant, config)) for config in dict.fromkeys(configs)]
-        policy = visiting(self.setting.clock, visits)
+        policy = visiting(self.setting.clock, visits, sessions=sessions)
         device, progress = self.device, self.progress
         for warning in measure(device, self.setting, models, self.store, policy=policy, until=until, progress=progress):
             self._warnings[warning.code] = warning
@@ -145,8 +155,8 @@ class Bench:
         if config not in self.visits():
             self.measure([config])
         visits = self.store.visits(self.setting)
-        sigma = visit_sigma(visits.values(), self.target.statistic)
-        return estimate(visits[self._key(config)], self.target.statistic, sigma=sigma)
+        known = scatter_of(visits.values(), self.target.statistic)
+        return estimate(visits[self._key(config)], self.target.statistic, known=known)
 
     def _key(self, config: ChannelConfig) -> str:
         # The fingerprint keeps configurations of different spaces apart in one store.

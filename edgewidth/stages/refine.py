@@ -50,6 +50,8 @@ class RefinePlan:
     """Configurations measured in each round."""
     visits: int = 8
     """How often each is visited: more often than in profiling, since the choice stands on it."""
+    sessions: int = 2
+    """Over how many processes and places of the files in memory these are spread."""
     settled: float = 0.25
     """The loop ends when the expected improvement is below this share of what the table's error, one standard
     deviation of a prediction, is worth in loss on the frontier."""
@@ -88,7 +90,8 @@ class _Loop:
 
     def measure(self, number: int, candidates: Sequence[_Candidate]) -> None:
         """Measure candidates and let the table learn from them."""
-        self.bench.measure([candidate.choice.config for candidate in candidates], visits=self.plan.visits)
+        configs = [candidate.choice.config for candidate in candidates]
+        self.bench.measure(configs, visits=self.plan.visits, sessions=self.plan.sessions)
         for choice, _, _ in candidates:
             estimate = self.bench.estimate(choice.config)
             self.measured[choice.config] = estimate

@@ -15,10 +15,13 @@ import numpy as np
 from edgewidth.devices.device import open_device
 from edgewidth.devices.engines.table import engine_named, offered_engines
 from edgewidth.devices.measure.campaign import Model, measure
-from edgewidth.devices.measure.estimate import estimate
+from edgewidth.devices.measure.estimate import estimate, scatter_of
+from edgewidth.devices.measure.history import recall, remember
+from edgewidth.devices.measure.scatter import STEADY
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.measure.sustained import measure_sustained
 from edgewidth.devices.measure.tail import TAIL_RUNS
+from edgewidth.devices.measure.warnings import state_warnings
 from edgewidth.errors import FileError, InputError, ModelFailedError
 from edgewidth.files import temporary_folder
 from edgewidth.formats.feeds import WIDE, choose_feed
@@ -36,11 +39,13 @@ if TYPE_CHECKING:
     from edgewidth.formats.feeds import Shapes
     from edgewidth.formats.format import ModelFacts
     from edgewidth.records.budget import Budget
-    from edgewidth.records.measurement import Engine, LatencyEstimate, MeasurementWarning, Visit
+    from edgewidth.records.measurement import Engine, LatencyEstimate, MeasurementWarning, Setting, Visit
     from edgewidth.stages.target import Target
 
 VISITS = 12
 """How often the file is visited at first."""
+SESSIONS = 3
+"""Over how many processes and places of the file in memory the visits are spread."""
 MOST_VISIT_MS = 1_800_000.0
 """No visit's runs take longer together, though a tail may then have fewer."""
 EXTENSIONS = 2
@@ -93,24 +98,9 @@ def validate(
         measurements = measurements or stack.enter_context(temporary_folder()) / "measurements.sqlite"
         store = stack.enter_context(MeasurementStore(measurements))
         setting = device.setting(target.engine, inspected.precision, target.threads)
-        models = [Model(key, lambda: content, feed)]
-
-        def visit(policy: Policy) -> tuple[MeasurementWarning, ...]:
-            return measure(device, setting, models, store, policy=policy, progress=progress)
-
-        policy = visiting(setting.clock, VISITS)
-        if target.statistic is not Statistic.MEDIAN:
-            began = time.monotonic()
-            visit(policy.model_copy(update={"rounds": 1}))
-            policy = _for_tail(policy, store.visits(setting)[key], target, time.monotonic() - began, progress)
-        warnings = visit(policy)
-        for extension in range(EXTENSIONS):
-            latency = estimate(store.visits(setting)[key], target.statistic)
-            if setting.clock is Clock.ICOUNT or budget is None or not _undecided(latency, budget):
-                break
-            warnings = visit(policy.model_copy(update={"rounds": VISITS * 2 ** (1 + extension)}))
-        visits = store.visits(setting)[key]
-        latency = estimate(visits, target.statistic)
+        file = _File(Model(key, lambda: content, feed), target, device, setting, store, progress)
+        warnings = file.measure(budget)
+        latency = file.latency()
         if budget is not None and _undecided(latency, budget):
             warnings = (close_to_budget(latency, budget), *warnings)
         return ValidationReport(
@@ -124,12 +114,64 @@ def validate(
             estimate=latency,
             budget=budget,
             within_budget=None if budget is None else latency.value_ms <= budget.latency_ms,
-            visits=tuple(visits),
+            visits=tuple(file.visits()),
             warnings=warnings,
             sustained=None
             if sustained_s is None
-            else measure_sustained(device, setting, models[0], store, duration_s=sustained_s, progress=progress),
+            else measure_sustained(device, setting, file.model, store, duration_s=sustained_s, progress=progress),
         )
+
+
+class _File:
+    """The file on the device: its visits, and what they amount to."""
+
+    def __init__(
+        self,
+        model: Model,
+        target: Target,
+        device: Device,
+        setting: Setting,
+        store: MeasurementStore,
+        progress: Progress,
+    ) -> None:
+        self.model, self.target, self.device, self.setting = model, target, device, setting
+        self.store, self.progress = store, progress
+        # A device that counts instructions has no states to remember.
+        self.earlier = recall(setting) if setting.clock is Clock.WALL else {}
+
+    def measure(self, budget: Budget | None) -> tuple[MeasurementWarning, ...]:
+        """Visit it as often as its statistic needs, and again where the budget lies within the interval; warnings."""
+        policy = visiting(self.setting.clock, VISITS, sessions=SESSIONS)
+        if self.target.statistic is not Statistic.MEDIAN:
+            began = time.monotonic()
+            self._visit(policy.model_copy(update={"rounds": 1}))
+            policy = _for_tail(policy, self.visits(), self.target, time.monotonic() - began, self.progress)
+        warnings = self._visit(policy)
+        for extension in range(EXTENSIONS):
+            steady = self.latency(steady=True)
+            if self.setting.clock is Clock.ICOUNT or budget is None or not _undecided(steady, budget):
+                break
+            warnings = self._visit(policy.model_copy(update={"rounds": VISITS * 2 ** (1 + extension)}))
+        if self.setting.clock is Clock.WALL:
+            remember(self.setting, self.visits())
+            warnings += state_warnings(self.visits(), self.earlier.get(self.model.key, ()), self.latency())
+        return warnings
+
+    def visits(self) -> list[Visit]:
+        """All that the store has of it."""
+        return self.store.visits(self.setting)[self.model.key]
+
+    def latency(self, *, steady: bool = False) -> LatencyEstimate:
+        """What the visits amount to, by the device's other states too; ``steady``: in its present one alone."""
+        if self.target.statistic is not Statistic.MEDIAN:
+            return estimate(self.visits(), self.target.statistic)
+        found = self.store.visits(self.setting)
+        together = {key: [*found.get(key, ()), *self.earlier.get(key, ())] for key in {*found, *self.earlier}}
+        known = scatter_of(together.values(), self.target.statistic)
+        return estimate(self.visits(), self.target.statistic, known=known._replace(state=STEADY) if steady else known)
+
+    def _visit(self, policy: Policy) -> tuple[MeasurementWarning, ...]:
+        return measure(self.device, self.setting, [self.model], self.store, policy=policy, progress=self.progress)
 
 
 def _undecided(latency: LatencyEstimate, budget: Budget) -> bool:

@@ -31,7 +31,7 @@ import numpy as np
 
 from edgewidth.devices.device import open_device
 from edgewidth.devices.measure.campaign import Model, measure
-from edgewidth.devices.measure.estimate import estimate, visit_sigma
+from edgewidth.devices.measure.estimate import estimate, scatter_of
 from edgewidth.devices.measure.policy import Policy, default_policy
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.profiles import load_profile
@@ -73,9 +73,9 @@ def campaign(profile: DeviceProfile, models: Sequence[Model], policy: Policy) ->
 
 
 def estimates(visits: Mapping[str, Sequence[Visit]]) -> dict[str, LatencyEstimate]:
-    """The median latency of every variant, with the spread of all visits in every interval."""
-    sigma = visit_sigma(visits.values(), Statistic.MEDIAN)
-    return {key: estimate(some, Statistic.MEDIAN, sigma=sigma) for key, some in visits.items()}
+    """The median latency of every variant, with the scatter of all in every interval."""
+    known = scatter_of(visits.values(), Statistic.MEDIAN)
+    return {key: estimate(some, Statistic.MEDIAN, known=known) for key, some in visits.items()}
 
 
 def busy_s(visits: Mapping[str, Sequence[Visit]]) -> float:

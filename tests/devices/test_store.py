@@ -43,7 +43,7 @@ def visit(model: str = "8", number: int = 0, **changes: object) -> Visit:
 
 def test_gives_back_what_was_put(tmp_path: Path) -> None:
     """Every field of a visit survives, also in a store that was closed and opened again."""
-    visits = [visit(number=0), visit(number=1, disturbed="it rained"), visit("16", 5)]
+    visits = [visit(number=0), visit(number=1, disturbed="it rained"), visit("16", 5, session="session-1")]
     with MeasurementStore(tmp_path / "m.sqlite") as store:
         for each in visits:
             assert store.add(SETTING, f"{each.round}@{each.model}", each)
@@ -51,6 +51,25 @@ def test_gives_back_what_was_put(tmp_path: Path) -> None:
     with MeasurementStore(tmp_path / "m.sqlite") as store:
         assert store.visits(SETTING) == {"8": visits[:2], "16": visits[2:]}
         assert store.settings() == [SETTING]
+
+
+def test_visits_without_a_session_are_read(tmp_path: Path) -> None:
+    """As version 3 stored them."""
+    path = tmp_path / "m.sqlite"
+    with MeasurementStore(path) as store:
+        store.add(SETTING, "0@8", visit(session="session-1"))
+    with sqlite3.connect(path) as connection:
+        connection.executescript("ALTER TABLE visits DROP COLUMN session; PRAGMA user_version = 3")
+    with MeasurementStore(path) as store:
+        assert store.visits(SETTING) == {"8": [visit()]}
+
+
+def test_only_the_latest_are_kept(tmp_path: Path) -> None:
+    with MeasurementStore(tmp_path / "m.sqlite") as store:
+        for number in range(5):
+            store.add(SETTING, f"{number}@8", visit(number=number))
+        store.keep_latest(2)
+        assert store.visits(SETTING) == {"8": [visit(number=3), visit(number=4)]}
 
 
 def test_settings_do_not_mix(tmp_path: Path) -> None:

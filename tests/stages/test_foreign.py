@@ -42,7 +42,7 @@ ASKED = {
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """One short visit is enough to see that a model runs."""
-    monkeypatch.setattr("edgewidth.stages.validate.visiting", lambda *_: QUICK)
+    monkeypatch.setattr("edgewidth.stages.validate.visiting", lambda *_, **__: QUICK)
 
 
 @pytest.mark.parametrize("case", ASKED)

@@ -43,6 +43,8 @@ class FakeNoise(NamedTuple):
     """The standard deviation of the logarithm from run to run."""
     visit: float = 0.01
     """The standard deviation of the logarithm from visit to visit."""
+    session: float = 0.0
+    """The same from session to session: each finds its files at other places in memory."""
     drift: float = 0.05
     """The share by which everything takes longer in a slow stretch."""
     drift_every_s: float = 200.0
@@ -134,7 +136,7 @@ class FakeTransport(LocalTransport):
     def _serve(self, folder: Path, started_s: float) -> None:
         # As on a real device, a session whose folder is gone dies at once, and who asks for it finds nothing.
         with contextlib.suppress(FileNotFoundError):
-            runner.Session(folder, started_s, lambda _: self._board.measure, lambda: self._board.now_s).serve()
+            runner.Session(folder, started_s, lambda _: self._board.session(), lambda: self._board.now_s).serve()
 
     def close(self) -> None:
         """Let go of it, and of its folder if that was its own."""
@@ -147,9 +149,14 @@ class _Board:
 
     def __init__(self, seed: int, noise: FakeNoise, state: Callable[[float], DeviceState], pace: float) -> None:
         self._rng, self._noise, self._state, self._pace = np.random.default_rng(seed), noise, state, pace
-        self.now_s = 0.0
+        self.now_s, self._own = 0.0, 1.0
         self._slow_from_s = self._slow_until_s = 0.0
         self._next_stretch()
+
+    def session(self) -> Callable[[str, Mapping[str, Any], Callable[[], None]], dict[str, Any]]:
+        """What measures in a session of its own."""
+        self._own = float(np.exp(self._noise.session * self._rng.standard_normal()))
+        return self.measure
 
     def measure(self, path: str, plan: Mapping[str, Any], beat: Callable[[], None]) -> dict[str, Any]:
         """What ``visit.visit`` returns of a real device."""
@@ -160,7 +167,7 @@ class _Board:
             raise VisitError(error.message) from error
         start_s = self.now_s
         self.now_s += 0.02  # loading
-        before, visit = self._state(self.now_s), np.exp(self._noise.visit * self._rng.standard_normal())
+        before, visit = self._state(self.now_s), self._own * np.exp(self._noise.visit * self._rng.standard_normal())
         # The first run of a model is slow; the rest of the warm-up here is as fast as what follows.
         warmup = self._runs(truth_ns * visit, 1.5 * plan["warmup_min_ns"], 2, plan)
         warmup[0] *= 3

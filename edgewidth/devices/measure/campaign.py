@@ -183,16 +183,23 @@ class _Campaign:
         return Order(visit_name(model.key, number), model)
 
     def _measure(self, models: Sequence[Model], task: Task) -> None:
-        """Measure what is missing, and again what was disturbed, until the policy has enough."""
-        self._open()
-        total = 0
-        while self.todo and not self._late():
-            total += len(self.todo)
-            task.total(total)
-            self._work(task)
+        """Measure what is missing, and again what was disturbed, until the policy has enough, session by session."""
+        least, total = len(self.todo), 0
+        for part in self.policy.parts():
+            self.policy = part
+            self.todo.clear()  # what was planned for all sessions
             self._plan(models)
-        self.todo.clear()
-        self._finish()
+            if not self.todo or self._late():
+                continue
+            self._open()
+            while self.todo and not self._late():
+                total += len(self.todo)
+                task.total(max(least, total))
+                self._work(task)
+                self._plan(models)
+            self.todo.clear()
+            self._finish()
+            self.session = None
 
     def _finish(self, *, limit_s: float = math.inf) -> bool:
         """End the session and fetch what it has; whether that was done within ``limit_s``."""
@@ -311,6 +318,7 @@ class _Campaign:
             before=message.before,
             after=message.after,
             own_s=message.own_s,
+            session=self._session.name,
         )
         reason = disturbance(visit, self.device.profile)
         visit = visit.model_copy(update={"disturbed": reason})

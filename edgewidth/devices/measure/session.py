@@ -63,6 +63,11 @@ class RemoteSession:
         self.held_bytes = 0
 
     @property
+    def name(self) -> str:
+        """That of its folder, which no other session has."""
+        return self.folder.rpartition("/")[2]
+
+    @property
     def position(self) -> int:
         """How far the output was read and understood."""
         return self._reader.offset

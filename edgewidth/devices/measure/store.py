@@ -66,7 +66,7 @@ class MeasurementStore:
             row = self._setting(setting)
             added = connection.execute(
                 "INSERT OR IGNORE INTO visits (setting, visit, model, round, started_s, warmup_ns, runs_ns, before,"
-                " after, own_s, disturbed, slow_above_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " after, own_s, disturbed, slow_above_ns, session) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     row,
                     name,
@@ -80,6 +80,7 @@ class MeasurementStore:
                     visit.own_s,
                     visit.disturbed,
                     visit.slow_above_ns,
+                    visit.session,
                 ),
             ).rowcount
         return added == 1
@@ -96,7 +97,7 @@ class MeasurementStore:
         with self._lock, self._errors():
             rows = self._connection.execute(
                 "SELECT visit, model, round, started_s, warmup_ns, runs_ns, before, after, own_s, disturbed,"
-                " slow_above_ns FROM visits JOIN settings ON settings.id = setting WHERE json = ?"
+                " slow_above_ns, session FROM visits JOIN settings ON settings.id = setting WHERE json = ?"
                 " ORDER BY started_s, visits.id",
                 (setting.model_dump_json(),),
             ).fetchall()
@@ -114,6 +115,13 @@ class MeasurementStore:
             connection.execute(
                 "UPDATE visits SET model = ? || substr(model, ?) WHERE substr(model, 1, ?) = ?",
                 (present, len(prefix) + 1, len(prefix), prefix),
+            )
+
+    def keep_latest(self, count: int) -> None:
+        """Delete all visits but the ``count`` that were stored last."""
+        with self._write() as connection:
+            connection.execute(
+                "DELETE FROM visits WHERE id NOT IN (SELECT id FROM visits ORDER BY id DESC LIMIT ?)", (count,)
             )
 
     def mark(self, setting: Setting, marked: Iterable[tuple[str, Visit]]) -> None:
@@ -250,7 +258,7 @@ def _unpack(packed: bytes) -> tuple[int, ...]:
 
 
 def _visit(row: Sequence[Any]) -> Visit:
-    model, number, started_s, warmup, runs, before, after, own_s, disturbed, slow_above_ns = row
+    model, number, started_s, warmup, runs, before, after, own_s, disturbed, slow_above_ns, session = row
     return Visit.model_construct(
         model=model,
         round=number,
@@ -262,6 +270,7 @@ def _visit(row: Sequence[Any]) -> Visit:
         own_s=own_s,
         disturbed=disturbed,
         slow_above_ns=slow_above_ns,
+        session=session,
     )
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgewidth.devices.measure.disturbed import swapped
+from edgewidth.devices.measure.disturbed import SLOW, swapped
+from edgewidth.devices.measure.scatter import states_of
 from edgewidth.devices.measure.stretches import undisturbed
 from edgewidth.devices.on_device.visit import is_steady, window_runs
 from edgewidth.devices.on_device.vitals import THROTTLE_FLAGS
@@ -16,11 +17,13 @@ from edgewidth.records.measurement import Clock, MeasurementWarning
 
 if TYPE_CHECKING:
     from edgewidth.devices.measure.policy import Policy
-    from edgewidth.records.measurement import DeviceState, Setting, Visit
+    from edgewidth.records.measurement import DeviceState, LatencyEstimate, Setting, Visit
 
 FEW_VISITS, FEW_RUNS = 3, 5
 """With fewer undisturbed visits of a model, or runs in one of them, there is a warning."""
 ASK_FOR_THROTTLING = "On the device: sudo usermod -aG video $USER, and log in again; then vcgencmd get_throttled works."
+OTHER_STATE = 0.01
+"""The share by which a latency differs from earlier ones, at least, to be worth a warning."""
 OFTEN = 0.3
 """The share of runs in slow stretches from which on there is a warning."""
 
@@ -63,6 +66,52 @@ def find_warnings(
         _few_runs(visits, policy),
     ]
     return tuple(warning for warning in found if warning is not None)
+
+
+def state_warnings(
+    visits: Sequence[Visit], earlier: Sequence[Visit], latency: LatencyEstimate
+) -> tuple[MeasurementWarning, ...]:
+    """That a device was in other states than usual, within the ``visits`` to one model or against ``earlier`` ones."""
+    found = [_slow_sessions(visits), _other_state(earlier, latency)]
+    return tuple(warning for warning in found if warning is not None)
+
+
+def _slow_sessions(visits: Sequence[Visit]) -> MeasurementWarning | None:
+    """Of sessions that were slow from end to end while others were not."""
+    sessions: dict[str, list[Visit]] = {}
+    for visit in visits:
+        sessions.setdefault(visit.session, []).append(visit)
+    slow = [some for some in sessions.values() if all((visit.disturbed or "").startswith(SLOW) for visit in some)]
+    quick = [visit for visit in visits if visit.disturbed is None]
+    if not slow or not quick:
+        return None
+    usual_ms, slow_ms = (_median_ms(some) for some in (quick, [visit for some in slow for visit in some]))
+    return _warning(
+        "slow-sessions",
+        f"In {len(slow)} of {len(sessions)} processes the model took {slow_ms:.4g} instead of {usual_ms:.4g} ms from "
+        "end to end: the device, or the place of a file in its memory, has slower states, which do not count.",
+        "Leave room in the budget if a program must keep within it however it was started.",
+    )
+
+
+def _other_state(earlier: Sequence[Visit], latency: LatencyEstimate) -> MeasurementWarning | None:
+    """Of a model that was measured before and found otherwise."""
+    counting = [visit for visit in earlier if visit.disturbed is None]
+    if len(states_of(counting, np.zeros(len(counting)))) < FEW_VISITS:
+        return None
+    before_ms = _median_ms(counting)
+    if latency.low_ms <= before_ms <= latency.high_ms or abs(latency.value_ms / before_ms - 1) < OTHER_STATE:
+        return None
+    return _warning(
+        "another-state",
+        f"Earlier validations of this file found {before_ms:.4g} ms: the device is in another state than it was then.",
+        "Validate it again later, and look at what has changed on the device: clocks, heat, other programs, a new "
+        "system.",
+    )
+
+
+def _median_ms(visits: Sequence[Visit]) -> float:
+    return float(np.median([np.median(visit.runs_ns) for visit in visits])) / 1e6
 
 
 def _warning(code: str, message: str, remedy: str) -> MeasurementWarning:
