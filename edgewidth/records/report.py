@@ -42,7 +42,7 @@ class Measured(_Described):
     """The latency of the emitted file itself, as the device ran it."""
 
     file: str
-    inputs: tuple[ModelInput, ...]
+    inputs: tuple[ModelInput, ...] = ()
     """What the file was given; empty where an older validation does not tell."""
     median_ms: float
     """The median of the runs, whatever statistic the budget is about."""
