@@ -41,6 +41,7 @@ def export_artifacts(
     config: ChannelConfig,
     weights: FoldedWeights,
     *,
+    int8_weights: FoldedWeights,
     calibration: Inputs,
     test: Truth,
     search: Truth,
@@ -55,7 +56,8 @@ def export_artifacts(
     on for int8, and each int8 file is made of the weights with which it is more accurate. Both are decided on the
     search images, so that accuracies on the test images are of files that were not chosen by them.
 
-    ``weights`` are trained, with batch normalisation folded; ``calibration`` are images or features (n, height, width,
+    ``weights`` are trained, with batch normalisation folded, and ``int8_weights`` the same with biases that suit int8;
+    ``calibration`` are images or features (n, height, width,
     channels) of the training data. The caller stores what is returned as ``artifacts.json``.
 
     Raises:
@@ -68,16 +70,15 @@ def export_artifacts(
     for name, truth in (("test", test), ("search", search)):
         truth.check(name, space.network.outputs)
     maker = ArtifactMaker(space, config, calibration, test.task, progress)
-    files = maker.files(weights, Precision.INT8, Precision.FLOAT32)
-    float32 = {key: content for key, content in files.items() if key[0] is Precision.FLOAT32}
+    files = maker.files(weights, Precision.FLOAT32)
     # First, since a network that is converted wrongly need not be trained.
-    artifacts = [evaluate(model_name(*key), content, test, progress) for key, content in float32.items()]
+    artifacts = [evaluate(model_name(*key), content, test, progress) for key, content in files.items()]
     trained = cache(train_int8)
 
     def retrain() -> Files:
         return maker.files(trained().weights, Precision.INT8)
 
-    plain = {key: content for key, content in files.items() if key not in float32}
+    plain = maker.files(int8_weights, Precision.INT8)
     chosen = choose_int8(plain, search, max_int8_drop_points, retrain, progress)
     for key, choice in chosen.items():
         truth = test._replace(outputs=trained().outputs) if choice.accuracy.is_trained else test

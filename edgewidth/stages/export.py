@@ -48,6 +48,7 @@ def export(
     takes other images, and ``TrainingError`` if training for int8 diverges.
     """
     from edgewidth.training.finetune import INT8, finetune_int8  # noqa: PLC0415  torch loads when it is needed
+    from edgewidth.training.networks.bias_correction import fold_for_int8  # noqa: PLC0415
     from edgewidth.training.networks.inference import fold, network_outputs  # noqa: PLC0415
     from edgewidth.training.networks.layers import compute_device  # noqa: PLC0415
     from edgewidth.training.networks.weights import load_plain  # noqa: PLC0415
@@ -74,6 +75,7 @@ def export(
         network.space,
         network.config,
         fold(network),
+        int8_weights=fold_for_int8(network, calibration),
         calibration=calibration,
         test=Truth(data.task, data.test, network_outputs(network, data.test.images)),
         search=Truth(data.task, data.search, network_outputs(network, data.search.images)),

@@ -89,6 +89,7 @@ def export_case(case: Case, folder: Path, **changes: Any) -> Exported:
         "space": case.space,
         "config": case.config,
         "weights": weights,
+        "int8_weights": weights,
         "calibration": images[:50],
         "test": Truth(TASK, Split(images, labels), reference),
         "search": Truth(TASK, Split(images[:20], labels[:20]), reference[:20]),

@@ -18,9 +18,11 @@ from edgewidth.graph.operators import Conv, Dense, Depthwise, GlobalAveragePool
 from edgewidth.graph.space import ChannelConfig, SearchSpace, WidthVariable
 from edgewidth.graph.spec import INPUT, NetworkSpec, Node
 from edgewidth.records.measurement import Precision
+from edgewidth.records.weights import FoldedLayer
 from edgewidth.training.finetune import finetune_int8
 from edgewidth.training.loop import loop
-from edgewidth.training.networks.inference import fold, network_outputs
+from edgewidth.training.networks.bias_correction import fold_for_int8
+from edgewidth.training.networks.inference import FoldedTensors, fold, folded_outputs, network_outputs
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.quantised import RANGE_SHARE, QuantisedNetwork
 from edgewidth.training.networks.weights import digest, load_plain
@@ -28,6 +30,8 @@ from edgewidth.training.ordinary import finish
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from edgewidth.records.weights import FoldedWeights
 
 DATA = small_data()
 
@@ -71,6 +75,55 @@ def test_it_computes_what_the_int8_file_computes(files: Any) -> None:
         return float(np.sqrt(np.mean((int8 - other) ** 2)))
 
     assert distance(ours) < 0.25 * distance(network_outputs(network, DATA.test.images))
+
+
+def _rounded(kernel: Any) -> Any:
+    """A kernel rounded to 255 values for each output channel, in NumPy."""
+    scale = np.abs(kernel).max(tuple(range(1, kernel.ndim)), keepdims=True) / 127
+    return np.rint(kernel / scale) * scale
+
+
+@pytest.mark.parametrize(
+    "operators",
+    [
+        (Conv(width=8, kernel=3, stride=2), Conv(width=6, groups=2, affine="bias"), GlobalAveragePool()),
+        (Depthwise(kernel=(2, 5), padding=((2, 0), (1, 3)), multiplier=4), GlobalAveragePool()),
+        (),
+    ],
+    ids=["convolutions in groups", "depthwise", "dense over a map"],
+)
+def test_biases_take_off_what_rounding_kernels_adds_on_average(operators: tuple[Any, ...]) -> None:
+    """All of it where no activation follows: kernels rounded by NumPy, mean logits are the exact ones."""
+    names = [INPUT, *(f"layer{place}" for place in range(len(operators))), "logits"]
+    layers = zip(names[1:], (*operators, Dense(width=3)), names[:-1], strict=True)
+    nodes = tuple(Node(name=name, operator=operator, inputs=(source,)) for name, operator, source in layers)
+    spec = NetworkSpec(family="linear", resolution=RESOLUTION, in_channels=1, nodes=nodes)
+    network, images = _network(SearchSpace(network=spec, variables=())), DATA.train.images
+
+    def mean(weights: FoldedWeights) -> Any:
+        tensors = {name: FoldedTensors(*map(torch.from_numpy, layer)) for name, layer in weights.items()}
+        return folded_outputs(spec, {}, tensors, torch.from_numpy(images)).numpy().mean(0)
+
+    def error(weights: FoldedWeights) -> float:
+        rounded = {name: FoldedLayer(_rounded(kernel), bias) for name, (kernel, bias) in weights.items()}
+        return float(np.abs(mean(rounded) - mean(fold(network))).max())
+
+    before, after = error(fold(network)), error(fold_for_int8(network, images))
+    assert before > 1e-3 * np.abs(mean(fold(network))).max()
+    assert after < 0.01 * before
+
+
+@pytest.mark.parametrize("files", [tflite_files, onnx_files])
+def test_int8_files_err_less_on_average_with_such_biases(files: Any) -> None:
+    """By their own runtimes, on the images that the biases suit."""
+    network, images = _network(_chain_space()), DATA.train.images
+
+    def mean_error(weights: FoldedWeights) -> float:
+        content = files(Conversion(network.space.network, network.widths, weights, [Precision.INT8], images))
+        found = run_model(content[Precision.INT8], images)
+        return float(np.abs((found - network_outputs(network, images)).mean(0)).max())
+
+    assert mean_error(fold_for_int8(network, images)) < 0.5 * mean_error(fold(network))
 
 
 def test_ranges_follow_the_images_in_training_alone() -> None:

@@ -125,7 +125,12 @@ def batches(images: Inputs, size: int) -> Iterator[Tensor]:
 @torch.no_grad()
 def fold(network: PlainNetwork) -> FoldedWeights:
     """The trained weights as every exporter takes them."""
+    return folded_weights(fold_tensors(network.weights(), network.moments))
+
+
+def folded_weights(tensors: Mapping[str, FoldedTensors]) -> FoldedWeights:
+    """The same without torch."""
     return {
         name: FoldedLayer(kernel.cpu().contiguous().numpy().copy(), bias.cpu().numpy().copy())
-        for name, (kernel, bias) in fold_tensors(network.weights(), network.moments).items()
+        for name, (kernel, bias) in tensors.items()
     }

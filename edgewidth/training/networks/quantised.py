@@ -67,7 +67,7 @@ class QuantisedNetwork(nn.Module):
         In training mode the ranges follow the images.
         """
         weights = {
-            name: FoldedTensors(_quantise_kernel(kernel), bias)
+            name: FoldedTensors(quantise_kernel(kernel), bias)
             for name, (kernel, bias) in fold_tensors(self.network.weights(), self.network.moments).items()
         }
 
@@ -90,7 +90,7 @@ def _quantise_activation(x: Tensor, least: Tensor, greatest: Tensor) -> Tensor:
     return torch.fake_quantize_per_tensor_affine(x, scale, zero_point, LEAST, GREATEST)
 
 
-def _quantise_kernel(kernel: Tensor) -> Tensor:
+def quantise_kernel(kernel: Tensor) -> Tensor:
     """A kernel (out, …) rounded to 255 values per output channel, zero in the middle.
 
     One weight for each channel (channels,) is rounded as an activation is: all of them with one scale.
