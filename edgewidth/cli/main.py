@@ -133,6 +133,6 @@ def _unforeseen(error: Exception) -> int:
 def _say(message: str, remedy: str | None) -> None:
     if not fails_first():
         return
-    click.echo(f"Error: {with_flags(message)}", err=True)
+    click.echo(f"Error: {terminal.harmless(with_flags(message))}", err=True)
     if remedy:
-        click.echo(f"  → {with_flags(remedy)}", err=True)
+        click.echo(f"  → {terminal.harmless(with_flags(remedy))}", err=True)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from edgewidth.cli.terminal import harmless
 from edgewidth.cli.wording import with_flags
 from edgewidth.report.units import listed
 from edgewidth.report.verdict import uncounted
@@ -118,7 +119,7 @@ def print_validation(validation: ValidationReport) -> None:
     if validation.signature is not None:
         click.echo(f"Of its signatures or graphs {validation.signature} was measured; --signature chooses another.")
     if validation.inputs:
-        click.echo(f"Given {'; '.join(map(str, validation.inputs))}.")
+        click.echo(f"Given {harmless('; '.join(map(str, validation.inputs)))}.")
     if validation.budget is not None:
         used = 100 * validation.estimate.value_ms / validation.budget.latency_ms
         verdict = "Within" if validation.within_budget else "Over"

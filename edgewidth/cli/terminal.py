@@ -51,6 +51,11 @@ def prepare() -> None:
     sys.stderr = _text(_Unheard(2, "w", closefd=False), sys.stderr)
 
 
+def harmless(text: str) -> str:
+    """The text without characters that a terminal obeys, which names in files of other people may hold."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) == "Cc" and c != "\n" else c for c in text)
+
+
 def flush() -> None:
     """Write what is still to be written.
 

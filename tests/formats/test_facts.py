@@ -248,6 +248,26 @@ def test_places_in_other_files_that_cannot_be(tmp_path: Path, key: str, value: s
         inspect_model(path)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (b"MatMul", b"MatM\xffl", "a name in it is no text"),
+        (b"image", b"im\xffge", "a name in it is no text"),
+    ],
+)
+def test_names_that_are_no_text(old: bytes, new: bytes, told: str) -> None:
+    """A protocol buffer is read with them, as bytes among the texts."""
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("MatMul", ["image", "image"], ["y"])],
+        "g",
+        [onnx.helper.make_tensor_value_info("image", F32, [4, 4])],
+        [onnx.helper.make_tensor_value_info("y", F32, None)],
+    )
+    content = onnx.helper.make_model(graph).SerializeToString()
+    with pytest.raises(FileError, match=told):
+        model_facts(content.replace(old, new))
+
+
 def test_outputs_may_be_anything_and_sizes_nothing() -> None:
     """Classifiers of scikit-learn give maps; only inputs have to be tensors."""
     helper = onnx.helper

@@ -59,6 +59,17 @@ def test_reported_files(case: str, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert code == 0 or printed.err.count("\n  → ") <= 1
 
 
+def test_the_reported_program_that_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A native program's own reason reaches the user."""
+    if not SHARED_CASES.is_dir():
+        pytest.skip(f"{SHARED_CASES} is not there")
+    profile = tmp_path / "dev.toml"
+    text = (SHARED_CASES / "bm-fail" / "dev.toml").read_text().replace("CASES", str(SHARED_CASES))
+    profile.write_text(text)
+    told = refused(SHARED_CASES / "tfl-uint8" / "m.tflite", capsys, "--device", str(profile), "--budget", "3ms")
+    assert "ended with 1: Select TensorFlow op(s), included in the given model" in told
+
+
 def onnx_file(path: Path, operator: str, kind: int, shape: list[Any], constants: dict[str, Any], **more: Any) -> Path:
     """One operator, from ``x`` and constants to ``y``."""
     helper = onnx.helper
@@ -96,6 +107,20 @@ def test_inputs_of_every_type_are_made_up(kind: str, tmp_path: Path, capsys: pyt
     expected = {"FLOAT": "float32", "DOUBLE": "float64"}.get(kind, kind.lower())
     values = "zeros" if kind in {"INT32", "INT64"} else "random"
     assert (one["shape"], one["dtype"], one["values"]) == ([1, 4], expected, values)
+
+
+def test_no_name_in_a_file_commands_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither where it is measured nor where it is refused."""
+    node = onnx.helper.make_node("Relu", ["\x1b[2J"], ["y"])
+    for size, code in ((4, 0), ("n", 2)):
+        tensors = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1, size]) for n in ("\x1b[2J", "y")]
+        graph = onnx.helper.make_graph([node], "g", tensors[:1], tensors[1:])
+        path, opset = tmp_path / "m.onnx", onnx.helper.make_opsetid("", 17)
+        path.write_bytes(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8).SerializeToString())
+        assert exit_code(["validate", str(path)]) == code
+        printed = "".join(capsys.readouterr())
+        assert "\N{REPLACEMENT CHARACTER}[2J" in printed
+        assert "\x1b" not in printed
 
 
 def test_sizes_of_ones_own_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

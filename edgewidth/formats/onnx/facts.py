@@ -19,7 +19,7 @@ from edgewidth.records.measurement import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _OPEN = -1
 _WEIGHTED = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}
@@ -43,7 +43,17 @@ def read_onnx(content: bytes) -> onnx.ModelProto:
         raise FileError("It is not an .onnx file, or it is damaged or cut short.") from error
     if not model.graph.node:
         raise FileError("It is not an .onnx file, or it has no operators.")
+    if any(isinstance(name, bytes) for name in _names(model.graph)):
+        raise FileError("It is damaged: a name in it is no text.")
     return model
+
+
+def _names(graph: Any) -> Iterator[object]:
+    """Every name in a graph; a protocol buffer gives bytes for what is no text."""
+    for node in graph.node:
+        yield from (node.op_type, node.domain, *node.input, *node.output)
+    for one in (*graph.initializer, *graph.input, *graph.output):
+        yield one.name
 
 
 def onnx_facts(content: bytes, signature: str | None = None) -> ModelFacts:
@@ -52,9 +62,13 @@ def onnx_facts(content: bytes, signature: str | None = None) -> ModelFacts:
         raise InputError("An .onnx file has one graph that is run, and no signatures.", remedy="Leave `signature` out.")
     model = read_onnx(content)
     constants = {one.name for one in model.graph.initializer}
+    try:
+        precision = _precision(model.graph)
+    except IndexError as error:
+        raise FileError("It is damaged: an operator lacks an input.") from error
     return ModelFacts(
         format=FormatName.ONNX,
-        precision=_precision(model.graph),
+        precision=precision,
         inputs=tuple(_tensor_facts(one) for one in model.graph.input if one.name not in constants),
         outputs=tuple(map(_tensor_facts, model.graph.output)),
         metadata=read_onnx_metadata(model),
