@@ -9,6 +9,7 @@ import numpy as np
 
 from edgewidth.latency.stored import model_of
 from edgewidth.latency.terms import choice_indices
+from edgewidth.records.measurement import Clock
 
 if TYPE_CHECKING:
     from edgewidth.graph.space import ChannelConfig
@@ -23,7 +24,8 @@ _NORMAL_95 = 1.96
 class Prediction(NamedTuple):
     """Latencies of configurations with their 95 % intervals: arrays (configurations,) in milliseconds.
 
-    The interval is of the latency itself; a measurement of it has the measurement's own noise besides.
+    The interval is of the latency itself, whatever state the device is in then: it drifts, and what a table predicts is
+    the average state in which it was profiled. A measurement has its own noise besides.
     """
 
     mean_ms: Floats
@@ -37,6 +39,8 @@ class Predictor:
     def __init__(self, table: LatencyTable) -> None:
         self._space = table.space
         self._model = model_of(table)
+        # A device that counts instructions has no states; what was learned as drift is the prior's.
+        self._drifts = table.setting.clock is Clock.WALL
 
     def predict(self, configs: Sequence[ChannelConfig]) -> Prediction:
         """The latency that the table's curve makes of the sum of ``offset_ms`` and the table's entries.
@@ -46,7 +50,8 @@ class Predictor:
         """
         indices = choice_indices(self._space, configs)
         mean = self._model.predict(indices)
-        spread = np.exp(_NORMAL_95 * deviations(self._model, indices))
+        drift = self._model.hyper.noise.of_drift(np.log(mean)) * self._drifts
+        spread = np.exp(_NORMAL_95 * np.hypot(deviations(self._model, indices), drift))
         return Prediction(mean, mean / spread, mean * spread)
 
 

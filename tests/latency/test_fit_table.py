@@ -114,6 +114,18 @@ def test_intervals_hold_for_truth_and_for_noisy_held_out() -> None:
     assert 88 <= table.quality.coverage_percent <= 100
 
 
+def test_intervals_hold_for_other_states_of_the_device() -> None:
+    """A latency minutes later is in 90 % of cases inside, where the table's own error is a tenth of the states'."""
+    space, rng = chain(), np.random.default_rng(15)
+    fitted = first_configs(space, 80, rng)
+    judged = held_out_configs(space, 40, rng, exclude=fitted)
+    visits = measure(tiled_device(space), fitted, Disturbance(visits=4, visit=0.002, drift=0.02), rng)
+    prediction = Predictor(_fit(space, visits, [])).predict(judged)
+    truth = np.array([tiled_device(space)(config) for config in judged])
+    later = truth * np.exp(0.02 * rng.standard_normal((50, 1)))
+    assert 0.88 <= np.mean((prediction.low_ms <= later) & (later <= prediction.high_ms)) <= 0.995
+
+
 def test_outlier_visits_hardly_matter() -> None:
     space, rng = chain(), np.random.default_rng(13)
     fitted = first_configs(space, 60, rng)
