@@ -17,6 +17,7 @@ from edgewidth.files import temporary_folder
 from edgewidth.formats.folded import check_weights
 from edgewidth.formats.onnx.nodes import INPUT_NAME, LayerNodes, bias_name, kernel_axes, kernel_name
 from edgewidth.graph.operators import PRelu
+from edgewidth.graph.operators.activation import TELLS_APART
 from edgewidth.graph.widths import lengths
 from edgewidth.records.measurement import Precision
 
@@ -88,6 +89,7 @@ def quantise_onnx(model: onnx.ModelProto, calibration: Inputs) -> onnx.ModelProt
 
     source = onnx.ModelProto()
     source.CopyFrom(model)  # quantize_static moves the weights of what it is given into a temporary file
+    _clip_what_activations_read(source.graph)
     # Its pre-processing folds batch normalisation and infers shapes; both are done, and it says so without this mark.
     helper.set_model_props(source, {"onnx.quant.pre_process": "onnxruntime.quant"})
     with temporary_folder() as folder:
@@ -106,6 +108,50 @@ def quantise_onnx(model: onnx.ModelProto, calibration: Inputs) -> onnx.ModelProt
     del quantised.graph.value_info[:]  # shapes inside follow from the rest, and change with the widths
     quantised.producer_name = model.producer_name
     return quantised
+
+
+def _clip_what_activations_read(graph: onnx.GraphProto) -> None:
+    """Bound what only an activation reads to what it tells apart.
+
+    Quantisation takes that range for the operator before, whose integers end there, and leaves the Clip out.
+    """
+    readers: dict[str, list[NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    nodes: list[NodeProto] = []
+    for node in graph.node:
+        source = node.input[0]
+        limits = TELLS_APART.get(_activation(node, readers.get(source, [])))
+        if limits is not None and source != INPUT_NAME:
+            bounds = [
+                f"{source}.{end}" if abs(bound) < np.inf else "" for end, bound in zip(_ENDS, limits, strict=True)
+            ]
+            graph.initializer.extend(
+                numpy_helper.from_array(np.array(bound, np.float32), name)
+                for name, bound in zip(bounds, limits, strict=True)
+                if name
+            )
+            clipped = f"{source}.clipped"
+            nodes.append(helper.make_node("Clip", [source, *bounds], [clipped], clipped))
+            for reader in readers[source]:
+                reader.input[list(reader.input).index(source)] = clipped
+        nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+_ENDS = ("least", "greatest")
+
+
+def _activation(node: NodeProto, readers: list[NodeProto]) -> str:
+    """Which activation a node is, or the first part of, if nothing but it is among the ``readers`` of its input."""
+    match [reader.op_type for reader in readers]:
+        case ["HardSigmoid" | "HardSwish" | "Sigmoid"]:
+            return {"HardSigmoid": "hard_sigmoid", "HardSwish": "hard_swish", "Sigmoid": "sigmoid"}[node.op_type]
+        case ["Sigmoid", "Mul"] if node.op_type == "Sigmoid" and node.output[0] in readers[1].input:
+            return "silu"
+    return "none"
 
 
 def onnx_files(conversion: Conversion) -> dict[Precision, bytes]:

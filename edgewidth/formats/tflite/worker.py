@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
+from tensorflow.lite.python.convert import mlir_quantize
 
 from edgewidth.data.pixels import normalise
 from edgewidth.formats.tflite.convert import CALIBRATION_FILE, REQUEST_FILE, WEIGHTS_FILE, ConversionRequest
+from edgewidth.formats.tflite.file import read_model, write_model
 from edgewidth.formats.tflite.keras_network import keras_network
+from edgewidth.graph.operators.activation import TELLS_APART
 from edgewidth.records.measurement import Precision
 from edgewidth.records.weights import FoldedLayer
 
@@ -24,6 +28,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgewidth.data.pixels import Inputs
+
+_BUILTIN = schema.BuiltinOperator
+ACTIVATIONS = {
+    (_BUILTIN.HARD_SWISH,): "hard_swish",
+    (_BUILTIN.LOGISTIC,): "sigmoid",
+    (_BUILTIN.LOGISTIC, _BUILTIN.MUL): "silu",
+}
+"""What a tensor goes through that only these operators read, a product that of the first one's output."""
 
 
 def convert_keras(model: Any, precision: Precision, calibration: Inputs | None) -> bytes:
@@ -50,7 +62,28 @@ def convert_keras(model: Any, precision: Precision, calibration: Inputs | None) 
         converter.representative_dataset = samples
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
+        converter._experimental_calibrate_only = True  # noqa: SLF001  as TensorFlow's own QuantizationDebugger does
+        calibrated = limited(bytes(converter.convert()))
+        return bytes(mlir_quantize(calibrated, input_data_type=tf.int8, output_data_type=tf.int8))
     return bytes(converter.convert())
+
+
+def limited(calibrated: bytes) -> bytes:
+    """A calibrated file in which what only an activation reads has no wider range than the activation tells apart."""
+    model = read_model(calibrated)
+    graph = model.subgraphs[0]
+    readers: dict[int, list[Any]] = {}
+    for operator in graph.operators:
+        for tensor in operator.inputs:
+            readers.setdefault(tensor, []).append(operator)
+    for tensor, operators in readers.items():
+        codes = tuple(model.operatorCodes[operator.opcodeIndex].builtinCode for operator in operators)
+        if codes in ACTIVATIONS and all(operators[0].outputs[0] in after.inputs for after in operators[1:]):
+            least, greatest = TELLS_APART[ACTIVATIONS[codes]]
+            calibration = graph.tensors[tensor].quantization
+            calibration.min = [min(max(float(calibration.min[0]), least), 0.0)]
+            calibration.max = [max(min(float(calibration.max[0]), greatest), 0.0)]
+    return write_model(model)
 
 
 def main(folder: Path) -> None:

@@ -62,6 +62,16 @@ ACTIVATIONS = frozenset({"none", "relu", "relu6", "sigmoid", "silu", "hard_sigmo
 """The names that every table has an entry for."""
 
 
+TELLS_APART: dict[str, tuple[float, float]] = {
+    "hard_sigmoid": (-3, 3),
+    "hard_swish": (-3, math.inf),
+    "sigmoid": (-7, 7),
+    "silu": (-7, math.inf),
+}
+"""Between which arguments an activation gives what it does not give outside, to a quarter of the 256th part of its
+sigmoid: int8 need not tell other arguments apart. The others do everywhere, or are a part of the layer before."""
+
+
 def name_of(activation: Activation) -> str:
     """The name of an activation without its parameters."""
     return activation if isinstance(activation, str) else activation.function
