@@ -58,8 +58,11 @@ def test_intervals_cover_what_the_next_validations_find(state: float, session: f
     """
     rng = np.random.default_rng(0)
     inside, alone = [], []
-    for _ in range(200):
-        models = [[one for at in range(4) for one in validation(rng, state, session, single, 600.0 * at)] for _ in "ab"]
+    histories = [
+        [one for at in range(5) for one in validation(rng, state, session, single, 600.0 * at)] for _ in range(60)
+    ]
+    for turn in range(120):
+        models = [histories[(turn + 7 * number) % len(histories)] for number in range(4)]
         now = validation(rng, state, session, single, 9000.0)
         found = estimate(now, Statistic.MEDIAN, known=scatter_of([*models, now], Statistic.MEDIAN))
         inside.append(found.low_ms <= TRUTH_MS <= found.high_ms)
@@ -136,6 +139,25 @@ def test_a_slow_session_does_not_count_and_is_told(tmp_path: Path) -> None:
     assert "slow-sessions" in {warning.code for warning in found.warnings}
     quickest = min(np.median(one.runs_ns) for one in found.visits) / 1e6
     assert found.estimate.value_ms == pytest.approx(quickest, rel=0.02)
+
+
+def test_a_change_of_the_device_is_no_state() -> None:
+    """Files that are 10 % faster since the system was changed have intervals of a percent soon, and no warning."""
+    rng = np.random.default_rng(4)
+    models = []
+    for _ in range(5):
+        every = [validation(rng, 0.001, 0.001, 0.002, 600.0 * at) for at in range(20)]
+        slower = [
+            one.model_copy(update={"runs_ns": tuple(round(1.1 * ns) for ns in one.runs_ns)})
+            for some in every[:10]
+            for one in some
+        ]
+        models.append([*slower, *(one for some in every[10:] for one in some)])
+    now = models[0][-12:]
+    found = estimate(now, Statistic.MEDIAN, known=scatter_of(models, Statistic.MEDIAN))
+    assert found.low_ms <= TRUTH_MS <= found.high_ms
+    assert found.high_ms / found.low_ms < 1.15
+    assert not state_warnings(now, models[0][:-12], found)
 
 
 def test_another_state_than_before_is_told() -> None:

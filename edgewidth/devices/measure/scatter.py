@@ -6,7 +6,8 @@ logarithm of a visit is ``m + state + session + visit``: a *state* of the device
 file at one place in memory. The variances come from the bottom up: what the visits of a session differ by; what
 sessions of a state differ by, less what their few visits explain; and so the states (one-way random effects at each
 level, by the method of moments with unweighted means; Searle, Casella and McCulloch, Variance Components, 1992). What
-no measurement tells apart from the next level is part of that.
+no measurement tells apart from the next level is part of that. States are compared with the ones next in time (von
+Neumann et al. 1941): a device that was changed once, or drifts over days, does not vary by that from now to later.
 """
 
 from __future__ import annotations
@@ -145,14 +146,26 @@ def _scatter(models: Sequence[Sequence[State]], prior: Scatter) -> Scatter:
         ]
         for model in models
     ]
-    return found._replace(state=_component(states, prior.state))
+    return found._replace(state=_component(states, prior.state, successive=True))
 
 
-def _component(groups: Iterable[Sequence[tuple[float, float]]], prior: Component) -> Component:
-    """The variance within groups of means, beyond what the variances of these explain."""
+def _component(
+    groups: Iterable[Sequence[tuple[float, float]]], prior: Component, *, successive: bool = False
+) -> Component:
+    """The variance within groups of means, beyond what the variances of these explain.
+
+    ``successive``: from the differences between neighbours, worth up to a third fewer degrees of freedom.
+    """
     squares, freedom = prior.variance * prior.freedom, prior.freedom
     for group in groups:
         values, variances = np.array(group).T
-        squares += float(np.sum((values - values.mean()) ** 2)) - float(np.sum(variances)) * (1 - 1 / len(group))
-        freedom += len(group) - 1
+        spare = len(group) - 1
+        if successive and spare:
+            worth = 2 * spare**2 / (3 * len(group) - 4)
+            excess = np.diff(values) ** 2 - variances[1:] - variances[:-1]
+            squares += worth * float(np.mean(excess)) / 2
+            freedom += worth
+        else:
+            squares += float(np.sum((values - values.mean()) ** 2)) - float(np.sum(variances)) * spare / len(group)
+            freedom += spare
     return Component(max(0.0, squares / freedom) if freedom else 0.0, freedom)

@@ -24,6 +24,8 @@ FEW_VISITS, FEW_RUNS = 3, 5
 ASK_FOR_THROTTLING = "On the device: sudo usermod -aG video $USER, and log in again; then vcgencmd get_throttled works."
 OTHER_STATE = 0.01
 """The share by which a latency differs from earlier ones, at least, to be worth a warning."""
+LATEST_STATES = 5
+"""What a latency is compared with: the device may have been changed before these."""
 OFTEN = 0.3
 """The share of runs in slow stretches from which on there is a warning."""
 
@@ -97,9 +99,10 @@ def _slow_sessions(visits: Sequence[Visit]) -> MeasurementWarning | None:
 def _other_state(earlier: Sequence[Visit], latency: LatencyEstimate) -> MeasurementWarning | None:
     """Of a model that was measured before and found otherwise."""
     counting = [visit for visit in earlier if visit.disturbed is None]
-    if len(states_of(counting, np.zeros(len(counting)))) < FEW_VISITS:
+    states = states_of(counting, np.log([np.median(visit.runs_ns) for visit in counting]) - np.log(1e6))
+    if len(states) < FEW_VISITS:
         return None
-    before_ms = _median_ms(counting)
+    before_ms = float(np.exp(np.median([np.median(np.concatenate(state)) for state in states[-LATEST_STATES:]])))
     if latency.low_ms <= before_ms <= latency.high_ms or abs(latency.value_ms / before_ms - 1) < OTHER_STATE:
         return None
     return _warning(
