@@ -148,8 +148,10 @@ class _File:
             policy = _for_tail(policy, self.visits(), self.target, time.monotonic() - began, self.progress)
         warnings = self._visit(policy)
         for extension in range(EXTENSIONS):
-            steady = self.latency(steady=True)
-            if self.setting.clock is Clock.ICOUNT or budget is None or not _undecided(steady, budget):
+            if self.setting.clock is Clock.ICOUNT or budget is None:
+                break
+            # More visits do not narrow what the device's other states leave open.
+            if not _undecided(self.latency(steady=True), budget):
                 break
             warnings = self._visit(policy.model_copy(update={"rounds": VISITS * 2 ** (1 + extension)}))
         if self.setting.clock is Clock.WALL:
