@@ -221,6 +221,19 @@ class Residual(nn.Module):
         return self.joined(self.conv(x), x)
 
 
+class Again(nn.Module):
+    """A convolution whose output is computed twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(CHANNELS, 6, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Weighed by itself."""
+        weights: Tensor = torch.sigmoid(self.conv(x).mean((2, 3), keepdim=True))
+        return weights.mul(self.conv(x))
+
+
 def blurred(x: Tensor) -> Tensor:
     """Every second pixel of a map that was smoothed with a constant kernel."""
     kernel = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]) / 16
@@ -272,6 +285,7 @@ WAYS: dict[str, Callable[[], nn.Module | Callable[[Tensor], Tensor]]] = {
     "difference": lambda: Residual(lambda y, x: x - y, CHANNELS, 1),
     "standardised kernel": lambda: Standardised(CHANNELS, 6, 3),
     "constant kernel": lambda: blurred,
+    "a layer that is called twice": Again,
     "every second pixel, and channels of zeros": lambda: Residual(
         lambda y, x: y + functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 1, 3))
     ),

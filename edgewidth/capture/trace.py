@@ -18,7 +18,7 @@ from edgewidth.graph.operators.activation import name_of
 from edgewidth.graph.spec import INPUT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     from torch import Tensor, fx
 
@@ -40,6 +40,12 @@ class Draft:
     """Its weights: kernel, shift and scale, and mean and variance of batch normalisation."""
     cut: tuple[int, int] | None = None
     """Of a slice: the first channel and the one after the last."""
+
+    @property
+    def computes(self) -> tuple[Hashable, ...]:
+        """What it computes of what: equal for layers that give the same, as where one module is called twice."""
+        weights = ((key, tensor.data_ptr(), tensor.shape) for key, tensor in self.tensors.items())
+        return self.operator.model_dump_json(exclude={"width"}), self.inputs, self.cut, *weights
 
 
 class Elements(NamedTuple):
@@ -82,6 +88,7 @@ class Trace:
         self.drafts: dict[str, Draft] = {}
         self.channels: dict[str, Names] = {INPUT: (self.segments.new(image[1]),)}
         self.sizes: dict[str, tuple[int, ...]] = {INPUT: tuple(image[2:])}
+        self._computed_already: dict[tuple[Hashable, ...], str] = {}
         self._activated: dict[tuple[str, Activation], str] = {}
         self.segments.fix(self.channels[INPUT], "these are the channels of the images")
 
@@ -90,9 +97,15 @@ class Trace:
         return self._unused(module_of(node)[0] or node.name)
 
     def emit(self, draft: Draft, channels: Names, shape: Sequence[int]) -> Value:
-        """Add a layer whose output has these channels, and as torch has it this shape; its name may be changed."""
+        """Add a layer whose output has these channels, and as torch has it this shape; its name may be changed.
+
+        Where a layer computes the same already, it is that one.
+        """
+        if same := self._computed_already.get(draft.computes):
+            return Value(tuple(shape), same)
         draft.name = self._unused(draft.name)
         self.drafts[draft.name] = draft
+        self._computed_already[draft.computes] = draft.name
         self.channels[draft.name] = channels
         self.sizes[draft.name] = tuple(shape[2:])
         return Value(tuple(shape), draft.name)

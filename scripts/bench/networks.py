@@ -20,7 +20,7 @@ int8_sqnr_db      of the int8 file's logits over their difference from the float
                   both formats
 int8_rounded_db   the same of the network in torch with its weights and the outputs of its layers rounded to 8 bits.
                   This is the weights' doing, which no file can help; files also round before activations that are
-                  operators of their own, and within SiLU, which costs up to 6 dB here
+                  operators of their own, and within SiLU, which costs up to 4 dB here
 search_s          exact answer and frontier over a table of multiply-accumulates, in seconds
 
 ``all`` counts the networks that are captured within 1e-4 and whose coupling agrees.
