@@ -9,6 +9,7 @@ coverage_percent   validations whose 95 % interval holds the median of the other
 first_percent      the same for the first validation of each file
 half_width_percent half the width of these intervals, the median
 bias_percent       how much slower than the plain loop the validations are, from medians by file; null elsewhere
+all_bias_percent   the same of all of a validation's runs, those that neighbours on the processor slowed too
 seconds            of a validation, the median
 other_load_percent validations that warned of other programs on the device
 """
@@ -87,7 +88,13 @@ def result_of(
     within = [abs(one.value_ms / medians[name] - 1) <= 0.01 for name, some in found.items() for one in some]
     covered = {name: holds(some) for name, some in found.items()}
     widths = [50 * (one.high_ms - one.low_ms) / one.value_ms for some in found.values() for one in some]
-    ratios = [medians[name] / statistics.median(some) for name, some in loops.items() if some]
+    every = {name: statistics.median(one.all_ms or one.value_ms for one in some) for name, some in found.items()}
+    biases = [
+        100 * (statistics.geometric_mean(some[name] / statistics.median(loop) for name, loop in loops.items()) - 1)
+        if all(loops.values())
+        else None
+        for some in (medians, every)
+    ]
     return {
         "files": len(found),
         "validations": len(within),
@@ -95,7 +102,8 @@ def result_of(
         "coverage_percent": percent([one for some in covered.values() for one in some]),
         "first_percent": percent([some[0] for some in covered.values()]),
         "half_width_percent": statistics.median(widths),
-        "bias_percent": 100 * (statistics.geometric_mean(ratios) - 1) if ratios else None,
+        "bias_percent": biases[0],
+        "all_bias_percent": biases[1],
         "seconds": statistics.median(seconds),
         "other_load_percent": percent(loaded),
     }

@@ -69,6 +69,19 @@ def test_slow_stretches_do_not_count(share: float, slower: float) -> None:
             assert (undisturbed(one) & slow).mean() < 0.15, "a stretch of three may hold one slow run"
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_neighbour_that_is_seldom_quiet_is_no_jitter(seed: int) -> None:
+    """One model by itself, and nine tenths of its runs slower by a different share each time the neighbour returns."""
+    rng = np.random.default_rng(seed)
+    runs = []
+    for _ in range(12):
+        noise, slow = slowed(rng, 150, 0.9, 1.0)
+        runs.append(noise * np.where(slow, rng.uniform(1.06, 1.16, 150), 1.0))
+    [found] = marked({"m": runs}).values()
+    assert own_jitter([found]) < 0.005
+    assert estimate(found, Statistic.MEDIAN).value_ms == pytest.approx(1.0, abs=0.005)
+
+
 def test_a_tail_is_of_all_runs() -> None:
     """Disturbances are what a tail is made of."""
     rng = np.random.default_rng(2)

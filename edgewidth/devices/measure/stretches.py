@@ -32,8 +32,11 @@ _JITTERS = 4.0
 """It counts too if it is slower by no more than so many standard deviations of single runs. The median of three runs
 has two thirds of their standard deviation, so that of two hundred medians the fastest lies 1.9 standard deviations of
 a run below the middle, and one in fifty lies 1.4 above it."""
-_FASTEST = 0.2
-"""The share of stretches that tells the device's own jitter."""
+_FASTEST = 0.05
+"""The share of stretches that tells the device's own jitter: where a neighbour came and went within every stretch of
+nine tenths of the time, a fifth took its coming and going for jitter, and the latency was found 2.5 % too slow."""
+_LEAST_FASTEST = 16
+"""Of few stretches so many tell it, yet no more than a fifth: a twentieth of them would be one or two."""
 _QUIETEST = 0.02
 """The share of visits around which the processor is taken to be as fast as usual."""
 SLOW_PROBE = 1.25
@@ -69,9 +72,10 @@ def own_jitter(models: Iterable[Sequence[Visit]]) -> float:
 
 def _fast_jitter(visits: Sequence[Visit]) -> float | None:
     stretches = np.concatenate([_stretches(_times(visit)) for visit in visits])
-    if len(stretches) * _FASTEST < 1:
+    telling = max(int(len(stretches) * _FASTEST), min(_LEAST_FASTEST, len(stretches) // 5))
+    if not telling:
         return None
-    fastest = np.argsort(np.median(stretches, axis=1))[: int(len(stretches) * _FASTEST)]
+    fastest = np.argsort(np.median(stretches, axis=1))[:telling]
     return float(np.median(np.abs(np.diff(np.log(stretches[fastest]), axis=1)))) * 1.4826 / math.sqrt(2)
 
 
