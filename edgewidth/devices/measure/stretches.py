@@ -35,7 +35,7 @@ a run below the middle, and one in fifty lies 1.4 above it."""
 _FASTEST = 0.05
 """The share of stretches that tells the device's own jitter: where a neighbour came and went within every stretch of
 nine tenths of the time, a fifth took its coming and going for jitter, and the latency was found 2.5 % too slow."""
-_LEAST_FASTEST = 16
+_LEAST_FASTEST = 32
 """Of few stretches so many tell it, yet no more than a fifth: a twentieth of them would be one or two."""
 _QUIETEST = 0.02
 """The share of visits around which the processor is taken to be as fast as usual."""
