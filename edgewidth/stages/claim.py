@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from edgewidth.errors import InputError, MismatchError
 from edgewidth.files import remove_parts
@@ -19,6 +20,9 @@ from edgewidth.stages.ledger import everything, remove
 if TYPE_CHECKING:
     from edgewidth.training.loop.processes import Processes
 
+_TRIES = 20
+"""So often the lock is tried where it went between opening and locking it."""
+
 
 @contextmanager
 def locked(path: Path) -> Iterator[RunFolder]:
@@ -27,20 +31,7 @@ def locked(path: Path) -> Iterator[RunFolder]:
     Raises:
         InputError: It cannot be made or written, or another edgewidth is at work in it.
     """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = (path / ".lock").open("w")
-    except OSError as error:
-        raise InputError(
-            f"The run folder {path} cannot be written: {error.strerror}.", remedy="Choose another `out`."
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(
-                f"Another edgewidth is at work in {path}.", remedy="Wait for it, or choose another `out`."
-            ) from error
+    with _lock(path):
         folder = RunFolder(path)
         remove_parts(folder.path)
         remove_parts(folder.checkpoints)
@@ -50,6 +41,34 @@ def locked(path: Path) -> Iterator[RunFolder]:
             (path / ".lock").unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 path.rmdir()  # only what is empty goes: nothing was begun in it
+
+
+def _lock(path: Path) -> IO[str]:
+    """The folder's lock, held until it is closed; the file goes while it is held.
+
+    Whoever opened the file before it went holds a lock that nobody else sees: that one must try again.
+    """
+    for _ in range(_TRIES):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            lock = (path / ".lock").open("w")
+        except FileNotFoundError:  # who was here before has just removed the folder, which was empty
+            continue
+        except OSError as error:
+            raise InputError(
+                f"The run folder {path} cannot be written: {error.strerror}.", remedy="Choose another `out`."
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(lock.fileno()), (path / ".lock").stat()):
+                return lock
+        except FileNotFoundError:
+            pass
+        except OSError:
+            lock.close()
+            break
+        lock.close()
+    raise InputError(f"Another edgewidth is at work in {path}.", remedy="Wait for it, or choose another `out`.")
 
 
 @contextmanager

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import fcntl
+import os
+import time
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 from report import sample
 
-from edgewidth.errors import MismatchError
-from edgewidth.stages.claim import claimed
+from edgewidth.errors import InputError, MismatchError
+from edgewidth.stages.claim import claimed, locked
 from edgewidth.stages.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -33,3 +36,30 @@ def test_other_images_are_another_run(tmp_path: Path, change: dict[str, str], sa
     expected = pytest.raises(MismatchError, match=f"another run: {said}.") if said else nullcontext()
     with expected, claimed(folder, other, force=False):
         pass
+
+
+def enter_often(run: Path, mark: Path) -> int:
+    """Enter the folder as often as it is free; 1 if somebody else was in it too."""
+    until = time.monotonic() + 0.3
+    while time.monotonic() < until:
+        with suppress(InputError), locked(run), mark.open("a") as inside:
+            try:
+                fcntl.flock(inside, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return 1
+            time.sleep(0.001)
+    return 0
+
+
+def test_a_folder_has_one_program_at_a_time(tmp_path: Path) -> None:
+    """Also where several come and go, and each removes the lock and the empty folder behind it."""
+    children = []
+    for _ in range(4):
+        child = os.fork()
+        if child == 0:
+            status = 70
+            with suppress(BaseException):
+                status = enter_often(tmp_path / "run", tmp_path / "mark")
+            os._exit(status)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 4
