@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from importlib.util import find_spec
 
@@ -31,6 +32,8 @@ def _import_tflite_runtime() -> Any:
 
 
 def _import_onnxruntime() -> Any:
+    # It keeps and sends telemetry otherwise: nobody asked for that, and it would run beside what is measured.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime  # noqa: PLC0415 - whichever runtime is there
 
     return onnxruntime
