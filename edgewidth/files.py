@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import lzma
 import os
 import shutil
 import tempfile
 import time
+import zipfile
+import zlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 from edgewidth.errors import StorageError
 
+ARCHIVE_ERRORS = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    EOFError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
+"""What reading a .zip, or an .npz that is one, raises where it is damaged, encrypted, or packed in unusual ways."""
 _PART = ".edgewidth-part"
 """How the name ends of a file that is being written."""
 _ALIVE = ".alive"

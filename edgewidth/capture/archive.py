@@ -12,6 +12,7 @@ import torch
 
 from edgewidth.capture.program import own_shape, quiet
 from edgewidth.errors import FileError
+from edgewidth.files import ARCHIVE_ERRORS
 from edgewidth.resolution import resolution_of
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def load_program(path: Path) -> ExportedProgram:
         _refuse_pickles(path, members)
     except FileNotFoundError as error:
         raise FileError(f"{path} is not there.", remedy=REMEDY) from error
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except ARCHIVE_ERRORS as error:
         raise FileError(f"{path} is no program that torch.export.save wrote.", remedy=REMEDY) from error
     if any(not _is_formula(text) for text in _expressions(model)):
         raise FileError(

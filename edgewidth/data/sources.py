@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from edgewidth.data.fitting import default_resolution, fit_all
 from edgewidth.data.inputs import check_alike, doubt, keep_size, read_inputs
 from edgewidth.data.pixels import are_features
 from edgewidth.errors import DataError, MissingPackageError
+from edgewidth.files import ARCHIVE_ERRORS
 from edgewidth.resolution import sides
 from edgewidth.tasks.classification.task import Classification
 from edgewidth.tasks.registry import READERS
@@ -136,5 +135,5 @@ def _load_npz(path: Path) -> dict[str, NDArray[np.generic]]:
             raise DataError(f"{path} is one array, as .npy files are, and no .npz of several.", remedy=remedy)
         with archive:
             return {name: archive[name] for name in (*ARRAYS, "class_names") if name in archive.files}
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    except ARCHIVE_ERRORS as error:
         raise DataError(f"{path} is not a readable .npz file: {error}.", remedy=remedy) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgewidth.errors import InputError
+from edgewidth.files import ARCHIVE_ERRORS
 from edgewidth.records.inputs import Feed, Fill, ModelInput
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _read(path: Path, inputs: Sequence[TensorFacts]) -> dict[str, NDArray[Any]]:
             found = {name: file[name] for name in file.files}
     except FileNotFoundError as error:
         raise InputError(f"{path} is not there.", remedy="Write zeros, random or a file.npz.") from error
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+    except ARCHIVE_ERRORS as error:
         raise InputError(f"{path} cannot be read as an .npz of numbers or text: {error}.") from error
     if len(found) == len(inputs) == 1:
         found = {inputs[0].name: next(iter(found.values()))}

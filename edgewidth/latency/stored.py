@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgewidth.errors import FileError
 from edgewidth.latency.basis import Basis, basis_of
 from edgewidth.latency.curve import Curve
 from edgewidth.latency.evidence import Hyperparameters
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from edgewidth.latency.terms import Floats
     from edgewidth.records.table import LatencyTable
 
-_STRENGTH = "strength "
+_SCALE, _DISCREPANCY, _STRENGTH = "scale_ms", "discrepancy", "strength "
+"""What a table calls its hyperparameters; noise has names of its own, and a group's strength that of the group too."""
 
 
 @lru_cache(maxsize=8)
@@ -53,8 +55,8 @@ def table_hyperparameters(model: Model) -> dict[str, float]:
     strengths = zip(model.basis.groups, hyper.strengths.tolist(), strict=True)
     return (
         {
-            "scale_ms": model.scale_ms,
-            "discrepancy": hyper.discrepancy,
+            _SCALE: model.scale_ms,
+            _DISCREPANCY: hyper.discrepancy,
         }
         | {f"noise_{name}": value for name, value in hyper.noise._asdict().items()}
         | {_STRENGTH + name: strength for name, strength in strengths}
@@ -62,22 +64,43 @@ def table_hyperparameters(model: Model) -> dict[str, float]:
 
 
 def noise_of(table: LatencyTable) -> Noise:
-    """The noise of visits that a table was fitted with."""
-    learned = table.hyperparameters
-    return Noise(**{name: learned[f"noise_{name}"] for name in Noise._fields if f"noise_{name}" in learned})
+    """The noise of visits that a table was fitted with.
+
+    Raises:
+        FileError: It has not all of it.
+    """
+    told = {name: value for name in Noise._fields if (value := table.hyperparameters.get(f"noise_{name}")) is not None}
+    missing = [name for name in Noise._fields if name not in told and name not in Noise._field_defaults]
+    if missing:
+        raise _incomplete(f"noise_{missing[0]}")
+    return Noise(**told)
+
+
+def _incomplete(name: str) -> FileError:
+    return FileError(
+        f"The latency table is damaged: its hyperparameters have no {name}.",
+        remedy="Fit it again from its measurements: edgewidth table fit DIR.",
+    )
 
 
 def model_of(table: LatencyTable) -> Model:
-    """The model that a table was written from, with its covariance."""
+    """The model that a table was written from, with its covariance.
+
+    Raises:
+        FileError: The table has not all that the fit learned.
+    """
     basis = cached_basis(table.space)
     learned = table.hyperparameters
+    for name in (_SCALE, _DISCREPANCY):
+        if name not in learned:
+            raise _incomplete(name)
     strengths = np.array([learned.get(_STRENGTH + name, 0.0) for name in basis.groups])
     return restore(
         basis,
         choice_indices(table.space, [visits.config for visits in table.fitted]),
         VisitData.of(table.fitted),
-        Hyperparameters(strengths, learned["discrepancy"], noise_of(table)),
-        learned["scale_ms"],
+        Hyperparameters(strengths, learned[_DISCREPANCY], noise_of(table)),
+        learned[_SCALE],
         PriorMean(table.offset_ms, entry_values(table)),
         Curve.of(table),
     )

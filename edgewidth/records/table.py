@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edgewidth.documents import Record
 from edgewidth.graph.space import ChannelConfig, SearchSpace
@@ -112,6 +112,20 @@ class LatencyTable(Made):
     """What the device said it is when it was last measured for this table."""
     warnings: tuple[MeasurementWarning, ...] = ()
     """What made its measurements less trustworthy."""
+
+    @model_validator(mode="after")
+    def _fits_its_space(self) -> Self:
+        """Entries have a value for every choice of their widths, and visits a moment each."""
+        choices = {variable.name: len(variable.choices) for variable in self.space.variables}
+        for entry in self.entries:
+            sizes = [choices.get(name, 0) for name in entry.scope]
+            rows, columns = [1, 1, *sizes][-2:]
+            if [len(row) for row in entry.values_ms] != [columns] * rows or not columns:
+                raise ValueError(f"the entry of {entry.layer} does not have {rows} × {columns} values")
+        for visits in (*self.fitted, *(held.visits for held in self.held_out)):
+            if len(visits.values_ms) != len(visits.started_s):
+                raise ValueError(f"the visits of {visits.config} have not as many moments as values")
+        return self
 
     @classmethod
     def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:

@@ -59,12 +59,11 @@ def _header(path: Path, schema: str) -> dict[str, str]:
     try:
         with safe_open(path, framework="numpy") as stream:
             header: dict[str, str] = json.loads((stream.metadata() or {}).get(HEADER, "{}"))
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise FileError(f"{path} could not be read as safetensors: {error}.", remedy=REMEDIES[schema]) from error
-    if header.get("schema") != schema:
-        raise FileError(
-            f"{path} is not an {schema} file: its schema is {header.get('schema')!r}.", remedy=REMEDIES[schema]
-        )
+    found = header.get("schema") if isinstance(header, dict) else None
+    if found != schema:
+        raise FileError(f"{path} is not an {schema} file: its schema is {found!r}.", remedy=REMEDIES[schema])
     return header
 
 

@@ -46,7 +46,7 @@ def read_epochs(path: Path) -> Epochs:
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             content = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             continue  # the line that a killed run was writing
         if isinstance(content, dict):
             epochs.append({key: float(value) for key, value in content.items() if _is_number(value)})

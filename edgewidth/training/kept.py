@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgewidth.errors import InputError
 from edgewidth.files import write_atomic
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.losses.fit import Evaluations
@@ -30,10 +31,10 @@ class KeptLosses:
         self._losses: dict[ChannelConfig, float] = {}
         try:
             head, *lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        except (OSError, ValueError):
-            return
-        if head == self._head:
-            self._losses = {ChannelConfig.parse(line["config"]): line["loss"] for line in lines}
+            if head == self._head:
+                self._losses = {ChannelConfig.parse(line["config"]): float(line["loss"]) for line in lines}
+        except (OSError, ValueError, LookupError, TypeError, RecursionError, InputError):
+            return  # damaged: what it held is computed again
 
     def __len__(self) -> int:
         return len(self._losses)

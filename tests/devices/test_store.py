@@ -181,3 +181,56 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
         MeasurementStore(tmp_path / "new")
     with pytest.raises(StorageError):
         MeasurementStore(tmp_path / "text" / "m.sqlite")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TABLE warnings",
+        "ALTER TABLE visits DROP COLUMN own_s",
+        "UPDATE visits SET runs_ns = x'00ff'",
+        "UPDATE visits SET before = '{'",
+        "UPDATE visits SET started_s = 'late'",
+        "UPDATE visits SET model = CAST(x'ff' AS TEXT)",
+        "UPDATE settings SET json = '[]'",
+        "UPDATE sessions SET owner = 'somebody'",
+    ],
+)
+def test_damage_is_told_wherever_it_is(tmp_path: Path, statement: str) -> None:
+    """By each method that meets it, as damage and not as a disk that another try may help."""
+    path = tmp_path / "m.sqlite"
+    with MeasurementStore(path) as store:
+        store.add(SETTING, "0@8", visit())
+        store.claim(SETTING)
+    with sqlite3.connect(path) as connection:
+        connection.execute(statement)
+
+    def everything() -> None:
+        with MeasurementStore(path) as store:
+            [setting] = store.settings()
+            store.visits(setting), store.warnings(setting), store.claim(setting)
+
+    with pytest.raises(FileError, match=r"m\.sqlite is damaged") as caught:
+        everything()
+    assert "measure again" in (caught.value.remedy or "")
+
+
+def test_lost_pages_are_told(tmp_path: Path) -> None:
+    """Each page overwritten in turn: the whole is read as it was, without what was lost, or told to be damaged."""
+    path = tmp_path / "m.sqlite"
+    rough = tuple(hash((i, "noise")) % 10**9 + 1 for i in range(400))
+    stored = [visit(number=number, runs_ns=rough) for number in range(20)]
+    with MeasurementStore(path) as store:
+        for one in stored:
+            store.add(SETTING, f"{one.round}@8", one)
+    whole, told = path.read_bytes(), 0
+    for at in range(0, len(whole), 4096):
+        path.write_bytes(whole[:at] + b"\xff" * 4096 + whole[at + 4096 :])
+        try:
+            with MeasurementStore(path) as store:
+                found = store.visits(SETTING).get("8", [])
+        except FileError:
+            told += 1
+        else:
+            assert all(one in stored for one in found)
+    assert told > len(whole) // 4096 // 2

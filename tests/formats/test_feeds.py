@@ -101,8 +101,25 @@ def test_values_that_do_not_fit_are_told(tmp_path: Path, arrays: dict[str, Any],
         choose_feed([IDS], {}, path)
 
 
+def flagged(bit: int) -> bytes:
+    """An .npz whose member says that it is encrypted (1) or a patch (0x20)."""
+    target = io.BytesIO()
+    np.savez(target, ids=np.zeros((1, 16), int))
+    content = bytearray(target.getvalue())
+    for signature, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(signature) + place] |= bit
+    return bytes(content)
+
+
 @pytest.mark.parametrize(
-    ("content", "message"), [(None, "is not there"), (b"text", "cannot be read"), (b"PK\3\4", "cannot be read")]
+    ("content", "message"),
+    [
+        (None, "is not there"),
+        (b"text", "cannot be read"),
+        (b"PK\3\4", "cannot be read"),
+        (flagged(0x01), "cannot be read"),
+        (flagged(0x20), "cannot be read"),
+    ],
 )
 def test_a_file_that_is_none_is_told(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "v.npz"

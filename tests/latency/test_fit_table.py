@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from latency_truths import (
     tiled_device,
 )
 
-from edgewidth.errors import InputError, MismatchError
+from edgewidth.errors import FileError, InputError, MismatchError
 from edgewidth.graph.families.registry import FAMILIES, search_space
 from edgewidth.latency.design import first_configs, held_out_configs
 from edgewidth.latency.fit import fit_table
@@ -156,6 +157,30 @@ def test_a_table_predicts_the_same_after_a_file(tmp_path: Path) -> None:
     before, after = (Predictor(t).predict(judged) for t in (table, LatencyTable.read(tmp_path / "table.json")))
     for one, other in zip(before, after, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_table_that_does_not_fit_itself_is_told(tmp_path: Path) -> None:
+    """Values missing from an entry, visits without their moments, and hyperparameters that are gone."""
+    table, judged = _busy()
+    path = tmp_path / "table.json"
+
+    def changed(change: Callable[[dict[str, Any]], object]) -> LatencyTable:
+        content = json.loads(table.to_json())
+        change(content)
+        path.write_text(json.dumps(content))
+        return LatencyTable.read(path)
+
+    for wrong, told in (
+        (lambda content: content["entries"][1]["values_ms"][0].pop(), "does not have"),
+        (lambda content: content["entries"][1].update(values_ms=[]), "does not have"),
+        (lambda content: content["fitted"][0]["started_s"].pop(), "have not as many moments as values"),
+    ):
+        with pytest.raises(FileError, match=told):
+            changed(wrong)
+    for name in ("scale_ms", "discrepancy", "noise_visit"):
+        left = {key: value for key, value in table.hyperparameters.items() if key != name}
+        with pytest.raises(FileError, match=f"have no {name}"):
+            Predictor(table.model_copy(update={"hyperparameters": left})).predict(judged)
 
 
 def test_a_residual_network_has_a_table_too() -> None:

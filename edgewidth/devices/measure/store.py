@@ -24,6 +24,18 @@ from edgewidth.errors import DeviceError, FileError, StorageError
 from edgewidth.records.measurement import DeviceState, MeasurementWarning, Setting, Visit
 
 _BUSY_S = 60.0
+_SURROUNDINGS = {
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+}
+"""SQLite's errors that the file is no cause of; another try may help."""
 
 
 class OpenSession(NamedTuple):
@@ -37,7 +49,7 @@ class MeasurementStore:
     """The file ``path``; made if it is not there. Close it, or use it in a ``with`` statement.
 
     Raises:
-        FileError: The file is something else, or of a newer edgewidth.
+        FileError: The file is something else, or of a newer edgewidth; or it is damaged, which every method may find.
         StorageError: It cannot be written; every method may raise this too, and what was stored stays.
     """
 
@@ -101,13 +113,13 @@ class MeasurementStore:
                 " ORDER BY started_s, visits.id",
                 (setting.model_dump_json(),),
             ).fetchall()
-        return [(row[0], _visit(row[1:])) for row in rows]
+            return [(row[0], _visit(row[1:])) for row in rows]
 
     def settings(self) -> list[Setting]:
         """Every setting that was measured here."""
         with self._lock, self._errors():
             rows = self._connection.execute("SELECT json FROM settings ORDER BY id").fetchall()
-        return [Setting.model_validate_json(text) for (text,) in rows]
+            return [Setting.model_validate_json(text) for (text,) in rows]
 
     def rename_models(self, prefix: str, present: str) -> None:
         """Let every model whose name begins with ``prefix`` have ``present`` in its place."""
@@ -149,7 +161,7 @@ class MeasurementStore:
                 "SELECT code, message, remedy FROM warnings JOIN settings ON settings.id = setting WHERE json = ?",
                 (setting.model_dump_json(),),
             ).fetchall()
-        return tuple(MeasurementWarning(code=code, message=message, remedy=remedy) for code, message, remedy in rows)
+            return tuple(MeasurementWarning(code=code, message=text, remedy=remedy) for code, text, remedy in rows)
 
     def claim(self, setting: Setting) -> OpenSession | None:
         """Become the one who measures a setting; what an earlier one left open on the device.
@@ -235,12 +247,23 @@ class MeasurementStore:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.OperationalError as error:
-            raise self._storage_error(error) from error
-        except sqlite3.DatabaseError as error:
-            raise FileError(f"{self.path} is not a file of measurements: {error}.") from error
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+            if code in _SURROUNDINGS:
+                raise self._storage_error(error) from error
+            if code == sqlite3.SQLITE_NOTADB:
+                raise FileError(f"{self.path} is not a file of measurements: {error}.") from error
+            raise self._damaged(error) from error
         except OSError as error:
             raise self._storage_error(error.strerror) from error
+        except (zlib.error, ValueError, LookupError, TypeError, AttributeError) as error:  # of what stands in its rows
+            raise self._damaged(type(error).__name__) from error
+
+    def _damaged(self, reason: object) -> FileError:
+        return FileError(
+            f"{self.path} is damaged: {reason}.",
+            remedy="Take it from a backup, or remove it and measure again: what it held cannot be trusted.",
+        )
 
     def _storage_error(self, reason: object) -> StorageError:
         return StorageError(
@@ -259,7 +282,7 @@ def _unpack(packed: bytes) -> tuple[int, ...]:
 
 def _visit(row: Sequence[Any]) -> Visit:
     model, number, started_s, warmup, runs, before, after, own_s, disturbed, slow_above_ns, session = row
-    return Visit.model_construct(
+    return Visit(
         model=model,
         round=number,
         started_s=started_s,

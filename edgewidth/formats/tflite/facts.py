@@ -55,7 +55,7 @@ def tflite_facts(content: bytes, signature: str | None = None) -> ModelFacts:
     """See ``Format.facts``."""
     try:
         return _facts(content, signature)
-    except (struct.error, IndexError, ValueError, TypeError, OverflowError, AttributeError, MemoryError) as error:
+    except (struct.error, LookupError, ValueError, TypeError, OverflowError, AttributeError, MemoryError) as error:
         raise FileError("It is not a .tflite file, or it is damaged or cut short.") from error
 
 

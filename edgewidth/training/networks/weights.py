@@ -122,7 +122,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as stream:
             header = json.loads((stream.metadata() or {}).get(HEADER, "{}"))
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a mapping
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise FileError(
             f"{path} could not be read as safetensors: {error}.",
             remedy="Give a .safetensors file; weights that torch.save wrote become one with "
