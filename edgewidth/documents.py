@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edgewidth.errors import FileError
 from edgewidth.files import write_atomic
 
+_DAMAGED = "It was changed or is damaged: let the verb that wrote it write it again, or take a copy from before."
+
 
 class Record(BaseModel):
     """An immutable value with named, checked fields."""
@@ -57,7 +59,10 @@ class Document(Record):
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise FileError(f"{path} could not be read: {reason}.") from error
+            raise FileError(
+                f"{path} could not be read: {reason}.",
+                remedy="Give a file that is there, may be read, and is one of edgewidth's.",
+            ) from error
         return cls.from_json(text, str(path))
 
     @classmethod
@@ -70,9 +75,12 @@ class Document(Record):
         content = _json_object(text, source)
         name, version = content.pop("schema", None), content.pop("schema_version", None)
         if name != cls.schema_name:
-            raise FileError(f"{source} is not an {cls.schema_name} file: its schema is {name!r}.")
+            raise FileError(
+                f"{source} is not an {cls.schema_name} file: its schema is {name!r}.",
+                remedy="Give the file of a run folder that is meant; README.md says what each is.",
+            )
         if type(version) is not int or version < 1:
-            raise FileError(f"{source}: schema_version is {version!r}, and should be a number from 1.")
+            raise FileError(f"{source}: schema_version is {version!r}, and should be a number from 1.", remedy=_DAMAGED)
         if version > cls.schema_version:
             raise FileError(
                 f"{source} was written by a newer edgewidth: its schema_version is {version}, "
@@ -83,9 +91,9 @@ class Document(Record):
             current = cls._upgrade(content, version) if version < cls.schema_version else content
             return cls.model_validate_json(json.dumps(current))
         except ValidationError as error:
-            raise FileError(f"{source}: {first_problem(error)}.") from error
+            raise FileError(f"{source}: {first_problem(error)}.", remedy=_DAMAGED) from error
         except (LookupError, TypeError, AttributeError) as error:  # of an upgrade, which trusts the old content
-            raise FileError(f"{source} is not as schema_version {version} says: {error!r}.") from error
+            raise FileError(f"{source} is not as schema_version {version} says: {error!r}.", remedy=_DAMAGED) from error
 
     @classmethod
     def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
@@ -110,11 +118,11 @@ def _json_object(text: str, source: str) -> dict[str, Any]:
     try:
         content = json.loads(text, parse_constant=_no_number)
     except json.JSONDecodeError as error:
-        raise FileError(f"{source} is not JSON: {error.msg} in line {error.lineno}.") from error
+        raise FileError(f"{source} is not JSON: {error.msg} in line {error.lineno}.", remedy=_DAMAGED) from error
     except (ValueError, RecursionError) as error:  # an endless number, NaN, or brackets in brackets without end
-        raise FileError(f"{source} is not JSON that edgewidth wrote: {error}.") from error
+        raise FileError(f"{source} is not JSON that edgewidth wrote: {error}.", remedy=_DAMAGED) from error
     if not isinstance(content, dict):
-        raise FileError(f"{source} is not a JSON object.")
+        raise FileError(f"{source} is not a JSON object.", remedy=_DAMAGED)
     return content
 
 

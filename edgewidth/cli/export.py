@@ -55,7 +55,10 @@ def command(options: Options) -> None:
 
     network = load_plain(options.weights)
     if options.config is not None and read_config(options.config, network.space) != network.config:
-        raise MismatchError(f"{options.weights} holds the configuration {network.config}, not {options.config}.")
+        raise MismatchError(
+            f"{options.weights} holds the configuration {network.config}, not {options.config}.",
+            remedy="Leave --config out, or give the weights of that configuration.",
+        )
     examples, progress = options.examples, TerminalProgress()
     artifacts = export(
         options.weights,

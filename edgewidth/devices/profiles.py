@@ -24,6 +24,7 @@ from edgewidth.records.measurement import Clock, EngineName
 
 FOLDER_VARIABLE = "EDGEWIDTH_DEVICE_PROFILES"
 _MAX_PROFILE_BYTES = 100_000
+_REMEDY = "Mend it there, or begin with a profile that ships: edgewidth devices list names them."
 
 
 class EmulatorSection(Record):
@@ -194,7 +195,9 @@ def shipped_folder() -> Path:
 def _profile_files(folder: Path | None) -> dict[str, Path]:
     own = folder or (Path(os.environ[FOLDER_VARIABLE]) if os.environ.get(FOLDER_VARIABLE) else None)
     if own is not None and not own.is_dir():
-        raise ProfileError(f"{own} is not a folder of device profiles.")
+        raise ProfileError(
+            f"{own} is not a folder of device profiles.", remedy="Give a folder with a NAME.toml for each device."
+        )
     folders = [shipped_folder(), *([own] if own is not None else [])]
     files = {path.stem: path for one in folders for path in one.glob("*.toml")}
     return dict(sorted(files.items()))
@@ -218,7 +221,9 @@ def _load(path: Path, overrides: Mapping[str, str]) -> DeviceProfile:
         # As JSON and strictly: a list is a tuple and a text an enum value, but "4" is no number.
         return DeviceProfile.model_validate_json(json.dumps(content, default=str), strict=True)
     except ValidationError as error:
-        raise ProfileError(f"{_origin(path, error, overrides)}: {_problem(error, DeviceProfile)}.") from error
+        raise ProfileError(
+            f"{_origin(path, error, overrides)}: {_problem(error, DeviceProfile)}.", remedy=_REMEDY
+        ) from error
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -227,15 +232,15 @@ def _read_toml(path: Path) -> dict[str, Any]:
             raw = stream.read(_MAX_PROFILE_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ProfileError(f"{path} could not be read: {reason}.") from error
+        raise ProfileError(f"{path} could not be read: {reason}.", remedy=_REMEDY) from error
     if len(raw) > _MAX_PROFILE_BYTES:
-        raise ProfileError(f"{path} is larger than {_MAX_PROFILE_BYTES} bytes, and no device profile.")
+        raise ProfileError(f"{path} is larger than {_MAX_PROFILE_BYTES} bytes, and no device profile.", remedy=_REMEDY)
     try:
         return tomllib.loads(raw.decode())
     except UnicodeDecodeError as error:
-        raise ProfileError(f"{path} is not text in UTF-8.") from error
+        raise ProfileError(f"{path} is not text in UTF-8.", remedy=_REMEDY) from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ProfileError(f"{path} is not TOML: {error}.") from error
+        raise ProfileError(f"{path} is not TOML: {error}.", remedy=_REMEDY) from error
 
 
 def _override(content: dict[str, Any], key: str, text: str) -> None:

@@ -59,7 +59,10 @@ def inspect_model(path: Path, signature: str | None = None) -> ModelFacts:
 
 
 def _about(path: Path, error: FileError) -> FileError:
-    return FileError(f"{path} is no model that can be used: {error.message}", remedy=error.remedy)
+    return FileError(
+        f"{path} is no model that can be used: {error.message}",
+        remedy=error.remedy or "Export it again, or fetch it again from where it came.",
+    )
 
 
 def model_facts(content: bytes, signature: str | None = None) -> ModelFacts:

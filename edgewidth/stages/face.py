@@ -235,7 +235,7 @@ def validate(
 def report(out: Path) -> Report:
     """Write ``report.json`` and ``report.html`` of a run folder, complete or not."""
     if not out.is_dir():
-        raise InputError(f"There is no folder {out}.")
+        raise InputError(f"There is no folder {out}.", remedy="Give the folder that was the `out` of edgewidth run.")
     return reporting.report(RunFolder(out))
 
 

@@ -148,7 +148,10 @@ def refit(folder: RunFolder) -> LatencyTable:
     """
     old = LatencyTable.read(folder.table)
     if not folder.measurements.exists():
-        raise FileError(f"There are no measurements in {folder.path}.")
+        raise FileError(
+            f"There are no measurements in {folder.path}.",
+            remedy="Give the folder that was the `out` of edgewidth run or profile.",
+        )
     prior = LatencyTable.read(folder.prior) if folder.prior.exists() else None
     with open_store(folder.measurements, old.space) as store:
         stored = measured_visits(store, old.setting, old.space, old.statistic)

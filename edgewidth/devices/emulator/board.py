@@ -29,6 +29,7 @@ _LOG_BYTES = 2_000
 _MAX_LOG_BYTES = 10_000_000
 _LISTENS = b"Server listening on"
 _NET = "n0"
+_MEMORY = "Close other programs: the board takes the memory that its profile says, and boots in up to three minutes."
 # Without address randomisation two boots run the same instructions.
 _KERNEL = "console=ttyAMA0 loglevel=4 rdinit=/init nokaslr norandmaps panic=-1"
 
@@ -82,7 +83,7 @@ class Board:
         deadline = time.monotonic() + _BOOT_S
         while _LISTENS not in self._said(self._console)[self._restarted_at :]:
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise TransientDeviceError(f"The emulated board did not boot: {self._last_words()}")
+                raise TransientDeviceError(f"The emulated board did not boot: {self._last_words()}", remedy=_MEMORY)
             pause(_POLL_S)
 
     def set_link(self, *, up: bool) -> None:
@@ -128,7 +129,7 @@ class Board:
             else:
                 return connection
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise DeviceError(f"QEMU did not start: {self._last_words()}")
+                raise DeviceError(f"QEMU did not start: {self._last_words()}", remedy=_MEMORY)
             pause(_POLL_S / 5)
 
     def _last_words(self) -> str:

@@ -245,7 +245,10 @@ class _Campaign:
             elif isinstance(message, wire.End):
                 self._ended(message)
         if self._session.position > _MAX_OUTPUT_BYTES:
-            raise DeviceError(f"{self.setting.device} printed {_MAX_OUTPUT_BYTES / 1e9:g} GB and does not end.")
+            raise DeviceError(
+                f"{self.setting.device} printed {_MAX_OUTPUT_BYTES / 1e9:g} GB and does not end.",
+                remedy="Restart the device, and start the same command again.",
+            )
         if self.watch.hear(messages, busy=bool(self.outstanding)):
             self._revive()
         elif self.patience.breaks > self.breaks:
@@ -350,7 +353,10 @@ class _Campaign:
         if end.status == "disk full":
             raise DeviceError(f"The disk of {name} is full.", remedy="Free space there and start again.")
         if end.status == "failed":
-            raise DeviceError(f"The runner on {name} failed: {end.detail}")
+            raise DeviceError(
+                f"The runner on {name} failed: {end.detail}",
+                remedy=f"edgewidth devices check {name} tells what is missing there.",
+            )
         self.watch.count_restart(f"The runner on {name} ended: {end.status}.")
         self._begin_anew()
 

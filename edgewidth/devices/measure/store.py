@@ -252,7 +252,10 @@ class MeasurementStore:
             if code in _SURROUNDINGS:
                 raise self._storage_error(error) from error
             if code == sqlite3.SQLITE_NOTADB:
-                raise FileError(f"{self.path} is not a file of measurements: {error}.") from error
+                raise FileError(
+                    f"{self.path} is not a file of measurements: {error}.",
+                    remedy="Give the folder that was the `out` of edgewidth run or profile.",
+                ) from error
             raise self._damaged(error) from error
         except OSError as error:
             raise self._storage_error(error.strerror) from error

@@ -52,7 +52,10 @@ class Watch:
             self._worked = now
         patience_s = 3 * (self._policy.visit_limit_s + self._policy.cool_limit_s + self.silence_s)
         if now - self._worked > patience_s and busy:
-            raise DeviceError(f"The runner on {self._name} says that it lives and measures nothing.")
+            raise DeviceError(
+                f"The runner on {self._name} says that it lives and measures nothing.",
+                remedy=f"Restart the device. {KEPT}",
+            )
         return now - self._heard > self.silence_s
 
     def count_restart(self, why: str) -> None:

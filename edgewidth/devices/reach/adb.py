@@ -37,6 +37,7 @@ _LASTING = ("No space left", "Permission denied", "Read-only file system", "Is a
 """Reasons of a failed copy that stay as they are."""
 _FIXED_PERFORMANCE = ("cmd", "power", "set-fixed-performance-mode-enabled")
 _MARK = "fixed-performance-mode"
+_ELSEWHERE = "Free space there, or name another folder: `workdir=/path`"
 
 _Result = TypeVar("_Result")
 
@@ -197,7 +198,9 @@ class AdbTransport:
     def _push(self, folder: str, files: Mapping[str, Path | bytes]) -> None:
         made = self.run(["mkdir", "-p", folder])
         if made.returncode != 0:
-            raise DeviceError(f"The folder {folder} could not be made on {self.serial}: {last_line(made.stderr)}.")
+            raise DeviceError(
+                f"The folder {folder} could not be made on {self.serial}: {last_line(made.stderr)}.", remedy=_ELSEWHERE
+            )
         with temporary_folder() as temporary:
             staged = [_stage(temporary / name, content) for name, content in files.items()]
             self._copy("push", *map(str, staged), f"{folder}/", size=sum(path.stat().st_size for path in staged))
@@ -226,7 +229,7 @@ class AdbTransport:
             return
         reason = last_line(done.stderr) or last_line(done.stdout)
         if any(text in reason for text in _LASTING):
-            raise DeviceError(f"Copying to or from {self.serial} failed: {reason}.")
+            raise DeviceError(f"Copying to or from {self.serial} failed: {reason}.", remedy=_ELSEWHERE)
         raise self._link_failure(done)
 
     def _again(self, action: Callable[[], _Result]) -> _Result:

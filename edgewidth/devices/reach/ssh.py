@@ -173,4 +173,7 @@ def _check(done: Completed, problem: str) -> None:
         raise DeviceError(
             f"{problem}: its disk is full.", remedy="Free space there, or name another folder: `workdir=/path`"
         )
-    raise DeviceError(f"{problem}: {last_line(_TAR_FAREWELL.sub('', said)) or 'it says nothing'}.")
+    raise DeviceError(
+        f"{problem}: {last_line(_TAR_FAREWELL.sub('', said)) or 'it says nothing'}.",
+        remedy="Give the login there write access, or name another folder: `workdir=/path`",
+    )

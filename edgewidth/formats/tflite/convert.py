@@ -69,7 +69,9 @@ def _run_worker(folder: Path) -> None:
     try:
         result = run_to_end(command, timeout_s=TIME_LIMIT_S, environment=environment)
     except subprocess.TimeoutExpired as error:
-        raise SurroundingsError(f"The conversion to TFLite took more than {TIME_LIMIT_S} s.") from error
+        raise SurroundingsError(
+            f"The conversion to TFLite took more than {TIME_LIMIT_S} s.", remedy="Close other programs and try again."
+        ) from error
     if result.returncode < 0:
         raise SurroundingsError(
             f"The conversion to TFLite was killed by signal {-result.returncode}.",
@@ -77,4 +79,7 @@ def _run_worker(folder: Path) -> None:
         )
     if result.returncode:
         last_words = (result.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise SurroundingsError(f"The conversion to TFLite failed: {last_words}")
+        raise SurroundingsError(
+            f"The conversion to TFLite failed: {last_words}",
+            remedy="Try again with memory and disk space free; if it fails alike, report it with the network.",
+        )

@@ -86,7 +86,10 @@ def space_around(network: NetworkSpec, base_widths: Sequence[int], ranges: Width
         InputError: A name is neither a width variable nor a layer with one, or no width can vary.
     """
     if not network.variables:
-        raise InputError(f"No width of {network.family} can vary: there is nothing to search.")
+        raise InputError(
+            f"No width of {network.family} can vary: there is nothing to search.",
+            remedy="edgewidth network tells for every layer why.",
+        )
     fixed = {name for given in ranges.fix for name in _named(network, given)}
     if ranges.only:
         fixed |= set(network.variables) - {name for given in ranges.only for name in _named(network, given)}
