@@ -358,11 +358,14 @@ def campaign(place: Place, breaks: list[list[Break]], between: Callable[[Place],
         before = now
         if status == 0 and number >= len(breaks) - 1:
             break
-    return judged(place, lost)
+    return judged(place, lost, tearing=between is torn)
 
 
-def judged(place: Place, lost: int) -> Found:
-    """What is in the store in the end, held against what was to be there and what runners wrote."""
+def judged(place: Place, lost: int, *, tearing: bool = False) -> Found:
+    """What is in the store in the end, held against what was to be there and what runners wrote.
+
+    ``tearing``: the store itself was damaged on the way.
+    """
     visits = stored(place)
     counts = Counter(visit.model for visit in visits.values())
     lost += sum(max(0, ROUNDS - counts[model.key]) for model in MODELS)
@@ -371,11 +374,9 @@ def judged(place: Place, lost: int) -> Found:
         made = made_in(output.read_bytes())
         doubled += sum(len(times) - 1 for times in made.values())
         session = output.stem
-        lost += sum(
-            list(visits[name].runs_ns) not in times
-            for name, times in made.items()
-            if name in visits and visits[name].session == session
-        )
+        ours = {name: list(visit.runs_ns) for name, visit in visits.items() if visit.session == session}
+        # An output is removed when all of it is stored; a power cut may take from the store what was the last.
+        lost += sum(ours[name] not in times if name in ours else not tearing for name, times in made.items())
     injected = place.struck.stat().st_size if place.struck.exists() else 0
     return Found(injected, lost, doubled)
 
