@@ -104,6 +104,17 @@ def test_a_device_without_noise_has_no_states() -> None:
     assert found.high_ms - found.low_ms < 1e-6
 
 
+def test_one_disturbed_visit_has_an_interval() -> None:
+    """Though nothing tells how much visits differ, as where earlier ones of others tell of states alone."""
+    others = [[visit(1.0, at), visit(1.02, at + 60.0)] for at in range(4)]
+    known = scatter_of(others, Statistic.MEDIAN)
+    assert not known.visit.freedom
+    found = estimate(
+        [visit(1.0, 0).model_copy(update={"disturbed": "slow: 95% of its runs"})], Statistic.MEDIAN, known=known
+    )
+    assert found.low_ms < 0.9 < found.value_ms < 1.1 < found.high_ms
+
+
 def validated(path: Path, tmp_path: Path, seed: int, noise: FakeNoise) -> ValidationReport:
     profile = DeviceProfile(name="fake", transport="fake")
     transport = FakeTransport(tmp_path / f"device-{seed}", seed=seed, noise=noise)

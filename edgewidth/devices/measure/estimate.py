@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgewidth.devices.measure.disturbed import SLOW
-from edgewidth.devices.measure.scatter import UNKNOWN, mean, own, pooled, states_of
+from edgewidth.devices.measure.scatter import UNKNOWN, Component, mean, own, pooled, states_of
 from edgewidth.devices.measure.stretches import counting_runs, undisturbed
 from edgewidth.devices.measure.tail import Tail, tail
 from edgewidth.errors import InputError
@@ -73,7 +73,8 @@ def estimate(visits: Sequence[Visit], statistic: Statistic, *, known: Scatter | 
     states = _states(some, statistic)
     scatter = own(states, known or UNKNOWN, _spread(some, statistic))
     if statistic is Statistic.MEDIAN and all(visit.disturbed is not None for visit in some):
-        scatter = scatter._replace(visit=scatter.visit._replace(variance=max(scatter.visit.variance, DISTURBED**2)))
+        visit = scatter.visit
+        scatter = scatter._replace(visit=Component(max(visit.variance, DISTURBED**2), max(visit.freedom, 1.0)))
     from scipy.special import stdtrit  # noqa: PLC0415 - 0.1 s of import that only estimates need
 
     centre, variance, freedom = mean(states, scatter)

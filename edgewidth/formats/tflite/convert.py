@@ -64,6 +64,7 @@ def _run_worker(folder: Path) -> None:
     # No GPU: conversion gains nothing from one, and TensorFlow would take all of its memory.
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
     environment.pop("TF_USE_LEGACY_KERAS", None)
+    environment["KERAS_HOME"] = str(folder)  # in the user's home folder otherwise
     # -P: nothing in the user's folder may stand in for a package.
     command = [sys.executable, "-P", "-m", "edgewidth.formats.tflite.worker", str(folder)]
     try:
