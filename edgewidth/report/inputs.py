@@ -7,6 +7,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from edgewidth.errors import FileError
+
 if TYPE_CHECKING:
     from edgewidth.graph.space import SearchSpace
     from edgewidth.records.artifact import Artifacts
@@ -39,11 +41,22 @@ class Inputs(NamedTuple):
 
 
 def read_epochs(path: Path) -> Epochs:
-    """The finite numbers of every line of a training log; a line that is cut short is left out."""
+    """The finite numbers of every line of a training log; a line that is cut short is left out.
+
+    Raises:
+        FileError: It is there and cannot be read.
+    """
     if not path.exists():
         return ()
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise FileError(
+            f"{path} could not be read: {error.strerror}.",
+            remedy="Let it be readable, or take it away: it only shows how training went.",
+        ) from error
     epochs = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in lines:
         try:
             content = json.loads(line)
         except (ValueError, RecursionError):

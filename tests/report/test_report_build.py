@@ -224,6 +224,8 @@ def test_a_log_that_was_cut_short_is_read_up_to_there(tmp_path: Path) -> None:
     log.write_text('{"epoch": 1, "loss": 0.5, "note": "x", "done": true}\n{"epoch": 2, "loss": NaN}\n{"epoch": 3, "lo')
     assert read_epochs(log) == ({"epoch": 1.0, "loss": 0.5}, {"epoch": 2.0})
     assert read_epochs(tmp_path / "absent.jsonl") == ()
+    with pytest.raises(FileError, match="could not be read"):
+        read_epochs(tmp_path)
 
 
 def test_an_empty_folder_and_a_broken_file_are_said(tmp_path: Path, folder: RunFolder) -> None:
