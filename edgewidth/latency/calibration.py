@@ -11,8 +11,12 @@ if TYPE_CHECKING:
     from edgewidth.latency.posterior import Posterior
     from edgewidth.latency.terms import Floats
 
-_PRIOR_RESIDUALS = 4.0
-"""So many imagined measurements of the expected errors, wherever one looks."""
+_IMAGINED = 1.0
+"""So many measurements with errors as large as the model says are imagined beside all others. With four of them the
+intervals of a device without noise were 3.2 times as wide as 36 networks' errors asked for, now 2.1 times; where the
+model has hard work, nothing changed."""
+_IMAGINED_OF_SIZE = 4.0
+"""The same among those of about one size, with errors as large as all have."""
 
 _BANDWIDTH = 0.3
 """Over which sizes errors are compared, in natural logarithms of latency."""
@@ -48,13 +52,13 @@ class Calibration:
         """
         distance = (np.log(latencies_ms)[:, None] - self.log_ms) / _BANDWIDTH
         weights = np.exp(-0.5 * distance**2)
-        whole = self._root_mean(np.ones((1, len(self.squares))), 1.0)
+        whole = self._root_mean(np.ones((1, len(self.squares))), 1.0, _IMAGINED)
         # Where few of a size were measured, they are taken to be as all are.
-        found = np.maximum(self._root_mean(weights, float(whole[0])), whole)
+        found = np.maximum(self._root_mean(weights, float(whole[0]), _IMAGINED_OF_SIZE), whole)
         factor: Floats = np.maximum(found, np.minimum(_OPTIMISM * found, 1.0))
         return factor
 
-    def _root_mean(self, weights: Floats, expected: float) -> Floats:
-        total = weights @ self.squares + _PRIOR_RESIDUALS * expected**2
-        root: Floats = np.sqrt(total / (weights.sum(axis=1) + _PRIOR_RESIDUALS))
+    def _root_mean(self, weights: Floats, expected: float, imagined: float) -> Floats:
+        total = weights @ self.squares + imagined * expected**2
+        root: Floats = np.sqrt(total / (weights.sum(axis=1) + imagined))
         return root

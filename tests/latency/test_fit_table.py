@@ -115,6 +115,22 @@ def test_intervals_hold_for_truth_and_for_noisy_held_out() -> None:
     assert 88 <= table.quality.coverage_percent <= 100
 
 
+def test_intervals_of_a_device_without_noise_are_not_far_too_wide() -> None:
+    """With few networks they must be wider than the errors turn out to be, and no more than some three times."""
+    widths = []
+    for seed in range(3):
+        space, rng = chain(), np.random.default_rng(seed)
+        fitted = first_configs(space, 36, rng)
+        judged = held_out_configs(space, 100, rng, exclude=fitted)
+        table = _fit(space, measure(tiled_device(space), fitted, QUIET, rng), [])
+        prediction = Predictor(table).predict(judged)
+        deviations = np.log(prediction.high_ms / prediction.mean_ms) / 1.96
+        errors = _errors(table, tiled_device(space), judged) / 100
+        assert np.mean(errors < 1.96 * deviations) >= 0.9
+        widths.append(np.median(deviations) / np.sqrt(np.mean(errors**2)))
+    assert np.mean(widths) < 2.4
+
+
 def test_intervals_hold_for_other_states_of_the_device() -> None:
     """A latency minutes later is in 90 % of cases inside, where the table's own error is a tenth of the states'."""
     space, rng = chain(), np.random.default_rng(15)
