@@ -124,6 +124,13 @@ def print_validation(validation: ValidationReport) -> None:
         used = 100 * validation.estimate.value_ms / validation.budget.latency_ms
         verdict = "Within" if validation.within_budget else "Over"
         click.echo(f"{verdict} the budget of {validation.budget}: {used:.1f} % of it.")
+    if validation.regression is not None:
+        compared = validation.regression
+        told = "allowed" if compared.within else "too much"
+        click.echo(
+            f"{compared.slower_percent:+.1f} % against the baseline of {compared.baseline_ms:.4g} ms "
+            f"({harmless(compared.file)}): {told}, {compared.most_percent:g} % may be."
+        )
     if rest := uncounted(validation.estimate, validation.budget, setting.clock):
         click.echo(f"{rest[0].upper()}{rest[1:]}.")
     if validation.sustained is not None:

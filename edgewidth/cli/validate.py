@@ -11,8 +11,8 @@ import click
 from edgewidth.cli.options import DeviceOption, JsonOption, StatisticOption, TargetOptions
 from edgewidth.cli.output import print_result, print_validation
 from edgewidth.cli.progress import TerminalProgress
-from edgewidth.cli.record import argument, option, verb
-from edgewidth.cli.values import budget_in_ms, duration, input_values, shapes
+from edgewidth.cli.record import argument, option, refuse_without, verb
+from edgewidth.cli.values import budget_in_ms, duration, input_values, percent, shapes
 from edgewidth.errors import AnswerError
 from edgewidth.records.budget import BudgetRequest
 from edgewidth.records.inputs import Fill
@@ -61,6 +61,24 @@ class Options:
         str | None,
         option("--signature", metavar="NAME", help="Which of MODEL's signatures to measure.  [default: the first]"),
     ]
+    baseline: Annotated[
+        Path | None,
+        option(
+            "--baseline",
+            type=click.Path(path_type=Path, dir_okay=False),
+            metavar="FILE",
+            help="What an earlier validate --json printed: exit 1 if MODEL is much slower than that.",
+        ),
+    ]
+    max_regression: Annotated[
+        float | None,
+        option(
+            "--max-regression",
+            parse=percent,
+            metavar="20%",
+            help="How much slower than the baseline it may be.  [default: 20%]",
+        ),
+    ]
     as_json: JsonOption
 
 
@@ -68,10 +86,13 @@ class Options:
 def command(options: Options) -> int:
     """Measure MODEL, any .tflite or .onnx, as it is; exit 0 within the budget, 1 over it.
 
-    Without a budget it is only measured.
+    Without a budget or a baseline it is only measured.
     """
-    from edgewidth.stages.validate import engine_for, validate  # noqa: PLC0415  help stays instant
+    from edgewidth.records.validation import ValidationReport  # noqa: PLC0415  help stays instant
+    from edgewidth.stages.validate import MOST_REGRESSION_PERCENT, engine_for, validate  # noqa: PLC0415  as above
 
+    if options.baseline is None:
+        refuse_without("--baseline", "max_regression")
     target = options.measuring.target(options.device, statistic=options.statistic)
     if options.measuring.runtime is None:
         target = replace(target, engine=engine_for(options.model, target.profile) or target.engine)
@@ -84,7 +105,9 @@ def command(options: Options) -> int:
         input_shapes=options.input_shape,
         input_values=options.input_values,
         signature=options.signature,
+        baseline=None if options.baseline is None else ValidationReport.read(options.baseline),
+        most_regression_percent=options.max_regression or MOST_REGRESSION_PERCENT,
         progress=TerminalProgress(),
     )
     print_result(validation, as_json=options.as_json, text=lambda: print_validation(validation))
-    return AnswerError.exit_code if validation.within_budget is False else 0
+    return 0 if validation.passed else AnswerError.exit_code

@@ -47,6 +47,47 @@ def close_to_budget(latency: LatencyEstimate, budget: Budget) -> MeasurementWarn
     )
 
 
+class Regression(Record):
+    """How a latency compares with that of an earlier validation, the baseline."""
+
+    file: str
+    """Which file the baseline is of."""
+    baseline_ms: float
+    slower_percent: float
+    """By how much the latency is above the baseline's; negative: below."""
+    most_percent: float
+    """How much slower it may be."""
+    within: bool
+
+    @classmethod
+    def of(cls, latency: LatencyEstimate, baseline: ValidationReport, most_percent: float) -> Regression:
+        """That of a latency against a baseline."""
+        before_ms = baseline.estimate.value_ms
+        slower = 100 * (latency.value_ms / before_ms - 1)
+        return cls(
+            file=baseline.file,
+            baseline_ms=before_ms,
+            slower_percent=slower,
+            most_percent=most_percent,
+            within=slower <= most_percent,
+        )
+
+    @property
+    def limit_ms(self) -> float:
+        """The latency above which a file has regressed."""
+        return self.baseline_ms * (1 + self.most_percent / 100)
+
+
+def close_to_baseline(latency: LatencyEstimate, regression: Regression) -> MeasurementWarning:
+    """That it could turn out otherwise next time whether a file has regressed."""
+    return MeasurementWarning(
+        code="close-to-baseline",
+        message=f"The {regression.limit_ms:.4g} ms that the baseline allows lie inside the interval of the measurement "
+        f"({latency.low_ms:.4g} to {latency.high_ms:.4g} ms): the verdict could turn out otherwise next time.",
+        remedy="Measure again on a quieter device, or allow a regression a few percent larger.",
+    )
+
+
 class ValidationReport(Made):
     """The measured latency of one artifact, raw values included."""
 
@@ -69,6 +110,13 @@ class ValidationReport(Made):
     warnings: tuple[MeasurementWarning, ...]
     sustained: Sustained | None = None
     """How the latency drifted under load, where that was asked for. It is no part of the verdict."""
+    regression: Regression | None = None
+    """How it compares with an earlier validation, where that was asked for."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing that was asked is answered with no."""
+        return self.within_budget is not False and (self.regression is None or self.regression.within)
 
     @property
     def made_of(self) -> Facts:

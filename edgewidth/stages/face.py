@@ -222,14 +222,26 @@ def validate(
     device: Target | str,
     budget: BudgetRequest | str | None = None,
     *,
+    baseline: ValidationReport | None = None,
+    most_regression_percent: float = validating.MOST_REGRESSION_PERCENT,
     progress: Progress = SILENT,
 ) -> ValidationReport:
-    """Measure a model file as it is on a device, against a budget in milliseconds where one is given."""
+    """Measure a model file as it is on a device, against a budget in milliseconds where one is given.
+
+    With an earlier validation as ``baseline`` it is told how much slower the file is, and whether by more than it may.
+    """
     target = _target(device)
     if isinstance(device, str):
         target = replace(target, engine=validating.engine_for(model, target.profile) or target.engine)
     within = None if budget is None else _budget(budget).in_ms(target.statistic)
-    return validating.validate(model, target, budget=within, progress=progress)
+    return validating.validate(
+        model,
+        target,
+        budget=within,
+        baseline=baseline,
+        most_regression_percent=most_regression_percent,
+        progress=progress,
+    )
 
 
 def report(out: Path) -> Report:

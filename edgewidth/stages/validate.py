@@ -29,7 +29,8 @@ from edgewidth.formats.inspect import inspect_model, read_model
 from edgewidth.progress import SILENT, Progress, duration_text
 from edgewidth.records.inputs import Feed, Fill
 from edgewidth.records.measurement import Clock, Statistic
-from edgewidth.records.validation import ValidationReport, close_to_budget
+from edgewidth.records.validation import Regression, ValidationReport, close_to_baseline, close_to_budget
+from edgewidth.stages.baseline import check_baseline
 from edgewidth.stages.bench import visiting
 
 if TYPE_CHECKING:
@@ -48,8 +49,10 @@ SESSIONS = 3
 """Over how many processes and places of the file in memory the visits are spread."""
 MOST_VISIT_MS = 1_800_000.0
 """No visit's runs take longer together, though a tail may then have fewer."""
+MOST_REGRESSION_PERCENT = 20.0
+"""How much slower than its baseline a file may be unless told otherwise."""
 EXTENSIONS = 2
-"""How often, at most, the visits are doubled because the budget lies within the interval of the latency."""
+"""How often, at most, the visits are doubled because a limit lies within the interval of the latency."""
 
 
 def validate(
@@ -61,6 +64,8 @@ def validate(
     input_shapes: Shapes | None = None,
     input_values: Fill | Path | None = None,
     signature: str | None = None,
+    baseline: ValidationReport | None = None,
+    most_regression_percent: float = MOST_REGRESSION_PERCENT,
     measurements: Path | None = None,
     device: Device | None = None,
     progress: Progress = SILENT,
@@ -70,13 +75,15 @@ def validate(
     The target's precision is replaced by the file's own. Without a ``budget`` the file is only measured. With
     ``sustained_s`` it then runs without a pause for so long, to see how its latency drifts. ``input_shapes``, by name,
     are for the sizes that the file leaves open, and ``input_values`` what inputs hold; see ``choose_feed``.
-    ``signature`` is which of its signatures is measured; None: the first. The raw values are kept in the store
-    ``measurements``; None: they are only in the report. ``device`` is given where it is open already.
+    ``signature`` is which of its signatures is measured; None: the first. ``baseline`` is an earlier validation, of
+    this file or of one in its place: it may be slower than that by ``most_regression_percent``. The raw values are kept
+    in the store ``measurements``; None: they are only in the report. ``device`` is given where it is open already.
 
     Raises:
         FileError: It cannot be read, is of no known format, is damaged, or does not run on the device.
         InputError: The engine does not execute files of this format, there is no such ``signature``, or sizes or values
             of inputs are to be given.
+        MismatchError: The baseline was measured in another way.
         DeviceError, TransientDeviceError: The device failed.
     """
     inspected, executed = inspect_model(model, signature), target.engine.file_format
@@ -98,11 +105,18 @@ def validate(
         measurements = measurements or stack.enter_context(temporary_folder()) / "measurements.sqlite"
         store = stack.enter_context(MeasurementStore(measurements))
         setting = device.setting(target.engine, inspected.precision, target.threads)
+        limits = [] if budget is None else [budget.latency_ms]
+        if baseline is not None:
+            check_baseline(baseline, setting, target.statistic, feed.inputs)
+            limits.append(Regression.of(baseline.estimate, baseline, most_regression_percent).limit_ms)
         file = _File(Model(key, lambda: content, feed), target, device, setting, store, progress)
-        warnings = file.measure(budget)
+        warnings = file.measure(limits)
         latency = file.latency()
-        if budget is not None and _undecided(latency, budget):
+        if budget is not None and _undecided(latency, budget.latency_ms):
             warnings = (close_to_budget(latency, budget), *warnings)
+        regression = None if baseline is None else Regression.of(latency, baseline, most_regression_percent)
+        if regression is not None and _undecided(latency, regression.limit_ms):
+            warnings = (close_to_baseline(latency, regression), *warnings)
         return ValidationReport(
             file=model.name,
             sha256=digest,
@@ -116,6 +130,7 @@ def validate(
             within_budget=None if budget is None else latency.value_ms <= budget.latency_ms,
             visits=tuple(file.visits()),
             warnings=warnings,
+            regression=regression,
             sustained=None
             if sustained_s is None
             else measure_sustained(device, setting, file.model, store, duration_s=sustained_s, progress=progress),
@@ -139,8 +154,8 @@ class _File:
         # A device that counts instructions has no states to remember.
         self.earlier = recall(setting) if setting.clock is Clock.WALL else {}
 
-    def measure(self, budget: Budget | None) -> tuple[MeasurementWarning, ...]:
-        """Visit it as often as its statistic needs, and again where the budget lies within the interval; warnings."""
+    def measure(self, limits_ms: Sequence[float]) -> tuple[MeasurementWarning, ...]:
+        """Visit it as often as its statistic needs, and again where a limit lies within the interval; warnings."""
         policy = visiting(self.setting.clock, VISITS, sessions=SESSIONS)
         if self.target.statistic is not Statistic.MEDIAN:
             began = time.monotonic()
@@ -148,10 +163,11 @@ class _File:
             policy = _for_tail(policy, self.visits(), self.target, time.monotonic() - began, self.progress)
         warnings = self._visit(policy)
         for extension in range(EXTENSIONS):
-            if self.setting.clock is Clock.ICOUNT or budget is None:
+            if self.setting.clock is Clock.ICOUNT or not limits_ms:
                 break
             # More visits do not narrow what the device's other states leave open.
-            if not _undecided(self.latency(steady=True), budget):
+            latency = self.latency(steady=True)
+            if not any(_undecided(latency, limit_ms) for limit_ms in limits_ms):
                 break
             warnings = self._visit(policy.model_copy(update={"rounds": VISITS * 2 ** (1 + extension)}))
         if self.setting.clock is Clock.WALL:
@@ -176,9 +192,9 @@ class _File:
         return measure(self.device, self.setting, [self.model], self.store, policy=policy, progress=self.progress)
 
 
-def _undecided(latency: LatencyEstimate, budget: Budget) -> bool:
-    """Whether the verdict could turn out otherwise: the budget lies within the interval."""
-    return latency.low_ms < latency.high_ms and latency.low_ms <= budget.latency_ms < latency.high_ms
+def _undecided(latency: LatencyEstimate, limit_ms: float) -> bool:
+    """Whether the verdict could turn out otherwise: the limit lies within the interval."""
+    return latency.low_ms < latency.high_ms and latency.low_ms <= limit_ms < latency.high_ms
 
 
 def _for_tail(policy: Policy, visits: Sequence[Visit], target: Target, elapsed_s: float, progress: Progress) -> Policy:
