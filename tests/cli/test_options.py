@@ -57,6 +57,7 @@ TEXTS = {
     "--target-error": "2%",
     "--time-budget": "2m",
     "--sustained": "1h",
+    "--max-regression": "15%",
     "--mean": "0.5,0.4,0.3",
     "--std": "0.2,0.2,0.1",
     "--seed": "3",
