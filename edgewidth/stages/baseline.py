@@ -35,5 +35,5 @@ def check_baseline(
         told = "; ".join(f"{key.replace('_', ' ')} was {before[key]}, now {now[key]}" for key in different)
         raise MismatchError(
             f"The baseline of {baseline.file} was measured otherwise: {told}.",
-            remedy="Measure as it was, or measure a new baseline: edgewidth validate MODEL --json > baseline.json",
+            remedy="Measure as it was, or measure a new baseline.",
         )
