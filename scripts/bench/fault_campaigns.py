@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import sqlite3
@@ -280,11 +281,16 @@ def program(place: Place, breaks: list[Break]) -> int:
 
 
 @contextmanager
-def called(place: Place, breaks: list[Break]) -> Iterator[int]:
-    """A call of the program in a process of its own, which is ended with the block; its process id."""
+def called(place: Place, breaks: list[Break], most_bytes: int | None = None) -> Iterator[int]:
+    """A call of the program in a process of its own, which is ended with the block; its process id.
+
+    ``most_bytes``: no file grows beyond that, as on a full disk.
+    """
     child = os.fork()
     if child == 0:
         os.setsid()
+        if most_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
         status = 70
         with suppress(BaseException):
             status = program(place, breaks)
@@ -313,13 +319,13 @@ class HungError(Exception):
     """A call of the program that did not end in its time."""
 
 
-def call(place: Place, breaks: list[Break]) -> int:
-    """One call, to its end.
+def call(place: Place, breaks: list[Break], most_bytes: int | None = None) -> int:
+    """One call, to its end; see ``called``.
 
     Raises:
         HungError: It did not come.
     """
-    with called(place, breaks) as child:
+    with called(place, breaks, most_bytes) as child:
         status = ended(child, place.limit_s)
     if status is None:
         raise HungError
@@ -350,6 +356,7 @@ def campaign(place: Place, breaks: list[list[Break]], between: Callable[[Place],
         try:
             now = stored(place)
         except EdgewidthError:  # told to be damaged: a person removes it, as the message says
+            lost += len(before) if between is not torn else 0
             for path in place.folder.glob("m.sqlite*"):
                 path.unlink()
             now, before = {}, {}
@@ -429,8 +436,10 @@ def side_by_side(places: list[Place], breaks: list[Break]) -> Found:
     return Found(1 + every[0].injected, sum(one.lost for one in every), sum(one.doubled for one in every))
 
 
-def old_store(place: Place, original: Path, breaks: list[Break]) -> Found:
+def old_store(place: Place, original: Path, breaks: list[Break], room: int | None) -> Found:
     """A store of an earlier version, whose migration is broken and begun again: all of its visits are still there.
+
+    ``room``: how many bytes the disk has left meanwhile; None: as many as are wanted.
 
     Raises:
         HungError: A call did not end.
@@ -438,9 +447,10 @@ def old_store(place: Place, original: Path, breaks: list[Break]) -> Found:
     shutil.copy(original, place.store)
     with sqlite3.connect(original) as connection:
         [count] = connection.execute("SELECT count(*) FROM blocks").fetchone()
-    call(place, breaks)
+    call(place, breaks, None if room is None else original.stat().st_size + room)
     call(place, [])
     with sqlite3.connect(place.store) as connection:
         [kept] = connection.execute("SELECT count(*) FROM visits WHERE setting = 1").fetchone()
     found = judged(place, 0)
+    found = found._replace(injected=found.injected + (room is not None))
     return found._replace(lost=found.lost + max(0, count - kept), doubled=found.doubled + max(0, kept - count))

@@ -118,8 +118,11 @@ def two_programs(rng: random.Random, folder: Path) -> Found:
 
 
 def migration(rng: random.Random, folder: Path) -> Found:
-    """A store of the first version; what makes it today's is broken off."""
-    return old_store(fake_place(folder, 0), OLD_STORE, [Break("kill", rng.randrange(1, 25), 1)])
+    """A store of the first version; what makes it today's is broken off, or the disk is full meanwhile."""
+    place = fake_place(folder, 0)
+    if rng.random() < 0.5:
+        return old_store(place, OLD_STORE, [], rng.randrange(20_000))
+    return old_store(place, OLD_STORE, [Break("kill", rng.randrange(1, 25), 1)], None)
 
 
 CALLS_OF_A_WRITE = ("open", "fdopen", "fsync", "replace", "mkdir")
@@ -129,7 +132,7 @@ def document(rng: random.Random, folder: Path) -> Found:
     """A document is written anew and again, and the program killed, or the disk full, at one of the system's calls."""
     path, contents = folder / "table.json", [bytes([65 + i]) * rng.randrange(1, 50_000) for i in range(3)]
     write_atomic(path, contents[0])
-    at, full = rng.randrange(12), rng.random() < 0.5
+    at, full = rng.randrange(10), rng.random() < 0.5
     child = os.fork()
     if child == 0:
         count = 0
@@ -148,11 +151,11 @@ def document(rng: random.Random, folder: Path) -> Found:
         for content in contents[1:]:
             with suppress(EdgewidthError):
                 write_atomic(path, content)
-        os._exit(0)
-    os.waitpid(child, 0)
+        os._exit(int(count > at))
+    injected = int(os.waitpid(child, 0)[1] != 0)
     lost = path.read_bytes() not in contents
     remove_parts(folder)
-    return Found(1, int(lost) + len([each for each in folder.iterdir() if each != path]), 0)
+    return Found(injected, int(lost) + len([each for each in folder.iterdir() if each != path]), 0)
 
 
 def run_folder(rng: random.Random, folder: Path) -> Found:
