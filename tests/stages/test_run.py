@@ -412,8 +412,8 @@ def test_force_begins_again_over_what_no_run_has_made(
         run(job, learned)
     other = learned.path / "other.json"
     table = LatencyTable.read(learned.table)
-    space = search_space("mobilenet_v1", resolution=64, in_channels=1, num_classes=10)
-    table.model_copy(update={"space": space}).write(other)
+    network = search_space("mobilenet_v1", resolution=64, in_channels=1, num_classes=10).network
+    table.model_copy(update={"space": table.space.model_copy(update={"network": network})}).write(other)
     with pytest.raises(MismatchError, match="another search space"):
         run(dataclasses.replace(job, prior=other), learned, force=True)
     assert learned.losses.exists()
