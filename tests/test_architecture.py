@@ -59,7 +59,7 @@ def allowed(room: str) -> set[str]:
 FRAMEWORKS = {"torch", "tensorflow", "keras", "accelerate", "sklearn", "ai_edge_quantizer"}
 """Heavy, and extras: only the rooms that exist for them may name them."""
 MAY_NAME_FRAMEWORKS = {"tasks", "training", "formats", "data", "capture"}
-ON_THE_DEVICE = {("devices/on_device/runtimes.py", "tensorflow.lite.python.interpreter")}
+ON_THE_DEVICE = {("devices/on_device/tflite.py", "tensorflow.lite.python")}
 """The runner runs on the device: where that has no runtime but TensorFlow's, this is the runtime."""
 
 

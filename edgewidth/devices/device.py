@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgewidth.devices.engines.table import offered_engines, support_of
+from edgewidth.devices.engines.table import offered_supports, support_of
 from edgewidth.devices.reach.facts import device_python
 from edgewidth.devices.reach.shell_facts import shell_facts
 from edgewidth.errors import DeviceError
@@ -41,7 +41,7 @@ def open_device(profile: DeviceProfile, *, progress: Progress = SILENT) -> Itera
     """The connected device, for the length of a ``with`` block; raises as ``open_transport`` does."""
     transport = open_transport(profile, progress)
     try:
-        engines = [support_of(engine) for engine in offered_engines(profile)]
+        engines = offered_supports(profile)
         facts = transport.facts() if any(one.needs_python for one in engines) else shell_facts(transport)
         found = {one.key: one.version(transport, profile, facts) for one in engines}
         versions = facts.runtimes | {key: version for key, version in found.items() if version is not None}

@@ -17,10 +17,19 @@ from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
-from edgewidth.devices.words import Address, Description, DevicePath, LocalPath, Name, Serial
+from edgewidth.devices.words import (
+    Address,
+    Description,
+    DevicePath,
+    LocalPath,
+    Name,
+    Option,
+    Provider,
+    Serial,
+)
 from edgewidth.documents import Record, first_problem
 from edgewidth.errors import InputError, ProfileError
-from edgewidth.records.measurement import Clock, EngineName
+from edgewidth.records.measurement import Accelerator, Clock, EngineName
 
 FOLDER_VARIABLE = "EDGEWIDTH_DEVICE_PROFILES"
 _MAX_PROFILE_BYTES = 100_000
@@ -33,6 +42,32 @@ class EmulatorSection(Record):
     cpu: Literal["cortex-a53", "cortex-a72", "cortex-a76"]
     memory_mb: Annotated[int, Field(ge=1536, le=16384)] = 2048
     """With less, its system does not fit: all of it is in memory, and twice while it boots."""
+
+
+class AcceleratorSection(Record):
+    """How each runtime comes to an accelerator; what is not said is the runtime's own way."""
+
+    delegate: DevicePath | None = None
+    """TFLite's runtimes: the external delegate, a library on the device. For ``benchmark_model`` also one that it has
+    built in: ``nnapi``, ``hexagon`` or ``coreml``."""
+    delegate_options: tuple[Option, ...] = ()
+    litert_options: tuple[Option, ...] = ()
+    """LiteRT without a delegate: options of its CompiledModel, by group and name (``gpu.enforce_f32=true``)."""
+    provider: Provider | None = None
+    """ONNX Runtime: the execution provider, such as ``CUDA``, ``QNN`` or ``WebGpu``."""
+    provider_library: DevicePath | None = None
+    """The provider's plug-in, where it is not built in: a path on the device, or the Python package that has it."""
+    provider_options: tuple[Option, ...] = ()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.delegate_options and self.delegate is None:
+            raise ValueError("delegate_options: have no delegate that they are for")
+        if (self.provider_library or self.provider_options) and self.provider is None:
+            raise ValueError("provider: is missing; a library or options are of one")
+        if self.litert_options and self.delegate:
+            raise ValueError("litert_options: are for LiteRT without a delegate")
+        return self
 
 
 class DeviceProfile(Record):
@@ -58,6 +93,12 @@ class DeviceProfile(Record):
     runtime: EngineName = EngineName.LITERT
     runtimes: tuple[EngineName, ...] = (EngineName.LITERT, EngineName.ONNXRUNTIME)
     """What may be asked for on this device; ``engines.table.engine_named`` makes engines of them."""
+    accelerator: Accelerator = Accelerator.CPU
+    """What models run on unless it is said otherwise."""
+    accelerators: tuple[Accelerator, ...] = (Accelerator.CPU,)
+    """What may be asked for on this device."""
+    gpu: AcceleratorSection | None = None
+    npu: AcceleratorSection | None = None
     benchmark_model: DevicePath | None = None
     """The native TFLite benchmark program: its path on the device, or ``push:`` and a path on this machine."""
     onnxruntime_perf_test: DevicePath | None = None
@@ -79,7 +120,8 @@ class DeviceProfile(Record):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         """Cross-field rules; each message starts with the key to change."""
-        problem = next(filter(None, (self._foreign_key(), self._runtime_problem(), self._limit_problem())), None)
+        found = (self._foreign_key(), self._runtime_problem(), self._accelerator_problem(), self._limit_problem())
+        problem = next(filter(None, found), None)
         if problem is not None:
             raise ValueError(problem)
         return self
@@ -114,6 +156,13 @@ class DeviceProfile(Record):
             return f"clock: icount is an emulator's clock, not that of {self.transport}"
         return None
 
+    def _accelerator_problem(self) -> str | None:
+        offered = f"is not among accelerators ({', '.join(self.accelerators)})"
+        if self.accelerator not in self.accelerators:
+            return f"accelerator: {self.accelerator} {offered}"
+        named = [one for one in (Accelerator.GPU, Accelerator.NPU) if getattr(self, one) is not None]
+        return next((f"{one}: {offered}" for one in named if one not in self.accelerators), None)
+
     def _limit_problem(self) -> str | None:
         if len(set(self.affinity)) != len(self.affinity):
             return "affinity: names a processor twice"
@@ -122,6 +171,11 @@ class DeviceProfile(Record):
         if self.cool_down_c and self.max_temperature_c and self.cool_down_c > self.max_temperature_c:
             return "cool_down_c: is above max_temperature_c"
         return None
+
+    def section(self, accelerator: Accelerator) -> AcceleratorSection:
+        """How runtimes come to an accelerator."""
+        found = {Accelerator.GPU: self.gpu, Accelerator.NPU: self.npu}.get(accelerator)
+        return found or AcceleratorSection()
 
     def check_threads(self, threads: int) -> None:
         """Whether so many threads show anything.

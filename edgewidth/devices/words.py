@@ -78,6 +78,22 @@ LocalPath = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(
 DevicePath = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_device_path)]
 """A path on the device; may hold spaces and quotes, since every transport quotes it."""
 
+Option = Annotated[
+    str,
+    Field(max_length=1000),
+    AfterValidator(
+        _word(r"[A-Za-z0-9_.:-]+=[^\x00-\x1f;|&$`<>\"']*", "an option is KEY=VALUE, without quotes and ; | & $ ` < >")
+    ),
+]
+"""An option of a delegate or of an execution provider."""
+
+Provider = Annotated[
+    str,
+    Field(min_length=1, max_length=60),
+    AfterValidator(_word(r"[A-Za-z][A-Za-z0-9]*", "a provider is one word of letters and digits, such as CUDA")),
+]
+"""An execution provider of ONNX Runtime, without the ending ``ExecutionProvider``."""
+
 Description = Annotated[
     str, Field(max_length=500), AfterValidator(_word(f"(?:(?!{_CONTROL.pattern}).)*", "it is one line of plain text"))
 ]

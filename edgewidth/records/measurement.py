@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
@@ -42,6 +42,15 @@ class Accelerator(StrEnum):
     """The kind of processor that a runtime computes on."""
 
     CPU = "cpu"
+    CPU_BUILTIN = "cpu-builtin"
+    """The processor with TFLite's own kernels, without XNNPACK, which ``cpu`` has."""
+    GPU = "gpu"
+    NPU = "npu"
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether it is the processor itself, so that nothing can be left to it."""
+        return self in {Accelerator.CPU, Accelerator.CPU_BUILTIN}
 
 
 class Launcher(StrEnum):
@@ -58,11 +67,15 @@ class Engine(Record):
     runtime: Runtime
     accelerator: Accelerator = Accelerator.CPU
     launcher: Launcher = Launcher.PYTHON
+    backend: str = ""
+    """What takes a model to the accelerator, with its options, where a device profile says it: the file of a delegate
+    or the name of an execution provider. Empty: the runtime's own way."""
 
     def __str__(self) -> str:
         accelerator = "" if self.accelerator is Accelerator.CPU else f" on {self.accelerator}"
+        backend = f" ({self.backend})" if self.backend else ""
         launcher = "" if self.launcher is Launcher.PYTHON else f" through {self.launcher}"
-        return f"{self.runtime}{accelerator}{launcher}"
+        return f"{self.runtime}{accelerator}{backend}{launcher}"
 
     @property
     def file_format(self) -> FormatName:
@@ -202,6 +215,41 @@ class DeviceFacts(Record):
         return ", ".join(dict.fromkeys(part for part in parts if part)) or "unknown hardware"
 
 
+class OperatorWork(NamedTuple):
+    """What an operator of a model file costs."""
+
+    name: str
+    """What the file calls it: a node's name, or its kind where operators have none."""
+    macs: int
+    """Its multiply-accumulates."""
+
+
+class Ran(Record):
+    """How much of a model ran on the accelerator that was asked for, as the runtime there told it."""
+
+    operators: Annotated[int, Field(ge=0)]
+    """How many operators the runtime had to place."""
+    accelerated: Annotated[int, Field(ge=0)]
+    """How many of them it placed on the accelerator."""
+    partitions: int | None = None
+    """Into how many parts the accelerated operators fell: between two of them everything goes through the processor.
+    None: the runtime does not tell."""
+    left: tuple[str, ...] = ()
+    """The kinds of operators that were left to the processor, as the runtime names them, each once."""
+    processor: str | None = None
+    """What the accelerator calls itself; None: it does not say."""
+    macs_percent: float | None = None
+    """The share of the multiply-accumulates that the accelerator made; None: not known."""
+    difference_percent: float | None = None
+    """The largest difference of an output from the processor's, in percent of the range that the processor's has; None:
+    not compared."""
+
+    @property
+    def operators_percent(self) -> float:
+        """The share of the operators that ran on the accelerator."""
+        return 100 * self.accelerated / self.operators if self.operators else 0.0
+
+
 class Visit(Record):
     """One warm-up of a model and the back-to-back runs after it. Times are raw nanoseconds."""
 
@@ -221,6 +269,11 @@ class Visit(Record):
     """What disturbed the device meanwhile, so that the visit does not count; None if nothing did."""
     slow_above_ns: float | None = None
     """Three runs in a row with a higher median than this do not count either; None if that is not known yet."""
+    load_ns: int | None = None
+    """How long the runtime took to load the model, and to compile it where the engine does; None: not told, or it had
+    been loaded for an earlier visit."""
+    ran: Ran | None = None
+    """How much of the model ran on the accelerator; None: the engine is the processor, or it was told before."""
     session: str = ""
     """Which runner made it: visits of one share a process they come from, and the place of the model's file in memory.
     Empty where that was not told yet."""

@@ -69,7 +69,7 @@ def test_every_launcher_and_runtime_has_its_engines() -> None:
     assert {engine.launcher for engine in engines} == set(Launcher)
     assert [support.engine for support in ENGINES if support.needs_python] == list(PYTHON.values())
     assert {runtime.file_format for runtime in Runtime} == set(FormatName)
-    assert callable(import_runtime(Runtime.LITERT))
+    assert callable(import_runtime(Runtime.LITERT).interpreter.Interpreter)
     assert import_runtime(Runtime.ONNXRUNTIME).__name__ == "onnxruntime"
 
 

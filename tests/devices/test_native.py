@@ -159,7 +159,7 @@ def test_argument_lists() -> None:
         "--warmup_min_secs=0",
     ]
     assert perf_test_words("m.onnx", "r.csv", 2, 50) == (
-        ["-e", "cpu", "-m", "times", "-r", "50", "-x", "2", "-y", "1", "-I", "m.onnx", "r.csv"]
+        ["-m", "times", "-r", "50", "-x", "2", "-y", "1", "-I", "m.onnx", "r.csv"]
     )
 
 
@@ -342,7 +342,7 @@ def test_affinity_and_threads_reach_the_program(phone_profile: DeviceProfile, tm
     put_program(tmp_path, "taskset", f'echo "$@" >>"{tmp_path}/asked"; shift; exec "$@"')
     profile = phone_profile.model_copy(update={"affinity": (4, 5, 7)})
     with open_device(profile) as device:
-        program = BENCHMARK_MODEL.program(device.transport, profile, 2)
+        program = BENCHMARK_MODEL.program(device.transport, profile, BENCHMARK_MODEL.engine, 2)
         device.transport.put({"m.tflite": b"x" * 500})
         told = program.invoke("m.tflite", 7, timeout_s=30)
     assert (len(told.runs_ns), len(told.first_ns)) == (9, 9)
@@ -391,6 +391,6 @@ def test_a_program_that_misbehaves(phone_profile: DeviceProfile, tmp_path: Path,
     put_program(tmp_path, "bad", script)
     profile = phone_profile.model_copy(update={"benchmark_model": str(tmp_path / "bin" / "bad")})
     with open_device(profile) as device:
-        program = BENCHMARK_MODEL.program(device.transport, profile, 1)
+        program = BENCHMARK_MODEL.program(device.transport, profile, BENCHMARK_MODEL.engine, 1)
         with pytest.raises((VisitError, SurroundingsError), match=says):
             program.invoke("m.tflite", 3, timeout_s=10)

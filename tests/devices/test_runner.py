@@ -19,16 +19,16 @@ import pytest
 from small_onnx import small_onnx
 
 from edgewidth.devices import check
-from edgewidth.devices.on_device import runner, runtimes, visit, vitals
+from edgewidth.devices.on_device import forked, runner, visit, vitals
 from edgewidth.devices.reach.facts import runner_archive
 from edgewidth.records.measurement import DeviceState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import ModuleType
 
 JOB = {
-    "runtime": "onnxruntime",
+    "engine": {"runtime": "onnxruntime", "accelerator": "cpu"},
+    "kept": 0,
     "threads": 1,
     "affinity": [],
     "cool_down_c": None,
@@ -62,14 +62,14 @@ def clocked(durations_ns: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[], 
     return run
 
 
-@pytest.mark.parametrize("module", [runner, runtimes, visit, vitals])
-def test_the_source_is_fit_for_python_3_9(module: ModuleType) -> None:
+@pytest.mark.parametrize("path", sorted(Path(runner.__file__).parent.glob("*.py")), ids=lambda path: path.stem)
+def test_the_source_is_fit_for_python_3_9(path: Path) -> None:
     """Old boards have Python 3.9: the files must parse there and need nothing beside the standard library."""
-    tree = ast.parse(Path(module.__file__ or "").read_text(encoding="utf-8"), feature_version=(3, 9))
+    tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 9))
     top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {alias.name for node in top if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module or "" for node in top if isinstance(node, ast.ImportFrom)}
-    names -= {f"edgewidth.devices.on_device.{name}" for name in ("runtimes", "visit", "vitals")}
+    names -= {f"edgewidth.devices.on_device.{one.stem}" for one in path.parent.glob("*.py")}
     assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names
 
 
@@ -146,7 +146,7 @@ def test_a_crash_is_told() -> None:
         (fail, "no such operator"),
     ):
         with pytest.raises(visit.VisitError, match=reason):
-            visit.in_child(make, 1.2, lambda: beats.append(1))
+            forked.in_child(make, 1.2, lambda: beats.append(1))
     assert beats, "the heartbeat goes on meanwhile"
 
 

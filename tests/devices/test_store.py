@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import sqlite3
 from typing import TYPE_CHECKING
@@ -59,7 +60,12 @@ def test_visits_without_a_session_are_read(tmp_path: Path) -> None:
     with MeasurementStore(path) as store:
         store.add(SETTING, "0@8", visit(session="session-1"))
     with sqlite3.connect(path) as connection:
-        connection.executescript("ALTER TABLE visits DROP COLUMN session; PRAGMA user_version = 3")
+        columns = ("session", "load_ns", "ran")
+        connection.executescript(";".join(f"ALTER TABLE visits DROP COLUMN {name}" for name in columns))
+        setting = json.loads(SETTING.model_dump_json())
+        del setting["engine"]["backend"]
+        connection.execute("UPDATE settings SET json = ?", (json.dumps(setting),))
+        connection.execute("PRAGMA user_version = 3")
     with MeasurementStore(path) as store:
         assert store.visits(SETTING) == {"8": [visit()]}
 

@@ -10,17 +10,26 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from edgewidth.devices.engines.engine import LEAST_RUNS, Runs
+from edgewidth.devices.engines.engine import LEAST_RUNS, Runs, options_of
 from edgewidth.devices.engines.native import NativeEngine, pinned, repeat
+from edgewidth.devices.on_device.placement import of_native_log
 from edgewidth.devices.on_device.visit import VisitError
 from edgewidth.devices.reach.process import failure_line
 from edgewidth.records.inputs import Fill
-from edgewidth.records.measurement import Engine, EngineName, Launcher, Runtime
+from edgewidth.records.measurement import Accelerator, Engine, EngineName, Launcher, Runtime
 
 if TYPE_CHECKING:
+    from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.devices.reach.transport import Transport
 
     Json = dict[str, Any]
+
+
+_CPUS = ("cpu", "cpu-builtin")
+_BUILT_IN = ("nnapi", "hexagon", "coreml")
+"""Delegates that are switched on by name."""
+_CACHE = "--delegate_serialize_dir="
+_LOADED = re.compile(r"Inference timings in us: Init: ([\d.]+(?:e[+-]?\d+)?)")
 
 
 class Statistics(NamedTuple):
@@ -58,20 +67,33 @@ class BenchmarkModel(NamedTuple):
     path: str
     threads: int
     affinity: Sequence[int]
+    way: Json
 
     def invoke(
         self, model: str, runs: int, *, timeout_s: float, inputs: Sequence[Json] = (), entry: Json | None = None
     ) -> Runs:
         """See ``Program``; each process warms up for as many runs as it then measures."""
+        there = accelerator_words(self.way, cache=f"{model}.cache")
+        if any(word.startswith(_CACHE) for word in there):
+            self.transport.run(["mkdir", "-p", f"{model}.cache"])
         words = [self.path, *benchmark_model_words(model, self.threads), *input_words(inputs), *entry_words(entry)]
-        words = pinned(words, self.affinity)
+        words = pinned([*words, *there], self.affinity)
         times = -(-runs // LEAST_RUNS)
         text, own_s = repeat(self.transport, times, words, timeout_s)
         pairs = parse_benchmark_model(text)
         if len(pairs) != times:
             raise VisitError(f"benchmark_model told {len(pairs)} results of {times}: {failure_line(text.encode())}")
         first = [value for warm_up, _ in pairs for value in warm_up.values_ns()]
-        return Runs(first, [value for _, measured in pairs for value in measured.values_ns()], own_s)
+        measured = [value for _, statistics in pairs for value in statistics.values_ns()]
+        on_cpu = self.way["accelerator"] in _CPUS
+        loaded = _LOADED.search(text)
+        return Runs(
+            first,
+            measured,
+            own_s,
+            load_ns=round(1e3 * float(loaded[1])) if loaded else None,
+            placed=None if on_cpu else of_native_log(text),
+        )
 
 
 def benchmark_model_words(model: str, threads: int) -> list[str]:
@@ -84,6 +106,37 @@ def benchmark_model_words(model: str, threads: int) -> list[str]:
         f"--warmup_runs={LEAST_RUNS}",
         "--warmup_min_secs=0",
     ]
+
+
+def accelerator_words(way: Json, *, cache: str) -> list[str]:
+    """The arguments that lead to an accelerator. ``cache`` is a folder for what a delegate compiles.
+
+    Each process loads the model anew, so that a delegate that compiles it would do so for every few runs.
+    """
+    accelerator, delegate, options = way["accelerator"], way.get("delegate"), way.get("options") or {}
+    if accelerator == "cpu":
+        return []
+    if accelerator == "cpu-builtin":
+        return ["--use_xnnpack=false"]
+    cached = [f"{_CACHE}{cache}", "--delegate_serialize_token=model"]
+    own = [f"--{key}={value}" for key, value in options.items()]
+    if delegate in _BUILT_IN:
+        return [f"--use_{delegate}=true", *own, *(cached if delegate == "nnapi" else [])]
+    if delegate is None:
+        return ["--use_gpu=true", *own, *cached]
+    told = ";".join(f"{key}:{value}" for key, value in options.items())
+    return [f"--external_delegate_path={delegate}", *([f"--external_delegate_options={told}"] if told else [])]
+
+
+def _lead(profile: DeviceProfile, accelerator: Accelerator) -> Json | None:
+    """A GPU needs no delegate beside the built-in one; an NPU has Android's own where none is named."""
+    section = profile.section(accelerator)
+    options = options_of(section.delegate_options)
+    if accelerator.is_cpu:
+        return {}
+    if section.delegate is None and accelerator is Accelerator.GPU:
+        return {}
+    return {"delegate": section.delegate or "nnapi", "options": options}
 
 
 def entry_words(entry: Json | None) -> list[str]:
@@ -150,6 +203,7 @@ BENCHMARK_MODEL = NativeEngine(
     EngineName.BENCHMARK_MODEL,
     Engine(runtime=Runtime.LITERT, launcher=Launcher.BENCHMARK_MODEL),
     BenchmarkModel,
+    _lead,
     "Download a prebuilt benchmark_model for its processor (https://ai.google.dev/edge/litert/models/measurement, "
     "under “native benchmark binary”), then `benchmark_model=push:/path/to/it`",
 )

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.devices.reach.transport import Transport
-    from edgewidth.records.measurement import DeviceFacts, Engine, EngineName
+    from edgewidth.records.measurement import Accelerator, DeviceFacts, Engine, EngineName
 
     Json = dict[str, Any]
 
@@ -27,6 +27,10 @@ class Runs(NamedTuple):
     first_ns: list[int]
     runs_ns: list[int]
     own_s: float
+    load_ns: int | None = None
+    """How long the program took to load the model; None: it does not tell."""
+    placed: Json | None = None
+    """Where the operators ran (see ``on_device.placement``); None: the program does not tell."""
 
 
 class Program(Protocol):
@@ -55,7 +59,7 @@ class EngineSupport(Protocol):
 
     @property
     def engine(self) -> Engine:
-        """Which one it is."""
+        """Which one it is, on the processor."""
 
     @property
     def key(self) -> str:
@@ -69,6 +73,12 @@ class EngineSupport(Protocol):
     def profile_key(self) -> str | None:
         """The key of a device profile that must say where its program is; None: it needs none."""
 
+    def on(self, profile: DeviceProfile, accelerator: Accelerator) -> Engine | None:
+        """The engine on an accelerator, as a device profile leads there; None: it has no way."""
+
+    def way(self, profile: DeviceProfile, engine: Engine) -> Json:
+        """How it comes to its accelerator on this device: the fields of ``on_device.loaded.Asked.engine``."""
+
     def version(self, transport: Transport, profile: DeviceProfile, facts: DeviceFacts) -> str | None:
         """The version that is ready on the device, after putting there what is to be put; None: it is not there.
 
@@ -80,5 +90,17 @@ class EngineSupport(Protocol):
     def install_line(self, profile: DeviceProfile, facts: DeviceFacts) -> str:
         """What to do so that the device has it, or why it cannot."""
 
-    def program(self, transport: Transport, profile: DeviceProfile, threads: int) -> Program | None:
+    def program(self, transport: Transport, profile: DeviceProfile, engine: Engine, threads: int) -> Program | None:
         """The program that runs models; None: ``on_device.runner`` does, in the device's Python."""
+
+
+def backend_text(way: Json) -> str:
+    """``Engine.backend`` for a way to an accelerator: what leads there, and the options that it is given."""
+    leads = [way[key] for key in ("delegate", "provider", "library") if way.get(key)]
+    options = [f"{key}={value}" for key, value in (way.get("options") or {}).items()]
+    return " ".join([*leads, *options])
+
+
+def options_of(texts: Sequence[str]) -> dict[str, str]:
+    """``KEY=VALUE`` texts as a dictionary."""
+    return {key: value for key, _, value in (text.partition("=") for text in texts)}

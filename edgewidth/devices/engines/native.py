@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from edgewidth.devices.engines.engine import backend_text
 from edgewidth.devices.on_device.visit import VisitError
 from edgewidth.devices.reach.process import failure_line
 from edgewidth.errors import ProfileError
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from edgewidth.devices.engines.engine import Program
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.devices.reach.transport import Transport
-    from edgewidth.records.measurement import DeviceFacts, Engine, EngineName
+    from edgewidth.records.measurement import Accelerator, DeviceFacts, Engine, EngineName
+
+    Json = dict[str, Any]
 
 _PUSH = "push:"
 _REPEAT = 'n=$1; shift; while [ "$n" -gt 0 ]; do "$@" 2>&1 || exit; n=$((n-1)); done; times'
@@ -26,7 +29,9 @@ _REPEAT = 'n=$1; shift; while [ "$n" -gt 0 ]; do "$@" 2>&1 || exit; n=$((n-1)); 
 
 
 class _MakeProgram(Protocol):
-    def __call__(self, transport: Transport, path: str, threads: int, affinity: Sequence[int]) -> Program: ...
+    def __call__(
+        self, transport: Transport, path: str, threads: int, affinity: Sequence[int], way: Json
+    ) -> Program: ...
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class NativeEngine:
     name: EngineName
     engine: Engine
     make_program: _MakeProgram
+    lead: Callable[[DeviceProfile, Accelerator], Json | None]
+    """How a profile leads it to an accelerator, as ``PythonEngine.lead``."""
     where_from: str
     """Where a missing program comes from."""
     needs_python: bool = False
@@ -53,6 +60,18 @@ class NativeEngine:
     def profile_key(self) -> str:
         """The launcher's name."""
         return self.engine.launcher
+
+    def on(self, profile: DeviceProfile, accelerator: Accelerator) -> Engine | None:
+        """See ``EngineSupport``."""
+        lead = self.lead(profile, accelerator)
+        if lead is None:
+            return None
+        return self.engine.model_copy(update={"accelerator": accelerator, "backend": backend_text(lead)})
+
+    def way(self, profile: DeviceProfile, engine: Engine) -> Json:
+        """See ``EngineSupport``."""
+        lead = self.lead(profile, engine.accelerator) or {}
+        return {"runtime": engine.runtime.value, "accelerator": engine.accelerator.value, **lead}
 
     def version(self, transport: Transport, profile: DeviceProfile, facts: DeviceFacts) -> str | None:
         """A digest of the program, since programs do not tell a version; one that is to be pushed is pushed first."""
@@ -68,9 +87,10 @@ class NativeEngine:
         del profile, facts
         return self.where_from
 
-    def program(self, transport: Transport, profile: DeviceProfile, threads: int) -> Program:
+    def program(self, transport: Transport, profile: DeviceProfile, engine: Engine, threads: int) -> Program:
         """The program, held on the profile's processors."""
-        return self.make_program(transport, self._path(transport, profile), threads, profile.affinity)
+        way = self.way(profile, engine)
+        return self.make_program(transport, self._path(transport, profile), threads, profile.affinity, way)
 
     def _given(self, profile: DeviceProfile) -> str | None:
         given: str | None = getattr(profile, self.profile_key)

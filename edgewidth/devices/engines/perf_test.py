@@ -6,16 +6,20 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from edgewidth.devices.engines.engine import Runs
+from edgewidth.devices.engines.engine import Runs, options_of
 from edgewidth.devices.engines.native import NativeEngine, pinned, repeat
+from edgewidth.devices.on_device.placement import of_onnx_log
 from edgewidth.devices.on_device.visit import VisitError
 from edgewidth.records.inputs import Fill
-from edgewidth.records.measurement import Engine, EngineName, Launcher, Runtime
+from edgewidth.records.measurement import Accelerator, Engine, EngineName, Launcher, Runtime
 
 if TYPE_CHECKING:
+    from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.devices.reach.transport import Transport
 
     Json = dict[str, Any]
+
+_LOADED = re.compile(r"Session creation time cost: ?([\d.]+(?:e[+-]?\d+)?) s")
 
 
 class PerfTest(NamedTuple):
@@ -25,6 +29,7 @@ class PerfTest(NamedTuple):
     path: str
     threads: int
     affinity: Sequence[int]
+    way: Json
 
     def invoke(
         self, model: str, runs: int, *, timeout_s: float, inputs: Sequence[Json] = (), entry: Json | None = None
@@ -39,15 +44,41 @@ class PerfTest(NamedTuple):
                     final=True,
                 )
         result = f"{model}.csv"
-        words = pinned([self.path, *perf_test_words(model, result, self.threads, runs)], self.affinity)
+        words = [*provider_words(self.way), *perf_test_words(model, result, self.threads, runs)]
         self.transport.run(["rm", "-f", result])  # the program appends
-        _, own_s = repeat(self.transport, 1, words, timeout_s)
-        return Runs([], parse_perf_test(self.transport.get(result).decode(errors="replace")), own_s)
+        text, own_s = repeat(self.transport, 1, pinned([self.path, *words], self.affinity), timeout_s)
+        times = parse_perf_test(self.transport.get(result).decode(errors="replace"))
+        loaded, provider = _LOADED.search(text), self.way.get("provider")
+        return Runs(
+            [],
+            times,
+            own_s,
+            load_ns=round(1e9 * float(loaded[1])) if loaded else None,
+            placed=of_onnx_log(text, f"{provider}ExecutionProvider") if provider else None,
+        )
 
 
 def perf_test_words(model: str, result: str, threads: int, runs: int) -> list[str]:
     """The arguments for ``runs`` back-to-back runs on random input."""
-    return ["-e", "cpu", "-m", "times", "-r", str(runs), "-x", str(threads), "-y", "1", "-I", model, result]
+    return ["-m", "times", "-r", str(runs), "-x", str(threads), "-y", "1", "-I", model, result]
+
+
+def provider_words(way: Json) -> list[str]:
+    """The arguments that name the execution provider; verbose where it is not the processor, to tell what ran there."""
+    provider, options = way.get("provider"), way.get("options") or {}
+    if not provider:
+        return ["-e", "cpu"]
+    told = " ".join(f"{key}|{value}" for key, value in options.items())
+    return ["-v", "-e", provider.lower(), *(["-i", told] if told else [])]
+
+
+def _lead(profile: DeviceProfile, accelerator: Accelerator) -> Json | None:
+    section = profile.section(accelerator)
+    if accelerator is Accelerator.CPU:
+        return {}
+    if section.provider is None:
+        return None
+    return {"provider": section.provider, "options": options_of(section.provider_options)}
 
 
 def parse_perf_test(text: str) -> list[int]:
@@ -74,6 +105,7 @@ PERF_TEST = NativeEngine(
     EngineName.ONNXRUNTIME,
     Engine(runtime=Runtime.ONNXRUNTIME, launcher=Launcher.PERF_TEST),
     PerfTest,
+    _lead,
     "Build ONNX Runtime for its processor (https://onnxruntime.ai/docs/build); onnxruntime_perf_test is among "
     "what that makes. Then `onnxruntime_perf_test=push:/path/to/it`",
 )

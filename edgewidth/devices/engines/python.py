@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from edgewidth.devices.engines.engine import backend_text, options_of
 from edgewidth.devices.reach.destination import Destination
 from edgewidth.devices.reach.facts import device_python
-from edgewidth.records.measurement import Engine, EngineName, Runtime
+from edgewidth.records.measurement import Accelerator, Engine, EngineName, Runtime
 
 if TYPE_CHECKING:
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.devices.reach.transport import Transport
     from edgewidth.records.measurement import DeviceFacts
+
+    Json = dict[str, Any]
 
 _SYSTEM_PYTHONS = ("python3", "/usr/bin/python3")
 
@@ -28,6 +31,8 @@ class PythonEngine:
     """What pip installs, as words of a shell."""
     obstacle: Callable[[DeviceFacts], str | None]
     """Why a machine of this kind cannot have the packages; None: it can."""
+    lead: Callable[[DeviceProfile, Accelerator], Json | None]
+    """How a profile leads it to an accelerator: ``delegate``, ``provider`` and the like; None: it has no way there."""
     needs_python: bool = True
     profile_key: None = None
 
@@ -35,6 +40,18 @@ class PythonEngine:
     def key(self) -> str:
         """The runtime: the package is what is found on the device."""
         return self.engine.runtime
+
+    def on(self, profile: DeviceProfile, accelerator: Accelerator) -> Engine | None:
+        """See ``EngineSupport``."""
+        lead = self.lead(profile, accelerator)
+        if lead is None:
+            return None
+        return self.engine.model_copy(update={"accelerator": accelerator, "backend": backend_text(lead)})
+
+    def way(self, profile: DeviceProfile, engine: Engine) -> Json:
+        """See ``EngineSupport``."""
+        lead = self.lead(profile, engine.accelerator) or {}
+        return {"runtime": engine.runtime.value, "accelerator": engine.accelerator.value, **lead}
 
     def version(self, transport: Transport, profile: DeviceProfile, facts: DeviceFacts) -> str | None:
         """As the device's Python told it."""
@@ -57,7 +74,7 @@ class PythonEngine:
             else made
         )
 
-    def program(self, transport: Transport, profile: DeviceProfile, threads: int) -> None:
+    def program(self, transport: Transport, profile: DeviceProfile, engine: Engine, threads: int) -> None:
         """None: the runner runs it."""
 
 
@@ -94,13 +111,47 @@ def _python_minor(facts: DeviceFacts) -> int:
     return int(parts[1]) if len(parts) > 1 and parts[1].isdecimal() else 11
 
 
-LITERT = PythonEngine(EngineName.LITERT, Engine(runtime=Runtime.LITERT), "ai-edge-litert numpy", _without_litert)
+def _lead_litert(profile: DeviceProfile, accelerator: Accelerator) -> Json | None:
+    """By a delegate where the profile names one, else by CompiledModel, which needs none."""
+    section = profile.section(accelerator)
+    if section.delegate:
+        return {"delegate": section.delegate, "options": options_of(section.delegate_options)}
+    return {"options": options_of(section.litert_options)} if section.litert_options else {}
+
+
+def _lead_tflite_runtime(profile: DeviceProfile, accelerator: Accelerator) -> Json | None:
+    section = profile.section(accelerator)
+    if accelerator.is_cpu:
+        return {}
+    if section.delegate is None:
+        return None
+    return {"delegate": section.delegate, "options": options_of(section.delegate_options)}
+
+
+def _lead_onnxruntime(profile: DeviceProfile, accelerator: Accelerator) -> Json | None:
+    section = profile.section(accelerator)
+    if accelerator is Accelerator.CPU:
+        return {}
+    if section.provider is None:
+        return None
+    library = {"library": section.provider_library} if section.provider_library else {}
+    return {"provider": section.provider, **library, "options": options_of(section.provider_options)}
+
+
+LITERT = PythonEngine(
+    EngineName.LITERT, Engine(runtime=Runtime.LITERT), "ai-edge-litert numpy", _without_litert, _lead_litert
+)
 TFLITE_RUNTIME = PythonEngine(
     EngineName.TFLITE_RUNTIME,
     Engine(runtime=Runtime.TFLITE_RUNTIME),
     "tflite-runtime 'numpy<2'",
     _without_tflite_runtime,
+    _lead_tflite_runtime,
 )
 ONNXRUNTIME = PythonEngine(
-    EngineName.ONNXRUNTIME, Engine(runtime=Runtime.ONNXRUNTIME), "onnxruntime", _without_onnxruntime
+    EngineName.ONNXRUNTIME,
+    Engine(runtime=Runtime.ONNXRUNTIME),
+    "onnxruntime",
+    _without_onnxruntime,
+    _lead_onnxruntime,
 )

@@ -14,8 +14,9 @@ from edgewidth.devices.measure.disturbed import disturbance, mark_disturbed
 from edgewidth.devices.measure.native import as_measured
 from edgewidth.devices.measure.patience import Patience
 from edgewidth.devices.measure.policy import default_policy, visit_name
+from edgewidth.devices.measure.ran import how_it_ran
 from edgewidth.devices.measure.reasons import plain_reason
-from edgewidth.devices.measure.session import Model, Order, RemoteSession
+from edgewidth.devices.measure.session import KEPT_MODELS, Model, Order, RemoteSession
 from edgewidth.devices.measure.warnings import find_warnings
 from edgewidth.devices.measure.watch import Watch
 from edgewidth.errors import DeviceError, ModelFailedError, StorageError, SurroundingsError
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from edgewidth.devices.measure.policy import Policy
     from edgewidth.devices.measure.store import MeasurementStore
     from edgewidth.progress import Progress, Task
-    from edgewidth.records.measurement import MeasurementWarning, Setting
+    from edgewidth.records.measurement import MeasurementWarning, OperatorWork, Setting
 
 __all__ = ["Model", "measure"]
 
@@ -85,8 +86,9 @@ class _Campaign:
     """The state of one call of ``measure``: what is still to be visited, and how the runner on the device is doing.
 
     ``todo`` holds the visits that the device has not been told of, ``outstanding`` those that it has, by visit name.
-    ``visits`` is the number of the next visit to each model, ``failures`` how often each could not be run. ``batch`` is
-    how many visits are ordered at once. ``breaks`` is how many of the link's failures have been looked into.
+    ``compiling``: the engine may compile what it loads. ``models`` are those that were asked for, by key. ``visits`` is
+    the number of the next visit to each model, ``failures`` how often each could not be run. ``batch`` is how many
+    visits are ordered at once. ``breaks`` is how many of the link's failures have been looked into.
     """
 
     def __init__(
@@ -100,6 +102,8 @@ class _Campaign:
     ) -> None:
         self.device, self.setting, self.store, self.policy, self.progress = device, setting, store, policy, progress
         self.until = until
+        self.compiling = not setting.engine.accelerator.is_cpu
+        self.models: dict[str, Model] = {}
         self.patience = Patience(policy, progress)
         self.watch = Watch(setting, policy, progress)
         self.breaks = 0
@@ -163,7 +167,7 @@ class _Campaign:
 
     def _plan(self, models: Sequence[Model]) -> None:
         """Mark what counts, and put the missing visits in a row: round by round, each in an order of its own."""
-        by_key = {model.key: model for model in models}
+        self.models = by_key = {model.key: model for model in models}
         everything = self.store.visits(self.setting)
         visits = {key: some for key, some in everything.items() if key in by_key}
         others = [visit for key, some in everything.items() if key not in by_key for visit in some]
@@ -172,9 +176,16 @@ class _Campaign:
         visits |= {key: [v for v in marked if v.model == key] for key in {v.model for v in marked}}
         self.visits = {key: 1 + max((visit.round for visit in visits.get(key, [])), default=-1) for key in by_key}
         missing = {key: self.policy.missing(visits.get(key, [])) for key in by_key}
-        for number in range(self.policy.rounds):
-            wanted = [key for key in by_key if missing[key] > number]
-            self.todo.extend(self._order(by_key[key]) for key in self.policy.order(wanted, number))
+        for some in self._groups([key for key in by_key if missing[key]]):
+            for number in range(self.policy.rounds):
+                wanted = [key for key in some if missing[key] > number]
+                self.todo.extend(self._order(by_key[key]) for key in self.policy.order(wanted, number))
+
+    def _groups(self, keys: Sequence[str]) -> list[Sequence[str]]:
+        """The models that are visited in turn: all of them, or as many as stay loaded where loading one takes long."""
+        if not self.compiling:
+            return [keys]
+        return [keys[begin : begin + KEPT_MODELS] for begin in range(0, len(keys), KEPT_MODELS)]
 
     def _order(self, model: Model) -> Order:
         """The next visit to a model; a visit's name is its number and the model."""
@@ -302,7 +313,7 @@ class _Campaign:
         room = 2 * _MAX_HELD_BYTES if free is None else min(2 * _MAX_HELD_BYTES, free // 2)
         sent = self._session.order(
             [self.todo[i] for i in range(min(self.batch, len(self.todo)))],
-            self.policy.plan(),
+            self.policy.plan(compiling=self.compiling),
             max_held_bytes=room // 2,
             max_batch_bytes=min(_MAX_BATCH_BYTES, room // 4),
         )
@@ -321,12 +332,19 @@ class _Campaign:
             before=message.before,
             after=message.after,
             own_s=message.own_s,
+            load_ns=message.load_ns,
+            ran=None if message.placed is None else how_it_ran(message.placed, self._work_of(model)),
             session=self._session.name,
         )
         reason = disturbance(visit, self.device.profile)
         visit = visit.model_copy(update={"disturbed": reason})
         self.store.add(self.setting, message.id, visit)
         self.outstanding.pop(message.id, None)
+
+    def _work_of(self, key: str) -> Sequence[OperatorWork]:
+        """What a model's operators cost, where that is known of it."""
+        model = self.models.get(key)
+        return () if model is None or model.work is None else model.work(model.content())
 
     def _failed(self, message: wire.Failed) -> None:
         order = self.outstanding.pop(message.id, None)

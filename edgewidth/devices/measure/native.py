@@ -42,7 +42,8 @@ _CALL_S = 5.0
 
 def as_measured(device: Device, setting: Setting) -> Device:
     """The device as a campaign sees it: itself, or with its native program behind a session served here."""
-    program = support_of(setting.engine).program(device.transport, device.profile, setting.threads)
+    engine = setting.engine
+    program = support_of(engine).program(device.transport, device.profile, engine, setting.threads)
     if program is None:
         return device
     # The session looks at this machine's temperature; the visits look at the device's.
@@ -98,7 +99,7 @@ class _Visits:
                 raise VisitError(error.message) from error
             finally:
                 with suppress(SurroundingsError):  # what went wrong before matters more
-                    call(lambda: self._link.run(["rm", "-f", target, f"{target}.csv"]))
+                    call(lambda: self._link.run(["rm", "-rf", target, f"{target}.csv", f"{target}.cache"]))
 
     def _visit(self, model: str, plan: dict[str, Any], call: Callable[[Callable[[], Any]], Any]) -> dict[str, Any]:
         affinity = self._profile.affinity
@@ -114,6 +115,8 @@ class _Visits:
             "before": before.model_dump(),
             "after": after.model_dump(),
             "own_s": visit.own_s,
+            "load_ns": visit.load_ns,
+            "placed": visit.placed,
         }
 
     def _cool_down(self, plan: dict[str, Any], call: Callable[[Callable[[], Any]], Any]) -> None:
@@ -135,6 +138,8 @@ class _Visit:
         self._seconds_per_run = 0.0
         self.first_ns: list[int] = []
         self.own_s = 0.0
+        self.load_ns: int | None = None
+        self.placed: dict[str, Any] | None = None
 
     def warm_up(self) -> list[int]:
         """Invoke until steady by the rule of the runner's ``warm_up``, judged after every call; the times."""
@@ -170,6 +175,8 @@ class _Visit:
         self._seconds_per_run = (time.monotonic() - start) / len(told.runs_ns)
         self.first_ns += told.first_ns
         self.own_s += told.own_s
+        if self.load_ns is None:  # later ones find what the first compiled
+            self.load_ns, self.placed = told.load_ns, told.placed
         return told.runs_ns
 
 

@@ -51,6 +51,8 @@ class Policy(Record):
     after each visit."""
     load_limit_s: Annotated[float, Field(gt=0)] = 120.0
     """How long a model may take to load."""
+    compile_limit_s: Annotated[float, Field(ge=0)] = 600.0
+    """How long it may take beyond that where the engine compiles it; TensorRT tries many ways for minutes."""
     cool_limit_s: Annotated[float, Field(ge=0)] = 180.0
     """How long to wait for a device to cool down before each visit."""
     remeasure: Annotated[float, Field(ge=0, le=10)] = 0.5
@@ -67,8 +69,8 @@ class Policy(Record):
     seed: int = 0
     """The seed of the order in which models are visited."""
 
-    def plan(self) -> dict[str, Any]:
-        """What the runner must know of this for one visit."""
+    def plan(self, *, compiling: bool = False) -> dict[str, Any]:
+        """What the runner must know of this for one visit; ``compiling``: the engine may compile what it loads."""
         return {
             "visit_ns": round(self.visit_ms * 1e6),
             "visit_max_ns": round(max(self.visit_ms, self.visit_max_ms) * 1e6),
@@ -79,7 +81,7 @@ class Policy(Record):
             "window_ns": round(self.window_ms * 1e6),
             "tolerance": self.tolerance,
             "probe_loops": self.probe_loops,
-            "limit_s": self.visit_limit_s,
+            "limit_s": self.visit_limit_s + (self.compile_limit_s if compiling else 0.0),
         }
 
     @property

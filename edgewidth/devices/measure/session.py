@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from edgewidth.devices.engines.table import support_of
 from edgewidth.devices.measure import wire
-from edgewidth.devices.on_device.runtimes import values_file
+from edgewidth.devices.on_device.values import values_file
 from edgewidth.devices.reach.facts import runner_archive
 from edgewidth.errors import SurroundingsError
 from edgewidth.waiting import go_on, pause
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from edgewidth.devices.measure.patience import Patience
     from edgewidth.devices.measure.policy import Policy
     from edgewidth.records.inputs import Feed
-    from edgewidth.records.measurement import Setting
+    from edgewidth.records.measurement import OperatorWork, Setting
 
 _IDLE_LIMIT_S = 900.0
 """A runner whose host is gone ends after so long; what it measured stays."""
@@ -29,6 +30,9 @@ _NAP_S = 0.02
 _LIVING_BEATS = 2.0
 """After so many beats without one a runner that is to end is taken for dead."""
 _POLL_S = 0.05
+KEPT_MODELS = 8
+"""How many models stay loaded between their visits where an accelerator may compile what it loads, which can take as
+long as hundreds of runs. More would crowd a phone's memory."""
 
 
 class Model(NamedTuple):
@@ -38,6 +42,8 @@ class Model(NamedTuple):
     content: Callable[[], bytes]
     feed: Feed | None = None
     """What it is given; None: random values of the shapes that it has, as files of our own are."""
+    work: Callable[[bytes], Sequence[OperatorWork]] | None = None
+    """What the operators of its content cost, in order; None: that is not known."""
 
 
 class Order(NamedTuple):
@@ -78,8 +84,10 @@ class RemoteSession:
 
     def begin(self, policy: Policy) -> None:
         """Put the runner and its job there, and start it; again: it goes on where it was."""
+        engine = self._setting.engine
         job = {
-            "runtime": self._setting.engine.runtime.value,
+            "engine": support_of(engine).way(self._device.profile, engine),
+            "kept": 0 if engine.accelerator.is_cpu else KEPT_MODELS,
             "threads": self._setting.threads,
             "affinity": list(self._device.profile.affinity),
             "cool_down_c": self._device.profile.cool_down_c,

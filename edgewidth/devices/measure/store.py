@@ -21,7 +21,7 @@ import numpy as np
 
 from edgewidth.devices.measure.tables import SCHEMA_VERSION, upgrade
 from edgewidth.errors import DeviceError, FileError, StorageError
-from edgewidth.records.measurement import DeviceState, MeasurementWarning, Setting, Visit
+from edgewidth.records.measurement import DeviceState, MeasurementWarning, Ran, Setting, Visit
 
 _BUSY_S = 60.0
 _SURROUNDINGS = {
@@ -78,7 +78,8 @@ class MeasurementStore:
             row = self._setting(setting)
             added = connection.execute(
                 "INSERT OR IGNORE INTO visits (setting, visit, model, round, started_s, warmup_ns, runs_ns, before,"
-                " after, own_s, disturbed, slow_above_ns, session) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " after, own_s, disturbed, slow_above_ns, session, load_ns, ran)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     row,
                     name,
@@ -93,6 +94,8 @@ class MeasurementStore:
                     visit.disturbed,
                     visit.slow_above_ns,
                     visit.session,
+                    visit.load_ns,
+                    None if visit.ran is None else visit.ran.model_dump_json(),
                 ),
             ).rowcount
         return added == 1
@@ -109,8 +112,8 @@ class MeasurementStore:
         with self._lock, self._errors():
             rows = self._connection.execute(
                 "SELECT visit, model, round, started_s, warmup_ns, runs_ns, before, after, own_s, disturbed,"
-                " slow_above_ns, session FROM visits JOIN settings ON settings.id = setting WHERE json = ?"
-                " ORDER BY started_s, visits.id",
+                " slow_above_ns, session, load_ns, ran FROM visits JOIN settings ON settings.id = setting"
+                " WHERE json = ? ORDER BY started_s, visits.id",
                 (setting.model_dump_json(),),
             ).fetchall()
             return [(row[0], _visit(row[1:])) for row in rows]
@@ -284,7 +287,7 @@ def _unpack(packed: bytes) -> tuple[int, ...]:
 
 
 def _visit(row: Sequence[Any]) -> Visit:
-    model, number, started_s, warmup, runs, before, after, own_s, disturbed, slow_above_ns, session = row
+    model, number, started_s, warmup, runs, before, after, own_s, disturbed, slow_above_ns, session, load_ns, ran = row
     return Visit(
         model=model,
         round=number,
@@ -297,6 +300,8 @@ def _visit(row: Sequence[Any]) -> Visit:
         disturbed=disturbed,
         slow_above_ns=slow_above_ns,
         session=session,
+        load_ns=load_ns,
+        ran=None if ran is None else Ran.model_validate_json(ran),
     )
 
 

@@ -11,14 +11,14 @@ from edgewidth.records.upgrades import name_engine
 if TYPE_CHECKING:
     import sqlite3
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 _SCHEMA = """
 CREATE TABLE settings (id INTEGER PRIMARY KEY, json TEXT NOT NULL UNIQUE);
 CREATE TABLE visits (
     id INTEGER PRIMARY KEY, setting INTEGER NOT NULL REFERENCES settings(id), visit TEXT NOT NULL,
     model TEXT NOT NULL, round INTEGER NOT NULL, started_s REAL NOT NULL, warmup_ns BLOB NOT NULL,
     runs_ns BLOB NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL, own_s REAL, disturbed TEXT,
-    slow_above_ns REAL, session TEXT NOT NULL DEFAULT '',
+    slow_above_ns REAL, session TEXT NOT NULL DEFAULT '', load_ns INTEGER, ran TEXT,
     UNIQUE (setting, visit));
 CREATE TABLE sessions (
     setting INTEGER PRIMARY KEY REFERENCES settings(id), folder TEXT NOT NULL, position INTEGER NOT NULL,
@@ -38,10 +38,15 @@ def upgrade(connection: sqlite3.Connection, version: int) -> None:
         connection.execute("ALTER TABLE blocks ADD COLUMN slow_above_ns REAL")
     if version in {1, 2}:  # visits were called blocks, and settings had no engine
         connection.execute("ALTER TABLE blocks RENAME TO visits")
-        for row, text in connection.execute("SELECT id, json FROM settings").fetchall():
-            content = json.loads(text)
-            name_engine(content, content["runtime_version"])
-            setting = Setting.model_validate_json(json.dumps(content)).model_dump_json()
-            connection.execute("UPDATE settings SET json = ? WHERE id = ?", (setting, row))
     if version in {1, 2, 3}:
         connection.execute("ALTER TABLE visits ADD COLUMN session TEXT NOT NULL DEFAULT ''")
+    if version in {1, 2, 3, 4}:
+        connection.execute("ALTER TABLE visits ADD COLUMN load_ns INTEGER")
+        connection.execute("ALTER TABLE visits ADD COLUMN ran TEXT")
+        # A setting is found by its text, which has every field.
+        for row, text in connection.execute("SELECT id, json FROM settings").fetchall():
+            content = json.loads(text)
+            if version in {1, 2}:
+                name_engine(content, content["runtime_version"])
+            setting = Setting.model_validate_json(json.dumps(content)).model_dump_json()
+            connection.execute("UPDATE settings SET json = ? WHERE id = ?", (setting, row))

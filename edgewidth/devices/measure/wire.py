@@ -17,6 +17,7 @@ MAX_LINE_BYTES = 4_000_000
 _REMEDY = "Something else writes to the device's output, or its disk is damaged: run edgewidth devices check."
 
 Times = Annotated[tuple[Annotated[int, Field(gt=0, lt=10**15)], ...], Field(min_length=1, max_length=1_000_000)]
+Count = Annotated[int, Field(ge=0, le=10_000_000)]
 Seconds = Annotated[float, Field(ge=0, lt=1e12, allow_inf_nan=False)]
 
 
@@ -38,6 +39,18 @@ class Begin(Record):
     id: str
 
 
+class Placed(Record):
+    """Where the operators of a model run, as ``on_device.placement`` says it, and how far its outputs are off."""
+
+    operators: Count
+    accelerated: Count
+    partitions: Count | None = None
+    left: tuple[Annotated[str, Field(max_length=200)], ...] = ()
+    left_at: tuple[int | Annotated[str, Field(max_length=1000)], ...] | None = None
+    processor: Annotated[str, Field(max_length=200)] | None = None
+    difference_percent: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+
 class Visit(Record):
     """A visit ended well. ``started_s`` is Unix time on the host's clock."""
 
@@ -51,6 +64,8 @@ class Visit(Record):
     before: DeviceState
     after: DeviceState
     own_s: Seconds
+    load_ns: Annotated[int, Field(ge=0, lt=10**15)] | None = None
+    placed: Placed | None = None
 
 
 class Failed(Record):

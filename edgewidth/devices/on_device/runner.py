@@ -1,17 +1,18 @@
 """The program that runs on the device: it measures what it is ordered to and writes down every nanosecond.
 
-It needs Python 3.9, numpy and one runtime, and is copied to the device as one archive that Python runs, with
-``visit``, ``runtimes`` and ``vitals`` (see ``facts.runner_archive``). A session is a folder:
+It needs Python 3.9, numpy and one runtime, and is copied to the device as one archive that Python runs, with the
+other modules of this folder (see ``facts.runner_archive``). A session is a folder:
 
-- ``job.json``: runtime, threads, affinity and limits, the same for every visit of the session;
+- ``job.json``: engine, threads, affinity and limits, the same for every visit of the session;
 - ``orders-0001.jsonl`` …: visits to make, put there while the runner works; the last line counts the others,
   so that a half copied file is told from a whole one;
 - ``stop``: an empty file that asks for an end after the visit in progress;
 - ``out.jsonl``: one JSON object a line: ``hello``, ``begin``, ``visit``, ``failed``, ``beat``, ``end``.
 
-The runner imports the runtime once and forks one process per visit, so that no visit inherits another one's
-memory, and a model that crashes takes nothing with it. Started twice it works once (a lock); started again it
-skips what ``out.jsonl`` holds. It deletes models and orders when it ends; the output stays for the host to read.
+The runner imports the runtime once and forks a process for each visit (or each model, where the engine takes long to
+load one), so that no model inherits another one's memory, and one that crashes takes nothing with it. Started twice it
+works once (a lock); started again it skips what ``out.jsonl`` holds. It deletes models and orders when it ends; the
+output stays for the host to read.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ import shutil
 import time
 from pathlib import Path
 
-from edgewidth.devices.on_device.runtimes import values_file
-from edgewidth.devices.on_device.visit import Forked, VisitError, check_whole
+from edgewidth.devices.on_device.forked import Forked
+from edgewidth.devices.on_device.values import values_file
+from edgewidth.devices.on_device.visit import VisitError, check_whole
 from edgewidth.devices.on_device.vitals import read_facts, temperature_c
 
 TYPE_CHECKING = False

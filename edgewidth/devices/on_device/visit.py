@@ -1,29 +1,27 @@
-"""One visit of the runner: load a model, warm it up until steady, run it back to back; in a process of its own.
+"""One visit of the runner: load a model, warm it up until steady, run it back to back.
 
 Python 3.9 and later.
 """
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import hashlib
-import json
 import os
-import resource
-import select
-import signal
 import time
-from importlib import import_module
-from pathlib import Path
 
-from edgewidth.devices.on_device.runtimes import import_runtime, load
+from edgewidth.devices.on_device.loaded import Asked, difference_percent
+from edgewidth.devices.on_device.placement import captured_log
+from edgewidth.devices.on_device.runtimes import load
 from edgewidth.devices.on_device.vitals import read_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
     from typing import Any
+
+    from edgewidth.devices.on_device.loaded import Loaded
 
     Json = dict[str, Any]
 
@@ -116,106 +114,47 @@ def probe_ns(loops: int) -> int | None:
     return min(times, default=None)
 
 
-def visit(module: Any, job: Json, path: str, plan: Json) -> Json:
-    """One whole visit in this process: what a ``visit`` record says of it."""
-    if job["affinity"]:
-        os.sched_setaffinity(0, job["affinity"])
-    run = load(module, job["runtime"], path, job["threads"], plan.get("inputs"), plan.get("entry"))
-    gc.disable()
-    before = dict(read_state(job["affinity"]), probe_ns=probe_ns(plan["probe_loops"]))
-    own = time.process_time()
-    warmup = warm_up(run, plan)
-    runs = timed_runs(run, plan)
-    own = time.process_time() - own
-    after = dict(read_state(job["affinity"]), probe_ns=probe_ns(plan["probe_loops"]))
-    return {"warmup_ns": warmup, "runs_ns": runs, "before": before, "after": after, "own_s": own}
+class Model:
+    """A model in this process: loaded when it is visited first, and kept for later visits."""
+
+    def __init__(self, module: Any, job: Json, path: str) -> None:
+        self._module, self._job, self._path = module, job, path
+        self._loaded: Loaded | None = None
+
+    def visit(self, plan: Json) -> Json:
+        """One whole visit: what a ``visit`` record says of it."""
+        job = self._job
+        if job["affinity"]:
+            os.sched_setaffinity(0, job["affinity"])
+        asked = Asked(job["engine"], self._path, job["threads"], plan.get("inputs"), plan.get("entry"))
+        first = self._loaded is None
+        begin = time.perf_counter_ns()
+        loaded = self._loaded or load(self._module, asked)
+        load_ns = time.perf_counter_ns() - begin
+        self._loaded = loaded
+        gc.disable()
+        before = dict(read_state(job["affinity"]), probe_ns=probe_ns(plan["probe_loops"]))
+        own = time.process_time()
+        warmup = warm_up(loaded.run, plan)
+        runs = timed_runs(loaded.run, plan)
+        own = time.process_time() - own
+        after = dict(read_state(job["affinity"]), probe_ns=probe_ns(plan["probe_loops"]))
+        made = {"warmup_ns": warmup, "runs_ns": runs, "before": before, "after": after, "own_s": own}
+        if first:
+            made["load_ns"] = load_ns
+        if first and loaded.placed is not None:
+            with captured_log():
+                made["placed"] = dict(
+                    loaded.placed, difference_percent=_difference_percent(loaded, self._module, asked)
+                )
+        return made
 
 
-# Visits in processes of their own.
-
-
-def _reply(pipe: int, make: Callable[[], Json]) -> None:
-    """Write, in the child, one JSON object to the pipe, and leave without the parent's clean-up handlers."""
+def _difference_percent(loaded: Loaded, module: Any, asked: Asked) -> float | None:
+    """How far the outputs are from the processor's on the same inputs; None: the processor cannot run it."""
     try:
-        reply = make()
-    except BaseException as error:  # noqa: BLE001 - whatever a runtime raises is told to the host
-        reply = {"error": f"{type(error).__name__}: {error}"[:2000]}
-    with os.fdopen(pipe, "w") as stream:
-        json.dump(reply, stream)
-    os._exit(0)
-
-
-def _limit_memory() -> None:
-    """Let this process take no more memory than is free: what asks for more fails, and no other has to go."""
-    free = read_state().get("available_bytes")
-    if free:
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5])
-            limit = pages * resource.getpagesize() + free
-            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-
-
-def _read_all(pipe: int, limit_s: float, beat: Callable[[], None]) -> bytes | None:
-    """Everything until the other end closes; None if that takes longer than ``limit_s``."""
-    content, deadline = b"", time.monotonic() + limit_s
-    while time.monotonic() < deadline:
-        ready, _, _ = select.select([pipe], [], [], 0.5)
-        beat()
-        if ready:
-            part = os.read(pipe, 1 << 20)
-            if not part:
-                return content
-            content += part
-    return None
-
-
-def in_child(make: Callable[[], Json], limit_s: float, beat: Callable[[], None]) -> Json:
-    """What ``make`` returns in a forked process that is killed after ``limit_s``.
-
-    Raises:
-        VisitError: It raised, was killed, or took too long.
-    """
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        _limit_memory()
-        _reply(writer, make)
-    os.close(writer)
-    content = None
-    try:
-        content = _read_all(reader, limit_s, beat)
-    finally:
-        os.close(reader)
-        if content is None:
-            os.kill(child, signal.SIGKILL)
-        status = os.waitpid(child, 0)[1]
-    if content is None:
-        raise VisitError(f"no result within {limit_s:.0f} s", final=True)
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        killed = number == signal.SIGKILL
-        hint = " (usually: out of memory)" if killed else ""
-        raise VisitError(f"the process was ended by {signal.Signals(number).name}{hint}", final=not killed)
-    reply: Json = json.loads(content)
-    if "error" in reply:
-        raise VisitError(reply["error"])
-    return reply
-
-
-class Forked:
-    """Measures on this device: the runtime is imported once, each visit is a forked process."""
-
-    def __init__(self, job: Json) -> None:
-        self.job = job
-        # Its threads would not survive the fork, and nothing here multiplies matrices.
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        self.module = import_runtime(job["runtime"])
-        # What is loaded or looked up once, every visit inherits; NumPy loads its generators on first use.
-        import_module("numpy.random")
-        read_state(job["affinity"])
-        gc.freeze()
-
-    def __call__(self, path: str, plan: Json, beat: Callable[[], None]) -> Json:
-        """The times and states of one visit; see ``visit``."""
-        return in_child(lambda: visit(self.module, self.job, path, plan), plan["limit_s"], beat)
+        there = load(module, asked.on_cpu)
+        there.run()
+    except Exception:  # noqa: BLE001 - whatever it is, the times stand
+        return None
+    return difference_percent(loaded.outputs(), there.outputs())

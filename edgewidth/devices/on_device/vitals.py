@@ -162,7 +162,7 @@ def _system() -> str:
 
 def find_runtimes() -> dict[str, str]:
     """The versions of the runtimes that this Python can import, by their names in edgewidth."""
-    from importlib import metadata  # noqa: PLC0415 - costs 30 ms that a visit need not pay
+    from importlib import metadata, util  # noqa: PLC0415 - costs 30 ms that a visit need not pay
 
     found = {}
     for runtime, package in (
@@ -173,6 +173,8 @@ def find_runtimes() -> dict[str, str]:
     ):
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[runtime] = metadata.version(package)
+    if "litert" in found and util.find_spec("ai_edge_litert.compiled_model") is not None:
+        found["litert"] += " (CompiledModel)"  # its times must not meet those of the interpreter before it
     tensorflow = found.pop("tensorflow", None)
     if tensorflow is not None:  # it brings the same interpreter, of its own version
         found.setdefault("litert", f"tensorflow-{tensorflow}")

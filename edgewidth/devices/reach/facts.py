@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
-from edgewidth.devices.on_device import runner, runtimes, visit, vitals
+from edgewidth.devices.on_device import vitals
 from edgewidth.documents import Record, first_problem
 from edgewidth.errors import DeviceError
 from edgewidth.records.measurement import DeviceFacts, DeviceState
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _R = TypeVar("_R", bound=Record)
 _MAX_REPLY_BYTES = 100_000
+_ON_DEVICE = Path(vitals.__file__).parent
 _MAIN = b"import sys\nfrom edgewidth.devices.on_device.runner import main\nsys.exit(main(sys.argv[1:]))\n"
 
 
@@ -33,11 +34,7 @@ def runner_archive() -> bytes:
         "__main__.py": _MAIN,
         "edgewidth/__init__.py": b"",
         "edgewidth/devices/__init__.py": b"",
-        "edgewidth/devices/on_device/__init__.py": b"",
-        "edgewidth/devices/on_device/runner.py": _source(runner),
-        "edgewidth/devices/on_device/runtimes.py": _source(runtimes),
-        "edgewidth/devices/on_device/visit.py": _source(visit),
-        "edgewidth/devices/on_device/vitals.py": _source(vitals),
+        **{f"edgewidth/devices/on_device/{path.name}": path.read_bytes() for path in sorted(_ON_DEVICE.glob("*.py"))},
     }
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as opened:
