@@ -14,7 +14,7 @@ from edgewidth.cli.values import FILE, FOLDER, FiniteRange, OneOf, duration, pai
 from edgewidth.cli.widths import WidthOptions
 from edgewidth.errors import InputError
 from edgewidth.records.budget import BudgetRequest, Limits, parse_count
-from edgewidth.records.measurement import EngineName, Precision, Statistic
+from edgewidth.records.measurement import Accelerator, EngineName, Precision, Statistic
 from edgewidth.resolution import Resolution
 from edgewidth.stages.target import Target, make_target
 from edgewidth.training.recipes import RECIPES, Phase, Recipe, load_recipe
@@ -136,6 +136,18 @@ class TargetOptions:
         EngineName | None,
         option("--runtime", type=OneOf(EngineName), help="What executes the model there.  [default: the profile's]"),
     ]
+    accelerator: Annotated[
+        Accelerator | None,
+        option("--accelerator", type=OneOf(Accelerator), help="What it computes on there.  [default: the profile's]"),
+    ]
+    allow_fallback: Annotated[
+        bool,
+        option(
+            "--allow-fallback",
+            is_flag=True,
+            help="Accept measurements of which nothing ran on the accelerator.",
+        ),
+    ]
     threads: Annotated[
         int | None, option("--threads", type=click.IntRange(1, 64), help="Threads.  [default: the profile's]")
     ]
@@ -149,6 +161,8 @@ class TargetOptions:
             folder=self.profiles,
             overrides=self.overrides,
             runtime=self.runtime,
+            accelerator=self.accelerator,
+            allow_fallback=self.allow_fallback,
             threads=self.threads,
             precision=precision,
             statistic=statistic,

@@ -116,6 +116,10 @@ def print_validation(validation: ValidationReport) -> None:
     setting = validation.setting
     where = f"{setting.device}, {setting.engine} {setting.runtime_version}, {setting.threads} thread(s)"
     click.echo(f"{validation.file}: {validation.estimate.statistic} {_interval(validation.estimate)} on {where}")
+    if validation.load_ms is not None and validation.first_ms is not None:
+        click.echo(f"Loading it took {validation.load_ms:.3g} ms, the first inference {validation.first_ms:.3g} ms.")
+    if validation.ran is not None:
+        click.echo(f"{harmless(str(validation.ran))}.")
     if validation.signature is not None:
         click.echo(f"Of its signatures or graphs {validation.signature} was measured; --signature chooses another.")
     if validation.inputs:

@@ -95,7 +95,8 @@ def command(options: Options) -> int:
         refuse_without("--baseline", "max_regression")
     target = options.measuring.target(options.device, statistic=options.statistic)
     if options.measuring.runtime is None:
-        target = replace(target, engine=engine_for(options.model, target.profile) or target.engine)
+        engine = engine_for(options.model, target.profile, options.measuring.accelerator)
+        target = replace(target, engine=engine or target.engine)
     budget = None if options.budget is None else options.budget.in_ms(target.statistic)
     validation = validate(
         options.model,

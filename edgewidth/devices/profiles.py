@@ -97,6 +97,8 @@ class DeviceProfile(Record):
     """What models run on unless it is said otherwise."""
     accelerators: tuple[Accelerator, ...] = (Accelerator.CPU,)
     """What may be asked for on this device."""
+    allow_fallback: bool = False
+    """Whether a measurement may stand of which nothing ran on the accelerator that was asked for."""
     gpu: AcceleratorSection | None = None
     npu: AcceleratorSection | None = None
     benchmark_model: DevicePath | None = None

@@ -249,6 +249,19 @@ class Ran(Record):
         """The share of the operators that ran on the accelerator."""
         return 100 * self.accelerated / self.operators if self.operators else 0.0
 
+    def __str__(self) -> str:
+        macs = "" if self.macs_percent is None else f" ({self.macs_percent:.3g} % of the multiply-accumulates)"
+        where = f"the accelerator, {self.processor}" if self.processor else "the accelerator"
+        if self.accelerated >= self.operators:
+            text = f"All {self.operators} operators ran on {where}"
+        else:
+            text = f"{self.accelerated} of {self.operators} operators{macs} ran on {where}"
+            text += f", in {self.partitions} parts" if self.partitions and self.partitions > 1 else ""
+            text += f"; left to the processor: {', '.join(self.left) or 'not told'}"
+        if self.difference_percent is None:
+            return text
+        return f"{text}; outputs within {self.difference_percent:.2g} % of the processor's"
+
 
 class Visit(Record):
     """One warm-up of a model and the back-to-back runs after it. Times are raw nanoseconds."""

@@ -18,6 +18,7 @@ from edgewidth.records.measurement import (
     LatencyEstimate,
     MeasurementWarning,
     Precision,
+    Ran,
     Setting,
     Statistic,
     Visit,
@@ -57,6 +58,12 @@ class Measured(_Described):
     """The share of all runs that count: the others were made while something disturbed the device."""
     all_ms: float | None
     """The statistic of all runs, those too that do not count."""
+    load_ms: float | None = None
+    """How long the runtime took to load the file and, where the engine does, to compile it."""
+    first_ms: float | None = None
+    """How long the first inference after loading took."""
+    ran: Ran | None = None
+    """How much of the file ran on the accelerator; null where the engine is the processor, or does not tell."""
     state_percent: float = 0.0
     """The standard deviation of latencies minutes apart on this device, which the interval allows for."""
     percentiles_ms: dict[str, float]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from edgewidth.documents import Record
 from edgewidth.records.budget import Budget
 from edgewidth.records.inputs import ModelInput
-from edgewidth.records.measurement import DeviceFacts, LatencyEstimate, MeasurementWarning, Setting, Visit
+from edgewidth.records.measurement import DeviceFacts, LatencyEstimate, MeasurementWarning, Ran, Setting, Visit
 from edgewidth.records.provenance import Digest, Facts, Made
 from edgewidth.records.upgrades import name_engine, name_visits
 
@@ -108,6 +108,13 @@ class ValidationReport(Made):
     within_budget: bool | None
     visits: tuple[Visit, ...]
     warnings: tuple[MeasurementWarning, ...]
+    load_ms: float | None = None
+    """How long the runtime took to load the file, compiling it where the engine does; the longest of its loads. None:
+    it was not told."""
+    first_ms: float | None = None
+    """How long the first inference after loading took; the longest of them."""
+    ran: Ran | None = None
+    """How much of it ran on the accelerator; None: the engine is the processor, or does not tell."""
     sustained: Sustained | None = None
     """How the latency drifted under load, where that was asked for. It is no part of the verdict."""
     regression: Regression | None = None

@@ -14,7 +14,7 @@ from edgewidth.report.verdict import compare, uncounted
 from edgewidth.tasks.registry import find_task
 
 if TYPE_CHECKING:
-    from edgewidth.records.report import Candidate, Report, ReportedArtifact
+    from edgewidth.records.report import Candidate, Measured, Report, ReportedArtifact
     from edgewidth.report.figure import Figure
 
 
@@ -172,6 +172,7 @@ def _device_rows(report: Report) -> list[tuple[str, str]]:
         ("Precision", str(setting.precision)),
         ("Threads", str(setting.threads)),
         *([("Given", given)] if given else []),
+        *_loading_rows(report.measured),
         ("Clock", "real time" if setting.clock == "wall" else "instructions counted by the emulator, 1 ns each"),
     ]
     if facts:
@@ -188,6 +189,15 @@ def _device_rows(report: Report) -> list[tuple[str, str]]:
         )
         rows += [(name, value) for name, value in known if value]
     return rows + _state_rows(report)
+
+
+def _loading_rows(measured: Measured | None) -> list[tuple[str, str]]:
+    """What loading the file took, and where it ran then."""
+    if measured is None:
+        return []
+    times = (("Loading", measured.load_ms), ("First inference", measured.first_ms))
+    rows = [(name, f"{value:.3g} ms") for name, value in times if value is not None]
+    return [*rows, ("Accelerator", str(measured.ran))] if measured.ran else rows
 
 
 def _state_rows(report: Report) -> list[tuple[str, str]]:

@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgewidth.devices.device import open_device
-from edgewidth.devices.engines.table import engine_named, offered_engines
+from edgewidth.devices.engines.table import offered_engines, support_of
 from edgewidth.devices.measure.campaign import Model, measure
 from edgewidth.devices.measure.estimate import estimate, scatter_of
 from edgewidth.devices.measure.history import recall, remember
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from edgewidth.formats.feeds import Shapes
     from edgewidth.formats.format import ModelFacts
     from edgewidth.records.budget import Budget
-    from edgewidth.records.measurement import Engine, LatencyEstimate, MeasurementWarning, Setting, Visit
+    from edgewidth.records.measurement import Accelerator, Engine, LatencyEstimate, MeasurementWarning, Setting, Visit
     from edgewidth.stages.target import Target
 
 VISITS = 12
@@ -129,12 +129,24 @@ def validate(
             budget=budget,
             within_budget=None if budget is None else latency.value_ms <= budget.latency_ms,
             visits=tuple(file.visits()),
+            **_loading(file.visits()),
             warnings=warnings,
             regression=regression,
             sustained=None
             if sustained_s is None
             else measure_sustained(device, setting, file.model, store, duration_s=sustained_s, progress=progress),
         )
+
+
+def _loading(visits: Sequence[Visit]) -> dict[str, Any]:
+    """What loading the file took, and where it ran then."""
+    loads = [visit for visit in visits if visit.load_ns is not None]
+    told = [visit.ran for visit in visits if visit.ran is not None]
+    return {
+        "load_ms": max((visit.load_ns / 1e6 for visit in loads if visit.load_ns is not None), default=None),
+        "first_ms": max((visit.warmup_ns[0] / 1e6 for visit in loads), default=None),
+        "ran": min(told, key=lambda ran: ran.operators_percent, default=None),
+    }
 
 
 class _File:
@@ -249,12 +261,16 @@ def _remedy(facts: ModelFacts, feed: Feed, reason: str) -> str:
     return "The file may be damaged, need more memory than is free there, or operators that the runtime does not know."
 
 
-def engine_for(model: Path, profile: DeviceProfile) -> Engine | None:
+def engine_for(model: Path, profile: DeviceProfile, accelerator: Accelerator | None = None) -> Engine | None:
     """The engine of a profile that executes a file: its default one if that does; None if none does.
+
+    ``accelerator`` is what it shall compute on; None: the profile's default.
 
     Raises:
         FileError: The file cannot be read, is of no known format, or is damaged.
     """
     found = inspect_model(model).format
-    engines = (engine_named(profile), *offered_engines(profile))
-    return next((engine for engine in engines if engine.file_format is found), None)
+    wanted = accelerator or profile.accelerator
+    offered = [one for one in offered_engines(profile) if one.accelerator is wanted and one.file_format is found]
+    default = next((one for one in offered if support_of(one).name is profile.runtime), None)
+    return default or next(iter(offered), None)

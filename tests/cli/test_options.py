@@ -34,6 +34,7 @@ RECORDS: list[tuple[click.Command, type]] = [
 TEXTS = {
     "--set": "threads=2",
     "--runtime": "onnxruntime",
+    "--accelerator": "gpu",
     "--threads": "2",
     "--budget": "8ms",
     "--max-size": "2MB",

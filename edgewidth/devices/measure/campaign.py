@@ -14,7 +14,7 @@ from edgewidth.devices.measure.disturbed import disturbance, mark_disturbed
 from edgewidth.devices.measure.native import as_measured
 from edgewidth.devices.measure.patience import Patience
 from edgewidth.devices.measure.policy import default_policy, visit_name
-from edgewidth.devices.measure.ran import how_it_ran
+from edgewidth.devices.measure.ran import check_ran, how_it_ran
 from edgewidth.devices.measure.reasons import plain_reason
 from edgewidth.devices.measure.session import KEPT_MODELS, Model, Order, RemoteSession
 from edgewidth.devices.measure.warnings import find_warnings
@@ -338,6 +338,8 @@ class _Campaign:
         )
         reason = disturbance(visit, self.device.profile)
         visit = visit.model_copy(update={"disturbed": reason})
+        if visit.ran is not None and not self.device.profile.allow_fallback:
+            check_ran(visit.ran, self.setting)
         self.store.add(self.setting, message.id, visit)
         self.outstanding.pop(message.id, None)
 

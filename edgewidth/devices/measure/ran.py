@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from edgewidth.errors import DeviceError
 from edgewidth.records.measurement import OperatorWork, Ran
 
 if TYPE_CHECKING:
     from edgewidth.devices.measure.wire import Placed
+    from edgewidth.records.measurement import Setting
 
 
 def how_it_ran(placed: Placed, work: Sequence[OperatorWork]) -> Ran:
@@ -25,6 +27,23 @@ def how_it_ran(placed: Placed, work: Sequence[OperatorWork]) -> Ran:
         processor=placed.processor,
         macs_percent=_macs_percent(placed, left, work),
         difference_percent=placed.difference_percent,
+    )
+
+
+def check_ran(ran: Ran, setting: Setting) -> None:
+    """Whether anything ran where it should.
+
+    Raises:
+        DeviceError: Nothing did: the runtime ran all of it on the processor.
+    """
+    if ran.accelerated:
+        return
+    names = f" ({', '.join(ran.left[:8])})" if ran.left else ""
+    raise DeviceError(
+        f"Nothing ran on the {setting.engine.accelerator} of {setting.device}: {setting.engine.runtime} left all "
+        f"{ran.operators} operators to the processor{names}.",
+        remedy=f"Look for what the accelerator needs there (its driver, its library, another precision): edgewidth "
+        f"devices check {setting.device} tells what is there. `allow_fallback` measures the processor in its place.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from edgewidth.records.measurement import Clock, MeasurementWarning
 
 if TYPE_CHECKING:
     from edgewidth.devices.measure.policy import Policy
-    from edgewidth.records.measurement import DeviceState, LatencyEstimate, Setting, Visit
+    from edgewidth.records.measurement import DeviceState, LatencyEstimate, Ran, Setting, Visit
 
 FEW_VISITS, FEW_RUNS = 3, 5
 """With fewer undisturbed visits of a model, or runs in one of them, there is a warning."""
@@ -26,6 +27,10 @@ OTHER_STATE = 0.01
 """The share by which a latency differs from earlier ones, at least, to be worth a warning."""
 LATEST_STATES = 5
 """What a latency is compared with: the device may have been changed before these."""
+WRONG_PERCENT = 5.0
+"""From which difference of outputs from the processor's on, in percent of their range, there is a warning."""
+_SOFTWARE = re.compile(r"swiftshader|llvmpipe|lavapipe|\bCPU\b|software", re.IGNORECASE)
+"""What an accelerator calls itself that is none."""
 OFTEN = 0.3
 """The share of runs in slow stretches from which on there is a warning."""
 
@@ -66,8 +71,66 @@ def find_warnings(
         _unsteady(every, policy),
         _often_disturbed(every) if setting.clock is Clock.WALL else None,
         _few_runs(visits, policy),
+        *(() if setting.engine.accelerator.is_cpu else accelerator_warnings(every, setting)),
     ]
     return tuple(warning for warning in found if warning is not None)
+
+
+def accelerator_warnings(visits: Sequence[Visit], setting: Setting) -> tuple[MeasurementWarning, ...]:
+    """What did not run on the accelerator, or not rightly."""
+    told = [visit.ran for visit in visits if visit.ran is not None]
+    found = [_not_told(told, setting), _partly(told, setting), _software(told, setting), _wrong(told, setting)]
+    return tuple(warning for warning in found if warning is not None)
+
+
+def _not_told(told: Sequence[Ran], setting: Setting) -> MeasurementWarning | None:
+    if told:
+        return None
+    return _warning(
+        "fallback-unknown",
+        f"{setting.engine.runtime} {setting.runtime_version} does not tell whether the model ran on the "
+        f"{setting.engine.accelerator}: it may have run on the processor.",
+        "Compare with the processor's latency, or use a newer version, which tells.",
+    )
+
+
+def _partly(told: Sequence[Ran], setting: Setting) -> MeasurementWarning | None:
+    some = [ran for ran in told if ran.accelerated < ran.operators]
+    if not some:
+        return None
+    least = min(some, key=lambda ran: ran.operators_percent)
+    names = ", ".join(dict.fromkeys(name for ran in some for name in ran.left)) or "which ones is not told"
+    parts = f", in {least.partitions} parts" if least.partitions and least.partitions > 1 else ""
+    return _warning(
+        "partly-accelerated",
+        f"{least.accelerated} of {least.operators} operators ran on the {setting.engine.accelerator}{parts}; "
+        f"left to the processor: {names}.",
+        "Replace these operators in the network, or compare with the processor alone: to go back and forth between the "
+        "two costs time.",
+    )
+
+
+def _software(told: Sequence[Ran], setting: Setting) -> MeasurementWarning | None:
+    named = next((ran.processor for ran in told if ran.processor and _SOFTWARE.search(ran.processor)), None)
+    if named is None:
+        return None
+    return _warning(
+        "software-accelerator",
+        f"The {setting.engine.accelerator} is a program on the processor: {named}.",
+        "Install the driver of the real one; until then these latencies are nobody's.",
+    )
+
+
+def _wrong(told: Sequence[Ran], setting: Setting) -> MeasurementWarning | None:
+    worst = max((ran.difference_percent for ran in told if ran.difference_percent is not None), default=0.0)
+    if worst <= WRONG_PERCENT:
+        return None
+    shown = f"{worst:.1f} %" if worst < 1000 else "many times"
+    return _warning(
+        "wrong-outputs",
+        f"Outputs on the {setting.engine.accelerator} differ from the processor's by {shown} of their range.",
+        "It may compute in float16, or wrongly: judge the accuracy there before you use it, or choose another precision.",
+    )
 
 
 def state_warnings(
