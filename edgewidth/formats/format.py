@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgewidth.formats.sizes import FileSize
     from edgewidth.records.artifact import ArtifactMetadata, Quantisation
     from edgewidth.records.inputs import Entry
-    from edgewidth.records.measurement import FilePrecision, FormatName, Precision
+    from edgewidth.records.measurement import FilePrecision, FormatName, OperatorWork, Precision
     from edgewidth.tasks.task import FileText
 
 
@@ -114,6 +114,9 @@ class Format(Protocol):
             FileError: It is damaged, so far as can be seen.
             InputError: It has no entry of that name.
         """
+
+    def work(self, content: bytes) -> tuple[OperatorWork, ...]:
+        """What the operators of a file of any maker cost, in the file's order; empty where that cannot be told."""
 
     def gathered(self, content: bytes, folder: Path) -> bytes:
         """The file with what it keeps in other files of its ``folder``, as one.

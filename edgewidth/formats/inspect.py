@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edgewidth.data.pixels import Inputs
     from edgewidth.formats.format import LoadedModel, ModelFacts, TensorFacts
     from edgewidth.progress import Progress
+    from edgewidth.records.measurement import OperatorWork
 
 _CHUNK = 64
 """Images that a thread takes at a time."""
@@ -73,6 +74,11 @@ def model_facts(content: bytes, signature: str | None = None) -> ModelFacts:
         InputError: It has no entry of the name ``signature``.
     """
     return format_of(content).facts(content, signature)
+
+
+def operator_work(content: bytes) -> tuple[OperatorWork, ...]:
+    """What the operators of a model file cost, in the file's order; empty where that cannot be told."""
+    return format_of(content).work(content)
 
 
 def load_model(content: bytes) -> LoadedModel:

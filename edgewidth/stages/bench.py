@@ -16,6 +16,7 @@ from edgewidth.devices.measure.estimate import counting, estimate, scatter_of, v
 from edgewidth.devices.measure.policy import Policy, default_policy
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.files import cache_folder
+from edgewidth.formats.inspect import operator_work
 from edgewidth.formats.variants import VariantFactory
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.progress import SILENT, Progress
@@ -128,7 +129,8 @@ class Bench:
 
         They are spread over so many sessions. No visit begins after the moment ``until``, in monotonic seconds.
         """
-        models = [Model(self._key(config), partial(self.factory.variant, config)) for config in dict.fromkeys(configs)]
+        variant, wanted = self.factory.variant, dict.fromkeys(configs)
+        models = [Model(self._key(one), partial(variant, one), work=operator_work) for one in wanted]
         policy = visiting(self.setting.clock, visits, sessions=sessions)
         device, progress = self.device, self.progress
         for warning in measure(device, self.setting, models, self.store, policy=policy, until=until, progress=progress):

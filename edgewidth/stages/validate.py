@@ -25,7 +25,7 @@ from edgewidth.devices.measure.warnings import state_warnings
 from edgewidth.errors import FileError, InputError, ModelFailedError
 from edgewidth.files import temporary_folder
 from edgewidth.formats.feeds import WIDE, choose_feed
-from edgewidth.formats.inspect import inspect_model, read_model
+from edgewidth.formats.inspect import inspect_model, operator_work, read_model
 from edgewidth.progress import SILENT, Progress, duration_text
 from edgewidth.records.inputs import Feed, Fill
 from edgewidth.records.measurement import Clock, Statistic
@@ -109,7 +109,7 @@ def validate(
         if baseline is not None:
             check_baseline(baseline, setting, target.statistic, feed.inputs)
             limits.append(Regression.of(baseline.estimate, baseline, most_regression_percent).limit_ms)
-        file = _File(Model(key, lambda: content, feed), target, device, setting, store, progress)
+        file = _File(Model(key, lambda: content, feed, operator_work), target, device, setting, store, progress)
         warnings = file.measure(limits)
         latency = file.latency()
         if budget is not None and _undecided(latency, budget.latency_ms):

@@ -129,7 +129,7 @@ def _wrong(told: Sequence[Ran], setting: Setting) -> MeasurementWarning | None:
     return _warning(
         "wrong-outputs",
         f"Outputs on the {setting.engine.accelerator} differ from the processor's by {shown} of their range.",
-        "It may compute in float16, or wrongly: judge the accuracy there before you use it, or choose another precision.",
+        "It may compute in float16, or wrongly: judge the accuracy there before you use it, or take another precision.",
     )
 
 

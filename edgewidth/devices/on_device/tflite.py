@@ -13,6 +13,7 @@ from typing import NamedTuple
 from edgewidth.devices.on_device.loaded import Loaded, RuntimeRefusalError
 from edgewidth.devices.on_device.placement import captured_log, of_gpu_log, of_nodes, of_plugin_log
 from edgewidth.devices.on_device.values import input_values
+from edgewidth.devices.on_device.vitals import has_compiled_model
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def import_litert() -> TfliteModule:
         return TfliteModule(interpreter)
     from ai_edge_litert import interpreter  # noqa: PLC0415 - whichever runtime is there
 
-    if find_spec("ai_edge_litert.compiled_model") is None:
+    if not has_compiled_model():
         return TfliteModule(interpreter)
     from ai_edge_litert import compiled_model  # noqa: PLC0415 - versions before 2 have none
 
@@ -69,7 +70,9 @@ def load_tflite(module: TfliteModule, asked: Asked) -> Loaded:
         return _delegated(module, asked)
     if accelerator not in {"cpu", "cpu-builtin"}:
         if module.compiled is None:
-            raise RuntimeRefusalError(f"this version has no CompiledModel, its way to the {accelerator}")
+            raise RuntimeRefusalError(
+                f"there is no CompiledModel for this processor or version, the way to the {accelerator}"
+            )
         return _accelerated(module, asked)
     if module.compiled is not None and _can_compile(module, asked):
         try:

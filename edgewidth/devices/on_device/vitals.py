@@ -160,9 +160,23 @@ def _system() -> str:
     return f"{platform.system()} {platform.release()}"
 
 
+def has_compiled_model() -> bool:
+    """Whether LiteRT can run models here by its ``CompiledModel``, and not only by its interpreter.
+
+    Versions before 2 do not have it. The wheel for 64-bit Arm loads its GPU library even for the processor, and that
+    ends the process on processors without the atomic instructions of Armv8.1: Cortex-A53, A57 and A72.
+    """
+    from importlib.util import find_spec  # noqa: PLC0415 - as in find_runtimes
+
+    if find_spec("ai_edge_litert") is None or find_spec("ai_edge_litert.compiled_model") is None:
+        return False
+    features = {line.partition(":")[2] for line in (_text("/proc/cpuinfo") or "").splitlines() if "Features" in line}
+    return platform.machine() != "aarch64" or any("atomics" in one.split() for one in features)
+
+
 def find_runtimes() -> dict[str, str]:
     """The versions of the runtimes that this Python can import, by their names in edgewidth."""
-    from importlib import metadata, util  # noqa: PLC0415 - costs 30 ms that a visit need not pay
+    from importlib import metadata  # noqa: PLC0415 - costs 30 ms that a visit need not pay
 
     found = {}
     for runtime, package in (
@@ -173,8 +187,8 @@ def find_runtimes() -> dict[str, str]:
     ):
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[runtime] = metadata.version(package)
-    if "litert" in found and util.find_spec("ai_edge_litert.compiled_model") is not None:
-        found["litert"] += " (CompiledModel)"  # its times must not meet those of the interpreter before it
+    if "litert" in found and has_compiled_model():
+        found["litert"] += " (CompiledModel)"  # its times must not meet those of the interpreter
     tensorflow = found.pop("tensorflow", None)
     if tensorflow is not None:  # it brings the same interpreter, of its own version
         found.setdefault("litert", f"tensorflow-{tensorflow}")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from edgewidth.formats.sizes import metadata_bytes
-from edgewidth.records.measurement import FormatName, Precision
+from edgewidth.records.measurement import FormatName, OperatorWork, Precision
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +47,12 @@ class OnnxFormat:
         from edgewidth.formats.onnx.facts import onnx_facts
 
         return onnx_facts(content, signature)
+
+    def work(self, content: bytes) -> tuple[OperatorWork, ...]:
+        """From the shapes that the file has."""
+        from edgewidth.formats.onnx.work import onnx_work
+
+        return onnx_work(content)
 
     def gathered(self, content: bytes, folder: Path) -> bytes:
         """With its external data, where it has some."""

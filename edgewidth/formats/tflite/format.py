@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from edgewidth.formats.sizes import metadata_bytes
 from edgewidth.formats.tflite import IDENTIFIER
-from edgewidth.records.measurement import FormatName, Precision
+from edgewidth.records.measurement import FormatName, OperatorWork, Precision
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +48,12 @@ class TfliteFormat:
         from edgewidth.formats.tflite.facts import tflite_facts
 
         return tflite_facts(content, signature)
+
+    def work(self, content: bytes) -> tuple[OperatorWork, ...]:
+        """From the shapes that the file has."""
+        from edgewidth.formats.tflite.work import tflite_work
+
+        return tflite_work(content)
 
     def gathered(self, content: bytes, folder: Path) -> bytes:
         """As it is: a .tflite file keeps nothing elsewhere."""
