@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def small_tflite(inputs: int = 256, outputs: int = 128) -> bytes:
@@ -29,6 +34,40 @@ def small_tflite(inputs: int = 256, outputs: int = 128) -> bytes:
         version=3,
         operatorCodes=[schema.OperatorCodeT(deprecatedBuiltinCode=code, builtinCode=code, version=1)],
         subgraphs=[schema.SubGraphT(tensors=tensors, inputs=[0], outputs=[3], operators=[operator])],
+        buffers=[schema.BufferT(data=np.frombuffer(content, np.uint8) if content else None) for content in contents],
+    )
+    return _packed(model)
+
+
+def tflite_chain(kinds: Sequence[str], width: int = 16) -> bytes:
+    """Operators one behind the other, float32, each (1, width) → (1, width): ``FULLY_CONNECTED`` or a unary kind."""
+    rng = np.random.default_rng(0)
+    contents, tensors, codes = [b""], [_tensor("input", (1, width), 0)], list(dict.fromkeys(kinds))
+    operators = []
+    for place, kind in enumerate(kinds):
+        inputs = [len(tensors) - 1]
+        if kind == "FULLY_CONNECTED":
+            values = rng.normal(size=(width, width)).astype("<f4") / np.sqrt(width, dtype="f4")
+            contents.append(values.tobytes())
+            tensors.append(_tensor(f"kernel{place}", (width, width), len(contents) - 1))
+            inputs += [len(tensors) - 1, -1]
+        tensors.append(_tensor(f"tensor{place}", (1, width), 0))
+        options = {"FULLY_CONNECTED": "FullyConnected", "L2_NORMALIZATION": "L2Norm", "NEG": "Neg"}[kind]
+        operators.append(
+            schema.OperatorT(
+                opcodeIndex=codes.index(kind),
+                inputs=inputs,
+                outputs=[len(tensors) - 1],
+                builtinOptionsType=getattr(schema.BuiltinOptions, f"{options}Options"),
+                builtinOptions=getattr(schema, f"{options}OptionsT")(),
+            )
+        )
+    numbers = [getattr(schema.BuiltinOperator, kind) for kind in codes]
+    graph = schema.SubGraphT(tensors=tensors, inputs=[0], outputs=[len(tensors) - 1], operators=operators)
+    model = schema.ModelT(
+        version=3,
+        operatorCodes=[schema.OperatorCodeT(deprecatedBuiltinCode=one, builtinCode=one, version=1) for one in numbers],
+        subgraphs=[graph],
         buffers=[schema.BufferT(data=np.frombuffer(content, np.uint8) if content else None) for content in contents],
     )
     return _packed(model)

@@ -42,9 +42,13 @@ def list_command(options: ListOptions) -> None:
     if options.as_json:
         print_json([profile.model_dump(mode="json", exclude_none=True) for profile in found])
         return
-    table = Table("device", "reached by", "runtime", "threads", "what it is", box=None)
+    table = Table("device", "reached by", "runtime", "computes on", "threads", "what it is", box=None)
     for profile in found:
-        table.add_row(profile.name, profile.transport, profile.runtime, str(profile.threads), profile.description)
+        # What it computes on unless told otherwise stands first.
+        others = [one for one in profile.accelerators if one is not profile.accelerator]
+        computes_on = ", ".join([profile.accelerator, *others])
+        threads = str(profile.threads)
+        table.add_row(profile.name, profile.transport, profile.runtime, computes_on, threads, profile.description)
     print_table(table)
 
 

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from edgewidth.cli.terminal import harmless
 from edgewidth.cli.wording import with_flags
+from edgewidth.records.measurement import Accelerator
 from edgewidth.report.units import listed
 from edgewidth.report.verdict import uncounted
 
@@ -158,7 +159,9 @@ def print_comparison(comparison: Comparison) -> None:
     print_table(table, err=True)
     if comparison.fastest is not None:
         way = comparison.fastest.way
-        options = f"--runtime {support_of(way.engine).name} --precision {way.precision} --threads {way.threads}"
+        accelerator = "" if way.engine.accelerator is Accelerator.CPU else f" --accelerator {way.engine.accelerator}"
+        options = f"--runtime {support_of(way.engine).name}{accelerator} --precision {way.precision}"
+        options += f" --threads {way.threads}"
         click.echo(f"The fastest on {comparison.device}: {options}", err=True)
 
 

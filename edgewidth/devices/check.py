@@ -23,6 +23,7 @@ from edgewidth.records.measurement import (
     LatencyEstimate,
     MeasurementWarning,
     Precision,
+    Ran,
     Statistic,
 )
 
@@ -93,9 +94,19 @@ def _check_open(device: Device, engine: Engine, threads: int, trial: Model, prog
         try:
             visits, warnings = _measure(device, setting, trial, progress)
             first = estimate(visits, Statistic.MEDIAN)
-            items += [_clock(setting), *_state_items(device.profile, visits[-1].after), _latency(first, trial)]
+            ran = next((visit.ran for visit in visits if visit.ran is not None), None)
+            accelerated = [] if ran is None else [_accelerator(ran)]
+            states = _state_items(device.profile, visits[-1].after)
+            items += [*accelerated, _clock(setting), *states, _latency(first, trial)]
         except (DeviceError, TransientDeviceError) as error:
-            items.append(CheckItem(name="latency", ok=False, finding=error.message, remedy=error.remedy))
+            items.append(
+                CheckItem(
+                    name="latency" if engine.accelerator.is_cpu else "accelerator",
+                    ok=False,
+                    finding=error.message,
+                    remedy=error.remedy,
+                )
+            )
     return DeviceCheck(
         device=device.profile.name,
         ok=all(item.ok for item in items),
@@ -115,6 +126,15 @@ def _measure(
     ):
         warnings = measure(device, setting, [trial], store, policy=_POLICY, progress=progress)
         return store.visits(setting)[trial.key], warnings
+
+
+def _accelerator(ran: Ran) -> CheckItem:
+    return CheckItem(
+        name="accelerator",
+        ok=ran.accelerated > 0,
+        finding=f"{ran} in the trial model",
+        remedy=None if ran.accelerated else "See what the accelerator needs there: its driver, its library.",
+    )
 
 
 def _space(device: Device) -> CheckItem:

@@ -85,7 +85,7 @@ class Device(NamedTuple):
             device=self.profile.name,
             hardware=self.facts.hardware,
             engine=engine,
-            runtime_version=version,
+            runtime_version=support.used(version, self.profile, engine),
             threads=threads,
             precision=precision,
             clock=self.transport.clock,

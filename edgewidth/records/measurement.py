@@ -252,10 +252,8 @@ class Ran(Record):
     def __str__(self) -> str:
         macs = "" if self.macs_percent is None else f" ({self.macs_percent:.3g} % of the multiply-accumulates)"
         where = f"the accelerator, {self.processor}" if self.processor else "the accelerator"
-        if self.accelerated >= self.operators:
-            text = f"All {self.operators} operators ran on {where}"
-        else:
-            text = f"{self.accelerated} of {self.operators} operators{macs} ran on {where}"
+        text = f"{self.accelerated} of {self.operators} operators{macs} ran on {where}"
+        if self.accelerated < self.operators:
             text += f", in {self.partitions} parts" if self.partitions and self.partitions > 1 else ""
             text += f"; left to the processor: {', '.join(self.left) or 'not told'}"
         if self.difference_percent is None:

@@ -13,6 +13,7 @@ from edgewidth.records.budget import Budget
 from edgewidth.records.inputs import ModelInput
 from edgewidth.records.losses import EvaluationPhase, HeldOutKind, LossQuality, NarrowingStep, VariableLosses
 from edgewidth.records.measurement import (
+    Accelerator,
     DeviceFacts,
     EngineName,
     LatencyEstimate,
@@ -195,6 +196,7 @@ class Reproduce(_Described):
     recipe: str
     data: DataFacts
     runtime: EngineName
+    accelerator: Accelerator = Accelerator.CPU
     precision: Precision
     threads: int
     versions: dict[str, str]

@@ -8,7 +8,7 @@ from edgewidth.documents import Document, Record
 from edgewidth.graph.space import SearchSpace
 from edgewidth.records.artifact import MAX_INT8_DROP_POINTS
 from edgewidth.records.budget import BudgetRequest
-from edgewidth.records.measurement import EngineName, Precision, Statistic
+from edgewidth.records.measurement import Accelerator, EngineName, Precision, Statistic
 from edgewidth.records.provenance import Digest, Facts
 from edgewidth.records.upgrades import name_splits
 
@@ -65,6 +65,7 @@ class RunRequest(Document):
     data: DataFacts
     device: str
     runtime: EngineName
+    accelerator: Accelerator = Accelerator.CPU
     precision: Precision
     threads: int
     budget: BudgetRequest

@@ -227,6 +227,7 @@ def _reproduce(inputs: Inputs) -> Reproduce | None:
         recipe=request.recipe,
         data=request.data,
         runtime=request.runtime,
+        accelerator=request.accelerator,
         precision=request.precision,
         threads=request.threads,
         versions=request.versions,

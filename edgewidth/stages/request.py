@@ -40,6 +40,7 @@ def make_request(
         data=data_facts(data),
         device=target.profile.name,
         runtime=support_of(target.engine).name,
+        accelerator=target.engine.accelerator,
         precision=target.precision,
         threads=target.threads,
         budget=budget,

@@ -87,6 +87,9 @@ class EngineSupport(Protocol):
             DeviceError: It cannot be copied.
         """
 
+    def used(self, version: str, profile: DeviceProfile, engine: Engine) -> str:
+        """The version that was found, as measurements with an engine of this kind name it."""
+
     def install_line(self, profile: DeviceProfile, facts: DeviceFacts) -> str:
         """What to do so that the device has it, or why it cannot."""
 

@@ -82,6 +82,11 @@ class NativeEngine:
         digest = _digest(transport, self._path(transport, profile))
         return None if digest is None else f"sha256:{digest[:16]}"
 
+    def used(self, version: str, profile: DeviceProfile, engine: Engine) -> str:
+        """The version itself."""
+        del profile, engine
+        return version
+
     def install_line(self, profile: DeviceProfile, facts: DeviceFacts) -> str:
         """Where the program comes from."""
         del profile, facts

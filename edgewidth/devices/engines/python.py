@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgewidth.devices.engines.engine import backend_text, options_of
+from edgewidth.devices.on_device.vitals import COMPILED_MODEL
 from edgewidth.devices.reach.destination import Destination
 from edgewidth.devices.reach.facts import device_python
 from edgewidth.records.measurement import Accelerator, Engine, EngineName, Runtime
@@ -57,6 +58,10 @@ class PythonEngine:
         """As the device's Python told it."""
         del transport, profile
         return facts.runtimes.get(self.key)
+
+    def used(self, version: str, profile: DeviceProfile, engine: Engine) -> str:
+        """LiteRT takes an external delegate by its interpreter, even where it has something newer."""
+        return version.removesuffix(COMPILED_MODEL) if self.way(profile, engine).get("delegate") else version
 
     def install_line(self, profile: DeviceProfile, facts: DeviceFacts) -> str:
         """What to type to install its packages."""

@@ -352,6 +352,12 @@ class _Campaign:
         order = self.outstanding.pop(message.id, None)
         if order is None:
             return
+        if message.of_engine:
+            raise DeviceError(
+                f"{self.setting.engine} does not work on {self.setting.device}: {plain_reason(message.reason)}.",
+                remedy=f"The section {self.setting.engine.accelerator} of the device profile says what leads there; "
+                f"edgewidth devices check {self.setting.device} tells what is on the device.",
+            )
         key = order.model.key
         self.failures[key] = self.failures.get(key, 0) + 1
         if message.final or self.failures[key] > 1:

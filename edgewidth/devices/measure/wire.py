@@ -77,6 +77,8 @@ class Failed(Record):
     reason: str
     final: bool = False
     """Whether another try would end alike."""
+    of_engine: bool = False
+    """Whether the engine cannot do what is asked, whatever the model."""
 
 
 class Beat(Record):

@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
 
-from edgewidth.devices.on_device.loaded import RuntimeRefusalError
+from edgewidth.devices.on_device.loaded import EngineError
 from edgewidth.devices.on_device.runtimes import import_runtime
 from edgewidth.devices.on_device.visit import Model, VisitError
 from edgewidth.devices.on_device.vitals import read_state
@@ -78,7 +78,7 @@ class Child:
             raise _death(status, limit_s, late=late)
         reply: Json = json.loads(content)
         if "error" in reply:
-            raise VisitError(reply["error"], final=reply["final"])
+            raise VisitError(reply["error"], final=reply["of_engine"], of_engine=reply["of_engine"])
         return reply
 
     def close(self) -> None:
@@ -123,9 +123,9 @@ def _serve(questions: int, answers: int, answer: Callable[[Json], Json]) -> None
             try:
                 reply = answer(json.loads(line))
             except BaseException as error:  # noqa: BLE001 - whatever a runtime raises is told to the host
-                final = isinstance(error, RuntimeRefusalError)
-                text = str(error) if final else f"{type(error).__name__}: {error}"
-                reply = {"error": text[:2000], "final": final}
+                of_engine = isinstance(error, EngineError)
+                text = str(error) if of_engine else f"{type(error).__name__}: {error}"
+                reply = {"error": text[:2000], "of_engine": of_engine}
             content = json.dumps(reply).encode() + b"\n"
             while content:
                 content = content[os.write(answers, content) :]

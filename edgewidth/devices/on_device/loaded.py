@@ -44,8 +44,8 @@ class Loaded(NamedTuple):
     """Where its operators run (see ``placement``); None: on the processor, which was asked for."""
 
 
-class RuntimeRefusalError(Exception):
-    """The runtime cannot do what is asked, and would not another time either."""
+class EngineError(Exception):
+    """The engine cannot do what is asked, whatever the model: its library or its driver is not there, or too old."""
 
 
 def difference_percent(found: Sequence[Any], expected: Sequence[Any]) -> float | None:

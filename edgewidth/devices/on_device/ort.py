@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from importlib import import_module
 
-from edgewidth.devices.on_device.loaded import Loaded, RuntimeRefusalError
+from edgewidth.devices.on_device.loaded import EngineError, Loaded
 from edgewidth.devices.on_device.placement import of_onnx_nodes
 from edgewidth.devices.on_device.values import input_values
 
@@ -35,7 +35,7 @@ def load_onnx(onnxruntime: Any, asked: Asked) -> Loaded:
     """Load a model, with the execution provider that is asked for, and the processor for what that leaves.
 
     Raises:
-        RuntimeRefusalError: The provider is not there, or does not start.
+        EngineError: The provider is not there, or does not start.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = asked.threads, 1
@@ -67,17 +67,17 @@ def _session(onnxruntime: Any, asked: Asked, options: Any, provider: str) -> Any
     if library is None:
         there = onnxruntime.get_available_providers()
         if provider not in there:
-            raise RuntimeRefusalError(f"this onnxruntime has no {provider}; it has {', '.join(there)}")
+            raise EngineError(f"this onnxruntime has no {provider}; it has {', '.join(there)}")
         return onnxruntime.InferenceSession(asked.path, options, providers=[(provider, texts), _CPU])
     try:
         onnxruntime.register_execution_provider_library(provider, _library(library))
     except Exception as error:
-        raise RuntimeRefusalError(f"the provider's library {library} could not be used: {error}") from error
+        raise EngineError(f"the provider's library {library} could not be used: {error}") from error
     devices = onnxruntime.get_ep_devices()
     mine = [one for one in devices if one.ep_name.lower() == provider.lower()]
     if not mine:
         names = sorted({one.ep_name for one in devices} - {_CPU})
-        raise RuntimeRefusalError(f"{library} brings no {provider} for this machine, but {', '.join(names) or 'none'}")
+        raise EngineError(f"{library} brings no {provider} for this machine, but {', '.join(names) or 'none'}")
     options.add_provider_for_devices(_preferred(mine, asked.engine["accelerator"]), texts)
     return onnxruntime.InferenceSession(asked.path, options)
 

@@ -187,7 +187,7 @@ class Session:
                 "visit", id=name, started_s=started_s, cooled_s=cooled_s, **measure(str(path), order, self._beat)
             )
         except VisitError as error:
-            self._write("failed", id=name, reason=str(error), final=error.final)
+            self._write("failed", id=name, reason=str(error), final=error.final, of_engine=error.of_engine)
         self.done.add(name)
         if not order["keep"]:
             path.unlink()

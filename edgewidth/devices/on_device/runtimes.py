@@ -36,6 +36,6 @@ def load(module: Any, asked: Asked) -> Loaded:
     """A model, loaded and its inputs set.
 
     Raises:
-        RuntimeRefusalError: The runtime cannot do what is asked.
+        EngineError: The runtime cannot do what is asked.
     """
     return _RUNTIMES[asked.engine["runtime"]][1](module, asked)

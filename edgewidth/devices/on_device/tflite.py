@@ -10,7 +10,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import NamedTuple
 
-from edgewidth.devices.on_device.loaded import Loaded, RuntimeRefusalError
+from edgewidth.devices.on_device.loaded import EngineError, Loaded
 from edgewidth.devices.on_device.placement import captured_log, of_gpu_log, of_nodes, of_plugin_log
 from edgewidth.devices.on_device.values import input_values
 from edgewidth.devices.on_device.vitals import has_compiled_model
@@ -63,16 +63,14 @@ def load_tflite(module: TfliteModule, asked: Asked) -> Loaded:
     """Load a model, on the accelerator that is asked for.
 
     Raises:
-        RuntimeRefusalError: This version has no way to that accelerator, or the delegate cannot be used.
+        EngineError: This version has no way to that accelerator, or the delegate cannot be used.
     """
     accelerator = asked.engine["accelerator"]
     if asked.engine.get("delegate"):
         return _delegated(module, asked)
     if accelerator not in {"cpu", "cpu-builtin"}:
         if module.compiled is None:
-            raise RuntimeRefusalError(
-                f"there is no CompiledModel for this processor or version, the way to the {accelerator}"
-            )
+            raise EngineError(f"there is no CompiledModel for this processor or version, the way to the {accelerator}")
         return _accelerated(module, asked)
     if module.compiled is not None and _can_compile(module, asked):
         try:
@@ -144,7 +142,7 @@ def _delegated(module: TfliteModule, asked: Asked) -> Loaded:
     try:
         delegate = module.interpreter.load_delegate(path, options)
     except (OSError, ValueError, RuntimeError) as error:
-        raise RuntimeRefusalError(f"the delegate {path} could not be loaded: {error}") from error
+        raise EngineError(f"the delegate {path} could not be loaded: {error}") from error
     # Alone first: XNNPACK is a delegate too, and its nodes look the same.
     alone = _interpreter(module, asked, plain=True, delegates=[delegate])
     _fed(alone, asked)
@@ -232,7 +230,7 @@ def _on_cpu(compiled: Any, asked: Asked) -> Any:
 def _accelerated(module: TfliteModule, asked: Asked) -> Loaded:
     """On the GPU or the NPU alone, or else with the processor for what that leaves."""
     if not _can_compile(module, asked):
-        raise RuntimeRefusalError("CompiledModel takes no inputs or outputs of this kind, nor this entry")
+        raise EngineError("CompiledModel takes no inputs or outputs of this kind, nor this entry")
     compiled, accelerator = module.compiled, asked.engine["accelerator"]
     flags = compiled.HardwareAccelerator
     first, kinds = flags[accelerator.upper()], _kinds(module, asked)
@@ -247,7 +245,7 @@ def _accelerated(module: TfliteModule, asked: Asked) -> Loaded:
                 loaded = _compiled(module, asked, options, {})
         except RuntimeError as error:
             if flag is not first:
-                raise RuntimeRefusalError(_last_line(str(error))) from error
+                raise EngineError(_last_line(str(error))) from error
             continue
         if accelerator == "gpu":
             return loaded._replace(placed=of_gpu_log(logs[0], kinds, whole=flag is first))
@@ -267,13 +265,13 @@ def _set_options(options: Any, texts: Json) -> None:
     """Set ``gpu.enforce_f32`` = ``true`` and the like: the group of LiteRT's options, and an option in it.
 
     Raises:
-        RuntimeRefusalError: This version does not know it.
+        EngineError: This version does not know it.
     """
     for key, text in texts.items():
         group, _, name = key.partition(".")
         found = getattr(options, f"{group}_options", None)
         if found is None or not hasattr(found, name):
-            raise RuntimeRefusalError(f"LiteRT knows no option {key}")
+            raise EngineError(f"LiteRT knows no option {key}")
         setattr(found, name, _option(found, name, text))
 
 

@@ -27,11 +27,14 @@ if TYPE_CHECKING:
 
 
 class VisitError(Exception):
-    """A visit that gave no times, and why. ``final``: another try would end alike."""
+    """A visit that gave no times, and why.
 
-    def __init__(self, reason: str, *, final: bool = False) -> None:
+    ``final``: another try would end alike. ``of_engine``: the engine cannot do what is asked, whatever the model.
+    """
+
+    def __init__(self, reason: str, *, final: bool = False, of_engine: bool = False) -> None:
         super().__init__(reason)
-        self.final = final
+        self.final, self.of_engine = final, of_engine
 
 
 def check_whole(path: Path, sha256: str) -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 THROTTLE_FLAGS = ("under-voltage", "frequency capped", "throttled", "soft temperature limit")
 """Bits 0 to 3 of the Raspberry Pi's ``get_throttled``; bits 16 to 19 say that it has occurred since boot."""
+COMPILED_MODEL = " (CompiledModel)"
+"""What the version of a LiteRT ends in that runs models by its ``CompiledModel``."""
 ARM_PARTS = {
     "0xd03": "Cortex-A53",
     "0xd04": "Cortex-A35",
@@ -188,7 +190,7 @@ def find_runtimes() -> dict[str, str]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[runtime] = metadata.version(package)
     if "litert" in found and has_compiled_model():
-        found["litert"] += " (CompiledModel)"  # its times must not meet those of the interpreter
+        found["litert"] += COMPILED_MODEL  # its times must not meet those of the interpreter
     tensorflow = found.pop("tensorflow", None)
     if tensorflow is not None:  # it brings the same interpreter, of its own version
         found.setdefault("litert", f"tensorflow-{tensorflow}")
