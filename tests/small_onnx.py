@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from edgewidth.devices.measure.session import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def small_onnx(widths: tuple[int, ...], size: int = 32) -> bytes:
@@ -31,6 +36,27 @@ def small_onnx(widths: tuple[int, ...], size: int = 32) -> bytes:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def onnx_chain(kinds: Sequence[str]) -> bytes:
+    """A chain of ``Conv`` (8 channels each), ``Relu`` and ``LRN``, which WebGPU does not know."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    nodes, weights = list[onnx.NodeProto](), list[onnx.TensorProto]()
+    for place, kind in enumerate(kinds):
+        more: dict[str, Any] = {"Conv": dict[str, Any](pads=[1] * 4), "LRN": dict[str, Any](size=3)}.get(kind, {})
+        inputs = [f"t{place}"]
+        if kind == "Conv":
+            weights.append(numpy_helper.from_array(rng.normal(0, 0.1, (8, 8, 3, 3)).astype(np.float32), f"w{place}"))
+            inputs.append(f"w{place}")
+        nodes.append(helper.make_node(kind, inputs, [f"t{place + 1}"], name=f"n{place}", **more))
+    shape = [1, 8, 16, 16]
+    ends = [helper.make_tensor_value_info(f"t{place}", TensorProto.FLOAT, shape) for place in (0, len(kinds))]
+    graph = helper.make_graph(nodes, "split", ends[:1], ends[1:], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     return bytes(model.SerializeToString())
 
 

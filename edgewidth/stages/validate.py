@@ -246,8 +246,8 @@ def _remedy(facts: ModelFacts, feed: Feed, reason: str) -> str:
         )
     if "edgetpu-custom-op" in facts.custom_operators:
         return (
-            "It is compiled for an Edge TPU: measure the file that it was made of, or with a benchmark_model that "
-            "loads the delegate for one, `benchmark_model=push:/path/to/it`."
+            "It is compiled for an Edge TPU: measure it there, `accelerator=npu` with its delegate in the profile, "
+            "`npu.delegate=libedgetpu.so.1`, or measure the file that it was made of."
         )
     if facts.custom_operators:
         names = ", ".join(facts.custom_operators[:4])

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from small_onnx import onnx_chain
 from small_tflite import tflite_chain
 from support import require
 
@@ -237,31 +238,12 @@ def test_a_delegate_that_is_not_there(tmp_path: Path) -> None:
         measured(profile_of(tmp_path, npu=section), [tflite_chain([NEG])], Accelerator.NPU)
 
 
-def split_onnx(kinds: Sequence[str]) -> bytes:
-    """A chain of ``Conv`` (8 channels each), ``Relu`` and ``LRN``, which WebGPU does not know."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    rng, nodes, weights = np.random.default_rng(0), [], []
-    for place, kind in enumerate(kinds):
-        more: dict[str, Any] = {"Conv": dict[str, Any](pads=[1] * 4), "LRN": dict[str, Any](size=3)}.get(kind, {})
-        inputs = [f"t{place}"]
-        if kind == "Conv":
-            weights.append(numpy_helper.from_array(rng.normal(0, 0.1, (8, 8, 3, 3)).astype(np.float32), f"w{place}"))
-            inputs.append(f"w{place}")
-        nodes.append(helper.make_node(kind, inputs, [f"t{place + 1}"], name=f"n{place}", **more))
-    shape = [1, 8, 16, 16]
-    ends = [helper.make_tensor_value_info(f"t{place}", TensorProto.FLOAT, shape) for place in (0, len(kinds))]
-    graph = helper.make_graph(nodes, "split", ends[:1], ends[1:], weights)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    return bytes(model.SerializeToString())
-
-
 @pytest.mark.usefixtures("gpu")
 def test_an_execution_provider_splits_the_graph(tmp_path: Path) -> None:
     """A plug-in from a Python package: two of three convolutions' worth would be wrong, all of them run there."""
     require(find_spec("onnxruntime_ep_webgpu") is not None, "onnxruntime-ep-webgpu is not installed")
     section = AcceleratorSection(provider="WebGpu", provider_library="onnxruntime_ep_webgpu")
-    contents = [split_onnx(["Conv", "Relu", "LRN", "Conv"]), split_onnx(["Conv", "Relu"]), split_onnx(["LRN"])]
+    contents = [onnx_chain(["Conv", "Relu", "LRN", "Conv"]), onnx_chain(["Conv", "Relu"]), onnx_chain(["LRN"])]
     profile = profile_of(tmp_path, gpu=section)
     (split, whole), warnings = measured(profile, contents[:2], Accelerator.GPU, EngineName.ONNXRUNTIME)
     ran = ran_of(split)
@@ -292,7 +274,7 @@ def test_an_execution_provider_splits_the_graph(tmp_path: Path) -> None:
 def test_a_provider_that_is_not_there(tmp_path: Path, section: AcceleratorSection, says: str) -> None:
     """ONNX Runtime itself would warn and use the processor."""
     with pytest.raises(DeviceError, match=says):
-        measured(profile_of(tmp_path, gpu=section), [split_onnx(["Conv"])], Accelerator.GPU, EngineName.ONNXRUNTIME)
+        measured(profile_of(tmp_path, gpu=section), [onnx_chain(["Conv"])], Accelerator.GPU, EngineName.ONNXRUNTIME)
 
 
 def test_a_process_that_dies_after_its_answer_has_answered() -> None:

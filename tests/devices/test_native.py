@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from devices.test_adb import put_program
@@ -17,20 +17,22 @@ from edgewidth.devices.device import Device, open_device
 from edgewidth.devices.engines.benchmark_model import (
     BENCHMARK_MODEL,
     Statistics,
+    accelerator_words,
     benchmark_model_words,
     entry_words,
     input_words,
     parse_benchmark_model,
 )
-from edgewidth.devices.engines.perf_test import PERF_TEST, parse_perf_test, perf_test_words
+from edgewidth.devices.engines.perf_test import PERF_TEST, parse_perf_test, perf_test_words, provider_words
+from edgewidth.devices.engines.table import engine_named
 from edgewidth.devices.measure.campaign import Model, measure
 from edgewidth.devices.measure.estimate import estimate
 from edgewidth.devices.measure.policy import Policy
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.on_device.visit import VisitError
-from edgewidth.devices.profiles import DeviceProfile
+from edgewidth.devices.profiles import AcceleratorSection, DeviceProfile
 from edgewidth.errors import DeviceError, ProfileError, SurroundingsError
-from edgewidth.records.measurement import EngineName, Precision, Setting, Statistic
+from edgewidth.records.measurement import Accelerator, EngineName, Precision, Setting, Statistic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,6 +150,28 @@ def test_both_formats_of_perf_test() -> None:
             parse_perf_test(text)
 
 
+def test_what_leads_to_an_accelerator() -> None:
+    """What each program is told, with a cache where its delegate compiles and each process would do so anew."""
+    cache = ["--delegate_serialize_dir=c", "--delegate_serialize_token=model"]
+    told: list[tuple[dict[str, Any], list[str]]] = [
+        ({"accelerator": "cpu"}, []),
+        ({"accelerator": "cpu-builtin"}, ["--use_xnnpack=false"]),
+        ({"accelerator": "gpu"}, ["--use_gpu=true", *cache]),
+        ({"accelerator": "npu", "delegate": "nnapi"}, ["--use_nnapi=true", *cache]),
+        ({"accelerator": "npu", "delegate": "hexagon"}, ["--use_hexagon=true"]),
+        ({"accelerator": "npu", "delegate": "coreml"}, ["--use_coreml=true"]),
+        (
+            {"accelerator": "npu", "delegate": "/a/b.so", "options": {"x": "1", "y": "2"}},
+            ["--external_delegate_path=/a/b.so", "--external_delegate_options=x:1;y:2"],
+        ),
+    ]
+    for way, words in told:
+        assert accelerator_words(way, cache="c") == words
+    assert provider_words({"accelerator": "cpu"}) == ["-e", "cpu"]
+    tensorrt = {"provider": "Tensorrt", "options": {"trt_fp16_enable": "1", "a": "b"}}
+    assert provider_words(tensorrt) == ["-v", "-e", "tensorrt", "-i", "trt_fp16_enable|1 a|b"]
+
+
 def test_argument_lists() -> None:
     """Exactly what the programs are told."""
     assert benchmark_model_words("/a b/m.tflite", 4) == [
@@ -178,6 +202,17 @@ def told(count, slow):
     return line + f" avg={{sum(runs) / count:g}} std=1" + STYLE.format(*sorted(runs))
 STYLE = " p5={{0}} median={{1}} p95={{2}}" if os.path.exists(__file__ + ".new") else ""
 print("STARTING!")
+took = "Replacing 27 out of 31 node(s) with delegate ({{}}) node, yielding 3 partitions for the whole graph."
+if "delegate_serialize_dir" in flags:
+    assert os.path.isdir(flags["delegate_serialize_dir"])
+    open(flags["delegate_serialize_dir"] + "/compiled", "w").close()
+if flags.get("use_gpu") == "true":
+    print("ERROR: Following operations are not supported by GPU delegate:\\nMIRROR_PAD: Only reflective padding.")
+    print("30 operations will run on the GPU, and the remaining 1 operations will run on the CPU.")
+if flags.get("use_nnapi") == "true":
+    print("INFO: " + took.format("TfLiteNnapiDelegate"))
+if "external_delegate_path" in flags:
+    print("INFO: " + took.format("TheirDelegate").replace("27", "0" if "nothing" in str(flags) else "31"))
 print(told(int(flags["warmup_runs"]), 1.5) + "\\n\\n" + told(int(flags["num_runs"]), 1.0))
 print("Inference timings in us: Init: 855, First inference: 1, Warmup (avg): 1, Inference (avg): 1")
 """
@@ -187,6 +222,11 @@ import sys
 words = sys.argv[1:]
 assert words[-2].endswith(".onnx") and words[words.index("-m") + 1] == "times" and "-I" in words
 seconds = len(open(words[-2], "rb").read()) / 1e6
+if words[words.index("-e") + 1] != "cpu":
+    place = "VerifyEachNodeIsAssignedToAnEp] "
+    print(place + " Node(s) placed on [CUDAExecutionProvider]. Number of nodes: 2" if "-v" in words else "")
+    print(place + "  Conv (c1)\\n" + place + "  Relu (r1)")
+    print(place + " Node(s) placed on [CPUExecutionProvider]. Number of nodes: 1\\n" + place + "  LRN (lrn)")
 with open(words[-1], "a") as result:
     for run in range(int(words[words.index("-r") + 1])):
         result.write(f"models,{{seconds:g}},{{seconds * (1 + 0.001 * (run % 3)):g}},1234,99,{{run}}\\n")
@@ -255,6 +295,65 @@ def test_a_campaign_with_perf_test(phone_profile: DeviceProfile, tmp_path: Path)
         setting = device.setting(PERF_TEST.engine, Precision.FLOAT32, 2)
         found = medians(device, setting, models(3000), tmp_path)
     assert found == pytest.approx({"3000": 3.003}, rel=1e-4)
+
+
+NPU = AcceleratorSection(delegate="/vendor/lib/it.so", delegate_options=("backend=htp", "mode=nothing"))
+
+
+@pytest.mark.parametrize(
+    ("sections", "accelerator", "accelerated", "left"),
+    [
+        ({}, Accelerator.GPU, (30, 31, None), ("MIRROR_PAD",)),
+        ({}, Accelerator.NPU, (27, 31, 3), ()),
+        ({"npu": NPU.model_copy(update={"delegate_options": ()})}, Accelerator.NPU, (31, 31, 3), ()),
+    ],
+)
+def test_benchmark_model_tells_what_ran_on_an_accelerator(
+    phone_profile: DeviceProfile,
+    tmp_path: Path,
+    sections: dict[str, AcceleratorSection],
+    accelerator: Accelerator,
+    accelerated: tuple[int, int, int | None],
+    left: tuple[str, ...],
+) -> None:
+    """From its partition lines, with the time that loading took; what a delegate compiled goes with the model."""
+    profile = phone_profile.model_copy(update={"accelerators": tuple(Accelerator), **sections})
+    with open_device(profile) as device, MeasurementStore(tmp_path / "m.sqlite") as store:
+        setting = device.setting(engine_named(profile, None, accelerator), Precision.INT8, 1)
+        warnings = measure(device, setting, models(2000), store, policy=QUICK)
+        (visits,) = store.visits(setting).values()
+    ran = visits[0].ran
+    assert ran is not None
+    assert ((ran.accelerated, ran.operators, ran.partitions), ran.left) == (accelerated, left)
+    assert visits[0].load_ns == 855_000
+    assert ("partly-accelerated" in {one.code for one in warnings}) == (ran.accelerated < ran.operators)
+    assert not list((tmp_path / "it's a phone" / "models").iterdir())
+
+
+def test_benchmark_model_with_a_delegate_that_takes_nothing(phone_profile: DeviceProfile, tmp_path: Path) -> None:
+    profile = phone_profile.model_copy(update={"accelerators": tuple(Accelerator), "npu": NPU})
+    with open_device(profile) as device, MeasurementStore(tmp_path / "m.sqlite") as store:
+        setting = device.setting(engine_named(profile, None, Accelerator.NPU), Precision.INT8, 1)
+        assert str(setting.engine) == (
+            "litert on npu (/vendor/lib/it.so backend=htp mode=nothing) through benchmark_model"
+        )
+        with pytest.raises(DeviceError, match="Nothing ran on the npu of phone"):
+            measure(device, setting, models(2000), store, policy=QUICK)
+
+
+def test_perf_test_tells_what_ran_on_an_accelerator(phone_profile: DeviceProfile, tmp_path: Path) -> None:
+    """From its verbose lines."""
+    gpu = AcceleratorSection(provider="CUDA")
+    profile = phone_profile.model_copy(update={"accelerators": tuple(Accelerator), "gpu": gpu})
+    with open_device(profile) as device, MeasurementStore(tmp_path / "m.sqlite") as store:
+        engine = engine_named(profile, EngineName.ONNXRUNTIME, Accelerator.GPU)
+        setting = device.setting(engine, Precision.FLOAT32, 1)
+        measure(device, setting, models(3000), store, policy=QUICK)
+        (visits,) = store.visits(setting).values()
+    ran = visits[0].ran
+    assert ran is not None
+    assert (ran.accelerated, ran.operators, ran.left) == (2, 3, ("LRN",))
+    assert visits[0].load_ns == 10_000_000
 
 
 def test_the_link_is_cut_in_a_campaign(

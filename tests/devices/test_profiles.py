@@ -28,6 +28,7 @@ SHIPPED = {
     "raspberry-pi-3b-plus",
     "raspberry-pi-4b",
     "raspberry-pi-5",
+    "raspberry-pi-coral",
     "raspberry-pi-os-32bit",
     "raspberry-pi-zero-2w",
 }
