@@ -169,6 +169,50 @@ class Setting(Record):
         return dict(self)
 
 
+class Covers(StrEnum):
+    """What hangs on a power sensor."""
+
+    BOARD = "board"
+    """The whole device."""
+    PROCESSOR = "processor"
+    """The processor's package, or the rail of its cores, shared with others or not."""
+    GPU = "gpu"
+    NPU = "npu"
+    PART = "part"
+    """Some part of the device, known by the sensor's name only."""
+
+
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class AcceleratorState(Record):
+    """How a GPU or an NPU is doing at one moment. What is None it does not say."""
+
+    frequency_mhz: _Finite | None = None
+    temperature_c: _Finite | None = None
+    load_percent: _Finite | None = None
+    """The share of the latest moments in which it worked; how many moments differs from system to system."""
+    power_w: _Finite | None = None
+    """Where its driver tells that: the mean of about the last second."""
+    held_back: tuple[str, ...] = ()
+    """What lowers its clock just now, such as ``heat`` or ``power cap``, where its driver tells that."""
+
+
+class Rail(Record):
+    """What one power sensor says at one moment: a counter or a momentary power."""
+
+    source: str
+    """The sensor's name, the same every time."""
+    covers: Covers
+    at_s: _Finite
+    """When it was read, in seconds by a clock of the device's that only runs forward."""
+    energy_uj: Annotated[int, Field(ge=0)] | None = None
+    """Microjoules counted up to now, since some moment."""
+    wraps_uj: Annotated[int, Field(ge=0)] | None = None
+    """The counter begins at 0 again above this; None: not known."""
+    power_w: _Finite | None = None
+
+
 class DeviceState(Record):
     """What a device says of itself at one moment. What is None it does not say."""
 
@@ -190,6 +234,12 @@ class DeviceState(Record):
     """How long a fixed calculation took, which tells how fast the processor was at that moment."""
     uptime_s: float | None = None
     """Seconds since the device was started, where more happens between two states than the runs that are told."""
+    gpu: AcceleratorState | None = None
+    npu: AcceleratorState | None = None
+    rails: tuple[Rail, ...] = ()
+    """What the power sensors say, read next to the runs."""
+    rails_unknown: str | None = None
+    """Why a device that has such sensors could not tell them."""
 
 
 class DeviceFacts(Record):
@@ -307,6 +357,40 @@ class LatencyEstimate(Record):
     """The statistic of all runs, including those that do not count."""
     state_percent: float = 0.0
     """The standard deviation of latencies minutes apart on this device, which the interval allows for."""
+
+
+class EnergyQuality(StrEnum):
+    """How far an energy can be trusted."""
+
+    GOOD = "good"
+    """From a counter, over the runs and little else."""
+    FAIR = "fair"
+    """From a counter, over more than the runs, such as the starts of a program, or over few visits."""
+    POOR = "poor"
+    """From the power at a moment right after the runs."""
+
+
+class EnergyEstimate(Record):
+    """The energy that one inference takes, by one power sensor: an estimate, in millijoules."""
+
+    source: str
+    """The power sensor."""
+    covers: Covers
+    """What hangs on it: nothing else is in these numbers."""
+    quality: EnergyQuality
+    value_mj: float
+    """Everything that the sensor sees while one inference runs, what the idle device takes included."""
+    low_mj: float | None
+    """From here to ``high_mj`` is the 95 % interval by how much visits differ; null with fewer than three visits."""
+    high_mj: float | None
+    visits: int
+    """How many visits count."""
+    power_w: float
+    """The mean power while it runs."""
+    idle_w: float | None = None
+    """The power without any inference, measured shortly after; null: not known."""
+    above_idle_mj: float | None = None
+    """What is left of ``value_mj`` without the idle power; null where that is not known."""
 
 
 class MeasurementWarning(Record):

@@ -16,6 +16,7 @@ from typing import ClassVar
 
 from edgewidth.devices.on_device.loaded import EngineError
 from edgewidth.devices.on_device.runtimes import import_runtime
+from edgewidth.devices.on_device.sensors import KINDS, read_accelerators, read_rails
 from edgewidth.devices.on_device.visit import Model, VisitError
 from edgewidth.devices.on_device.vitals import read_state
 
@@ -167,6 +168,8 @@ class Forked:
         # What is loaded or looked up once, every visit inherits; NumPy loads its generators on first use.
         import_module("numpy.random")
         read_state(job["affinity"])
+        read_accelerators(programs=job["engine"]["accelerator"] in KINDS)
+        read_rails()
         gc.freeze()
         self._kept: dict[str, Child] = {}
 

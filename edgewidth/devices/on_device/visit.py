@@ -13,6 +13,7 @@ import time
 from edgewidth.devices.on_device.loaded import Asked, difference_percent
 from edgewidth.devices.on_device.placement import captured_log
 from edgewidth.devices.on_device.runtimes import load
+from edgewidth.devices.on_device.sensors import KINDS, read_accelerators, read_rails
 from edgewidth.devices.on_device.vitals import read_state
 
 TYPE_CHECKING = False
@@ -136,12 +137,16 @@ class Model:
         load_ns = time.perf_counter_ns() - begin
         self._loaded = loaded
         gc.disable()
-        before = dict(read_state(job["affinity"]), probe_ns=probe_ns(plan["probe_loops"]))
+        programs = job["engine"]["accelerator"] in KINDS
+        # What costs most is asked farthest from the runs, the processor time and the power right beside them.
+        before = dict(read_accelerators(programs=programs), **read_state(job["affinity"]))
+        before.update(probe_ns=probe_ns(plan["probe_loops"]), **read_rails())
         own = time.process_time()
         warmup = warm_up(loaded.run, plan)
         runs = timed_runs(loaded.run, plan)
         own = time.process_time() - own
-        after = dict(read_state(job["affinity"]), probe_ns=probe_ns(plan["probe_loops"]))
+        after = dict(read_rails(), **read_state(job["affinity"]), probe_ns=probe_ns(plan["probe_loops"]))
+        after.update(read_accelerators(programs=programs))
         made = {"warmup_ns": warmup, "runs_ns": runs, "before": before, "after": after, "own_s": own}
         if first:
             made["load_ns"] = load_ns

@@ -1,6 +1,6 @@
 """What a machine is and how it is doing, in its own words. Standard library only, Python 3.9: it runs on devices.
 
-``python3 - facts FOLDER`` and ``python3 - state``, with this file as standard input, print it as JSON.
+``python3 - facts FOLDER``, with this file as standard input, prints what it is as JSON.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _busy_s() -> float | None:
 
 
 def read_state(affinity: Sequence[int] = ()) -> Json:
-    """How the device is doing right now: the fields of ``DeviceState``."""
+    """How the device is doing right now: the fields of ``DeviceState``, but for what ``sensors`` tells."""
     memory, swap = _counters("/proc/meminfo"), _counters("/proc/vmstat")
     processors = affinity or range(os.cpu_count() or 1)
     available = memory.get("MemAvailable", "").split()
@@ -215,9 +215,8 @@ def read_facts(folder: str) -> Json:
 
 
 def main(words: Sequence[str]) -> int:
-    """``facts FOLDER`` or ``state``."""
-    found = read_facts(words[1]) if words[0] == "facts" else read_state()
-    sys.stdout.write(json.dumps(found) + "\n")
+    """``facts FOLDER``."""
+    sys.stdout.write(json.dumps(read_facts(words[1])) + "\n")
     return 0
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from edgewidth.devices.on_device import vitals
-from edgewidth.documents import Record, first_problem
+from edgewidth.devices.on_device import sensors, vitals
+from edgewidth.documents import first_problem
 from edgewidth.errors import DeviceError
 from edgewidth.records.measurement import DeviceFacts, DeviceState
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.devices.reach.transport import Transport
 
-_R = TypeVar("_R", bound=Record)
+_T = TypeVar("_T")
+_FACTS = TypeAdapter(DeviceFacts)
+_IDLE: TypeAdapter[tuple[DeviceState, DeviceState]] = TypeAdapter(tuple[DeviceState, DeviceState])
 _MAX_REPLY_BYTES = 100_000
 _ON_DEVICE = Path(vitals.__file__).parent
 _MAIN = b"import sys\nfrom edgewidth.devices.on_device.runner import main\nsys.exit(main(sys.argv[1:]))\n"
@@ -60,17 +62,17 @@ def read_facts(transport: Transport, python: str) -> DeviceFacts:
         DeviceError: There is no such Python, it is too old, or it answered nonsense.
         TransientDeviceError: The link failed.
     """
-    return _ask(transport, python, ["facts", transport.workdir], DeviceFacts)
+    return _ask(transport, python, vitals, ["facts", transport.workdir], _FACTS)
 
 
-def read_state(transport: Transport, python: str) -> DeviceState:
-    """Temperature, frequency, load and the like at this moment; raises as ``read_facts`` does."""
-    return _ask(transport, python, ["state"], DeviceState)
+def read_idle(transport: Transport, python: str, seconds: float) -> tuple[DeviceState, DeviceState]:
+    """What the power sensors say before and after a time in which nothing of ours works; raises as ``read_facts``."""
+    return _ask(transport, python, sensors, [f"{seconds:g}"], _IDLE)
 
 
-def _ask(transport: Transport, python: str, words: list[str], record: type[_R]) -> _R:
+def _ask(transport: Transport, python: str, program: ModuleType, words: list[str], kind: TypeAdapter[_T]) -> _T:
     # The source goes through standard input, so nothing has to be copied or cleaned up.
-    done = transport.run([python, "-", *words], stdin=_source(vitals), timeout_s=60)
+    done = transport.run([python, "-", *words], stdin=_source(program), timeout_s=60)
     if done.returncode != 0:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         raise DeviceError(
@@ -78,6 +80,6 @@ def _ask(transport: Transport, python: str, words: list[str], record: type[_R]) 
             remedy="Name a Python from 3.9 on that device: `python=/path/to/python3`",
         )
     try:
-        return record.model_validate_json(done.stdout[:_MAX_REPLY_BYTES])
+        return kind.validate_json(done.stdout[:_MAX_REPLY_BYTES])
     except ValidationError as error:
         raise DeviceError(f"{python} on the device answered nonsense: {first_problem(error)}.") from error

@@ -1,15 +1,27 @@
 """What a device without Python is and how it is doing, asked through its shell.
 
-The scripts below are constants: nothing that a user or a device says gets into them. They use what Android's
-toybox, busybox and a common Linux all have; what a device does not know stays unsaid.
+Nothing that a user or a device says gets into the scripts below. They use what Android's toybox, busybox and a common
+Linux all have; what a device does not know stays unsaid. What GPUs and power sensors say is only read here: the
+functions of ``on_device.sensors`` find its meaning.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from edgewidth.devices.on_device.sensors import (
+    ACCELERATOR_FILES,
+    INA_FILES,
+    NVIDIA_FIELDS,
+    NVIDIA_REASON,
+    PROGRAM_LIMIT_S,
+    RAIL_FILES,
+    accelerators,
+    rails,
+)
 from edgewidth.devices.on_device.vitals import ARM_PARTS
 from edgewidth.records.measurement import DeviceFacts, DeviceState
 
@@ -32,15 +44,34 @@ cat /proc/cpuinfo; printf '\\036'
 df -k . | tail -n 1
 """
 
-_STATE_SCRIPT = """exec 2>/dev/null
-cat /proc/stat /proc/uptime; printf '\\036'
+
+def _below_root(*patterns: str) -> str:
+    return " ".join(f'"$r"{pattern}' for pattern in patterns)
+
+
+_LIMIT = f"timeout {PROGRAM_LIMIT_S:.0f}"
+_NVIDIA = f"{_LIMIT} nvidia-smi --format=csv,noheader,nounits --query-gpu={NVIDIA_FIELDS}"
+_SENSORS = f"""exec 2>/dev/null
+show() {{ for f in "$@"; do if [ -e "$f" ]; then l=; read -r l <"$f"; echo "${{f#"$r"}} $l"; fi; done; }}
+rails() {{ cat /proc/uptime; show {_below_root(*RAIL_FILES)}
+for h in "$r"/sys/class/hwmon/hwmon*; do n=; read -r n <"$h/name"; case $n in
+ina*) show {" ".join(f'"$h"/{name}' for name in INA_FILES)};; esac; done; }}
+"""
+_IDLE_SCRIPT = "rails; sleep {:.0f}; printf '\\036'; rails\n"
+_STATE_SCRIPT = f"""cat /proc/stat /proc/uptime; printf '\\036'
+[ "$e" ] && rails; printf '\\036'
+show {_below_root(*ACCELERATOR_FILES)}; printf '\\036'
+[ "$p" ] && {{ {_NVIDIA}{NVIDIA_REASON} || {_NVIDIA}; }}; printf '\\036'
+[ "$p" ] && {_LIMIT} vcgencmd measure_clock v3d; printf '\\036'
 cat /proc/loadavg; printf '\\036'
 cat /proc/meminfo; printf '\\036'
 cat /proc/vmstat; printf '\\036'
 for c in /sys/devices/system/cpu/cpu[0-9]*/cpufreq; do
 read f <$c/scaling_cur_freq && read g <$c/scaling_governor && echo "$c $f $g"; done; printf '\\036'
-for z in /sys/class/thermal/thermal_zone*; do read t <$z/temp && read n <$z/type && echo "$t $n"; done; printf '\\036'
+for z in "$r"/sys/class/thermal/thermal_zone*; do
+read t <$z/temp && read n <$z/type && echo "$t $n"; done; printf '\\036'
 dumpsys thermalservice; printf '\\036'
+[ "$e" ] || rails; printf '\\036'
 cat /proc/stat /proc/uptime
 """
 # ``read`` is the shell's own: a process for each of a phone's hundred thermal zones would be load of our own making.
@@ -66,16 +97,21 @@ def shell_facts(transport: Transport) -> DeviceFacts:
     )
 
 
-def shell_state(transport: Transport, affinity: Sequence[int] = (), *, ends: bool = False) -> DeviceState:
+def shell_state(
+    transport: Transport, affinity: Sequence[int] = (), *, ends: bool = False, programs: bool = False, root: str = ""
+) -> DeviceState:
     """How the device is doing at this moment; of its frequencies those of ``affinity`` count, of all if it is empty.
 
-    Where something ``ends`` now, the processor time is read before the rest instead of after it, so that between two
-    states it has no share of what asking costs.
+    Where something ``ends`` now, processor time and energy are read before the rest instead of after it, so that
+    between two states they have no share of what asking costs. ``programs``: the system's own are asked about its GPU
+    too. ``root`` is where its ``/sys`` is.
 
     Raises:
         TransientDeviceError: The link failed.
     """
-    first, load, memory, pages, clocks, zones, thermal, last = _ask(transport, _STATE_SCRIPT, 8)
+    given = f"r={shlex.quote(root)}; e={'yes' if ends else ''}; p={'yes' if programs else ''}\n"
+    parts = _ask(transport, given + _SENSORS + _STATE_SCRIPT, 13)
+    first, first_rails, files, nvidia, v3d, load, memory, pages, clocks, zones, thermal, last_rails, last = parts
     busy_s, uptime_s = _busy_s(first if ends else last)
     frequency, governor = _clock_speed(clocks, affinity)
     swaps = [_integer(_pairs(pages, " ").get(name, "")) for name in ("pswpin", "pswpout")]
@@ -90,7 +126,20 @@ def shell_state(transport: Transport, affinity: Sequence[int] = (), *, ends: boo
         swapped_pages=sum(number for number in swaps if number is not None) if None not in swaps else None,
         busy_s=busy_s,
         uptime_s=uptime_s,
+        **accelerators(_files(files) | _zone_files(zones), nvidia, v3d),
+        **_rails(first_rails if ends else last_rails),
     )
+
+
+def shell_idle(transport: Transport, seconds: float, *, root: str = "") -> tuple[DeviceState, DeviceState]:
+    """What the power sensors say before and after so many whole seconds in which nothing of ours works.
+
+    Raises:
+        TransientDeviceError: The link failed.
+    """
+    script = f"r={shlex.quote(root)}\n" + _SENSORS + _IDLE_SCRIPT.format(seconds)
+    first, last = _ask(transport, script, 2)
+    return DeviceState(**_rails(first)), DeviceState(**_rails(last))
 
 
 def parse_thermalservice(text: str) -> tuple[float | None, tuple[str, ...]]:
@@ -118,6 +167,29 @@ def _ask(transport: Transport, script: str, count: int) -> list[str]:
     done = transport.run(["sh"], stdin=script.encode(), timeout_s=30.0)
     parts = done.stdout.decode(errors="replace").split(_SEPARATOR)
     return (parts + [""] * count)[:count]
+
+
+def _files(text: str) -> dict[str, str | None]:
+    """What a device's ``show`` printed: paths and first lines."""
+    split = (line.partition(" ") for line in text.splitlines())
+    return {path: content.strip() or None for path, _, content in split if path.startswith("/")}
+
+
+def _zone_files(zones: str) -> dict[str, str | None]:
+    """The zones as files, of which only their names and temperatures are known."""
+    found: dict[str, str | None] = {}
+    for number, line in enumerate(zones.splitlines()):
+        temperature, _, name = line.partition(" ")
+        folder = f"/sys/class/thermal/thermal_zone{number}"
+        found |= {f"{folder}/type": name, f"{folder}/temp": temperature}
+    return found
+
+
+def _rails(text: str) -> dict[str, Any]:
+    """What a device's ``rails`` printed, as fields of a state: the seconds since its start, then files."""
+    uptime, _, shown = text.strip().partition("\n")
+    at_s = _number(uptime.split(" ")[0])
+    return {} if at_s is None else rails(_files(shown), at_s)
 
 
 def _pairs(text: str, separator: str) -> dict[str, str]:
