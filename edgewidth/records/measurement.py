@@ -241,6 +241,10 @@ class DeviceState(Record):
     rails_unknown: str | None = None
     """Why a device that has such sensors could not tell them."""
 
+    def accelerator(self, kind: Accelerator) -> AcceleratorState | None:
+        """How the one is doing that an engine computes on; None: it is the processor, or does not say."""
+        return {Accelerator.GPU: self.gpu, Accelerator.NPU: self.npu}.get(kind)
+
 
 class DeviceFacts(Record):
     """What a device is, as it says itself. What is None it does not say."""
@@ -391,6 +395,16 @@ class EnergyEstimate(Record):
     """The power without any inference, measured shortly after; null: not known."""
     above_idle_mj: float | None = None
     """What is left of ``value_mj`` without the idle power; null where that is not known."""
+
+    def __str__(self) -> str:
+        """With how good it is, and what is in it."""
+        interval = "" if self.low_mj is None else f", 95 % interval {self.low_mj:.3g} to {self.high_mj:.3g}"
+        how = "power right after the runs" if self.quality is EnergyQuality.POOR else "counter"
+        seen = "a part of the device" if self.covers is Covers.PART else f"the whole {self.covers}"
+        idle = "idle power is not known" if self.idle_w is None else f"{self.above_idle_mj:.3g} mJ above idle"
+        return (
+            f"{self.value_mj:.3g} mJ per inference ({self.quality}: {how} of {self.source}, {seen}{interval}; {idle})"
+        )
 
 
 class MeasurementWarning(Record):

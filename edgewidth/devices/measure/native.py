@@ -48,19 +48,22 @@ def as_measured(device: Device, setting: Setting) -> Device:
         return device
     # The session looks at this machine's temperature; the visits look at the device's.
     profile = device.profile.model_copy(update={"cool_down_c": None})
-    return device._replace(profile=profile, transport=NativeTransport(device.transport, device.profile, program))
+    accelerated = not engine.accelerator.is_cpu
+    native = NativeTransport(device.transport, device.profile, program, accelerated=accelerated)
+    return device._replace(profile=profile, transport=native)
 
 
 class NativeTransport(LocalTransport):
     """A device whose runner works on this machine and measures on another, ``link``.
 
     The folder outlives this program, as a device's would: what was measured before a crash is still there.
+    ``accelerated``: the program's models run on an accelerator, which is asked how it is doing.
     """
 
-    def __init__(self, link: Transport, profile: DeviceProfile, program: Program) -> None:
+    def __init__(self, link: Transport, profile: DeviceProfile, program: Program, *, accelerated: bool) -> None:
         super().__init__(cache_folder() / "native" / profile.name, profile.python)
         self.clock = link.clock
-        self._link, self._profile, self._program = link, profile, program
+        self._link, self._visits = link, _Visits(link, profile, program, accelerated=accelerated)
 
     def facts(self) -> DeviceFacts:
         """What the device itself is."""
@@ -68,16 +71,15 @@ class NativeTransport(LocalTransport):
 
     def start(self, argv: Sequence[str], *, log: str) -> None:
         """Serve the session whose folder and time are the last words, in a thread."""
-        visits = _Visits(self._link, self._profile, self._program)
-        session = runner.Session(Path(argv[-2]), float(argv[-1]), lambda _: visits)
+        session = runner.Session(Path(argv[-2]), float(argv[-1]), lambda _: self._visits)
         threading.Thread(target=session.serve, name=log, daemon=True).start()
 
 
 class _Visits:
     """Measures one model after the other; what ``visit.Forked`` is on devices with Python."""
 
-    def __init__(self, link: Transport, profile: DeviceProfile, program: Program) -> None:
-        self._link, self._profile, self._program = link, profile, program
+    def __init__(self, link: Transport, profile: DeviceProfile, program: Program, *, accelerated: bool) -> None:
+        self._link, self._profile, self._program, self._accelerated = link, profile, program, accelerated
         self._patience = Patience(Policy(), SILENT)
 
     def __call__(self, path: str, plan: dict[str, Any], beat: Callable[[], None]) -> dict[str, Any]:
@@ -104,11 +106,11 @@ class _Visits:
     def _visit(self, model: str, plan: dict[str, Any], call: Callable[[Callable[[], Any]], Any]) -> dict[str, Any]:
         affinity = self._profile.affinity
         self._cool_down(plan, call)
-        before = call(lambda: shell_state(self._link, affinity))
+        before = call(lambda: shell_state(self._link, affinity, programs=self._accelerated))
         visit = _Visit(self._program, model, plan, call)
         warmup = visit.warm_up()
         runs = visit.run()
-        after = call(lambda: shell_state(self._link, affinity, ends=True))
+        after = call(lambda: shell_state(self._link, affinity, ends=True, programs=self._accelerated))
         return {
             "warmup_ns": visit.first_ns + warmup,
             "runs_ns": runs,

@@ -31,6 +31,8 @@ WRONG_PERCENT = 5.0
 """From which difference of outputs from the processor's on, in percent of their range, there is a warning."""
 _SOFTWARE = re.compile(r"swiftshader|llvmpipe|lavapipe|\bCPU\b|software", re.IGNORECASE)
 """What an accelerator calls itself that is none."""
+STEADY_CLOCK = 0.95
+"""An accelerator's clock after a visit may be so much of its highest."""
 OFTEN = 0.3
 """The share of runs in slow stretches from which on there is a warning."""
 
@@ -77,9 +79,10 @@ def find_warnings(
 
 
 def accelerator_warnings(visits: Sequence[Visit], setting: Setting) -> tuple[MeasurementWarning, ...]:
-    """What did not run on the accelerator, or not rightly."""
+    """What did not run on the accelerator, or not rightly, or not at its full speed."""
     told = [visit.ran for visit in visits if visit.ran is not None]
     found = [_not_told(told, setting), _partly(told, setting), _software(told, setting), _wrong(told, setting)]
+    found.append(_slowed(visits, setting))
     return tuple(warning for warning in found if warning is not None)
 
 
@@ -130,6 +133,28 @@ def _wrong(told: Sequence[Ran], setting: Setting) -> MeasurementWarning | None:
         "wrong-outputs",
         f"Outputs on the {setting.engine.accelerator} differ from the processor's by {shown} of their range.",
         "It may compute in float16, or wrongly: judge the accuracy there before you use it, or take another precision.",
+    )
+
+
+def _slowed(visits: Sequence[Visit], setting: Setting) -> MeasurementWarning | None:
+    """Of an accelerator whose clock fell, or whose driver says that it holds it back."""
+    kind = setting.engine.accelerator
+    states = [state for visit in visits for state in (visit.before.accelerator(kind), visit.after.accelerator(kind))]
+    clocks_mhz = [state.frequency_mhz for state in states if state and state.frequency_mhz]
+    after = [state.frequency_mhz for state in states[1::2] if state and state.frequency_mhz]
+    slow = [mhz for mhz in after if mhz < STEADY_CLOCK * max(clocks_mhz)]
+    reasons = sorted({reason for state in states if state for reason in state.held_back})
+    if not reasons and len(slow) <= 0.05 * len(visits):
+        return None
+    fell = f" to {min(slow):.0f} from {max(clocks_mhz):.0f} MHz in {len(slow)} of {len(visits)} visits" if slow else ""
+    why = (
+        f"its driver says: {', '.join(reasons)}" if reasons else "it was hot, or had too little to do for its governor"
+    )
+    return _warning(
+        "accelerator-slowed",
+        f"The {kind}'s clock was lowered{fell} ({why}).",
+        "Cool it better, or fix its clock: a Jetson's by sudo jetson_clocks, an NVIDIA card's by sudo nvidia-smi "
+        "--lock-gpu-clocks, another's by its driver's governor.",
     )
 
 
