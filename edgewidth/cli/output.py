@@ -121,6 +121,8 @@ def print_validation(validation: ValidationReport) -> None:
         click.echo(f"Loading it took {validation.load_ms:.3g} ms, the first inference {validation.first_ms:.3g} ms.")
     if validation.ran is not None:
         click.echo(f"{harmless(str(validation.ran))}.")
+    if validation.energy:
+        click.echo(f"Energy: {harmless(str(validation.energy[0]))}.")
     if validation.signature is not None:
         click.echo(f"Of its signatures or graphs {validation.signature} was measured; --signature chooses another.")
     if validation.inputs:

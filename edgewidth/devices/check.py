@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from edgewidth.devices.device import open_device
 from edgewidth.devices.measure.campaign import Model, measure
+from edgewidth.devices.measure.energy import measure_energy
 from edgewidth.devices.measure.estimate import estimate
 from edgewidth.devices.measure.policy import Policy
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.measure.warnings import ASK_FOR_THROTTLING
+from edgewidth.devices.on_device.sensors import BATTERY_CHARGED, RAPL_CLOSED
 from edgewidth.devices.on_device.vitals import THROTTLE_FLAGS
 from edgewidth.documents import Record
 from edgewidth.errors import DeviceError, TransientDeviceError
@@ -19,6 +21,7 @@ from edgewidth.records.measurement import (
     Clock,
     DeviceFacts,
     DeviceState,
+    EnergyEstimate,
     Engine,
     LatencyEstimate,
     MeasurementWarning,
@@ -28,6 +31,8 @@ from edgewidth.records.measurement import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edgewidth.devices.device import Device
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.progress import Progress
@@ -35,6 +40,8 @@ if TYPE_CHECKING:
 
 _POLICY = Policy(rounds=3, visit_ms=100, warmup_max_ms=500, remeasure=0, silence_s=30, restarts=1)
 _MIN_MEMORY = 64_000_000
+ASK_FOR_RAPL = "On the device, until it is started again: sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj"
+ASK_FOR_BATTERY = "Unplug it, and reach a phone by Wi-Fi meanwhile, if you want to know the energy of an inference."
 
 
 class CheckItem(Record):
@@ -97,7 +104,8 @@ def _check_open(device: Device, engine: Engine, threads: int, trial: Model, prog
             ran = next((visit.ran for visit in visits if visit.ran is not None), None)
             accelerated = [] if ran is None else [_accelerator(ran)]
             states = _state_items(device.profile, visits[-1].after)
-            items += [*accelerated, _clock(setting), *states, _latency(first, trial)]
+            energy = _energy(measure_energy(device, setting, visits), visits[-1].after)
+            items += [*accelerated, _clock(setting), *states, _latency(first, trial), *energy]
         except (DeviceError, TransientDeviceError) as error:
             items.append(
                 CheckItem(
@@ -171,7 +179,8 @@ def _state_items(profile: DeviceProfile, state: DeviceState) -> list[CheckItem]:
         speed = f", {state.frequency_mhz:.0f} MHz" if state.frequency_mhz else ""
         items.append(CheckItem(name="governor", ok=True, finding=f"{state.governor}{speed}"))
     items.append(_throttling(state))
-    return items
+    kinds = (("gpu", state.gpu), ("npu", state.npu))
+    return items + [CheckItem(name=kind, ok=True, finding=str(one)) for kind, one in kinds if one is not None]
 
 
 def _throttling(state: DeviceState) -> CheckItem:
@@ -185,6 +194,17 @@ def _throttling(state: DeviceState) -> CheckItem:
         finding=", ".join(state.throttled) or "none seen",
         remedy="Cool it better, or use the power supply made for it." if now else None,
     )
+
+
+def _energy(estimates: Sequence[EnergyEstimate], state: DeviceState) -> list[CheckItem]:
+    """What an inference takes; or why it cannot be told on a device that has sensors for it."""
+    if estimates:
+        return [CheckItem(name="energy", ok=True, finding=str(estimates[0]))]
+    if state.rails_unknown is None:
+        return []
+    remedies = {RAPL_CLOSED: ASK_FOR_RAPL, BATTERY_CHARGED: ASK_FOR_BATTERY}
+    remedy = next((remedy for reason, remedy in remedies.items() if reason in state.rails_unknown), None)
+    return [CheckItem(name="energy", ok=True, finding=f"cannot tell: {state.rails_unknown}", remedy=remedy)]
 
 
 def _latency(first: LatencyEstimate, trial: Model) -> CheckItem:

@@ -197,6 +197,16 @@ class AcceleratorState(Record):
     held_back: tuple[str, ...] = ()
     """What lowers its clock just now, such as ``heat`` or ``power cap``, where its driver tells that."""
 
+    def __str__(self) -> str:
+        known = (
+            (self.frequency_mhz, "MHz"),
+            (self.temperature_c, "°C"),
+            (self.load_percent, "% busy"),
+            (self.power_w, "W"),
+        )
+        held_back = [f"held back: {', '.join(self.held_back)}"] if self.held_back else []
+        return ", ".join([*(f"{value:.4g} {unit}" for value, unit in known if value is not None), *held_back])
+
 
 class Rail(Record):
     """What one power sensor says at one moment: a counter or a momentary power."""

@@ -15,6 +15,7 @@ from edgewidth.records.losses import EvaluationPhase, HeldOutKind, LossQuality, 
 from edgewidth.records.measurement import (
     Accelerator,
     DeviceFacts,
+    EnergyEstimate,
     EngineName,
     LatencyEstimate,
     MeasurementWarning,
@@ -65,6 +66,9 @@ class Measured(_Described):
     """How long the first inference after loading took."""
     ran: Ran | None = None
     """How much of the file ran on the accelerator; null where the engine is the processor, or does not tell."""
+    energy: tuple[EnergyEstimate, ...] = ()
+    """The energy of an inference by each of the device's power sensors, the best estimate first; empty where it has
+    none, or may not read them."""
     state_percent: float = 0.0
     """The standard deviation of latencies minutes apart on this device, which the interval allows for."""
     percentiles_ms: dict[str, float]

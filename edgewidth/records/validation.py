@@ -7,7 +7,15 @@ from typing import Any, ClassVar
 from edgewidth.documents import Record
 from edgewidth.records.budget import Budget
 from edgewidth.records.inputs import ModelInput
-from edgewidth.records.measurement import DeviceFacts, LatencyEstimate, MeasurementWarning, Ran, Setting, Visit
+from edgewidth.records.measurement import (
+    DeviceFacts,
+    EnergyEstimate,
+    LatencyEstimate,
+    MeasurementWarning,
+    Ran,
+    Setting,
+    Visit,
+)
 from edgewidth.records.provenance import Digest, Facts, Made
 from edgewidth.records.upgrades import name_engine, name_visits
 
@@ -115,6 +123,8 @@ class ValidationReport(Made):
     """How long the first inference after loading took; the longest of them."""
     ran: Ran | None = None
     """How much of it ran on the accelerator; None: the engine is the processor, or does not tell."""
+    energy: tuple[EnergyEstimate, ...] = ()
+    """The energy of an inference by each power sensor, the best estimate first; empty where there are none."""
     sustained: Sustained | None = None
     """How the latency drifted under load, where that was asked for. It is no part of the verdict."""
     regression: Regression | None = None

@@ -113,6 +113,7 @@ def _measured(validation: ValidationReport, budget: Budget | None) -> Measured:
         load_ms=validation.load_ms,
         first_ms=validation.first_ms,
         ran=validation.ran,
+        energy=validation.energy,
         percentiles_ms=percentiles,
         budget_used_percent=100 * estimate.value_ms / budget.latency_ms if budget else None,
         clear=not estimate.low_ms <= budget.latency_ms < estimate.high_ms if budget else None,

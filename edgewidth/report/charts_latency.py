@@ -287,6 +287,8 @@ def device_states(report: Report) -> list[Figure]:
     known = (
         ("Temperature", "°C", lambda state: state.temperature_c),
         ("Processor frequency", "MHz", lambda state: state.frequency_mhz),
+        ("GPU frequency", "MHz", lambda state: state.gpu.frequency_mhz if state.gpu else None),
+        ("NPU frequency", "MHz", lambda state: state.npu.frequency_mhz if state.npu else None),
     )
     figures = (_state_figure(report.visits, *one) for one in known)
     return [figure for figure in figures if figure]

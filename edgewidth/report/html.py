@@ -14,6 +14,7 @@ from edgewidth.report.verdict import compare, uncounted
 from edgewidth.tasks.registry import find_task
 
 if TYPE_CHECKING:
+    from edgewidth.records.measurement import EnergyEstimate
     from edgewidth.records.report import Candidate, Measured, Report, ReportedArtifact
     from edgewidth.report.figure import Figure
 
@@ -98,6 +99,8 @@ def _tiles(report: Report) -> list[Tile]:
     if emitted is not None:
         same_format = (one for one in report.artifacts if one.format == emitted.format)
         tiles = [*(_accuracy_tile(report, one) for one in same_format), _size_tile(report, emitted)]
+    if report.measured and report.measured.energy:
+        tiles.append(_energy_tile(report.measured.energy[0]))
     chosen, full = _candidate(report, "chosen"), _candidate(report, "uniform 1.0")
     if chosen and full:
         tiles += _cost_tiles(report, chosen, full)
@@ -129,6 +132,11 @@ def _size_tile(report: Report, artifact: ReportedArtifact) -> Tile:
     largest = max(one.size_bytes for one in report.artifacts)
     note = f"{artifact.file}; float32 {units.size(largest)}" if largest > artifact.size_bytes else artifact.file
     return Tile("file size", units.size(artifact.size_bytes), note)
+
+
+def _energy_tile(energy: EnergyEstimate) -> Tile:
+    idle = "idle power included" if energy.above_idle_mj is None else f"{energy.above_idle_mj:.3g} mJ above idle"
+    return Tile("energy per inference", f"{energy.value_mj:.3g} mJ", f"{energy.quality}: by {energy.source}, {idle}")
 
 
 def _cost_tiles(report: Report, chosen: Candidate, full: Candidate) -> list[Tile]:
@@ -172,7 +180,7 @@ def _device_rows(report: Report) -> list[tuple[str, str]]:
         ("Precision", str(setting.precision)),
         ("Threads", str(setting.threads)),
         *([("Given", given)] if given else []),
-        *_loading_rows(report.measured),
+        *_ran_rows(report.measured),
         ("Clock", "real time" if setting.clock == "wall" else "instructions counted by the emulator, 1 ns each"),
     ]
     if facts:
@@ -191,18 +199,23 @@ def _device_rows(report: Report) -> list[tuple[str, str]]:
     return rows + _state_rows(report)
 
 
-def _loading_rows(measured: Measured | None) -> list[tuple[str, str]]:
-    """What loading the file took, and where it ran then."""
+def _ran_rows(measured: Measured | None) -> list[tuple[str, str]]:
+    """What loading the file took, where it ran then, and the energy that it took."""
     if measured is None:
         return []
     times = (("Loading", measured.load_ms), ("First inference", measured.first_ms))
     rows = [(name, f"{value:.3g} ms") for name, value in times if value is not None]
-    return [*rows, ("Accelerator", str(measured.ran))] if measured.ran else rows
+    rows += [("Accelerator", str(measured.ran))] if measured.ran else []
+    return [*rows, *(("Energy", str(energy)) for energy in measured.energy)]
 
 
 def _state_rows(report: Report) -> list[tuple[str, str]]:
     """What the device said of itself around the visits, as ranges."""
     states = [state for visit in report.visits for state in (visit.before, visit.after)]
+    accelerators = {
+        "GPU": [state.gpu for state in states if state.gpu],
+        "NPU": [state.npu for state in states if state.npu],
+    }
 
     def span(values: list[float | None], unit: str) -> str:
         known = [value for value in values if value is not None]
@@ -216,6 +229,13 @@ def _state_rows(report: Report) -> list[tuple[str, str]]:
         ("Load (1 min)", span([state.load_1m for state in states], "")),
         ("Throttling", ", ".join(dict.fromkeys(flag for state in states for flag in state.throttled))),
     ]
+    for kind, some in accelerators.items():
+        rows += [
+            (f"{kind} temperature", span([state.temperature_c for state in some], " °C")),
+            (f"{kind} frequency", span([state.frequency_mhz for state in some], " MHz")),
+            (f"{kind} load", span([state.load_percent for state in some], " %")),
+            (f"{kind} held back by", ", ".join(dict.fromkeys(flag for state in some for flag in state.held_back))),
+        ]
     return [(name, value) for name, value in rows if value]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from edgewidth.devices.device import open_device
 from edgewidth.devices.engines.table import offered_engines, support_of
 from edgewidth.devices.measure.campaign import Model, measure
+from edgewidth.devices.measure.energy import measure_energy
 from edgewidth.devices.measure.estimate import estimate, scatter_of
 from edgewidth.devices.measure.history import recall, remember
 from edgewidth.devices.measure.scatter import STEADY
@@ -130,6 +131,7 @@ def validate(
             within_budget=None if budget is None else latency.value_ms <= budget.latency_ms,
             visits=tuple(file.visits()),
             **_loading(file.visits()),
+            energy=measure_energy(device, setting, file.visits()),
             warnings=warnings,
             regression=regression,
             sustained=None

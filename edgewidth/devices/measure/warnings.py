@@ -153,8 +153,8 @@ def _slowed(visits: Sequence[Visit], setting: Setting) -> MeasurementWarning | N
     return _warning(
         "accelerator-slowed",
         f"The {kind}'s clock was lowered{fell} ({why}).",
-        "Cool it better, or fix its clock: a Jetson's by sudo jetson_clocks, an NVIDIA card's by sudo nvidia-smi "
-        "--lock-gpu-clocks, another's by its driver's governor.",
+        "Cool it better, or fix its clock: a Jetson's by sudo jetson_clocks, an NVIDIA card's by sudo nvidia-smi -lgc "
+        "and a clock that it can hold, another's by its driver's governor.",
     )
 
 
