@@ -10,7 +10,15 @@ import pytest
 from report import sample
 
 from edgewidth.records.losses import UnaryLosses
-from edgewidth.records.measurement import Clock, MeasurementWarning
+from edgewidth.records.measurement import (
+    AcceleratorState,
+    Clock,
+    Covers,
+    DeviceState,
+    EnergyEstimate,
+    EnergyQuality,
+    MeasurementWarning,
+)
 from edgewidth.records.report import VariableWidths
 from edgewidth.records.search import SearchResult
 from edgewidth.records.validation import ValidationReport
@@ -69,6 +77,26 @@ def test_the_page_needs_nothing_but_itself(html: str, page: Page) -> None:
     assert not outside.search(html.replace("http-equiv", ""))
     assert all((attributes["href"] or "").startswith("#") for attributes in page.all("a"))
     assert any("default-src 'none'" in (meta.get("content") or "") for meta in page.all("meta"))
+
+
+def test_energy_and_accelerators_are_told(tmp_path: Path) -> None:
+    """The best estimate on top, all of them with how good they are below; the clock of a GPU over time."""
+    report = report_of(sample.sample_folder(tmp_path, slower=0.985))
+    assert report.measured is not None
+    fields = {"value_mj": 12.34, "low_mj": 12.0, "high_mj": 12.7, "visits": 10, "power_w": 3.1}
+    good = EnergyEstimate(
+        source="psys", covers=Covers.BOARD, quality=EnergyQuality.GOOD, idle_w=1.1, above_idle_mj=7.96, **fields
+    )
+    poor = EnergyEstimate(source="<battery>", covers=Covers.BOARD, quality=EnergyQuality.POOR, **fields)
+    visits = tuple(
+        visit.model_copy(update={"after": visit.after.model_copy(update={"gpu": gpu}), "before": DeviceState(gpu=gpu)})
+        for number, visit in enumerate(report.visits)
+        for gpu in [AcceleratorState(frequency_mhz=900 - 10 * number, load_percent=50, held_back=("heat",))]
+    )
+    measured = report.measured.model_copy(update={"energy": (good, poor)})
+    texts = Page(render_html(report.model_copy(update={"measured": measured, "visits": visits}))).texts
+    assert {"12.3 mJ", "good: by psys, 7.96 mJ above idle", str(good), str(poor)} <= set(texts)
+    assert {"GPU frequency", "810 to 900 MHz", "50 %", "heat"} <= set(texts)
 
 
 @pytest.mark.parametrize(("suffix", "accuracy"), [("tflite", "91.32 %"), ("onnx", "91.26 %")])
