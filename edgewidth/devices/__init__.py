@@ -3,7 +3,8 @@
 What each part is for; a part imports none that stands below it:
 
 - ``words``: the texts that may stand in a profile; ``profiles``: which device, as a TOML file says it.
-- ``on_device``: what runs there. ``runtimes`` is where the runner learns another Python runtime.
+- ``on_device``: what runs there. ``runtimes`` is where the runner learns another Python runtime, ``sensors`` where it
+  learns another GPU or power sensor.
 - ``reach``: the ways to reach one; ``emulator`` and ``fake`` are two more. A new one is a file with a ``Transport``
   whose class has ``open``, a word in ``DeviceProfile.transport`` and an entry in ``device``; where keys or clocks of a
   profile are its own, ``DeviceProfile`` has the rule.
