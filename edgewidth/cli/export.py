@@ -12,6 +12,8 @@ from edgewidth.cli import options as shared
 from edgewidth.cli.output import print_artifacts, print_result, say_warnings
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.cli.record import option, verb
+from edgewidth.cli.values import OneOf
+from edgewidth.records.measurement import Precision
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,12 @@ class Options:
     ]
     examples: shared.DataOptions
     max_int8_drop_points: shared.MaxInt8DropOption
+    precision: Annotated[
+        Precision,
+        option(
+            "--precision", type=OneOf(Precision), default="int8", help="What there shall be files of beside float32."
+        ),
+    ]
     training: shared.RecipeOptions
     seed: shared.SeedOption
     out: shared.OutOption
@@ -41,7 +49,7 @@ class Options:
 
 @verb("export", Options)
 def command(options: Options) -> None:
-    """Write model_int8 and model_float32 as .tflite and .onnx, and prove what each file computes.
+    """Write model_int8, model_float32 and that of --precision as .tflite and .onnx, and prove what each file computes.
 
     int8 files take and give int8; the ranges come from training images of --data. Where int8 costs more accuracy than
     --max-int8-drop, the network is trained on with the rounding in place, as long as --recipe says.
@@ -72,6 +80,7 @@ def command(options: Options) -> None:
         options.out,
         recipe=options.training.load(),
         max_int8_drop_points=options.max_int8_drop_points,
+        precision=options.precision,
         seed=options.seed,
         force=options.force,
         progress=progress,

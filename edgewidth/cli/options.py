@@ -62,7 +62,15 @@ StatisticOption = Annotated[
     Statistic,
     option("--statistic", type=OneOf(Statistic), default="median", help="What of the latency the budget bounds."),
 ]
-PrecisionOption = Annotated[Precision, option("--precision", type=OneOf(Precision), default="int8")]
+PrecisionOption = Annotated[
+    Precision,
+    option(
+        "--precision",
+        type=OneOf(Precision),
+        default="int8",
+        help="What the network is measured and exported in. dynamic-int8: only weights are int8 in the file.",
+    ),
+]
 NetworkOption = Annotated[
     str,
     option(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgewidth.graph.costs import CostFactor, element_factors, summed
-from edgewidth.graph.widths import lengths
+from edgewidth.graph.widths import lengths, variables_of
 from edgewidth.records.measurement import Precision
 
 if TYPE_CHECKING:
@@ -45,11 +45,45 @@ class StoredArray(NamedTuple):
         yield CostFactor((), np.array(float(self.head + self.alignment - 1)))
 
 
+_MOST_IN_A_CHOICE = 2
+"""On how many width variables a kernel of most layers depends; more would make the search expensive."""
+
+
+class Choice(NamedTuple):
+    """An array, or another in its place where a tensor with these ``axes`` has fewer than ``least`` elements."""
+
+    axes: Axes
+    least: int
+    many: StoredArray
+    few: StoredArray
+
+    def bytes_at(self, widths: Widths) -> int:
+        """As of ``StoredArray``."""
+        chosen = self.few if math.prod(lengths(self.axes, widths)) < self.least else self.many
+        return chosen.bytes_at(widths)
+
+    def factors(self, space: SearchSpace) -> Iterator[CostFactor]:
+        """The same as a sum of functions of few width variables; of a tensor with many, an upper bound."""
+        names = {name for axis in self.axes for name in variables_of(axis)}
+        scope = tuple(place for place, variable in enumerate(space.variables) if variable.name in names)
+        if len(scope) > _MOST_IN_A_CHOICE:
+            yield from self.many.factors(space)
+            more = max(self.few.element_bytes - self.many.element_bytes, 0) * (self.least - 1)
+            yield CostFactor((), np.array(float(more)))
+            return
+        variables = [space.variables[place] for place in scope]
+        values = np.empty([len(variable.choices) for variable in variables])
+        for place in np.ndindex(values.shape):
+            chosen = zip(variables, place, strict=True)
+            values[place] = self.bytes_at({variable.name: variable.choices[index] for variable, index in chosen})
+        yield CostFactor(scope, values)
+
+
 class FileSize(NamedTuple):
     """What a file is made of: bytes that are the same at all widths, and arrays."""
 
     fixed: int
-    arrays: tuple[StoredArray, ...]
+    arrays: tuple[StoredArray | Choice, ...]
 
     def bytes_at(self, widths: Widths) -> int:
         """How large the file is, exactly or a few bytes less."""
@@ -71,5 +105,5 @@ def metadata_bytes(output_names: Sequence[str]) -> int:
 
 
 def element_bytes(precision: Precision) -> int:
-    """The bytes of one element of an activation."""
+    """The bytes of one element of an activation, at most: much of what runs float16 files computes in float32."""
     return 1 if precision is Precision.INT8 else 4

@@ -126,7 +126,7 @@ class Artifact(Record):
     cosine: float
     """Parity: mean cosine between its logits and the torch network's."""
     int8: Int8Accuracy | None = None
-    """How an int8 file was chosen; null for float32."""
+    """How an int8 file was chosen; null for other precisions."""
 
 
 class Artifacts(Made):

@@ -100,16 +100,22 @@ class Precision(StrEnum):
     """The number format that an artifact computes in."""
 
     INT8 = "int8"
+    """Weights and activations are int8, in ranges that images have shown."""
+    DYNAMIC_INT8 = "dynamic-int8"
+    """Weights are int8; activations are floating-point and rounded while it runs."""
+    FLOAT16 = "float16"
+    """Weights are float16; where nothing else can compute with them, they become float32 first."""
     FLOAT32 = "float32"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Precision | None:
+        """As older documents spell it."""
+        return cls.DYNAMIC_INT8 if value == "dynamic int8" else None
 
 
 class OtherPrecision(StrEnum):
-    """Number formats that files of other makers compute in."""
+    """Number formats that only files of other makers compute in."""
 
-    FLOAT16 = "float16"
-    """Weights are float16; where nothing else can compute with them, they become float32 first."""
-    DYNAMIC_INT8 = "dynamic int8"
-    """Weights are int8; activations are floating-point and rounded while it runs."""
     INT16X8 = "16x8"
     """Weights are int8, activations int16."""
     MIXED = "mixed"
@@ -122,8 +128,8 @@ FilePrecision = Precision | OtherPrecision
 def overall_precision(found: Collection[FilePrecision]) -> FilePrecision:
     """That of a file whose operators have these. Dynamic int8 it is too where small layers stay float32."""
     kinds = set(found)
-    if kinds == {Precision.FLOAT32, OtherPrecision.DYNAMIC_INT8}:
-        return OtherPrecision.DYNAMIC_INT8
+    if kinds == {Precision.FLOAT32, Precision.DYNAMIC_INT8}:
+        return Precision.DYNAMIC_INT8
     return kinds.pop() if len(kinds) == 1 else OtherPrecision.MIXED
 
 

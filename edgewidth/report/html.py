@@ -116,7 +116,7 @@ def _candidate(report: Report, method: str) -> Candidate | None:
 def _accuracy_tile(report: Report, artifact: ReportedArtifact) -> Tile:
     low, high = artifact.accuracy_low_percent, artifact.accuracy_high_percent
     note = f"95 %: {low:.1f} to {high:.1f}" if low is not None and high is not None else artifact.metric
-    if artifact.precision == "int8" and report.reference_accuracy_percent is not None:
+    if artifact.precision != "float32" and report.reference_accuracy_percent is not None:
         change = units.signed(artifact.accuracy_percent - report.reference_accuracy_percent, unit="", decimals=2)
         note = f"{change} points from the trained network"
     return Tile(f"{artifact.precision} accuracy", units.percent(artifact.accuracy_percent, 2), note)

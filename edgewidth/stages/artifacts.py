@@ -13,7 +13,7 @@ from edgewidth.formats.registry import FORMATS
 from edgewidth.progress import SILENT
 from edgewidth.records.artifact import Artifacts, model_name
 from edgewidth.records.measurement import Precision
-from edgewidth.stages.int8 import choose_int8, int8_warnings
+from edgewidth.stages.int8 import choose_int8, quantisation_warnings
 from edgewidth.stages.parity import evaluate
 
 if TYPE_CHECKING:
@@ -47,10 +47,13 @@ def export_artifacts(
     search: Truth,
     max_int8_drop_points: float,
     train_int8: Callable[[], Int8Network],
+    precision: Precision = Precision.INT8,
     folder: Path,
     progress: Progress = SILENT,
 ) -> Artifacts:
     """Write files of every format, int8 and float32, and the task's companions; run each on all test images.
+
+    Where the network was chosen for another ``precision``, there are files of that too.
 
     Where an int8 file is less accurate than the network by more than ``max_int8_drop_points``, the network is trained
     on for int8, and each int8 file is made of the weights with which it is more accurate. Both are decided on the
@@ -61,7 +64,7 @@ def export_artifacts(
     channels) of the training data. The caller stores what is returned as ``artifacts.json``.
 
     Raises:
-        ParityError: A float32 file does not compute what the network computes; nothing is written then.
+        ParityError: A float32 or float16 file does not compute what the network computes; nothing is written then.
         MismatchError: The weights are not of this configuration.
         DataError: Images, targets, outputs and the task do not fit each other.
         MissingPackageError, SurroundingsError: The conversion failed.
@@ -70,7 +73,9 @@ def export_artifacts(
     for name, truth in (("test", test), ("search", search)):
         truth.check(name, space.network.outputs)
     maker = ArtifactMaker(space, config, calibration, test.task, progress)
-    files = maker.files(weights, Precision.FLOAT32)
+    files = maker.files(
+        weights, *(one for one in Precision if one in {Precision.FLOAT32, precision} - {Precision.INT8})
+    )
     # First, since a network that is converted wrongly need not be trained.
     artifacts = [evaluate(model_name(*key), content, test, progress) for key, content in files.items()]
     trained = cache(train_int8)
@@ -93,10 +98,10 @@ def export_artifacts(
         reference_accuracy_percent=test.accuracy_percent,
         max_int8_drop_points=max_int8_drop_points,
         artifacts=tuple(sorted(artifacts, key=_place)),
-        warnings=int8_warnings(artifacts, max_int8_drop_points),
+        warnings=quantisation_warnings(artifacts, max_int8_drop_points),
     )
 
 
-def _place(artifact: Artifact) -> tuple[int, bool]:
-    """Where a file stands in a list: formats in their order, int8 before float32."""
-    return list(FORMATS).index(artifact.format), artifact.int8 is None
+def _place(artifact: Artifact) -> tuple[int, int]:
+    """Where a file stands in a list: formats in their order, and of each the precisions in theirs."""
+    return list(FORMATS).index(artifact.format), list(Precision).index(artifact.precision)

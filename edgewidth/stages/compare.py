@@ -1,4 +1,4 @@
-"""Int8 or float32, which engine on what, how many threads? Answered by measuring the same networks in every way."""
+"""Which precision, which engine on what, how many threads? Answered by measuring the same networks in every way."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def compare(
 
 
 def ways_of(target: Target, device: Device) -> list[Way]:
-    """Every engine that is there, in both precisions, with the thread counts that its processors allow.
+    """Every engine that is there, in every precision, with the thread counts that its processors allow.
 
     What an accelerator leaves to the processor runs with the target's threads.
     """
@@ -84,7 +84,7 @@ def ways_of(target: Target, device: Device) -> list[Way]:
     return [
         Way(engine=engine, precision=precision, threads=threads)
         for engine in engines
-        for precision in (Precision.INT8, Precision.FLOAT32)
+        for precision in Precision
         for threads in (sorted(counts) if engine.accelerator.is_cpu else [target.threads])
     ]
 

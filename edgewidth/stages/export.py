@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from edgewidth.errors import MismatchError
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.artifact import MAX_INT8_DROP_POINTS
+from edgewidth.records.measurement import Precision
 from edgewidth.records.provenance import Provenance, file_digest
 from edgewidth.records.training import IMAGES, SEED
 from edgewidth.stages.artifacts import Int8Network, export_artifacts
@@ -33,10 +34,11 @@ def export(
     folder: RunFolder,
     *,
     max_int8_drop_points: float = MAX_INT8_DROP_POINTS,
+    precision: Precision = Precision.INT8,
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> Artifacts:
-    """Write the network of a ``weights.safetensors`` as ``.tflite`` and ``.onnx``, each in float32 and int8.
+    """Write the network of a ``weights.safetensors`` as ``.tflite`` and ``.onnx``: float32, int8 and ``precision``.
 
     Beside them go the task's companions, such as ``labels.txt``, and ``artifacts.json``.
 
@@ -81,9 +83,12 @@ def export(
         search=Truth(data.task, data.search, network_outputs(network, data.search.images)),
         max_int8_drop_points=max_int8_drop_points,
         train_int8=train_int8,
+        precision=precision,
         folder=folder.path,
         progress=progress,
     )
+    written = {folder.path / one.file for one in artifacts.artifacts}
+    remove(*(model for model in folder.models if model not in written))  # of an export before
     choices = [one.int8 for one in artifacts.artifacts if one.int8]
     if not any(choice.is_trained for choice in choices):
         remove(folder.weights_int8)  # of no file that was written

@@ -18,6 +18,7 @@ from edgewidth.progress import SILENT, Progress
 from edgewidth.records.artifact import MAX_INT8_DROP_POINTS
 from edgewidth.records.budget import BudgetRequest
 from edgewidth.records.losses import UnaryLosses
+from edgewidth.records.measurement import Precision
 from edgewidth.records.table import LatencyTable
 from edgewidth.stages import export as exporting
 from edgewidth.stages import finetune as finetuning
@@ -197,11 +198,12 @@ def export(
     *,
     recipe: Recipe | str = "standard",
     max_int8_drop_points: float = MAX_INT8_DROP_POINTS,
+    precision: Precision = Precision.INT8,
     seed: int = 0,
     force: bool = False,
     progress: Progress = SILENT,
 ) -> Artifacts:
-    """Write the network of a ``weights.safetensors`` as ``.tflite`` and ``.onnx``, each in float32 and int8."""
+    """Write the network of a ``weights.safetensors`` as ``.tflite`` and ``.onnx``: float32, int8 and ``precision``."""
     from edgewidth.training.networks.weights import load_plain  # noqa: PLC0415  torch loads when it is needed
 
     space = load_plain(weights).space
@@ -212,6 +214,7 @@ def export(
             _recipe(recipe),
             folder,
             max_int8_drop_points=max_int8_drop_points,
+            precision=precision,
             seed=seed,
             progress=progress,
         )

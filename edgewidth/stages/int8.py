@@ -1,4 +1,4 @@
-"""What quantisation costs each int8 file, and which of two networks it is made of."""
+"""What quantisation costs each file, and which of two networks an int8 file is made of."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.formats.inspect import run_model
 from edgewidth.records.artifact import Int8Accuracy
-from edgewidth.records.measurement import MeasurementWarning
+from edgewidth.records.measurement import MeasurementWarning, Precision
 
 if TYPE_CHECKING:
     from edgewidth.formats.artifacts import Files
     from edgewidth.progress import Progress
     from edgewidth.records.artifact import Artifact
-    from edgewidth.records.measurement import FormatName, Precision
+    from edgewidth.records.measurement import FormatName
     from edgewidth.stages.parity import Truth
 
 
@@ -57,21 +57,27 @@ def _accuracy_percent(content: bytes, truth: Truth, progress: Progress) -> float
     return truth.task.score(outputs, truth.split.targets)
 
 
-def int8_warnings(artifacts: Iterable[Artifact], max_drop_points: float) -> tuple[MeasurementWarning, ...]:
-    """A warning of every int8 file that is less accurate than the float32 file of its format by more than that."""
+def quantisation_warnings(artifacts: Iterable[Artifact], max_drop_points: float) -> tuple[MeasurementWarning, ...]:
+    """A warning of every file that is less accurate than the float32 file of its format by more than that."""
     artifacts = tuple(artifacts)
-    float32 = {one.format: one.accuracy_percent for one in artifacts if one.int8 is None}
+    float32 = {one.format: one.accuracy_percent for one in artifacts if one.precision is Precision.FLOAT32}
     warnings = []
     for one in artifacts:
-        if one.int8 is None or (lost := float32[one.format] - one.accuracy_percent) <= max_drop_points:
+        if (lost := float32[one.format] - one.accuracy_percent) <= max_drop_points:
             continue
-        if one.int8.trained_percent is None:
-            remedy = (
-                f"Export again with a `max_int8_drop_points` of {max_drop_points / 2:g}%, "
-                "which trains the network for int8."
-            )
-        else:
-            remedy = "Train longer with `recipe=paper`, use `precision=float32`, or more images like the device's."
-        message = f"{one.file} is {lost:.1f} points of accuracy below the float32 file: {one.int8}."
+        reason = f": {one.int8}" if one.int8 else ""
+        message = f"{one.file} is {lost:.1f} points of accuracy below the float32 file{reason}."
+        remedy = _remedy(one, max_drop_points)
         warnings.append(MeasurementWarning(code="quantisation-costs-accuracy", message=message, remedy=remedy))
     return tuple(warnings)
+
+
+def _remedy(artifact: Artifact, max_drop_points: float) -> str:
+    if artifact.int8 is None:
+        return "Use `precision=int8`, for which a network is trained where it must be, or `precision=float32`."
+    if artifact.int8.trained_percent is None:
+        return (
+            f"Export again with a `max_int8_drop_points` of {max_drop_points / 2:g}%, "
+            "which trains the network for int8."
+        )
+    return "Train longer with `recipe=paper`, use `precision=float32`, or more images like the device's."

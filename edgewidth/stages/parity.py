@@ -10,7 +10,7 @@ import numpy as np
 from edgewidth.errors import DataError, ParityError
 from edgewidth.formats.inspect import model_facts, run_model
 from edgewidth.records.artifact import Artifact
-from edgewidth.records.measurement import Precision
+from edgewidth.records.measurement import FilePrecision, Precision
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from edgewidth.records.artifact import Int8Accuracy
     from edgewidth.tasks.task import Task
 
-PARITY_TOLERANCE = 1e-2
-"""How far a float32 artifact's outputs may be from the network's, over the largest one. Other orders of summation give
-1e-6 to 1e-5, a reference computed by a GPU in TF32 a few 1e-3; a layer that is wrong gives 1e-1 and more."""
+PARITY_TOLERANCES: dict[FilePrecision, float] = {Precision.FLOAT32: 1e-2, Precision.FLOAT16: 5e-2}
+"""How far an artifact's outputs may be from the network's, over the largest one. In float32 other orders of summation
+give 1e-6 to 1e-5, a reference computed by a GPU in TF32 a few 1e-3; in float16 rounding the weights gives 1e-3; a layer
+that is wrong gives 1e-1 and more."""
 
 
 class Truth(NamedTuple):
@@ -63,13 +64,13 @@ def evaluate(
     """Run a file on all images and hold it against the network.
 
     Raises:
-        ParityError: It is float32 and computes something else.
+        ParityError: It is float32 or float16 and computes something else.
     """
     facts = model_facts(content)
     outputs = run_model(content, truth.split.images, progress=progress, title=f"Evaluating {name}")
     difference = float(np.max(np.abs(outputs - truth.outputs)))
     largest = max(1.0, float(np.max(np.abs(truth.outputs))))
-    if facts.precision is Precision.FLOAT32 and not difference <= PARITY_TOLERANCE * largest:
+    if not difference <= PARITY_TOLERANCES.get(facts.precision, np.inf) * largest:
         raise ParityError(
             f"{name} does not compute what the trained network computes: an output differs by {difference:.3g}, "
             f"where the largest is {largest:.3g}.",

@@ -183,7 +183,9 @@ class _Run:
         job, request, folder = self._job, self._job.request, self._folder
         self._ledger.learn(contents(weights=folder.weights))
         if self._ledger.is_done(EXPORT):
-            return Artifacts.read(folder.artifacts)
+            artifacts = Artifacts.read(folder.artifacts)
+            if any(one.file == self._model.name for one in artifacts.artifacts):  # no verb exported others
+                return artifacts
         if not self._ledger.is_done(FINETUNE):
             finetune(
                 request.space,
@@ -201,14 +203,21 @@ class _Run:
             job.recipe,
             folder,
             max_int8_drop_points=request.max_int8_drop_points,
+            precision=request.precision,
             seed=request.seed,
             progress=self._progress,
         )
 
+    @property
+    def _model(self) -> Path:
+        """The file that is for the device."""
+        target = self._job.target
+        return self._folder.model(target.precision, target.engine.file_format)
+
     def _validate(self, budget: Budget) -> None:
         target, folder = self._job.target, self._folder
         validation = validate(
-            folder.model(target.precision, target.engine.file_format),
+            self._model,
             target,
             budget=budget,
             measurements=folder.measurements,

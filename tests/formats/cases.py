@@ -95,6 +95,7 @@ def export_case(case: Case, folder: Path, **changes: Any) -> Exported:
         "search": Truth(TASK, Split(images[:20], labels[:20]), reference[:20]),
         "max_int8_drop_points": 100.0,
         "train_int8": _needless,
+        "precision": Precision.FLOAT16,
         "folder": folder,
     }
     arguments |= changes

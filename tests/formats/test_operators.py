@@ -1,4 +1,4 @@
-"""Every operator and activation computes the same in torch, in TFLite and in ONNX, at all widths and in int8."""
+"""Every operator and activation computes the same in torch, TFLite and ONNX, at all widths and in every precision."""
 
 from __future__ import annotations
 
@@ -35,6 +35,14 @@ IMAGES = np.random.default_rng(3).integers(0, 256, (6, *SIZE, 2), np.uint8)
 WHOLE = Conversion(SPACE.network, SPACE.widths(SPACE.largest), WEIGHTS, list(Precision), IMAGES)
 
 every_format = pytest.mark.parametrize("name", FORMATS, ids=list(FORMATS))
+
+ROUNDING = {
+    Precision.INT8: (1e-3, 0.15, 0.5),
+    Precision.DYNAMIC_INT8: (1e-3, 0.05, 0.05),
+    Precision.FLOAT16: (1e-4, 3e-3, 3e-3),
+}
+"""What rounding makes in the median of all branches at least, and in one of them at most: of the whole, of a slice."""
+every_rounding = pytest.mark.parametrize("precision", ROUNDING)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +98,10 @@ def test_every_operator_computes_what_torch_computes(
 def test_sizes_are_those_of_the_files(
     name: FormatName, precision: Precision, files: dict[FormatName, dict[Precision, bytes]]
 ) -> None:
-    """To the byte in TFLite, and up to shorter numbers of lengths in ONNX; for a search, never less."""
+    """To the byte in TFLite, and up to shorter numbers of lengths in ONNX; for a search, never less.
+
+    A search does not know of kernels that depend on many variables whether they are too small to be rounded.
+    """
     layout = FORMATS[name].layout(files[name][precision], WHOLE)
     size, rng = layout.size, np.random.default_rng(5)
     factors = [Factor(*factor) for factor in size.factors(SPACE)]
@@ -100,28 +111,30 @@ def test_sizes_are_those_of_the_files(
         slack = 0.03 * length if name is FormatName.ONNX else 15
         assert 0 <= size.bytes_at(SPACE.widths(config)) - length <= slack
         bound = total(factors, np.array([SPACE.indices(config)]))[0]
-        assert 0 <= bound - length <= 0.03 * length
+        assert 0 <= bound - length <= (0.05 if precision is Precision.DYNAMIC_INT8 else 0.03) * length
 
 
 @every_format
+@every_rounding
 def test_every_operator_is_rounded_and_not_broken(
-    name: FormatName, files: dict[FormatName, dict[Precision, bytes]]
+    name: FormatName, precision: Precision, files: dict[FormatName, dict[Precision, bytes]]
 ) -> None:
-    """In int8: of each branch, by the root of the mean square."""
-    logits = expected(SPACE.largest)
-    error = np.sqrt(((branches(files[name][Precision.INT8]) - logits) ** 2).mean((0, 2))) / logits.std((0, 2))
-    assert {place: value for place, value in enumerate(error) if value > 0.15} == {}
-    assert np.median(error) > 1e-3
+    """Of each branch, by the root of the mean square."""
+    logits, (rounding, greatest, _) = expected(SPACE.largest), ROUNDING[precision]
+    error = np.sqrt(((branches(files[name][precision]) - logits) ** 2).mean((0, 2))) / logits.std((0, 2))
+    assert {place: value for place, value in enumerate(error) if value > greatest} == {}
+    assert np.median(error) > rounding
 
 
 @every_format
-def test_an_int8_slice_is_the_whole_with_the_rest_of_its_channels_left_out(
-    name: FormatName, files: dict[FormatName, dict[Precision, bytes]]
+@every_rounding
+def test_a_slice_is_the_whole_with_the_rest_of_its_channels_left_out(
+    name: FormatName, precision: Precision, files: dict[FormatName, dict[Precision, bytes]]
 ) -> None:
     """Between the largest and its slice, errors of rounding grow only as ranges are too wide for narrow layers."""
-    layout = FORMATS[name].layout(files[name][Precision.INT8], WHOLE)
-    assert np.array_equal(branches(layout.write(WHOLE.widths)), branches(files[name][Precision.INT8]))
+    layout = FORMATS[name].layout(files[name][precision], WHOLE)
+    assert np.array_equal(branches(layout.write(WHOLE.widths)), branches(files[name][precision]))
     config = SPACE.config([2] * len(SPACE.variables))
-    logits = expected(config)
+    logits, (*_, greatest) = expected(config), ROUNDING[precision]
     error = np.sqrt(((branches(layout.write(SPACE.widths(config))) - logits) ** 2).mean((0, 2))) / logits.std((0, 2))
-    assert {place: value for place, value in enumerate(error) if value > 0.5} == {}
+    assert {place: value for place, value in enumerate(error) if value > greatest} == {}

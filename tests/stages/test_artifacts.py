@@ -23,16 +23,19 @@ if TYPE_CHECKING:
 
 
 def test_every_artifact_computes_what_torch_computes(exported: Exported) -> None:
-    """float32 to rounding; int8 nearly, as cosine and agreement say."""
+    """float32 and float16 to rounding; int8 nearly, as cosine and agreement say."""
     artifacts = exported.artifacts.artifacts
     assert {(a.format, a.precision) for a in artifacts} == {
-        (f, p) for f in ("tflite", "onnx") for p in (Precision.INT8, Precision.FLOAT32)
+        (f, p) for f in ("tflite", "onnx") for p in (Precision.INT8, Precision.FLOAT16, Precision.FLOAT32)
     }
     assert exported.artifacts.reference_accuracy_percent == 100
     for artifact in artifacts:
         if artifact.precision is Precision.FLOAT32:
             assert artifact.max_difference < 1e-4
             assert artifact.accuracy_percent == artifact.agreement_percent == 100
+        elif artifact.precision is Precision.FLOAT16:
+            assert 1e-5 < artifact.max_difference < 1e-2
+            assert artifact.agreement_percent > 99
         else:
             assert artifact.max_difference > 0
             assert artifact.cosine > 0.999
@@ -81,12 +84,16 @@ def test_a_file_that_computes_something_else_is_not_written(
     residual_case: Case, exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Parity is a gate, and one wrong logit of one image closes it."""
-    converted = {precision: exported.folder.model(precision, FormatName.TFLITE).read_bytes() for precision in Precision}
+    converted = {
+        one.precision: (exported.folder.path / one.file).read_bytes()
+        for one in exported.artifacts.artifacts
+        if one.format is FormatName.TFLITE
+    }
     monkeypatch.setattr("edgewidth.formats.tflite.convert.tflite_files", lambda *_, **__: converted)
     truth = exported.arguments["test"]
     wrong = truth.outputs.copy()
     wrong[7, 3] += 0.1
-    with pytest.raises(ParityError, match=r"model_float32\.tflite does not compute"):
+    with pytest.raises(ParityError, match=r"model_float16\.tflite does not compute"):
         export_case(residual_case, tmp_path, test=truth._replace(outputs=wrong))
     assert list(tmp_path.iterdir()) == []
 

@@ -10,7 +10,7 @@ import pytest
 from edgewidth.data.sources import Split
 from edgewidth.progress import SILENT
 from edgewidth.records.measurement import FormatName, Precision
-from edgewidth.stages.int8 import choose_int8, int8_warnings
+from edgewidth.stages.int8 import choose_int8, quantisation_warnings
 
 if TYPE_CHECKING:
     from formats.cases import Exported
@@ -69,14 +69,16 @@ def test_training_is_asked_for_only_beyond_the_limit(exported: Exported) -> None
 
 def test_a_file_that_still_loses_too_much_is_warned_of(exported: Exported) -> None:
     """With another remedy where training was tried."""
-    int8, float32 = exported.artifacts.artifacts[:2]
-    assert (int8.int8 is None, float32.int8 is None) == (False, True)
+    int8, float16, float32 = exported.artifacts.artifacts[:3]
+    assert [one.int8 is None for one in (int8, float16, float32)] == [False, True, True]
     worse = int8.model_copy(update={"accuracy_percent": float32.accuracy_percent - 3})
-    assert int8_warnings([worse, float32], 3.5) == ()
-    (untried,) = int8_warnings([worse, float32], 2.0)
+    assert quantisation_warnings([worse, float32], 3.5) == ()
+    (untried,) = quantisation_warnings([worse, float32], 2.0)
     assert "model_int8.tflite is 3.0 points" in untried.message
     assert "`max_int8_drop_points` of 1%" in untried.remedy
+    (other,) = quantisation_warnings([float16.model_copy(update={"accuracy_percent": 0.0}), float32], 2.0)
+    assert "`precision=int8`" in other.remedy
     assert int8.int8 is not None
     tried = int8.int8.model_copy(update={"trained_percent": 0.0})
-    (warning,) = int8_warnings([worse.model_copy(update={"int8": tried}), float32], 2.0)
+    (warning,) = quantisation_warnings([worse.model_copy(update={"int8": tried}), float32], 2.0)
     assert "`recipe=paper`" in warning.remedy

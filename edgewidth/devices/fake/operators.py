@@ -12,7 +12,9 @@ _TFLITE_KINDS = {3: "conv", 4: "depthwise", 9: "dense"}
 """Numbers of CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED in the TFLite schema's ``BuiltinOperator``."""
 _TFLITE_INT8 = 9
 _TFLITE_IDENTIFIER = b"TFL3"
-_ONNX_FUSED = frozenset({"QuantizeLinear", "DequantizeLinear", "Clip", "Relu", "Constant", "Identity"})
+_TFLITE_DEQUANTIZE = 6
+_ONNX_KINDS = {"Gemm": "dense", "MatMul": "dense", "MatMulInteger": "dense", "Conv": "conv", "ConvInteger": "conv"}
+_ONNX_FUSED = frozenset({"QuantizeLinear", "DequantizeLinear", "Clip", "Relu", "Constant", "Identity", "Cast"})
 
 
 class Operator(NamedTuple):
@@ -54,8 +56,11 @@ def _tflite(content: bytes) -> Iterator[Operator]:
     for i in range(graph.OperatorsLength()):
         operator = graph.Operators(i)
         code = model.OperatorCodes(operator.OpcodeIndex())
-        kind = _TFLITE_KINDS.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "other")
+        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        kind = _TFLITE_KINDS.get(number, "other")
         source, target = graph.Tensors(operator.Inputs(0)), graph.Tensors(operator.Outputs(0))
+        if number == _TFLITE_DEQUANTIZE and model.Buffers(source.Buffer()).DataLength():
+            continue  # constants in float16, which become float32 as a file is loaded
         weights = _shape(graph.Tensors(operator.Inputs(1))) if kind != "other" else [1, 1, 1, 1]
         taps = weights[1] * weights[2] if len(weights) == 4 else 1
         size = 1 if source.Type() == _TFLITE_INT8 else 4
@@ -92,7 +97,7 @@ def _onnx(content: bytes) -> Iterator[Operator]:
 
 def _onnx_operator(node: Any, shapes: Mapping[str, Sequence[int]], size: int) -> Operator:
     source, target = shapes[node.input[0]], shapes[node.output[0]]
-    kind, taps = {"Gemm": "dense", "MatMul": "dense", "Conv": "conv"}.get(node.op_type, "other"), 1
+    kind, taps = _ONNX_KINDS.get(node.op_type, "other"), 1
     if kind == "conv":
         weights = shapes[node.input[1]]  # (out, in / groups, height, width)
         kind, taps = ("depthwise" if weights[1] == 1 and source[1] > 1 else "conv"), weights[2] * weights[3]

@@ -117,7 +117,7 @@ def _precision(graph: Any) -> FilePrecision:
         if node.op_type.startswith(_INTEGERS):
             found.add(Precision.INT8)
         elif node.op_type.startswith(_DYNAMIC):
-            found.add(OtherPrecision.DYNAMIC_INT8)
+            found.add(Precision.DYNAMIC_INT8)
         elif node.op_type in _WEIGHTED and len(node.input) > _WEIGHTED[node.op_type]:
             found.add(_multiplied(node, makers, stored))
     if found:
@@ -134,4 +134,4 @@ def _multiplied(node: Any, makers: Mapping[str, Any], stored: Mapping[str, str])
         return OtherPrecision.INT16X8 if steps in _WIDE else Precision.INT8
     kept = makers.get(weights)
     weights = kept.input[0] if kept is not None and kept.op_type == "Cast" else weights
-    return OtherPrecision.FLOAT16 if "float16" in {stored.get(weights), stored.get(source)} else Precision.FLOAT32
+    return Precision.FLOAT16 if "float16" in {stored.get(weights), stored.get(source)} else Precision.FLOAT32

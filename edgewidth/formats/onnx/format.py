@@ -31,7 +31,7 @@ class OnnxFormat:
         return content[:1] == b"\x08"
 
     def convert(self, conversion: Conversion) -> dict[Precision, bytes]:
-        """Written node by node; int8 through ONNX Runtime's static quantisation."""
+        """Written node by node; int8 by ONNX Runtime's static quantisation."""
         from edgewidth.formats.onnx.network import onnx_files
 
         return onnx_files(conversion)

@@ -1,4 +1,4 @@
-"""The ONNX file of a network, written from its description; and its int8 form.
+"""The ONNX file of a network, written from its description; and its int8 form. Other forms are in ``precisions.py``.
 
 The input is ``image``, float32 (1, channels, height, width), normalised: what ONNX tools and examples expect. The
 output is ``logits``, float32 (1, classes). The batch is fixed at one image, as a device runs it.
@@ -6,6 +6,7 @@ output is ``logits``, float32 (1, classes). The batch is fixed at one image, as 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from edgewidth.data.pixels import normalise
 from edgewidth.files import temporary_folder
 from edgewidth.formats.folded import check_weights
 from edgewidth.formats.onnx.nodes import INPUT_NAME, LayerNodes, bias_name, kernel_axes, kernel_name
+from edgewidth.formats.onnx.precisions import dynamic_onnx, float16_onnx
 from edgewidth.graph.operators import PRelu
 from edgewidth.graph.operators.activation import TELLS_APART
 from edgewidth.graph.widths import lengths
@@ -156,9 +158,12 @@ def _activation(node: NodeProto, readers: list[NodeProto]) -> str:
 
 def onnx_files(conversion: Conversion) -> dict[Precision, bytes]:
     """The network as .onnx files; raises ``MismatchError`` and ``InputError`` as ``Format.convert`` does."""
-    precisions = conversion.precisions
-    with conversion.progress.task(f"Writing ONNX {' and '.join(precisions)}"):
-        models = {Precision.FLOAT32: onnx_network(conversion.network, conversion.widths, conversion.weights)}
-        if Precision.INT8 in precisions:
-            models[Precision.INT8] = quantise_onnx(models[Precision.FLOAT32], conversion.images())
-        return {precision: bytes(models[precision].SerializeToString()) for precision in precisions}
+    with conversion.progress.task(f"Writing ONNX {' and '.join(conversion.precisions)}"):
+        network = onnx_network(conversion.network, conversion.widths, conversion.weights)
+        make: dict[Precision, Callable[[], onnx.ModelProto]] = {
+            Precision.INT8: lambda: quantise_onnx(network, conversion.images()),
+            Precision.DYNAMIC_INT8: lambda: dynamic_onnx(network),
+            Precision.FLOAT16: lambda: float16_onnx(network),
+            Precision.FLOAT32: lambda: network,
+        }
+        return {precision: bytes(make[precision]().SerializeToString()) for precision in conversion.precisions}

@@ -12,6 +12,7 @@ from onnx import numpy_helper
 from edgewidth.errors import FileError, MismatchError
 from edgewidth.formats.folded import cut
 from edgewidth.formats.onnx.nodes import LayerNodes, bias_name, kernel_axes, kernel_name
+from edgewidth.formats.onnx.precisions import INTEGER_OPERATORS
 from edgewidth.formats.sizes import FileSize, StoredArray
 from edgewidth.graph.operators import PRelu
 from edgewidth.graph.widths import Cuts, lengths, variables_of
@@ -43,7 +44,7 @@ class _Counting(NamedTuple):
 class OnnxLayout:
     """An ONNX file ready to be written at any widths. Its names say what each constant is: we gave them.
 
-    ``content`` is as ``onnx_network`` and ``quantise_onnx`` made it of ``network`` at the maximum ``widths``.
+    ``content`` is as ``onnx_files`` made it of ``network`` at the maximum ``widths``.
 
     Raises:
         FileError: It is no ONNX file.
@@ -65,6 +66,8 @@ class OnnxLayout:
             axes = labels.get(tensor.name)
             if axes is None or tensor.name in counted:
                 continue
+            if len(axes) == 1:  # one number for each channel, wherever these lie in what it is multiplied with
+                axes = (*axes, *(((1,),) * (len(tensor.dims) - 1)))
             if tuple(tensor.dims) != lengths(axes, widths):
                 raise MismatchError(f"The constant {tensor.name} of the ONNX file has the shape {list(tensor.dims)}.")
             if any(variables_of(axis) for axis in axes):
@@ -92,11 +95,11 @@ class OnnxLayout:
 
 
 def _constant_axes(network: NetworkSpec) -> dict[str, Axes]:
-    """The axes of every constant that has any, under the names that it has in float32 and after quantisation."""
+    """The axes of every constant that has any, under the names that it has in float32 and when it was rounded."""
     found: dict[str, Axes] = {}
     for layer in network.layers:
         for name, axes in ((kernel_name(layer.name), kernel_axes(layer)), (bias_name(layer.name), layer.kernel[:1])):
-            found |= {name: axes, f"{name}_quantized": axes}
+            found |= {name: axes, f"{name}_quantized": axes, f"{name}_transposed": axes[::-1]}
             if isinstance(layer.operator, PRelu):  # what is no kernel of a convolution has one scale
                 continue
             found |= dict.fromkeys((f"{name}_scale", f"{name}_zero_point"), axes[:1])
@@ -111,7 +114,7 @@ def _counting(model: onnx.ModelProto, network: NetworkSpec, widths: Widths) -> I
     for layer in network.layers:
         here, there = LayerNodes(layer, widths), LayerNodes(layer, dict.fromkeys(widths, 1))
         found = [nodes.get(node.name) for node in here.nodes]
-        if layer.kernel and (found[0] is None or found[0].op_type != here.nodes[0].op_type):
+        if layer.kernel and (found[0] is None or found[0].op_type not in _alike(here.nodes[0].op_type)):
             raise MismatchError("The ONNX file's operators are not the network's.")
         others = _attributes(there)
         attributes = {
@@ -128,6 +131,11 @@ def _counting(model: onnx.ModelProto, network: NetworkSpec, widths: Widths) -> I
         }
         if attributes or constants:
             yield _Counting(layer, attributes, constants)
+
+
+def _alike(op_type: str) -> tuple[str, ...]:
+    """An operator of a float32 file, and that of a dynamic int8 file."""
+    return (op_type, INTEGER_OPERATORS.get(op_type, op_type))
 
 
 def _attributes(layer: LayerNodes) -> dict[tuple[int, str], onnx.AttributeProto]:

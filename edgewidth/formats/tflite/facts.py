@@ -223,5 +223,5 @@ def _multiplied(source: str, weights: str) -> FilePrecision:
     if source == "int16":
         return OtherPrecision.INT16X8
     if weights in {*_EIGHT_BITS, "int4"}:
-        return OtherPrecision.DYNAMIC_INT8
-    return OtherPrecision.FLOAT16 if "float16" in {source, weights} else Precision.FLOAT32
+        return Precision.DYNAMIC_INT8
+    return Precision.FLOAT16 if "float16" in {source, weights} else Precision.FLOAT32

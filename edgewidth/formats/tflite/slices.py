@@ -14,7 +14,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgewidth.errors import MismatchError
-from edgewidth.formats.tflite.file import Counts, Layout, read_model, tensor_data
+from edgewidth.formats.tflite.file import Counts, Layout, read_model, real_numbers, tensor_data
 from edgewidth.formats.tflite.rules import RULES, Step, operator_name
 from edgewidth.graph.operators import BatchNorm, Dense
 from edgewidth.graph.widths import lengths, merged
@@ -35,7 +35,7 @@ KERNEL_ORDERS = {
 """The operators that have a kernel, with its axes as places in ``Layer.kernel``."""
 
 _ROUNDING, _FLOAT_ROUNDING = 0.501, 1e-6
-"""Quantisation rounds to the nearest step, with a thousandth more for arithmetic in float32; and that by itself."""
+"""What is stored is rounded to the nearest step, with a thousandth more for arithmetic in float32; and that itself."""
 
 
 def tflite_layout(content: bytes, conversion: Conversion) -> Layout:
@@ -47,8 +47,9 @@ def tflite_layout(content: bytes, conversion: Conversion) -> Layout:
         MismatchError: The file is not that network: another layer, operator or shape.
     """
     model = read_model(content)
-    labels, counts = _Labeller(model, conversion).labels()
-    return Layout(model, labels, conversion.widths, counts)
+    labeller = _Labeller(model, conversion)
+    labels, counts = labeller.labels()
+    return Layout(model, labels, conversion.widths, counts, labeller.rounded)
 
 
 class _Labeller:
@@ -59,6 +60,14 @@ class _Labeller:
         self._seen: set[str] = set()
         self._labels: dict[int, Axes] = {}
         self._counts: dict[int, Counts] = {}
+        self._makers = {
+            operator.outputs[0]: operator
+            for operator in self._graph.operators
+            if self._code(operator) == _BUILTIN.DEQUANTIZE and self._holds(operator.inputs[0])
+        }
+        """By what it makes, the operators that make float32 of constants that are stored as float16."""
+        self.rounded: set[int] = set()
+        """The int8 kernels of layers that read floating-point numbers."""
 
     def labels(self) -> tuple[dict[int, Axes], dict[int, Counts]]:
         """The axes of every tensor that has any, by its index; and what the numbers in constants count."""
@@ -67,10 +76,10 @@ class _Labeller:
         source = self._network.input
         self._label(self._graph.inputs[0], ((1,), *((length,) for length in source.size), source.channels))
         for operator in self._graph.operators:
-            code = self._model.operatorCodes[operator.opcodeIndex].builtinCode
+            code = self._code(operator)
             if code in KERNEL_ORDERS:
                 self._label_layer(operator, code)
-            else:
+            elif operator.outputs[0] not in self._makers:
                 self._label_by_rule(operator, code)
         for layer in self._network.layers:
             if len(layer.kernel) > 1 and layer.name not in self._seen:
@@ -84,6 +93,9 @@ class _Labeller:
         layer = self._layer_of(operator, code)
         self._seen.add(layer.name)
         self._label_constant(operator, 1, _kernel_axes(layer, code))
+        types = [self._graph.tensors[tensor].type for tensor in operator.inputs[:2]]
+        if types == [schema.TensorType.FLOAT32, schema.TensorType.INT8]:
+            self.rounded.add(operator.inputs[1])
         if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
             self._label_constant(operator, 2, layer.kernel[:1])
         shape = self._shape(operator.outputs[0])
@@ -94,9 +106,9 @@ class _Labeller:
         if code not in RULES:
             raise MismatchError(f"The converted network has an unexpected operator, {operator_name(code)}.")
         constants = {
-            slot: tensor_data(self._model, self._graph.tensors[tensor])
+            slot: tensor_data(self._model, self._graph.tensors[self._stored(tensor)])
             for slot, tensor in enumerate(operator.inputs)
-            if tensor >= 0 and self._is_constant(tensor)
+            if tensor >= 0 and self._holds(self._stored(tensor))
         }
         axes = [self._labels.get(tensor, ()) for tensor in operator.inputs]
         shape = self._shape(operator.outputs[0])
@@ -138,19 +150,20 @@ class _Labeller:
                 return layers
         raise MismatchError(f"The converted network has a {operator_name(code)} whose weights are not the network's.")
 
-    def _kernel(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32] | np.float32]:
+    def _kernel(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """A kernel's real numbers and how far rounding may have taken each."""
-        tensor = self._graph.tensors[index]
-        stored = tensor_data(self._model, tensor)
-        if stored.dtype == np.float32:
-            return stored, np.float32(0)
-        scale = np.asarray(tensor.quantization.scale, np.float32)
-        along = [1] * stored.ndim
-        along[tensor.quantization.quantizedDimension] = -1
-        scale = scale.reshape(along)
-        return stored * scale, scale * np.float32(_ROUNDING)
+        numbers, step = real_numbers(self._model, self._graph.tensors[self._stored(index)])
+        return numbers, step * np.float32(_ROUNDING)
 
-    def _is_constant(self, tensor: int) -> bool:
+    def _code(self, operator: Any) -> int:
+        return int(self._model.operatorCodes[operator.opcodeIndex].builtinCode)
+
+    def _stored(self, tensor: int) -> int:
+        """The constant that a tensor is made of as the file is loaded, or the tensor itself."""
+        maker = self._makers.get(tensor)
+        return tensor if maker is None else int(maker.inputs[0])
+
+    def _holds(self, tensor: int) -> bool:
         data = self._model.buffers[self._graph.tensors[tensor].buffer].data
         return data is not None and len(data) > 0
 
@@ -161,14 +174,25 @@ class _Labeller:
         """Label a constant; one that stands for something else elsewhere, because it is equal, is doubled before."""
         tensor, axes = operator.inputs[slot], tuple(map(merged, axes))
         if (self._labels.get(tensor, axes), self._counts.get(tensor, counts)) != (axes, counts):
-            own = copy.copy(self._graph.tensors[tensor])
+            tensor = self._doubled(tensor)
+            operator.inputs = [*operator.inputs[:slot], tensor, *operator.inputs[slot + 1 :]]
+        for each in {tensor, self._stored(tensor)}:
+            self._label(each, axes)
+            self._counts[each] = counts
+
+    def _doubled(self, tensor: int) -> int:
+        """One more constant with the same content, and with an operator of its own that makes it, if it has one."""
+        own, place = copy.copy(self._graph.tensors[tensor]), len(self._graph.tensors)
+        self._graph.tensors.append(own)
+        if tensor not in self._makers:
             self._model.buffers.append(schema.BufferT(self._model.buffers[own.buffer].data))
             own.buffer = len(self._model.buffers) - 1
-            self._graph.tensors.append(own)
-            tensor = len(self._graph.tensors) - 1
-            operator.inputs = [*operator.inputs[:slot], tensor, *operator.inputs[slot + 1 :]]
-        self._label(tensor, axes)
-        self._counts[tensor] = counts
+            return place
+        maker = copy.copy(self._makers[tensor])
+        maker.inputs, maker.outputs = [self._doubled(maker.inputs[0])], [place]
+        self._makers[place] = maker
+        self._graph.operators = [maker, *self._graph.operators]
+        return place
 
     def _label(self, tensor: int, axes: Axes) -> None:
         axes = tuple(map(merged, axes))

@@ -39,33 +39,51 @@ ACTIVATIONS = {
 
 
 def convert_keras(model: Any, precision: Precision, calibration: Inputs | None) -> bytes:
-    """The content of a .tflite file; int8 means all of it: weights, activations, input and output.
+    """The content of a .tflite file.
 
-    TensorFlow's own quantiser takes the least and the greatest value of each activation. ai-edge-quantizer averages
-    them over the calibration images, which clips: for a MobileNet-v1 trained on Fashion-MNIST its logits were off by
-    0.16–0.21 (root mean square, 50–500 images), TensorFlow's by 0.03–0.04.
+    - int8 means all of it: weights, activations, input and output.
+    - Of dynamic int8, a kernel of ``LEAST_ROUNDED`` numbers or more is int8, and all else float32.
+    - The constants of float16 pass an operator that makes them float32. Runtimes that compute in float32 run it once,
+      as they load the file.
 
     ``model`` is a Keras network with a fixed batch of one; ``calibration`` are images or features (n, height, width,
     channels).
     """
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    if precision is Precision.INT8:
-        if calibration is None:
-            raise ValueError("int8 needs calibration images")
-        images = normalise(calibration)
-
-        def samples() -> Iterator[list[NDArray[np.float32]]]:
-            for image in images:
-                yield [image[None]]
-
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = samples
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.int8
-        converter._experimental_calibrate_only = True  # noqa: SLF001  as TensorFlow's own QuantizationDebugger does
-        calibrated = limited(bytes(converter.convert()))
-        return bytes(mlir_quantize(calibrated, input_data_type=tf.int8, output_data_type=tf.int8))
+    match precision:
+        case Precision.INT8:
+            return _int8(converter, calibration)
+        case Precision.DYNAMIC_INT8:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            # tflite-runtime 2.14 does not know dense layers with a scale for each channel.
+            converter._experimental_disable_per_channel_quantization_for_dense_layers = True  # noqa: SLF001
+        case Precision.FLOAT16:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.target_spec.supported_types = [tf.float16]
     return bytes(converter.convert())
+
+
+def _int8(converter: Any, calibration: Inputs | None) -> bytes:
+    """Quantised by TensorFlow's own quantiser, which takes the least and the greatest value of each activation.
+
+    ai-edge-quantizer averages them over the calibration images, which clips: for a MobileNet-v1 trained on
+    Fashion-MNIST its logits were off by 0.16–0.21 (root mean square, 50–500 images), TensorFlow's by 0.03–0.04.
+    """
+    if calibration is None:
+        raise ValueError("int8 needs calibration images")
+    images = normalise(calibration)
+
+    def samples() -> Iterator[list[NDArray[np.float32]]]:
+        for image in images:
+            yield [image[None]]
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = samples
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    converter._experimental_calibrate_only = True  # noqa: SLF001  as TensorFlow's own QuantizationDebugger does
+    calibrated = limited(bytes(converter.convert()))
+    return bytes(mlir_quantize(calibrated, input_data_type=tf.int8, output_data_type=tf.int8))
 
 
 def limited(calibrated: bytes) -> bytes:
