@@ -159,6 +159,9 @@ def print_comparison(comparison: Comparison) -> None:
         row = (str(one.way.engine), one.way.precision, str(one.way.threads), *latencies)
         table.add_row(*row, with_flags(one.failure or ""))
     print_table(table, err=True)
+    if len(of_engines := comparison.fastest_of_engines) > 1:
+        told = (f"{one.way} ({one.latencies[0].value_ms:.4g} ms)" for one in of_engines)
+        click.echo(f"The fastest of each runtime: {', '.join(told)}", err=True)
     if comparison.fastest is not None:
         way = comparison.fastest.way
         accelerator = "" if way.engine.accelerator is Accelerator.CPU else f" --accelerator {way.engine.accelerator}"

@@ -15,7 +15,7 @@ VERBS = {
     "train": "Train the supernet and estimate what every width costs in loss.",
     "search": "The best widths within the budget, and the frontier.",
     "finetune": "Train the chosen network.",
-    "export": "Write .tflite and .onnx, float32 and int8.",
+    "export": "Write .tflite and .onnx: float32, int8 and any other precision.",
     "validate": "Measure a model file; exit 0 within the budget, 1 over it.",
     "report": "Write report.json and report.html of a run folder.",
 }

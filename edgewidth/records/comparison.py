@@ -50,6 +50,15 @@ class Comparison(Made):
         """The way that is fastest on the first network; None if every way failed."""
         return next((one for one in self.ways if one.failure is None), None)
 
+    @property
+    def fastest_of_engines(self) -> tuple[Compared, ...]:
+        """The way that is fastest on the first network of every engine that works, the fastest of all first."""
+        found: dict[Engine, Compared] = {}
+        for one in self.ways:
+            if one.failure is None:
+                found.setdefault(one.way.engine, one)
+        return tuple(found.values())
+
     @classmethod
     def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
         del version

@@ -43,9 +43,13 @@ def test_it_says_how_to_ask_for_the_fastest(
             failure="It has no memory.",
         ),
     )
-    print_comparison(
-        Comparison(device="phone", facts=DeviceFacts(), space=SPACE, configs=(SPACE.uniform(1.0),), ways=ways)
+    slower = Compared(
+        way=Way(engine=Engine(runtime=Runtime.TFLITE_RUNTIME), precision=Precision.FLOAT16, threads=1),
+        runtime_version="2.14.0",
+        latencies=(estimate.model_copy(update={"value_ms": 2.5}),),
     )
+    found = Comparison(device="phone", facts=DeviceFacts(), space=SPACE, configs=(SPACE.uniform(1.0),), ways=ways)
+    print_comparison(found)
     printed = capsys.readouterr()
     assert printed.out == ""
     _, first, second, fastest = printed.err.splitlines()
@@ -54,3 +58,10 @@ def test_it_says_how_to_ask_for_the_fastest(
     assert second.split()[0] == "onnxruntime"
     assert "It has no memory." in second
     assert fastest == "The fastest on phone: --runtime benchmark_model --precision int8 --threads 2"
+    print_comparison(found.model_copy(update={"ways": (ways[0], slower, ways[1])}))
+    *_, of_each, again = capsys.readouterr().err.splitlines()
+    fastest_of_each = (
+        "litert through benchmark_model int8 2 threads (1.25 ms), tflite-runtime float16 1 thread (2.5 ms)"
+    )
+    assert of_each == f"The fastest of each runtime: {fastest_of_each}"
+    assert again == fastest

@@ -60,6 +60,13 @@ def test_settings_get_an_engine(old: Path) -> None:
     assert ValidationReport.read(old / "validation.json").setting == FAKE
 
 
+def test_a_setting_keeps_its_precision() -> None:
+    """Files of other makers were measured in one that is spelt otherwise since."""
+    content = FAKE.model_dump(mode="json") | {"precision": "dynamic int8"}
+    assert Setting.model_validate(content).precision is Precision.DYNAMIC_INT8
+    assert Setting.model_validate_json(json.dumps(content)).precision is Precision.DYNAMIC_INT8
+
+
 def test_a_table_keeps_its_measurements(old: Path) -> None:
     """Value by value."""
     path = old / "table.json"
