@@ -12,7 +12,7 @@ from small_training import small_data, small_recipe, small_space
 
 from edgewidth.formats.inspect import run_model
 from edgewidth.records.artifact import Artifact, Artifacts
-from edgewidth.records.measurement import Precision
+from edgewidth.records.measurement import FormatName, Precision
 from edgewidth.stages.export import export
 from edgewidth.stages.folder import RunFolder
 from edgewidth.training.finetune import finetune_network
@@ -124,13 +124,18 @@ def test_training_regains_what_quantisation_costs(
 
 
 def test_where_quantisation_costs_little_nothing_is_trained(network: PlainNetwork, tmp_path: Path) -> None:
-    """And what an export before left of its training for int8 goes."""
+    """And what an export before left of its training for int8 goes, and its files of a precision not asked for now."""
     folder = RunFolder(tmp_path)
+    stale = folder.model(Precision.DYNAMIC_INT8, FormatName.ONNX)
+    stale.write_bytes(b"old")
     folder.weights_int8.write_bytes(b"old")
     folder.int8_log.write_text("old")
     save_plain(network, folder.weights)
-    artifacts = export(folder.weights, DATA, LONGER, folder, max_int8_drop_points=2.0)
+    artifacts = export(folder.weights, DATA, LONGER, folder, max_int8_drop_points=2.0, precision=Precision.FLOAT16)
     assert [one.int8.trained_percent for one in _int8(artifacts) if one.int8] == [None, None]
     assert artifacts.warnings == ()
     assert not folder.weights_int8.exists()
     assert not folder.int8_log.exists()
+    assert not stale.exists()
+    assert {one.file for one in artifacts.artifacts} == {path.name for path in tmp_path.glob("model_*")}
+    assert folder.model(Precision.FLOAT16, FormatName.ONNX).exists()

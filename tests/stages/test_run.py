@@ -239,6 +239,21 @@ def test_a_measurement_of_another_file_is_made_again(
     assert again.judged.stat().st_mtime_ns == judged
 
 
+def test_a_file_of_the_runs_precision_is_exported_where_a_verb_made_others(
+    job: Job, folder: RunFolder, report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``edgewidth export`` does without the precision of the run."""
+    del report
+    monkeypatch.setattr("edgewidth.stages.run.export", reached)
+    again = RunFolder(tmp_path / "again")
+    shutil.copytree(folder.path, again.path)
+    artifacts = Artifacts.read(again.artifacts)
+    others = tuple(one for one in artifacts.artifacts if one.precision is not job.target.precision)
+    artifacts.model_copy(update={"artifacts": others}).write(again.artifacts)
+    with pytest.raises(ReachedError):
+        run(job, again)
+
+
 def test_a_narrowed_run_goes_on_where_it_was_killed(
     job: Job, folder: RunFolder, report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
