@@ -24,6 +24,7 @@ _TRANSPORTS = {
     "ssh": ("edgewidth.devices.reach.ssh", "SshTransport"),
     "adb": ("edgewidth.devices.reach.adb", "AdbTransport"),
     "emulator": ("edgewidth.devices.emulator.transport", "EmulatorTransport"),
+    "vela": ("edgewidth.devices.ethos_u.transport", "EthosUTransport"),
     "fake": ("edgewidth.devices.fake.transport", "FakeTransport"),
 }
 """The module and the class of every transport, by its name in a profile; a module is imported only when used."""

@@ -26,6 +26,7 @@ from edgewidth.devices.words import (
     Option,
     Provider,
     Serial,
+    VelaName,
 )
 from edgewidth.documents import Record, first_problem
 from edgewidth.errors import InputError, ProfileError
@@ -42,6 +43,35 @@ class EmulatorSection(Record):
     cpu: Literal["cortex-a53", "cortex-a72", "cortex-a76"]
     memory_mb: Annotated[int, Field(ge=1536, le=16384)] = 2048
     """With less, its system does not fit: all of it is in memory, and twice while it boots."""
+
+
+class EthosUSection(Record):
+    """A microcontroller's Ethos-U, as Vela names it and what is around it; Vela has a file with the names it knows."""
+
+    accelerator: Annotated[str, Field(pattern=r"^ethos-u\d{2}-\d{2,4}$")]
+    """Which one, with its multiply-accumulates a cycle: ``ethos-u55-128``."""
+    system_config: VelaName | None = None
+    """The clock and the memories around it; None: Vela's default for this accelerator."""
+    memory_mode: VelaName | None = None
+    """What is kept where; None: Vela's default for this accelerator."""
+    config: LocalPath | None = None
+    """A file of one's own with systems and memory modes, in Vela's format."""
+
+    @property
+    def title(self) -> str:
+        """What it is called in a report."""
+        return f"Arm {self.accelerator.title().replace('Ethos-U', 'Ethos-U')}"
+
+    @property
+    def text(self) -> str:
+        """All of it in a few words."""
+        return " ".join(one for one in (self.accelerator, self.system_config, self.memory_mode, self.config) if one)
+
+    def vela_words(self) -> list[str]:
+        """The arguments that tell Vela of it."""
+        options = {"--system-config": self.system_config, "--memory-mode": self.memory_mode, "--config": self.config}
+        words = [word for name, value in options.items() if value for word in (name, value)]
+        return ["--accelerator-config", self.accelerator, *words]
 
 
 class AcceleratorSection(Record):
@@ -75,7 +105,7 @@ class DeviceProfile(Record):
 
     name: Name
     description: Description = ""
-    transport: Literal["local", "ssh", "adb", "emulator", "fake"]
+    transport: Literal["local", "ssh", "adb", "emulator", "vela", "fake"]
 
     address: Address | None = None
     """ssh: ``user@host`` or a host of the user's ssh config. adb: ``host:port`` of a phone in the network."""
@@ -118,6 +148,7 @@ class DeviceProfile(Record):
     fixed_performance: bool = False
     """adb: ask Android for its fixed-performance mode while connected, and put it back."""
     emulator: EmulatorSection | None = None
+    ethos_u: EthosUSection | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -137,12 +168,15 @@ class DeviceProfile(Record):
             "serial": ("adb",),
             "fixed_performance": ("adb",),
             "emulator": ("emulator",),
+            "ethos_u": ("vela",),
         }
         for key, transports in owners.items():
             if getattr(self, key) and self.transport not in transports:
                 return f"{key}: has no meaning for the transport {self.transport}; only for {' and '.join(transports)}"
         if self.transport == "emulator" and self.emulator is None:
             return "emulator: the transport emulator needs a section [emulator] that names the cpu"
+        if self.transport == "vela" and self.ethos_u is None:
+            return "ethos_u: the transport vela needs a section [ethos_u] that names the accelerator"
         if self.address and self.serial:
             return "serial: give either a serial number or an address"
         return None
@@ -154,8 +188,12 @@ class DeviceProfile(Record):
             return f"runtime: {self.runtime} is not among runtimes ({', '.join(self.runtimes)})"
         if self.transport == "emulator" and self.clock is not Clock.ICOUNT:
             return "clock: the emulator counts instructions: icount"
+        if self.transport == "vela" and self.clock is not Clock.ESTIMATE:
+            return "clock: Vela estimates: estimate"
+        if (self.transport == "vela") != (EngineName.VELA in self.runtimes):
+            return "runtimes: vela goes with the transport vela, and nothing else does"
         if self.transport in {"local", "fake"} and self.clock is not Clock.WALL:
-            return f"clock: icount is an emulator's clock, not that of {self.transport}"
+            return f"clock: {self.clock} is not the clock of {self.transport}"
         return None
 
     def _accelerator_problem(self) -> str | None:
@@ -183,11 +221,12 @@ class DeviceProfile(Record):
         """Whether so many threads show anything.
 
         Raises:
-            InputError: The clock counts instructions, on one processor.
+            InputError: The clock counts instructions, on one processor, or is a compiler's estimate.
         """
-        if threads != 1 and self.clock is Clock.ICOUNT:
+        if threads != 1 and self.clock.repeats:
+            how = {Clock.ICOUNT: "counts instructions on one processor", Clock.ESTIMATE: "has one Ethos-U"}
             raise InputError(
-                f"{self.name} counts instructions on one processor; {threads} threads show nothing there.",
+                f"{self.name} {how[self.clock]}; {threads} threads show nothing there.",
                 remedy="Use `threads=1`.",
             )
 

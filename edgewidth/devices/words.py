@@ -94,6 +94,13 @@ Provider = Annotated[
 ]
 """An execution provider of ONNX Runtime, without the ending ``ExecutionProvider``."""
 
+VelaName = Annotated[
+    str,
+    Field(min_length=1, max_length=100),
+    AfterValidator(_word(r"[A-Za-z][A-Za-z0-9_]*", "Vela's names are of letters, digits and _")),
+]
+"""A system configuration or a memory mode, as Vela's files name them."""
+
 Description = Annotated[
     str, Field(max_length=500), AfterValidator(_word(f"(?:(?!{_CONTROL.pattern}).)*", "it is one line of plain text"))
 ]

@@ -24,6 +24,8 @@ class Runtime(StrEnum):
     LITERT = "litert"
     TFLITE_RUNTIME = "tflite-runtime"
     ONNXRUNTIME = "onnxruntime"
+    VELA = "vela"
+    """Arm's compiler for the Ethos-U, which executes nothing: what it says that a file costs stands in for that."""
 
     @property
     def file_format(self) -> FormatName:
@@ -35,6 +37,7 @@ _FILE_FORMATS = {
     Runtime.LITERT: FormatName.TFLITE,
     Runtime.TFLITE_RUNTIME: FormatName.TFLITE,
     Runtime.ONNXRUNTIME: FormatName.ONNX,
+    Runtime.VELA: FormatName.TFLITE,
 }
 
 
@@ -94,6 +97,7 @@ class EngineName(StrEnum):
     TFLITE_RUNTIME = "tflite-runtime"
     ONNXRUNTIME = "onnxruntime"
     BENCHMARK_MODEL = "benchmark_model"
+    VELA = "vela"
 
 
 class Precision(StrEnum):
@@ -134,10 +138,16 @@ def overall_precision(found: Collection[FilePrecision]) -> FilePrecision:
 
 
 class Clock(StrEnum):
-    """What a nanosecond is: real time, or instructions counted by an emulator (1 ns each)."""
+    """What a nanosecond is: real time, instructions counted by an emulator (1 ns each), or a compiler's estimate."""
 
     WALL = "wall"
     ICOUNT = "icount"
+    ESTIMATE = "estimate"
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it tells the same again and again: no device's noise is in it."""
+        return self is not Clock.WALL
 
 
 class Statistic(StrEnum):

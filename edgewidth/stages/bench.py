@@ -74,7 +74,7 @@ def visiting(clock: Clock, visits: int | None = None, *, sessions: int = 1) -> P
     Sessions are for few models: each sends their files anew.
     """
     policy = default_policy(clock)
-    if visits is None or clock is Clock.ICOUNT:
+    if visits is None or clock.repeats:
         return policy
     return policy.model_copy(update={"rounds": visits, "sessions": sessions})
 

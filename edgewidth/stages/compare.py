@@ -11,7 +11,7 @@ from edgewidth.devices.engines.table import offered_engines, support_of
 from edgewidth.errors import DeviceError, EdgewidthError
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.comparison import Compared, Comparison, Way
-from edgewidth.records.measurement import Clock, Precision
+from edgewidth.records.measurement import Precision
 from edgewidth.stages.bench import Bench, Reach, open_bench, reaching
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def ways_of(target: Target, device: Device) -> list[Way]:
     What an accelerator leaves to the processor runs with the target's threads.
     """
     counts = {target.threads, *(count for count in THREADS if count <= (device.facts.cores or 1))}
-    if device.transport.clock is Clock.ICOUNT:
+    if device.transport.clock.repeats:
         counts = {1}
     there = device.facts.runtimes
     engines = [engine for engine in offered_engines(target.profile) if support_of(engine).key in there]

@@ -177,7 +177,7 @@ class _File:
             policy = _for_tail(policy, self.visits(), self.target, time.monotonic() - began, self.progress)
         warnings = self._visit(policy)
         for extension in range(EXTENSIONS):
-            if self.setting.clock is Clock.ICOUNT or not limits_ms:
+            if self.setting.clock.repeats or not limits_ms:
                 break
             # More visits do not narrow what the device's other states leave open.
             latency = self.latency(steady=True)

@@ -32,7 +32,7 @@ from scipy.sparse import csr_matrix
 from edgewidth.devices.device import open_device
 from edgewidth.devices.engines.table import engine_named
 from edgewidth.devices.measure.campaign import Model, measure
-from edgewidth.devices.measure.policy import Policy
+from edgewidth.devices.measure.policy import Policy, default_policy
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.profiles import load_profile
 from edgewidth.files import cache_folder
@@ -77,7 +77,7 @@ class Bench:
 
     def __init__(self, device: Device, setting: Setting, space: SearchSpace, store: MeasurementStore) -> None:
         self._device, self.setting, self.space, self._store = device, setting, space, store
-        self._policy = EXACT if setting.clock is Clock.ICOUNT else Policy()
+        self._policy = EXACT if setting.clock is Clock.ICOUNT else default_policy(setting.clock)
         self._factory = VariantFactory(
             space, Precision(setting.precision), setting.engine.file_format, cache_folder(), progress=Lines()
         )
@@ -254,7 +254,7 @@ def monotone_steps(shapes: Sequence[tuple[int, ...]], starts: np.ndarray) -> csr
 
 def run(bench: Bench, options: argparse.Namespace) -> dict[str, object]:
     """Measure, fit, compare."""
-    exact = bench.setting.clock is Clock.ICOUNT
+    exact = bench.setting.clock.repeats
     defaults = Plan(36, 60, 1, 1) if exact else Plan(100, 60, 15, 15)
     plan = defaults._replace(networks=options.networks or defaults.networks)
     plan = plan._replace(held_out=options.held_out or plan.held_out)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from edgewidth.devices.engines.benchmark_model import BENCHMARK_MODEL
 from edgewidth.devices.engines.perf_test import PERF_TEST
 from edgewidth.devices.engines.python import LITERT, ONNXRUNTIME, TFLITE_RUNTIME
+from edgewidth.devices.engines.vela import VELA
 from edgewidth.errors import InputError, ProfileError
 from edgewidth.records.measurement import EngineName
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.records.measurement import Accelerator, Engine
 
-ENGINES: tuple[EngineSupport, ...] = (BENCHMARK_MODEL, PERF_TEST, LITERT, TFLITE_RUNTIME, ONNXRUNTIME)
+ENGINES: tuple[EngineSupport, ...] = (BENCHMARK_MODEL, PERF_TEST, LITERT, TFLITE_RUNTIME, ONNXRUNTIME, VELA)
 """A name means the first of its engines that a profile offers: a native program before a Python package."""
 
 

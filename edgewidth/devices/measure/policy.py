@@ -113,6 +113,8 @@ class Policy(Record):
 
 def default_policy(clock: Clock) -> Policy:
     """The policy for a clock: one that counts instructions repeats itself, and few runs say everything."""
+    if clock is Clock.ESTIMATE:
+        return Policy(rounds=1, min_runs=1, max_runs=1, probe_loops=0)
     if clock is Clock.ICOUNT:
         return Policy(rounds=2, visit_ms=5, min_runs=7, warmup_min_ms=2, warmup_max_ms=200, window_ms=2, probe_loops=0)
     return Policy()

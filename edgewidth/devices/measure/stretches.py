@@ -26,7 +26,7 @@ RUNS = 3
 """How many runs a stretch has: the fewest whose median a single late run does not move."""
 LEAST_SHARE = 0.1
 """A visit of whose runs a smaller share is undisturbed does not count at all."""
-_TOLERANCE = {Clock.WALL: 0.02, Clock.ICOUNT: 0.006}
+_TOLERANCE = {Clock.WALL: 0.02, Clock.ICOUNT: 0.006, Clock.ESTIMATE: 0.006}
 """A stretch counts if it is slower than the model's fastest one by no more than this share."""
 _JITTERS = 4.0
 """It counts too if it is slower by no more than so many standard deviations of single runs. The median of three runs
