@@ -159,7 +159,11 @@ def _space(device: Device) -> CheckItem:
 
 
 def _clock(setting: Setting) -> CheckItem:
-    texts = {Clock.WALL: "real time", Clock.ICOUNT: "counted instructions, 1 ns each: no real device's latency"}
+    texts = {
+        Clock.WALL: "real time",
+        Clock.ICOUNT: "counted instructions, 1 ns each: no real device's latency",
+        Clock.ESTIMATE: "a compiler's estimate: nothing is run or measured",
+    }
     return CheckItem(name="clock", ok=True, finding=texts[setting.clock])
 
 

@@ -60,7 +60,7 @@ class EthosUSection(Record):
     @property
     def title(self) -> str:
         """What it is called in a report."""
-        return f"Arm {self.accelerator.title().replace('Ethos-U', 'Ethos-U')}"
+        return f"Arm {self.accelerator.title()}"
 
     @property
     def text(self) -> str:
@@ -153,7 +153,13 @@ class DeviceProfile(Record):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         """Cross-field rules; each message starts with the key to change."""
-        found = (self._foreign_key(), self._runtime_problem(), self._accelerator_problem(), self._limit_problem())
+        found = (
+            self._foreign_key(),
+            self._runtime_problem(),
+            self._clock_problem(),
+            self._accelerator_problem(),
+            self._limit_problem(),
+        )
         problem = next(filter(None, found), None)
         if problem is not None:
             raise ValueError(problem)
@@ -186,6 +192,9 @@ class DeviceProfile(Record):
             return "runtimes: names none"
         if self.runtime not in self.runtimes:
             return f"runtime: {self.runtime} is not among runtimes ({', '.join(self.runtimes)})"
+        return None
+
+    def _clock_problem(self) -> str | None:
         if self.transport == "emulator" and self.clock is not Clock.ICOUNT:
             return "clock: the emulator counts instructions: icount"
         if self.transport == "vela" and self.clock is not Clock.ESTIMATE:

@@ -168,6 +168,14 @@ def _profile_tiles(report: Report, full: Candidate) -> list[Tile]:
     return tiles
 
 
+_CLOCKS = {
+    Clock.WALL: "real time",
+    Clock.ICOUNT: "instructions counted by the emulator, 1 ns each",
+    Clock.ESTIMATE: "none: a compiler's estimate, nothing was run or measured",
+}
+"""What a nanosecond is, in a reader's words."""
+
+
 def _device_rows(report: Report) -> list[tuple[str, str]]:
     if report.device is None:
         return []
@@ -181,7 +189,7 @@ def _device_rows(report: Report) -> list[tuple[str, str]]:
         ("Threads", str(setting.threads)),
         *([("Given", given)] if given else []),
         *_ran_rows(report.measured),
-        ("Clock", "real time" if setting.clock == "wall" else "instructions counted by the emulator, 1 ns each"),
+        ("Clock", _CLOCKS[setting.clock]),
     ]
     if facts:
         memory = units.size(facts.memory_bytes) if facts.memory_bytes else None

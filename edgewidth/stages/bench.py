@@ -20,7 +20,6 @@ from edgewidth.formats.inspect import operator_work
 from edgewidth.formats.variants import VariantFactory
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.progress import SILENT, Progress
-from edgewidth.records.measurement import Clock
 from edgewidth.records.provenance import Facts, differences
 from edgewidth.records.table import ConfigVisits, LatencyTable
 from edgewidth.stages.ledger import refusal
@@ -28,7 +27,7 @@ from edgewidth.stages.ledger import refusal
 if TYPE_CHECKING:
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.graph.space import SearchSpace
-    from edgewidth.records.measurement import LatencyEstimate, MeasurementWarning, Setting, Statistic, Visit
+    from edgewidth.records.measurement import Clock, LatencyEstimate, MeasurementWarning, Setting, Statistic, Visit
     from edgewidth.stages.folder import RunFolder
     from edgewidth.stages.target import Target
 

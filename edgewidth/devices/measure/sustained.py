@@ -46,6 +46,8 @@ def measure_sustained(
         KeyboardInterrupt: Before there was anything.
         DeviceError, TransientDeviceError, StorageError: As ``measure`` raises them.
     """
+    if setting.clock is Clock.ESTIMATE:
+        raise InputError(f"{setting.device} is estimated, and is never under load.", remedy="Leave out `sustained_s`.")
     visit_s = VISIT_S[setting.clock]
     if not _SHORTEST_S <= duration_s <= _LONGEST_S:
         raise InputError(

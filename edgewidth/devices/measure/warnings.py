@@ -72,7 +72,7 @@ def find_warnings(
         _swapping(every),
         _unsteady(every, policy),
         _often_disturbed(every) if setting.clock is Clock.WALL else None,
-        _few_runs(visits, policy),
+        None if setting.clock is Clock.ESTIMATE else _few_runs(visits, policy),
         *(() if setting.engine.accelerator.is_cpu else accelerator_warnings(every, setting)),
     ]
     return tuple(warning for warning in found if warning is not None)
@@ -210,6 +210,12 @@ def _warning(code: str, message: str, remedy: str) -> MeasurementWarning:
 
 
 def _emulated(setting: Setting) -> MeasurementWarning | None:
+    if setting.clock is Clock.ESTIMATE:
+        return _warning(
+            "estimated-clock",
+            f"{setting.engine.runtime} estimates by a model of the hardware; nothing was run or measured.",
+            "Compare variants by it, and measure on the board itself before deciding.",
+        )
     if setting.clock is not Clock.ICOUNT:
         return None
     return _warning(
