@@ -125,7 +125,7 @@ DEVICE_FLOORS = (
     {"words"},
     {"profiles", "on_device"},
     {"reach"},
-    {"emulator", "fake"},
+    {"emulator", "ethos_u", "fake"},
     {"engines"},
     {"device"},
     {"measure"},

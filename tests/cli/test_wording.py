@@ -14,7 +14,7 @@ import edgewidth
 from edgewidth.cli import wording
 from edgewidth.cli.verbs import load
 from edgewidth.cli.wording import QUOTED, flags, with_flags
-from edgewidth.devices.profiles import DeviceProfile
+from edgewidth.devices.profiles import AcceleratorSection, DeviceProfile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,6 +89,7 @@ def test_every_parameter_that_a_message_names_is_an_option() -> None:
     named = {(where, *quoted) for where, texts in BELOW.items() for text in texts for quoted in QUOTED.findall(text)}
     assert len(named) > 20
     keys = set(DeviceProfile.model_fields)
+    keys |= {f"{section}.{key}" for section in ("gpu", "npu") for key in AcceleratorSection.model_fields}
     assert {(where, name) for where, name, value in named if name not in flags() and not (value and name in keys)} == (
         set()
     )

@@ -14,19 +14,30 @@ from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.on_device.runtimes import import_runtime
 from edgewidth.devices.profiles import DeviceProfile
 from edgewidth.errors import InputError, ProfileError
-from edgewidth.records.measurement import Engine, EngineName, FormatName, Launcher, Precision, Runtime, Setting, Visit
+from edgewidth.records.measurement import (
+    Accelerator,
+    Engine,
+    EngineName,
+    FormatName,
+    Launcher,
+    Precision,
+    Runtime,
+    Setting,
+    Visit,
+)
 from edgewidth.records.provenance import differences
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-PYTHON = {runtime: Engine(runtime=runtime) for runtime in Runtime}
+PYTHON = {runtime: Engine(runtime=runtime) for runtime in Runtime if runtime is not Runtime.VELA}
+VELA = Engine(runtime=Runtime.VELA, accelerator=Accelerator.NPU)
 BENCHMARK_MODEL = Engine(runtime=Runtime.LITERT, launcher=Launcher.BENCHMARK_MODEL)
 PERF_TEST = Engine(runtime=Runtime.ONNXRUNTIME, launcher=Launcher.PERF_TEST)
 EVERYTHING = DeviceProfile(
     name="phone",
     transport="adb",
-    runtimes=tuple(EngineName),
+    runtimes=tuple(name for name in EngineName if name is not EngineName.VELA),
     benchmark_model="/data/local/tmp/benchmark_model",
     onnxruntime_perf_test="push:/home/me/onnxruntime_perf_test",
 )
@@ -64,10 +75,10 @@ def test_a_program_that_the_profile_does_not_name(asked: EngineName | None) -> N
 def test_every_launcher_and_runtime_has_its_engines() -> None:
     """A runtime that a launcher of its own does not run is run by Python; the runner can import what is here."""
     engines = [support.engine for support in ENGINES]
-    assert sorted(map(str, engines)) == sorted(map(str, [*PYTHON.values(), BENCHMARK_MODEL, PERF_TEST]))
+    assert sorted(map(str, engines)) == sorted(map(str, [*PYTHON.values(), BENCHMARK_MODEL, PERF_TEST, VELA]))
     assert {support.name for support in ENGINES} == set(EngineName)
     assert {engine.launcher for engine in engines} == set(Launcher)
-    assert [support.engine for support in ENGINES if support.needs_python] == list(PYTHON.values())
+    assert [support.engine for support in ENGINES if support.needs_python] == [*PYTHON.values(), VELA]
     assert {runtime.file_format for runtime in Runtime} == set(FormatName)
     assert callable(import_runtime(Runtime.LITERT).interpreter.Interpreter)
     assert import_runtime(Runtime.ONNXRUNTIME).__name__ == "onnxruntime"

@@ -217,7 +217,7 @@ def test_metacharacters_in_a_serial(write: Callable[..., str]) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('transport = "local"\nclock = "icount"\n', "clock: icount is an emulator's clock"),
+        ('transport = "local"\nclock = "icount"\n', "clock: icount is not the clock of local"),
         ('transport = "emulator"\n[emulator]\ncpu = "cortex-a72"\n', "clock: the emulator counts instructions"),
         ('transport = "emulator"\nclock = "icount"\n', "emulator: the transport emulator needs a section"),
         ('transport = "adb"\nserial = "a"\naddress = "b:5555"\n', "serial: give either"),

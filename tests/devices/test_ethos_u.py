@@ -1,0 +1,84 @@
+"""Ethos-U devices: what Vela says of a file stands for what it would need, and is never called measured."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from support import require
+
+from edgewidth.devices.ethos_u.vela import compile_with_vela
+from edgewidth.devices.profiles import EthosUSection, load_profile
+from edgewidth.errors import DeviceError, InputError
+from edgewidth.formats.registry import FORMATS
+from edgewidth.formats.variants import VariantFactory
+from edgewidth.graph.families.registry import search_space
+from edgewidth.records.measurement import Clock, FormatName, Precision
+from edgewidth.stages.target import make_target
+from edgewidth.stages.validate import validate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An int8 MobileNet-v1 for small images, as profiling makes its variants."""
+    require(find_spec("ethosu") is not None, "ethos-u-vela is not installed")
+    folder = tmp_path_factory.mktemp("ethos")
+    space = search_space("mobilenet_v1", resolution=32, in_channels=3, num_classes=10)
+    factory = VariantFactory(space, Precision.INT8, FormatName.TFLITE, folder / "cache")
+    path = folder / "model.tflite"
+    path.write_bytes(factory.variant(space.sample(np.random.default_rng(0))))
+    return path
+
+
+def test_an_estimate_is_velas_own(model: Path) -> None:
+    """Cycles over the clock are the time, to the nanosecond; said to be an estimate, and the same each time."""
+    told = compile_with_vela(model.read_bytes(), EthosUSection(accelerator="ethos-u85-256"))
+    assert told.seconds == pytest.approx(told.cycles / 1e9)
+    assert told.on_cpu == 0
+    assert told.sram_bytes > 0
+    assert FORMATS[FormatName.TFLITE].recognises(told.compiled)
+    report = validate(model, make_target("ethos-u85-256"))
+    assert report.estimate.value_ms == pytest.approx(1e3 * told.seconds, abs=1e-6)
+    assert report.estimate.low_ms == report.estimate.high_ms
+    assert report.setting.clock is Clock.ESTIMATE
+    assert [warning.code for warning in report.warnings] == ["estimated-clock"]
+    assert report.ran is not None
+    assert report.ran.operators_percent == 100.0
+
+
+def test_another_system_is_another_engine(model: Path) -> None:
+    """Its clock is half as fast, and nothing of the two meets in a table."""
+    section = EthosUSection(accelerator="ethos-u55-128", system_config="Ethos_U55_Deep_Embedded")
+    fast = compile_with_vela(model.read_bytes(), EthosUSection(accelerator="ethos-u55-128"))
+    slow = compile_with_vela(model.read_bytes(), section)
+    assert slow.seconds > 1.5 * fast.seconds
+    engines = [
+        make_target("ethos-u55-128", overrides=overrides).engine
+        for overrides in ({}, {"ethos_u.system_config": "Ethos_U55_Deep_Embedded"})
+    ]
+    assert engines[0] != engines[1]
+
+
+def test_a_float_file_is_refused(tmp_path: Path) -> None:
+    """The Ethos-U takes none of it."""
+    require(find_spec("ethosu") is not None, "ethos-u-vela is not installed")
+    path = tmp_path / "float.tflite"
+    path.write_bytes(FORMATS[FormatName.TFLITE].trial())
+    with pytest.raises(DeviceError, match="Nothing ran on the npu of ethos-u65-256"):
+        validate(path, make_target("ethos-u65-256"))
+
+
+def test_a_system_that_vela_does_not_know(model: Path) -> None:
+    section = EthosUSection(accelerator="ethos-u55-128", system_config="No_Such_System")
+    with pytest.raises(DeviceError, match="Vela cannot compile this file for ethos-u55-128"):
+        compile_with_vela(model.read_bytes(), section)
+
+
+def test_threads_mean_nothing_there() -> None:
+    with pytest.raises(InputError, match="has one Ethos-U"):
+        load_profile("ethos-u85-256").check_threads(2)
