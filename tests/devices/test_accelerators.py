@@ -240,7 +240,7 @@ def test_a_delegate_that_is_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("gpu")
 def test_an_execution_provider_splits_the_graph(tmp_path: Path) -> None:
-    """A plug-in from a Python package: two of three convolutions' worth would be wrong, all of them run there."""
+    """A plug-in from a Python package. Both convolutions run on the accelerator, before and behind what it leaves."""
     require(find_spec("onnxruntime_ep_webgpu") is not None, "onnxruntime-ep-webgpu is not installed")
     section = AcceleratorSection(provider="WebGpu", provider_library="onnxruntime_ep_webgpu")
     contents = [onnx_chain(["Conv", "Relu", "LRN", "Conv"]), onnx_chain(["Conv", "Relu"]), onnx_chain(["LRN"])]

@@ -55,11 +55,26 @@ def test_nodes_that_a_delegate_took() -> None:
         ("DELEGATE", [0, 10, 11], [1, 2]),
         ("DELEGATE", [3, 1, 13], [6]),
     ]
-    assert placement.of_nodes(nodes) == placement.placed(5, 4, partitions=2, left=["TOPK_V2"], left_at=[2])
+    assert placement.of_nodes(nodes, [0]) == placement.placed(5, 4, partitions=2, left=["TOPK_V2"], left_at=[2])
+
+
+def test_weights_that_are_made_wide_are_no_operators() -> None:
+    """Of float16 constants once; what makes the input wide is one."""
+    nodes = [
+        ("DEQUANTIZE", [10], [11]),
+        ("DEQUANTIZE", [0], [1]),
+        ("CONV_2D", [1, 11], [2]),
+        ("NEG", [2], [3]),
+        ("DELEGATE", [1, 10], [2]),
+    ]
+    told = placement.of_nodes(nodes, [0])
+    assert told == placement.placed(3, 1, partitions=1, left=["DEQUANTIZE", "NEG"], left_at=[1, 3])
 
 
 def test_a_delegate_that_takes_nothing() -> None:
-    assert placement.of_nodes([("NEG", [0], [1])]) == placement.placed(1, 0, partitions=0, left=["NEG"], left_at=[0])
+    assert placement.of_nodes([("NEG", [0], [1])], [0]) == placement.placed(
+        1, 0, partitions=0, left=["NEG"], left_at=[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,6 +168,8 @@ def test_macs_and_parts_follow_from_the_operators() -> None:
     fused = how_it_ran(Placed(operators=3, accelerated=2, left=("X",), left_at=("b_fused",)), work)
     assert (fused.macs_percent, fused.partitions) == (None, None)
     assert how_it_ran(Placed(operators=4, accelerated=4), ()).macs_percent == 100.0
+    unnamed = [OperatorWork("", 600), OperatorWork("", 300)]
+    assert how_it_ran(Placed(operators=2, accelerated=1, left_at=("",)), unnamed).macs_percent is None
 
 
 def test_nothing_accelerated_is_no_measurement() -> None:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 
-_CPUS = ("cpu", "cpu-builtin")
 _BUILT_IN = ("nnapi", "hexagon", "coreml")
 """Delegates that are switched on by name."""
 _CACHE = "--delegate_serialize_dir="
@@ -85,7 +84,7 @@ class BenchmarkModel(NamedTuple):
             raise VisitError(f"benchmark_model told {len(pairs)} results of {times}: {failure_line(text.encode())}")
         first = [value for warm_up, _ in pairs for value in warm_up.values_ns()]
         measured = [value for _, statistics in pairs for value in statistics.values_ns()]
-        on_cpu = self.way["accelerator"] in _CPUS
+        on_cpu = Accelerator(self.way["accelerator"]).is_cpu
         loaded = _LOADED.search(text)
         return Runs(
             first,
@@ -119,11 +118,11 @@ def accelerator_words(way: Json, *, cache: str) -> list[str]:
     if accelerator == "cpu-builtin":
         return ["--use_xnnpack=false"]
     cached = [f"{_CACHE}{cache}", "--delegate_serialize_token=model"]
-    own = [f"--{key}={value}" for key, value in options.items()]
     if delegate in _BUILT_IN:
+        own = [f"--{key}={value}" for key, value in options.items()]
         return [f"--use_{delegate}=true", *own, *(cached if delegate == "nnapi" else [])]
     if delegate is None:
-        return ["--use_gpu=true", *own, *cached]
+        return ["--use_gpu=true", *cached]
     told = ";".join(f"{key}:{value}" for key, value in options.items())
     return [f"--external_delegate_path={delegate}", *([f"--external_delegate_options={told}"] if told else [])]
 
@@ -202,8 +201,8 @@ def _statistics(line: str) -> Statistics:
 BENCHMARK_MODEL = NativeEngine(
     EngineName.BENCHMARK_MODEL,
     Engine(runtime=Runtime.LITERT, launcher=Launcher.BENCHMARK_MODEL),
-    BenchmarkModel,
     _lead,
+    BenchmarkModel,
     "Download a prebuilt benchmark_model for its processor (https://ai.google.dev/edge/litert/models/measurement, "
     "under “native benchmark binary”), then `benchmark_model=push:/path/to/it`",
 )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from edgewidth.devices.profiles import DeviceProfile
@@ -97,7 +98,40 @@ class EngineSupport(Protocol):
         """The program that runs models; None: ``on_device.runner`` does, in the device's Python."""
 
 
-def backend_text(way: Json) -> str:
+@dataclass(frozen=True)
+class LedEngine:
+    """An engine that a device profile leads to its accelerators: what all runtimes that execute models share."""
+
+    name: EngineName
+    engine: Engine
+    lead: Callable[[DeviceProfile, Accelerator], Json | None]
+    """How a profile leads it to an accelerator: ``delegate``, ``provider`` and the like; None: it has no way there."""
+
+    def on(self, profile: DeviceProfile, accelerator: Accelerator) -> Engine | None:
+        """See ``EngineSupport``."""
+        lead = self.lead(profile, accelerator)
+        if lead is None:
+            return None
+        return self.engine.model_copy(update={"accelerator": accelerator, "backend": _backend(lead)})
+
+    def way(self, profile: DeviceProfile, engine: Engine) -> Json:
+        """See ``EngineSupport``."""
+        lead = self.lead(profile, engine.accelerator) or {}
+        return {"runtime": engine.runtime.value, "accelerator": engine.accelerator.value, **lead}
+
+
+def lead_to_provider(profile: DeviceProfile, accelerator: Accelerator) -> Json | None:
+    """ONNX Runtime's way: an execution provider, perhaps of a plug-in; ``cpu`` needs none."""
+    section = profile.section(accelerator)
+    if accelerator.value == "cpu":
+        return {}
+    if section.provider is None:
+        return None
+    library = {"library": section.provider_library} if section.provider_library else {}
+    return {"provider": section.provider, **library, "options": options_of(section.provider_options)}
+
+
+def _backend(way: Json) -> str:
     """``Engine.backend`` for a way to an accelerator: what leads there, and the options that it is given."""
     leads = [way[key] for key in ("delegate", "provider", "library") if way.get(key)]
     options = [f"{key}={value}" for key, value in (way.get("options") or {}).items()]

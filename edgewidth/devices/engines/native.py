@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from edgewidth.devices.engines.engine import backend_text
+from edgewidth.devices.engines.engine import LedEngine
 from edgewidth.devices.on_device.visit import VisitError
 from edgewidth.devices.reach.process import failure_line
 from edgewidth.errors import ProfileError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgewidth.devices.engines.engine import Program
     from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.devices.reach.transport import Transport
-    from edgewidth.records.measurement import Accelerator, DeviceFacts, Engine, EngineName
+    from edgewidth.records.measurement import DeviceFacts, Engine
 
     Json = dict[str, Any]
 
@@ -35,18 +35,14 @@ class _MakeProgram(Protocol):
 
 
 @dataclass(frozen=True)
-class NativeEngine:
+class NativeEngine(LedEngine):
     """An engine whose launcher is a program of its own; see ``EngineSupport``.
 
     A device profile says where the program is under the launcher's name: a path on the device, or ``push:`` and a
     path on this machine.
     """
 
-    name: EngineName
-    engine: Engine
     make_program: _MakeProgram
-    lead: Callable[[DeviceProfile, Accelerator], Json | None]
-    """How a profile leads it to an accelerator, as ``PythonEngine.lead``."""
     where_from: str
     """Where a missing program comes from."""
     needs_python: bool = False
@@ -60,18 +56,6 @@ class NativeEngine:
     def profile_key(self) -> str:
         """The launcher's name."""
         return self.engine.launcher
-
-    def on(self, profile: DeviceProfile, accelerator: Accelerator) -> Engine | None:
-        """See ``EngineSupport``."""
-        lead = self.lead(profile, accelerator)
-        if lead is None:
-            return None
-        return self.engine.model_copy(update={"accelerator": accelerator, "backend": backend_text(lead)})
-
-    def way(self, profile: DeviceProfile, engine: Engine) -> Json:
-        """See ``EngineSupport``."""
-        lead = self.lead(profile, engine.accelerator) or {}
-        return {"runtime": engine.runtime.value, "accelerator": engine.accelerator.value, **lead}
 
     def version(self, transport: Transport, profile: DeviceProfile, facts: DeviceFacts) -> str | None:
         """A digest of the program, since programs do not tell a version; one that is to be pushed is pushed first."""

@@ -6,15 +6,14 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from edgewidth.devices.engines.engine import Runs, options_of
+from edgewidth.devices.engines.engine import Runs, lead_to_provider
 from edgewidth.devices.engines.native import NativeEngine, pinned, repeat
 from edgewidth.devices.on_device.placement import of_onnx_log
 from edgewidth.devices.on_device.visit import VisitError
 from edgewidth.records.inputs import Fill
-from edgewidth.records.measurement import Accelerator, Engine, EngineName, Launcher, Runtime
+from edgewidth.records.measurement import Engine, EngineName, Launcher, Runtime
 
 if TYPE_CHECKING:
-    from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.devices.reach.transport import Transport
 
     Json = dict[str, Any]
@@ -72,15 +71,6 @@ def provider_words(way: Json) -> list[str]:
     return ["-v", "-e", provider.lower(), *(["-i", told] if told else [])]
 
 
-def _lead(profile: DeviceProfile, accelerator: Accelerator) -> Json | None:
-    section = profile.section(accelerator)
-    if accelerator is Accelerator.CPU:
-        return {}
-    if section.provider is None:
-        return None
-    return {"provider": section.provider, "options": options_of(section.provider_options)}
-
-
 def parse_perf_test(text: str) -> list[int]:
     """The nanoseconds of each run in a result file.
 
@@ -104,8 +94,8 @@ def parse_perf_test(text: str) -> list[int]:
 PERF_TEST = NativeEngine(
     EngineName.ONNXRUNTIME,
     Engine(runtime=Runtime.ONNXRUNTIME, launcher=Launcher.PERF_TEST),
+    lead_to_provider,
     PerfTest,
-    _lead,
     "Build ONNX Runtime for its processor (https://onnxruntime.ai/docs/build); onnxruntime_perf_test is among "
     "what that makes. Then `onnxruntime_perf_test=push:/path/to/it`",
 )

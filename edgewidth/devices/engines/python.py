@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgewidth.devices.engines.engine import backend_text, options_of
+from edgewidth.devices.engines.engine import LedEngine, lead_to_provider, options_of
 from edgewidth.devices.on_device.vitals import COMPILED_MODEL
 from edgewidth.devices.reach.destination import Destination
 from edgewidth.devices.reach.facts import device_python
@@ -23,17 +23,13 @@ _SYSTEM_PYTHONS = ("python3", "/usr/bin/python3")
 
 
 @dataclass(frozen=True)
-class PythonEngine:
+class PythonEngine(LedEngine):
     """One of them; see ``EngineSupport``."""
 
-    name: EngineName
-    engine: Engine
     packages: str
     """What pip installs, as words of a shell."""
     obstacle: Callable[[DeviceFacts], str | None]
     """Why a machine of this kind cannot have the packages; None: it can."""
-    lead: Callable[[DeviceProfile, Accelerator], Json | None]
-    """How a profile leads it to an accelerator: ``delegate``, ``provider`` and the like; None: it has no way there."""
     needs_python: bool = True
     profile_key: None = None
 
@@ -41,18 +37,6 @@ class PythonEngine:
     def key(self) -> str:
         """The runtime: the package is what is found on the device."""
         return self.engine.runtime
-
-    def on(self, profile: DeviceProfile, accelerator: Accelerator) -> Engine | None:
-        """See ``EngineSupport``."""
-        lead = self.lead(profile, accelerator)
-        if lead is None:
-            return None
-        return self.engine.model_copy(update={"accelerator": accelerator, "backend": backend_text(lead)})
-
-    def way(self, profile: DeviceProfile, engine: Engine) -> Json:
-        """See ``EngineSupport``."""
-        lead = self.lead(profile, engine.accelerator) or {}
-        return {"runtime": engine.runtime.value, "accelerator": engine.accelerator.value, **lead}
 
     def version(self, transport: Transport, profile: DeviceProfile, facts: DeviceFacts) -> str | None:
         """As the device's Python told it."""
@@ -133,30 +117,20 @@ def _lead_tflite_runtime(profile: DeviceProfile, accelerator: Accelerator) -> Js
     return {"delegate": section.delegate, "options": options_of(section.delegate_options)}
 
 
-def _lead_onnxruntime(profile: DeviceProfile, accelerator: Accelerator) -> Json | None:
-    section = profile.section(accelerator)
-    if accelerator is Accelerator.CPU:
-        return {}
-    if section.provider is None:
-        return None
-    library = {"library": section.provider_library} if section.provider_library else {}
-    return {"provider": section.provider, **library, "options": options_of(section.provider_options)}
-
-
 LITERT = PythonEngine(
-    EngineName.LITERT, Engine(runtime=Runtime.LITERT), "ai-edge-litert numpy", _without_litert, _lead_litert
+    EngineName.LITERT, Engine(runtime=Runtime.LITERT), _lead_litert, "ai-edge-litert numpy", _without_litert
 )
 TFLITE_RUNTIME = PythonEngine(
     EngineName.TFLITE_RUNTIME,
     Engine(runtime=Runtime.TFLITE_RUNTIME),
+    _lead_tflite_runtime,
     "tflite-runtime 'numpy<2'",
     _without_tflite_runtime,
-    _lead_tflite_runtime,
 )
 ONNXRUNTIME = PythonEngine(
     EngineName.ONNXRUNTIME,
     Engine(runtime=Runtime.ONNXRUNTIME),
+    lead_to_provider,
     "onnxruntime",
     _without_onnxruntime,
-    _lead_onnxruntime,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -48,8 +49,9 @@ def check_ran(ran: Ran, setting: Setting) -> None:
 
 
 def _left(at: Sequence[int | str], work: Sequence[OperatorWork]) -> set[int] | None:
-    """The places of the operators that were left; None: the model has none of such a name, the runtime fused some."""
-    places = {one.name: place for place, one in enumerate(work)}
+    """The places of the operators that were left; None: not just one has such a name, or the runtime fused some."""
+    names = Counter(one.name for one in work)
+    places = {one.name: place for place, one in enumerate(work) if one.name and names[one.name] == 1}
     found = [one if isinstance(one, int) else places.get(one) for one in at]
     known = {place for place in found if place is not None and place < len(work)}
     return known if len(known) == len(at) else None

@@ -42,6 +42,10 @@ class Loaded(NamedTuple):
     """The outputs of the latest run, as arrays."""
     placed: Json | None = None
     """Where its operators run (see ``placement``); None: on the processor, which was asked for."""
+    load_ns: int | None = None
+    """What loading it took, without what found out where its operators run; None: all that was done took."""
+    first_ns: tuple[int, ...] = ()
+    """The times of runs that were made while it was loaded."""
 
 
 class EngineError(Exception):

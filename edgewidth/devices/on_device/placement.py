@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
     Node = tuple[str, Sequence[int], Sequence[int]]
 
+_WIDENED = "DEQUANTIZE"
 DELEGATE = "DELEGATE"
 """The kind of a node that stands for what a delegate took."""
 _REPLACED = re.compile(
@@ -64,9 +65,10 @@ def placed(
     }
 
 
-def of_nodes(nodes: Sequence[Node]) -> Json:
+def of_nodes(nodes: Sequence[Node], graph_inputs: Sequence[int]) -> Json:
     """From the nodes of a TFLite interpreter, (kind, inputs, outputs) each, after a delegate was applied.
 
+    Weights in float16 are made float32 by nodes of their own, of constants alone, once: these are nobody's operators.
     The nodes that it took stay in the list; that of the delegate, behind them, has their outermost inputs and outputs.
     What lies between these is what it took.
     """
@@ -82,9 +84,11 @@ def of_nodes(nodes: Sequence[Node]) -> Json:
                 continue
             taken.add(place)
             open_tensors += [tensor for tensor in model[place][1] if tensor not in ends]
-    left_at = [place for place in range(len(model)) if place not in taken]
+    known = {*graph_inputs, *made_by}
+    own = [place for place, node in enumerate(model) if node[0] != _WIDENED or known.intersection(node[1])]
+    left_at = [place for place in own if place not in taken]
     left = [model[place][0] for place in left_at]
-    return placed(len(model), len(taken), partitions=len(delegates), left=left, left_at=left_at)
+    return placed(len(own), len(own) - len(left_at), partitions=len(delegates), left=left, left_at=left_at)
 
 
 def of_gpu_log(log: str, kinds: Sequence[str], *, whole: bool) -> Json:
@@ -147,12 +151,9 @@ def of_plugin_log(log: str, kinds: Sequence[str], names: Sequence[str]) -> Json:
     )
 
 
-def of_native_log(log: str, delegate: str | None = None) -> Json | None:
-    """From what ``benchmark_model`` prints; None: it says nothing of where operators ran.
-
-    ``delegate``: a part of the name of the delegate that counts; None: any but XNNPACK, which is the processor.
-    """
-    found = [one for one in _REPLACED.findall(log) if one[2] != _CPU_DELEGATE and (delegate or "") in one[2]]
+def of_native_log(log: str) -> Json | None:
+    """From what ``benchmark_model`` prints; None: it says nothing of where operators ran. XNNPACK is the processor."""
+    found = [one for one in _REPLACED.findall(log) if one[2] != _CPU_DELEGATE]
     split = _SPLIT.search(log)
     if found:
         taken, total, _, partitions = found[-1]

@@ -6,6 +6,7 @@ has; it takes external delegates, and enters a model where a ``CompiledModel`` c
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from importlib.util import find_spec
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from edgewidth.devices.on_device.vitals import has_compiled_model
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from edgewidth.devices.on_device.loaded import Asked
@@ -75,12 +76,20 @@ def load_tflite(module: TfliteModule, asked: Asked) -> Loaded:
     if module.compiled is not None and _can_compile(module, asked):
         try:
             with captured_log():
-                loaded = _compiled(module, asked, _on_cpu(module.compiled, asked))
+                loaded = _timed(lambda: _compiled(module, asked, _on_cpu(module.compiled, asked)))
+                begin = time.perf_counter_ns()
                 loaded.run()
+                return loaded._replace(first_ns=(time.perf_counter_ns() - begin,))
         except RuntimeError:  # outputs whose sizes are known only when it runs are beyond it
-            return _interpreted(module, asked)
-        return loaded
-    return _interpreted(module, asked)
+            pass
+    return _timed(lambda: _interpreted(module, asked))
+
+
+def _timed(make: Callable[[], Loaded]) -> Loaded:
+    """What ``make`` loads, with the time that it took."""
+    begin = time.perf_counter_ns()
+    loaded = make()
+    return loaded._replace(load_ns=time.perf_counter_ns() - begin)
 
 
 # The interpreter.
@@ -146,9 +155,9 @@ def _delegated(module: TfliteModule, asked: Asked) -> Loaded:
     # Alone first: XNNPACK is a delegate too, and its nodes look the same.
     alone = _interpreter(module, asked, plain=True, delegates=[delegate])
     _fed(alone, asked)
-    placed = of_nodes(_nodes(alone))
+    placed = of_nodes(_nodes(alone), [one["index"] for one in alone.get_input_details()])
     del alone
-    return _interpreted(module, asked, [module.interpreter.load_delegate(path, options)], placed)
+    return _timed(lambda: _interpreted(module, asked, [module.interpreter.load_delegate(path, options)], placed))
 
 
 def _nodes(interpreter: Any) -> list[tuple[str, list[int], list[int]]]:
@@ -242,7 +251,7 @@ def _accelerated(module: TfliteModule, asked: Asked) -> Loaded:
         try:
             with captured_log() as logs:
                 # Whether all of it is accelerated is not asked of the model: it counts XNNPACK as an accelerator.
-                loaded = _compiled(module, asked, options, {})
+                loaded = _timed(partial(_compiled, module, asked, options, {}))
         except RuntimeError as error:
             if flag is not first:
                 raise EngineError(_last_line(str(error))) from error

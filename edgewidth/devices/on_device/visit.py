@@ -142,14 +142,14 @@ class Model:
         before = dict(read_accelerators(programs=programs), **read_state(job["affinity"]))
         before.update(probe_ns=probe_ns(plan["probe_loops"]), **read_rails())
         own = time.process_time()
-        warmup = warm_up(loaded.run, plan)
+        warmup = [*(loaded.first_ns if first else ()), *warm_up(loaded.run, plan)]
         runs = timed_runs(loaded.run, plan)
         own = time.process_time() - own
         after = dict(read_rails(), **read_state(job["affinity"]), probe_ns=probe_ns(plan["probe_loops"]))
         after.update(read_accelerators(programs=programs))
         made = {"warmup_ns": warmup, "runs_ns": runs, "before": before, "after": after, "own_s": own}
         if first:
-            made["load_ns"] = load_ns
+            made["load_ns"] = load_ns if loaded.load_ns is None else loaded.load_ns
         if first and loaded.placed is not None:
             with captured_log():
                 made["placed"] = dict(
