@@ -118,6 +118,9 @@ def test_compiled_model_and_interpreter_agree_on_the_processor(tmp_path: Path, a
     outputs = []
     for one in (module, module._replace(compiled=None)):
         loaded = load(one, asked)
+        # CompiledModel is tried by a run, which is the first inference; what that took is kept.
+        assert len(loaded.first_ns) == (one.compiled is not None)
+        assert loaded.load_ns is not None
         loaded.run()
         outputs.append(np.ravel(loaded.outputs()[0]))
     assert outputs[0].tolist() == outputs[1].tolist()
