@@ -3,6 +3,8 @@
 A feature maps a term to a matrix (entries, columns). What is expected of hardware: cost grows with the
 multiply-accumulates, with the channels read and written at every pixel, with the weights, and has a constant
 part; kernels work in tiles of 8, 16, 32 … channels, so that cost climbs in steps; and caches bend it smoothly.
+A compiler for an NPU lays out, splits and packs every layer anew, so that a width can cost half as much again as its
+neighbours: by the channels that it has beyond whole tiles, or for reasons of its own.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ Columns = Callable[[Term], Floats]
 
 TILES = (4, 8, 16, 32, 64)
 """Channel tiles of the usual matrix kernels (SSE, AVX, NEON, their int8 dot products, and GPUs)."""
+
+WHOLE_TILE = 64
+"""Channels beyond a multiple of it may cost anything; every tile above divides it."""
 
 LENGTHS = {"wide": 1.0, "narrow": 0.3, "rough": 0.3}
 """Correlation lengths of the residual, in natural logarithms of channels."""
@@ -59,7 +64,7 @@ def features_of(kind_terms: tuple[Term, ...]) -> list[Feature]:
     axes: tuple[Axis, ...] = sides if kind_terms[0].mixes else ("out",)
     found = []
     for level in levels:
-        found += _linear(level, axes) + _smooth(level, axes)
+        found += _linear(level, axes) + _smooth(level, axes) + _jumps(level, axes)
     return found + _steps(kind_terms, axes)
 
 
@@ -112,6 +117,40 @@ def _step(axis: Axis, tile: int) -> Columns:
         return both
 
     return columns
+
+
+def _jumps(level: Level, axes: tuple[Axis, ...]) -> list[Feature]:
+    """What comes on top of an input's multiply-accumulates, or of an output's numbers, at single widths.
+
+    The weights are packed by what enters, and what leaves is written in bricks.
+    """
+    found: list[Feature] = []
+    if level != "layer" and "in" in axes:
+        found.append(Feature("rest-in", level, 0.01, _apart("in", WHOLE_TILE)))
+    if level == "shape":
+        found.append(Feature("rest-out", level, 0.01, _apart("out", WHOLE_TILE)))
+    if level == "layer":
+        found += [Feature(f"own-{axis}", level, 0.003, _apart(axis)) for axis in axes]
+    return found
+
+
+def _apart(axis: Axis, tile: int | None = None) -> Callable[[tuple[Term, ...]], Columns]:
+    """A column of its own for every width, or for every remainder of ``tile``, in units of what it multiplies."""
+
+    def classes(term: Term) -> Floats:
+        return _side(term, axis) % tile if tile else _side(term, axis)
+
+    def shared(sharing: tuple[Term, ...]) -> Columns:
+        distinct = np.unique(np.concatenate([classes(term) for term in sharing]))
+
+        def columns(term: Term) -> Floats:
+            mixed = term.taps * term.in_widths if axis == "in" else float(term.is_first)
+            scale = term.pixels * term.out_widths * mixed
+            return np.where(classes(term)[:, None] == distinct, scale[:, None], 0.0)
+
+        return columns
+
+    return shared
 
 
 def _varies(values: Floats) -> bool:
