@@ -136,5 +136,6 @@ def test_a_slice_is_the_whole_with_the_rest_of_its_channels_left_out(
     assert np.array_equal(branches(layout.write(WHOLE.widths)), branches(files[name][precision]))
     config = SPACE.config([2] * len(SPACE.variables))
     logits, (*_, greatest) = expected(config), ROUNDING[precision]
-    error = np.sqrt(((branches(layout.write(SPACE.widths(config))) - logits) ** 2).mean((0, 2))) / logits.std((0, 2))
+    squares = ((branches(layout.write(SPACE.widths(config))) - logits) ** 2).mean((0, 2))
+    error = np.sqrt(squares / (logits**2).mean((0, 2)))  # too wide a range moves all outputs of a branch together
     assert {place: value for place, value in enumerate(error) if value > greatest} == {}
