@@ -25,6 +25,7 @@ class Purpose(IntEnum):
     NARROWING = 4
     HELD_OUT = 5
     EVALUATED = 6
+    RIVALS = 7
     ORDER = 11
     VARIATION = 12
     WIDTHS = 13

@@ -10,7 +10,7 @@ import click
 
 from edgewidth.cli.networks import Given, read_network
 from edgewidth.cli.record import option
-from edgewidth.cli.values import FILE, FOLDER, FiniteRange, OneOf, duration, pairs, percent, resolution
+from edgewidth.cli.values import FILE, FOLDER, FiniteRange, OneOf, duration, pairs, percent, resolution, share
 from edgewidth.cli.widths import WidthOptions
 from edgewidth.errors import InputError
 from edgewidth.records.budget import BudgetRequest, Limits, parse_count
@@ -104,6 +104,18 @@ MaxInt8DropOption = Annotated[
         parse=percent,
         default="1%",
         help="Where quantisation costs more points of top-1 accuracy, the network is trained on for int8.",
+    ),
+]
+
+
+RivalsOption = Annotated[
+    float | None,
+    option(
+        "--rivals",
+        parse=share,
+        metavar="SHARE",
+        help="What brief trainings of configurations near the budget may cost, as a share of the final training (50%, "
+        "or what the recipe says; 0%: none). The losses learn from them.",
     ),
 ]
 

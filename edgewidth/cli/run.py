@@ -39,6 +39,7 @@ class Options:
         ),
     ]
     narrowing: shared.NarrowingOptions
+    rivals: shared.RivalsOption
     max_int8_drop_points: shared.MaxInt8DropOption
     plan: shared.PlanOptions
     reuse: shared.ReuseOptions
@@ -82,6 +83,7 @@ def command(options: Options) -> int:
             recipe,
             budget=options.limits.beside(options.budget),
             narrowing=options.narrowing.narrowing() if options.narrow else None,
+            rivals=options.rivals,
             max_int8_drop_points=options.max_int8_drop_points,
             seed=options.seed,
             command=shlex.join(["edgewidth", *(click.get_current_context().find_object(list) or [])]),

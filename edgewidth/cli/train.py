@@ -36,6 +36,7 @@ class Options:
     ]
     budget: shared.BudgetOption
     narrowing: shared.NarrowingOptions
+    rivals: shared.RivalsOption
     start: StartOptions
     seed: shared.SeedOption
     out: shared.OutOption
@@ -48,9 +49,11 @@ def command(options: Options) -> None:
     """Train the supernet, then estimate what every width costs in loss; goes on where it stopped.
 
     Without --table one training serves any number of devices and budgets afterwards; with it, one device and budget.
+    With --table and --rivals the losses then learn from brief trainings near the budget.
     With several GPUs or machines: torchrun --nproc-per-node N -m edgewidth train …
     """
     from edgewidth.stages.claim import locked_by_first  # noqa: PLC0415  help stays instant
+    from edgewidth.stages.rivals import learn_from_rivals  # noqa: PLC0415
     from edgewidth.stages.train import train  # noqa: PLC0415
 
     processes, progress = meet()
@@ -68,6 +71,18 @@ def command(options: Options) -> None:
             force=options.force,
             progress=progress,
         )
+        if aim and options.rivals:
+            losses = learn_from_rivals(
+                aim.table,
+                losses,
+                aim.budget,
+                data,
+                recipe,
+                folder,
+                share=options.rivals,
+                seed=options.seed,
+                progress=progress,
+            )
     if not processes.is_first:
         return
     print_result(losses, as_json=options.as_json, text=lambda: print_losses(losses, folder.losses))
@@ -80,7 +95,7 @@ def _aim(options: Options, progress: Progress) -> Aim | None:
     from edgewidth.stages.train import Aim  # noqa: PLC0415
 
     if options.table is None:
-        refuse_without("--table", "budget", *names_of(shared.NarrowingOptions))
+        refuse_without("--table", "budget", "rivals", *names_of(shared.NarrowingOptions))
         return None
     table = LatencyTable.read(options.table)
     budget = table_budget(options.budget, table)

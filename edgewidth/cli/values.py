@@ -85,6 +85,11 @@ def percent(text: str) -> float:
     return number
 
 
+def share(text: str) -> float:
+    """A part of a whole from ``50%``; ``0%`` is none of it."""
+    return 0.0 if text.strip() in {"0", "0%"} else percent(text) / 100
+
+
 def numbers(text: str) -> tuple[float, ...]:
     """Numbers from ``0.485,0.456,0.406``."""
     try:

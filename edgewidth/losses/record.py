@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,10 +16,11 @@ from edgewidth.records.losses import (
     UnaryLosses,
     VariableLosses,
 )
-from edgewidth.search.factors import Factor
+from edgewidth.search.factors import Factor, total
 
 if TYPE_CHECKING:
     from edgewidth.data.split import ImageData
+    from edgewidth.graph.space import ChannelConfig
     from edgewidth.losses.fit import Array, Evaluations
     from edgewidth.losses.rounds import Rounds
 
@@ -85,8 +87,13 @@ def spearman(a: Array, b: Array) -> float:
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
-def loss_factors(losses: UnaryLosses) -> tuple[Factor, ...]:
-    """The losses as a search takes them: the offset, the variables, the pairs."""
+def predicted_excess(losses: UnaryLosses, configs: Sequence[ChannelConfig]) -> Array:
+    """What the supernet's losses add up to for configurations, in nats: (configurations,)."""
+    return total(supernet_factors(losses), np.array([losses.space.indices(config) for config in configs]))
+
+
+def supernet_factors(losses: UnaryLosses) -> tuple[Factor, ...]:
+    """The losses as the supernet has them: the offset, the variables, the pairs."""
     index = {variable.name: i for i, variable in enumerate(losses.space.variables)}
     return (
         Factor((), np.array(losses.offset)),

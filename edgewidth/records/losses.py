@@ -8,7 +8,7 @@ from edgewidth.documents import Record
 from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.records.budget import Budget
 from edgewidth.records.measurement import Setting
-from edgewidth.records.provenance import NONE, SOME, Digest, Facts, Made
+from edgewidth.records.provenance import NONE, SOME, Digest, Facts, Made, Provenance
 from edgewidth.records.run import Narrowing
 from edgewidth.records.training import IMAGES, upgraded
 from edgewidth.records.upgrades import name_engine
@@ -109,11 +109,74 @@ class NarrowedFor(Record):
     schedule: Narrowing
 
 
+class Rival(Record):
+    """A configuration near the budget that was trained briefly."""
+
+    config: ChannelConfig
+    methods: tuple[str, ...]
+    """Whose choice it was, such as ``exact`` or ``greedy``; ``drawn``: because it tells much of the others."""
+    race: int
+    """The race that it took part in, from 1."""
+    supernet_loss: float
+    """Its excess loss (nats) as the supernet's losses predict it."""
+    losses: tuple[float, ...]
+    """Its own loss (nats per image) on images that no search has seen, at the end of every rung that it reached."""
+
+
+class Coefficient(Record):
+    """A number that was learned, and its standard error."""
+
+    value: float
+    standard_error: float
+
+
+class Correction(Record):
+    """What the losses of networks after training say of the supernet's losses.
+
+    A rival's loss is taken as a constant plus ``slope`` times its excess loss on the supernet, plus two departures from
+    that. ``depth``: what a variable costs, times its place from the first (-1) to the last (1). ``tilt``: what it
+    costs less or more at narrow widths where its cost ran evenly with the logarithm of the width. Both in units of the
+    excess loss on the supernet, as ``slope`` is.
+    """
+
+    offsets: tuple[float, ...]
+    """The constant of every rung (nats)."""
+    slope: Coefficient
+    depth: Coefficient
+    tilt: Coefficient
+    sigma: float
+    """The standard deviation (nats) of a rival's loss about that."""
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the supernet's losses tell anything of those after training, by two standard errors of the slope."""
+        return self.slope.value > 2 * self.slope.standard_error
+
+
+class Rivals(Record):
+    """Configurations near a budget that were trained briefly, on one schedule, and what their losses say."""
+
+    provenance: Provenance
+    budget: Budget
+    images: int
+    """On how many images each was judged."""
+    rungs: tuple[int, ...]
+    """After how many steps of the schedule rivals were judged, and half of them dropped."""
+    rivals: tuple[Rival, ...]
+    correction: Correction
+    supernet_spearman: float
+    """The rank correlation of the supernet's losses with the losses after training."""
+    corrected_spearman: float
+    """That of the corrected losses, each predicted from the other rivals' alone."""
+    seconds: float
+    """What all of it took, interruptions left out."""
+
+
 class UnaryLosses(Made):
     """The losses of single widths and of neighbouring pairs, where they came from and how far they can be trusted."""
 
     schema_name: ClassVar[str] = "edgewidth/unary-losses"
-    schema_version: ClassVar[int] = 3
+    schema_version: ClassVar[int] = 4
 
     space: SearchSpace
     data_fingerprint: str
@@ -135,11 +198,15 @@ class UnaryLosses(Made):
     """How the range of widths narrowed while the supernet was trained; empty: it did not."""
     narrowed: NarrowedFor | None = None
     """What it narrowed for; None: nothing, or it is not known."""
+    rivals: Rivals | None = None
+    """What brief trainings say of them: searches take the losses as these correct them. None: nothing was trained."""
 
     @property
     def made_of(self) -> Facts:
         """What they were made of; of a supernet that narrowed, the device and the budget that it serves too."""
         found: Facts = super().made_of | {IMAGES: Digest(self.data_fingerprint)}
+        if self.rivals:
+            found |= self.rivals.provenance.made_of
         if aim := self.narrowed:
             return found | aim.setting.facts | {"budget": aim.budget, "narrowing": aim.schedule}
         # Older versions did not always say for what it narrowed.

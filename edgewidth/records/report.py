@@ -11,7 +11,14 @@ from edgewidth.graph.space import ChannelConfig
 from edgewidth.records.artifact import Artifact
 from edgewidth.records.budget import Budget
 from edgewidth.records.inputs import ModelInput
-from edgewidth.records.losses import EvaluationPhase, HeldOutKind, LossQuality, NarrowingStep, VariableLosses
+from edgewidth.records.losses import (
+    Correction,
+    EvaluationPhase,
+    HeldOutKind,
+    LossQuality,
+    NarrowingStep,
+    VariableLosses,
+)
 from edgewidth.records.measurement import (
     Accelerator,
     DeviceFacts,
@@ -173,6 +180,37 @@ class HeldOutReport(_Described):
     points: tuple[LossPoint, ...]
 
 
+class RivalPoint(_Described):
+    """A configuration near the budget that was trained briefly; losses in nats."""
+
+    config: ChannelConfig
+    methods: tuple[str, ...]
+    """Whose choice it was; ``drawn``: because it tells much of the others."""
+    rungs: int
+    """At how many rungs of the schedule it was judged."""
+    supernet_loss: float
+    """Its excess loss by the supernet's losses."""
+    corrected_loss: float
+    """Its excess loss by the corrected ones."""
+    trained_loss: float
+    """Its own loss at the last rung that it reached, less what the rest of the schedule takes off every rival's."""
+
+
+class RivalReport(_Described):
+    """What brief trainings of rivals say of the losses."""
+
+    images: int
+    """On how many images they were judged, which no search has seen."""
+    steps: int
+    """Of the whole schedule."""
+    points: tuple[RivalPoint, ...]
+    correction: Correction
+    supernet_spearman: float
+    corrected_spearman: float
+    """Each rival predicted from the others' alone."""
+    seconds: float
+
+
 class LossReport(_Described):
     """How far the unary losses can be trusted, and from where widths were drawn in training."""
 
@@ -183,6 +221,8 @@ class LossReport(_Described):
     evaluation: EvaluationPhase
     narrowing: tuple[NarrowingStep, ...]
     """Empty: widths were drawn uniformly to the end."""
+    rivals: RivalReport | None
+    """None: the losses are the supernet's alone."""
 
 
 class DeviceReport(_Described):

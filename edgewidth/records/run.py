@@ -73,6 +73,9 @@ class RunRequest(Document):
     recipe: str
     narrowing: Narrowing | None = None
     """How the supernet is trained for this device and budget; None: for any."""
+    rivals: float | None = None
+    """What brief trainings of rivals cost at most, as a share of the final training; 0: there are none. None: of a
+    version that knew of none."""
     max_int8_drop_points: float = MAX_INT8_DROP_POINTS
     """More accuracy than this is not to be lost by quantisation."""
     seed: int
@@ -86,7 +89,10 @@ class RunRequest(Document):
         """What makes two requests the same run; the command's wording and package versions may differ."""
         source = self.data.source
         images = Digest(self.data.fingerprint, source, f"the images of {source} have changed")
-        return {name: value for name, value in self if name not in {"command", "versions"}} | {"data": images}
+        own = {name: value for name, value in self if name not in {"command", "versions"}} | {"data": images}
+        if self.rivals is None:
+            del own["rivals"]
+        return own
 
     @classmethod
     def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:

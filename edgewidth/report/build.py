@@ -20,6 +20,8 @@ from edgewidth.records.report import (
     Report,
     ReportedArtifact,
     Reproduce,
+    RivalPoint,
+    RivalReport,
     SearchReport,
     TableReport,
     VariableWidths,
@@ -32,7 +34,7 @@ from edgewidth.tasks.registry import find_task
 if TYPE_CHECKING:
     from edgewidth.graph.space import SearchSpace, WidthVariable
     from edgewidth.records.budget import Budget
-    from edgewidth.records.losses import UnaryLosses
+    from edgewidth.records.losses import EvaluatedConfig, Rivals, UnaryLosses
     from edgewidth.records.measurement import MeasurementWarning
     from edgewidth.records.run import DataFacts
     from edgewidth.records.validation import ValidationReport
@@ -201,15 +203,47 @@ def _losses(losses: UnaryLosses) -> LossReport:
             HeldOutReport(
                 kind=held.kind,
                 quality=held.quality,
-                points=tuple(
-                    LossPoint(config=one.config, predicted=predict_loss(losses, one.config), evaluated=one.excess_loss)
-                    for one in held.evaluated
-                ),
+                points=_loss_points(losses, held.evaluated),
             )
             for held in losses.held_out
         ),
         evaluation=losses.evaluation,
         narrowing=losses.narrowing,
+        rivals=_rivals(losses, losses.rivals) if losses.rivals else None,
+    )
+
+
+def _rivals(losses: UnaryLosses, rivals: Rivals) -> RivalReport:
+    configs, last = [one.config for one in rivals.rivals], rivals.correction.offsets[-1]
+    rows = zip(rivals.rivals, (predict_loss(losses, config) for config in configs), strict=True)
+    return RivalReport(
+        images=rivals.images,
+        steps=rivals.rungs[-1],
+        points=tuple(
+            RivalPoint(
+                config=one.config,
+                methods=one.methods,
+                rungs=len(one.losses),
+                supernet_loss=one.supernet_loss,
+                corrected_loss=corrected,
+                trained_loss=one.losses[-1] - rivals.correction.offsets[len(one.losses) - 1] + last,
+            )
+            for one, corrected in rows
+        ),
+        correction=rivals.correction,
+        supernet_spearman=rivals.supernet_spearman,
+        corrected_spearman=rivals.corrected_spearman,
+        seconds=rivals.seconds,
+    )
+
+
+def _loss_points(losses: UnaryLosses, evaluated: Sequence[EvaluatedConfig]) -> tuple[LossPoint, ...]:
+    from edgewidth.losses.record import predicted_excess  # noqa: PLC0415  scipy loads when it is needed
+
+    predicted = predicted_excess(losses, [one.config for one in evaluated])
+    return tuple(
+        LossPoint(config=one.config, predicted=float(value), evaluated=one.excess_loss)
+        for one, value in zip(evaluated, predicted, strict=True)
     )
 
 

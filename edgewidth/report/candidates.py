@@ -92,6 +92,6 @@ def predict_ms(table: LatencyTable, config: ChannelConfig) -> float:
 
 def predict_loss(losses: UnaryLosses, config: ChannelConfig) -> float:
     """The excess loss that the losses of widths and of pairs of them add up to."""
-    from edgewidth.losses.record import loss_factors  # noqa: PLC0415  scipy loads when it is needed
+    from edgewidth.losses.correction import loss_factors  # noqa: PLC0415  scipy loads when it is needed
 
     return float(total(loss_factors(losses), np.array([losses.space.indices(config)]))[0])

@@ -116,6 +116,49 @@ def _stopped(evaluation: EvaluationPhase) -> str:
     )
 
 
+def rivals(report: Report) -> Figure | None:
+    """The rivals' losses after brief training, over what the supernet says of them and what the correction does."""
+    found = report.losses.rivals if report.losses else None
+    if found is None:
+        return None
+    sure = found.correction.is_sure
+    picture = Picture("Loss after brief training over excess loss, of rivals near the budget", HALF, 340)
+    losses = [one.supernet_loss for one in found.points] + [one.corrected_loss for one in found.points]
+    span = covering(losses)
+    plot = axes(picture, span, covering([one.trained_loss for one in found.points]))
+    plot.draw(picture, x_label="excess loss (nats)", y_label="loss after brief training (nats)")
+    for one in found.points:
+        whose = ", ".join(one.methods)
+        before, after = (plot.at(loss, one.trained_loss) for loss in (one.supernet_loss, one.corrected_loss))
+        hint = f"{whose}, {one.config}: supernet {one.supernet_loss:.4f}, after training {one.trained_loss:.4f}"
+        if sure:
+            picture.line(before, after, "reference")
+            picture.mark(after, "chosen", shape="diamond", size=4.5, hint=f"{hint}, corrected {one.corrected_loss:.4f}")
+        picture.mark(before, "held-out", shape="circle", size=3.5, hint=hint)
+    ranks = f"a rank correlation of {found.supernet_spearman:.2f} with the supernet's losses"
+    said = (
+        f"{ranks}, and of {found.corrected_spearman:.2f} with the corrected ones, each predicted from the others"
+        if sure
+        else f"{ranks}, too little to correct these"
+    )
+    caption = (
+        f"{plural(len(found.points), 'rival')} near the budget were trained for up to {found.steps:,} steps, the worse "
+        f"half dropped at every rung, and judged on {found.images:,} images that no search has seen: {said}."
+    )
+    rows = tuple(
+        (
+            ", ".join(one.methods),
+            str(one.config),
+            str(one.rungs),
+            *(f"{loss:.4f}" for loss in (one.supernet_loss, one.corrected_loss, one.trained_loss)),
+        )
+        for one in found.points
+    )
+    keys = (Key("by the supernet", *_KINDS["random"]), *([Key("corrected", "chosen", "diamond")] if sure else []))
+    columns = ("whose choice", "configuration", "rungs", "supernet's excess", "corrected excess", "after training")
+    return Figure("Rivals after training", caption, picture.markup(), None, keys, Numbers(columns, rows))
+
+
 def narrowing(report: Report) -> Figure | None:
     """One small picture per width variable: how likely each of its widths was drawn as training went on."""
     if report.losses is None or not report.losses.narrowing:

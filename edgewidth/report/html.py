@@ -82,13 +82,14 @@ def _sections(report: Report) -> tuple[Section, ...]:
         return tuple(figure for figure in figures if figure)
 
     predictions = present(latency.predicted_against_measured(report), latency.prediction_errors(report))
+    said = (losses.unary_losses(report), losses.loss_predictions(report), losses.rivals(report))
     verdict = report.table.quality.verdict if report.table else ""
     return (
         Section("latency", "Every run on the device", present(latency.distribution(report))),
         Section("prediction", "Can the predictions be trusted?", predictions, verdict),
         Section("frontier", "What every latency can buy", present(search.frontier(report))),
         Section("widths", "The chosen network", present(search.widths(report))),
-        Section("unary", "What the losses say", present(losses.unary_losses(report), losses.loss_predictions(report))),
+        Section("unary", "What the losses say", present(*said)),
         Section("training", "Training", present(losses.narrowing(report), *search.training_curves(report))),
     )
 

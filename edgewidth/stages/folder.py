@@ -72,6 +72,9 @@ class RunFolder:
     evaluations = _File("checkpoints/evaluations.jsonl")
     """The losses of configurations, from where an interrupted evaluation goes on."""
 
+    rival_scores = _File("checkpoints/rivals.jsonl")
+    """What rivals scored, from where an interrupted loop goes on."""
+
     def model(self, precision: Precision, format_name: FormatName) -> Path:
         """An exported artifact."""
         return self.path / model_name(precision, format_name)

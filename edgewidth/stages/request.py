@@ -28,11 +28,15 @@ def make_request(
     *,
     budget: BudgetRequest,
     narrowing: Narrowing | None = None,
+    rivals: float | None = None,
     max_int8_drop_points: float = MAX_INT8_DROP_POINTS,
     seed: int,
     command: str,
 ) -> RunRequest:
-    """The contents of ``run.json``; ``command`` is what asks for this run again."""
+    """The contents of ``run.json``; ``command`` is what asks for this run again.
+
+    ``rivals``: what they cost at most, as a share of the final training; None: what the recipe says.
+    """
     from edgewidth.data.split import data_facts  # noqa: PLC0415  a light module in a heavy room
 
     return RunRequest(
@@ -47,6 +51,7 @@ def make_request(
         statistic=target.statistic,
         recipe=recipe.name,
         narrowing=narrowing,
+        rivals=recipe.rivals if rivals is None else rivals,
         max_int8_drop_points=max_int8_drop_points,
         seed=seed,
         command=command,

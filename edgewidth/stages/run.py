@@ -33,11 +33,13 @@ from edgewidth.stages.ledger import (
     Ledger,
     contents,
     learned,
+    remove,
 )
 from edgewidth.stages.profile import ProfilePlan, profile
 from edgewidth.stages.refine import RefinePlan, refine
 from edgewidth.stages.report import report
 from edgewidth.stages.reuse import read_given, reuse, take_prior
+from edgewidth.stages.rivals import SHARE, learn_from_rivals
 from edgewidth.stages.search import infeasible
 from edgewidth.stages.train import Aim, check_weights, train
 from edgewidth.stages.validate import validate
@@ -115,7 +117,7 @@ class _Run:
         table, budget = self._measured()
         ledger.learn(table.setting.facts | {"budget": budget})
         ledger.check(SEARCH)  # before hours of training
-        losses = self._losses(table, budget)
+        losses = self._corrected(table, self._losses(table, budget), budget)
         ledger.learn(learned(losses) | contents(supernet=folder.supernet))
         result = self._chosen(table, losses, budget)
         ledger.learn(learned(result))
@@ -162,6 +164,27 @@ class _Run:
             seed=request.seed,
             aim=aim,
             weights=job.weights,
+            progress=self._progress,
+        )
+
+    def _corrected(self, table: LatencyTable, losses: UnaryLosses, budget: Budget) -> UnaryLosses:
+        """The losses with what rivals say of them; a choice that was made and trained without any stays."""
+        job, folder = self._job, self._folder
+        share = job.request.rivals
+        if not share or losses.rivals or folder.weights.exists():
+            return losses
+        if folder.search.exists():  # of the losses without correction
+            self._progress.say(f"{folder.search} was found before rivals were trained: it is made again.")
+            remove(folder.search)
+        return learn_from_rivals(
+            table,
+            losses,
+            budget,
+            job.data,
+            job.recipe,
+            folder,
+            share=share,
+            seed=job.request.seed,
             progress=self._progress,
         )
 
@@ -260,5 +283,6 @@ def _asked(job: Job, folder: RunFolder) -> Facts:
         "threads": request.threads,
         "statistic": request.statistic,
         "narrowing": request.narrowing or NONE,
+        SHARE: request.rivals,
         "max_int8_drop_points": request.max_int8_drop_points,
     }

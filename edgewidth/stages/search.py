@@ -66,7 +66,7 @@ class Question:
     @cached_property
     def problem(self) -> Problem:
         """Its numbers. Its latencies are sums of the table's entries: ``curve`` translates."""
-        from edgewidth.losses.record import loss_factors  # noqa: PLC0415  scipy loads when it is needed
+        from edgewidth.losses.correction import loss_factors  # noqa: PLC0415  scipy loads when it is needed
 
         return replace(cost_problem(self.table, self.limits, self.losses.class_names), losses=loss_factors(self.losses))
 

@@ -76,7 +76,9 @@ def train(
     from edgewidth.training.provenance import supernet_training  # noqa: PLC0415
     from edgewidth.training.train import train_supernet  # noqa: PLC0415
 
-    focus = _focus(space, aim, data.task.output_names) if aim else None
+    if aim:
+        _check_space(space, aim.table)
+    focus = budget_focus(aim.table, aim.budget, data.task.output_names) if aim else None
     if force:
         _clear(folder, space, weights)
     found = supernet_provenance(folder.supernet) if folder.supernet.exists() else None
@@ -167,22 +169,30 @@ def _check_trained(supernet: Path, found: Provenance, asked: Provenance) -> None
         )
 
 
-def _focus(space: SearchSpace, aim: Aim, output_names: tuple[str, ...]) -> Focus:
+def budget_focus(table: LatencyTable, budget: Budget, output_names: tuple[str, ...]) -> Focus:
+    """The budget near which losses should be known well, with what every configuration costs by the table.
+
+    Raises:
+        InfeasibleBudgetError: No configuration is predicted within the budget.
+    """
     from edgewidth.losses.focus import Focus  # noqa: PLC0415  a light module in a heavy room
 
-    table, curve = aim.table, Curve.of(aim.table)
+    curve = Curve.of(table)
+    problem = cost_problem(table, budget.limits, output_names)
+    budget_ms = curve.sum_ms(budget.latency_ms)
+    try:
+        check_feasible(problem, budget_ms)
+    except InfeasibleError as error:
+        raise answer_no(budget, curve, error) from error
+    return Focus(problem, (budget_ms,), "latency")
+
+
+def _check_space(space: SearchSpace, table: LatencyTable) -> None:
     if table.space.fingerprint != space.fingerprint:
         raise MismatchError(
             f"The latency table is of another search space; {space.differences(table.space)}.",
             remedy="Give the same `network`, `resolution`, widths and `data` as to edgewidth profile.",
         )
-    problem = cost_problem(table, aim.budget.limits, output_names)
-    budget_ms = curve.sum_ms(aim.budget.latency_ms)
-    try:
-        check_feasible(problem, budget_ms)
-    except InfeasibleError as error:
-        raise answer_no(aim.budget, curve, error) from error
-    return Focus(problem, (budget_ms,), "latency")
 
 
 def _sampler(

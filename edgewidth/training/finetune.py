@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -72,23 +72,11 @@ def finetune_network(
         StorageError: A file cannot be written.
     """
     processes = join()
+    phase = final_phase(recipe, supernet, weights)
+    network, begun, teacher = begin(
+        space, config, data, supernet=supernet, weights=weights, trained=trained, seed=seed, progress=progress
+    )
     device = compute_device()
-    phase = recipe.trained.finetune if _is_trained(supernet, weights) else recipe.finetune
-    teacher: Teacher | None = None
-    if supernet is None:
-        network = PlainNetwork(space, config, seed=seed).to(device)
-        begun = begin_with(network, weights, progress) or "scratch"
-    else:
-        start = load_supernet(supernet, space).to(device)
-        network = PlainNetwork.from_supernet(start, config).to(device)
-        begun = file_digest(supernet)
-        if trained is not None:
-            cut = PlainNetwork(space, config).to(device)
-            start_from(cut, trained)
-            if _loss(cut, data, seed, processes) < _loss(network, data, seed, processes):
-                network, begun = cut, file_digest(trained)
-                progress.say(f"The chosen network starts from {trained}, which is better there than the supernet.")
-        teacher = lambda images: start(images, space.largest)  # noqa: E731 - a short function
     batches = make_batches(data, phase, seed=seed, device=device, processes=processes)
     provenance = final_training(data, phase, seed=seed, start=begun)
     of_this = provenance.extended(
@@ -101,6 +89,48 @@ def finetune_network(
     processes.on_first(lambda: save_plain(network, weights_out, provenance=provenance))
     processes.on_first(kept.clear)
     return network
+
+
+def final_phase(recipe: Recipe, supernet: Path | None, weights: Path | None = None) -> Phase:
+    """The phase of the recipe by which a chosen network is trained, by what it begins with."""
+    return recipe.trained.finetune if _is_trained(supernet, weights) else recipe.finetune
+
+
+class Beginning(NamedTuple):
+    """A network before its final training."""
+
+    network: PlainNetwork
+    begun: str
+    """The digest of the file that its weights are from; ``scratch``: they are random."""
+    teacher: Teacher | None
+    """The maximum network of the supernet; None: there is no supernet."""
+
+
+def begin(
+    space: SearchSpace,
+    config: ChannelConfig,
+    data: ImageData,
+    *,
+    supernet: Path | None,
+    weights: Path | None = None,
+    trained: Path | None = None,
+    seed: int,
+    progress: Progress = SILENT,
+) -> Beginning:
+    """A configuration with the weights that its final training begins with; see ``finetune_network``."""
+    processes, device = join(), compute_device()
+    if supernet is None:
+        network = PlainNetwork(space, config, seed=seed).to(device)
+        return Beginning(network, begin_with(network, weights, progress) or "scratch", None)
+    start = load_supernet(supernet, space).to(device)
+    network, begun = PlainNetwork.from_supernet(start, config).to(device), file_digest(supernet)
+    if trained is not None:
+        cut = PlainNetwork(space, config).to(device)
+        start_from(cut, trained)
+        if _loss(cut, data, seed, processes) < _loss(network, data, seed, processes):
+            network, begun = cut, file_digest(trained)
+            progress.say(f"The chosen network starts from {trained}, which is better there than the supernet.")
+    return Beginning(network, begun, lambda images: start(images, space.largest))
 
 
 def finetune_int8(

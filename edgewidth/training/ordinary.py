@@ -32,6 +32,13 @@ MOMENT_IMAGES = 4096
 """On how many training images the final statistics of batch normalisation are computed."""
 
 
+class Part(NamedTuple):
+    """A schedule of so many steps, and how many of them are made; None: all."""
+
+    steps: int
+    until: int | None
+
+
 class Lesson(NamedTuple):
     """Which network learns what, how long, and from whom."""
 
@@ -42,24 +49,35 @@ class Lesson(NamedTuple):
     teacher: Teacher | None
     processes: Processes = ALONE
 
-    def train(self, batches: Batches, title: str, *, checkpoints: Checkpoints, log: Path, progress: Progress) -> None:
-        """Train, from a checkpoint if there is one; the network ends with averaged weights if the phase says so."""
+    def train(
+        self,
+        batches: Batches,
+        title: str,
+        *,
+        checkpoints: Checkpoints,
+        log: Path | None,
+        progress: Progress,
+        part: Part | None = None,
+    ) -> None:
+        """Train, from a checkpoint if there is one; the network ends with averaged weights if the phase says so.
+
+        ``part``: how much shorter than the phase, and how far; None: all of it.
+        """
         network, phase, task = self.network, self.phase, self.data.task
-        epochs = phase.epochs(len(self.data.train))
-        steps = epochs * batches.per_epoch
+        steps, until = part or Part(phase.epochs(len(self.data.train)) * batches.per_epoch, None)
         averager = Averager(network, phase.averaging * steps) if phase.averaging else None
         optimiser = Optimiser(network, phase, batch=batches.size, steps=steps)
         step = _step(network, task.objective(), phase, self.seed, self.teacher)
-        training = Training(network, optimiser, batches, epochs, step, task.chance_loss, averager, self.processes)
-        run_training(training, checkpoints=checkpoints, log=log, title=title, progress=progress)
+        training = Training(network, optimiser, batches, steps, step, task.chance_loss, averager, self.processes)
+        run_training(training, checkpoints=checkpoints, log=log, title=title, progress=progress, until=until)
         if averager is not None:
             averager.apply()
 
 
-def finish(network: PlainNetwork, data: ImageData, *, seed: int) -> None:
-    """Fix the statistics that inference uses, on training images as they are; ``seed`` decides which."""
+def finish(network: PlainNetwork, data: ImageData, *, seed: int, most: int = MOMENT_IMAGES) -> None:
+    """Fix the statistics that inference uses, on ``most`` training images as they are; ``seed`` decides which."""
     device = next(network.parameters()).device
-    images = torch.from_numpy(data.sample(MOMENT_IMAGES, stream(seed, Purpose.STATISTICS))).to(device)
+    images = torch.from_numpy(data.sample(most, stream(seed, Purpose.STATISTICS))).to(device)
     size = batch_size(network.space.network, network.widths)
     network.set_moments(measure_moments(network.forward, images, batch=size))
 

@@ -93,7 +93,8 @@ class Recipe:
     ``minimum_every``: in how many steps the minimum configuration is trained once. Trained at every step it is
     overtrained, and ties networks several times its size.
 
-    ``trained``: the phases where training begins with trained weights.
+    ``trained``: the phases where training begins with trained weights. ``rivals``: what brief trainings of rivals, by
+    which the losses are corrected, cost at most, as a share of the final training; 0: there are none.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Recipe:
     evaluations: int
     minimum_every: int = 4
     trained: FromTrained = FromTrained()
+    rivals: float = 0.5
 
     def at(self, learning_rate: float) -> Recipe:
         """The same at another learning rate, which its name then tells; with trained weights the same share of it."""
@@ -140,6 +142,7 @@ RECIPES = {
             supernet=Phase(images=16_000, passes=1, batch=64),
             finetune=Phase(images=8_000, passes=3, label_smoothing=0.1, averaging=0.05),
             evaluations=72,
+            rivals=0.0,
             trained=FromTrained(
                 adapt=Phase(images=2_000, passes=1, learning_rate=0.16),
                 supernet=Phase(images=8_000, passes=2, batch=64, learning_rate=0.24),

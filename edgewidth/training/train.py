@@ -146,8 +146,8 @@ def train_supernet(
         processes.on_first(lambda: save_plain(network, trained_out))
         copy_weights(supernet, Given.of(network))
     batches = make_batches(data, phase, seed=seed, device=device, processes=processes)
-    epochs, objective = phase.epochs(len(data.train)), data.task.objective()
-    steps = epochs * batches.per_epoch
+    objective = data.task.objective()
+    steps = phase.epochs(len(data.train)) * batches.per_epoch
     optimiser = Optimiser(supernet, phase, batch=batches.size, steps=steps)
 
     def step(index: int, batch: Batch) -> dict[str, Tensor]:
@@ -159,7 +159,7 @@ def train_supernet(
     of_this = provenance.extended({"search space": space.fingerprint}, {"batch": batches.size})
     kept = Checkpoints(checkpoints, SUPERNET, of_this)
     run_training(
-        Training(supernet, optimiser, batches, epochs, step, data.task.chance_loss, processes=processes),
+        Training(supernet, optimiser, batches, steps, step, data.task.chance_loss, processes=processes),
         checkpoints=kept,
         log=log,
         title="Training the supernet",

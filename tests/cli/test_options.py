@@ -55,6 +55,7 @@ TEXTS = {
     "--narrow-after": "30%",
     "--final-temperature": "1",
     "--max-int8-drop": "2%",
+    "--rivals": "20%",
     "--target-error": "2%",
     "--time-budget": "2m",
     "--sustained": "1h",

@@ -16,12 +16,16 @@ from edgewidth.records.budget import Budget, BudgetRequest
 from edgewidth.records.judged import Judged, JudgedChoice
 from edgewidth.records.losses import (
     BudgetDoubt,
+    Coefficient,
+    Correction,
     EvaluatedConfig,
     EvaluationPhase,
     EvaluationRound,
     HeldOutLosses,
     LossQuality,
     NarrowingStep,
+    Rival,
+    Rivals,
     UnaryLosses,
     VariableLosses,
 )
@@ -37,6 +41,7 @@ from edgewidth.records.measurement import (
     Statistic,
     Visit,
 )
+from edgewidth.records.provenance import Provenance
 from edgewidth.records.run import DataFacts, RunRequest
 from edgewidth.records.search import Certificate, Choice, FrontierPoint, RefineStep, SearchResult
 from edgewidth.records.table import ConfigVisits, HeldOut, LatencyTable, TableEntry, TableQuality
@@ -217,6 +222,35 @@ def _table_quality(held_out: list[HeldOut]) -> TableQuality:
     )
 
 
+def rivals(truth: Truth) -> Rivals:
+    """Twelve configurations, of which four go to the second rung and two to the third."""
+    found, offsets = [], (0.71, 0.55, 0.48)
+    for number in range(12):
+        config = truth.space.sample(truth.rng)
+        reached = 3 if number < 2 else 2 if number < 4 else 1
+        scores = tuple(offset + 0.3 * truth.loss(config) + truth.rng.normal(0, 0.004) for offset in offsets[:reached])
+        methods = ("exact",) if number == 0 else ("greedy", HOSTILE) if number == 1 else ("drawn",)
+        one = Rival(config=config, methods=methods, race=1, supernet_loss=truth.loss(config), losses=scores)
+        found.append(one)
+    return Rivals(
+        provenance=Provenance(),
+        budget=Budget(latency_ms=BUDGET_MS),
+        images=800,
+        rungs=(100, 200, 400),
+        rivals=tuple(found),
+        correction=Correction(
+            offsets=offsets,
+            slope=Coefficient(value=0.31, standard_error=0.02),
+            depth=Coefficient(value=-0.05, standard_error=0.02),
+            tilt=Coefficient(value=0.04, standard_error=0.03),
+            sigma=0.004,
+        ),
+        supernet_spearman=0.87,
+        corrected_spearman=0.93,
+        seconds=312.0,
+    )
+
+
 def losses(truth: Truth) -> UnaryLosses:
     """losses.json."""
     variables = tuple(
@@ -260,6 +294,7 @@ def losses(truth: Truth) -> UnaryLosses:
             ),
         ),
         max_loss=0.482,
+        rivals=rivals(truth),
         narrowing=tuple(narrowing(truth)),
     )
 

@@ -93,16 +93,17 @@ class Training:
     network: nn.Module
     optimiser: Optimiser
     batches: Batches
-    epochs: int
+    steps: int
+    """How many there are in all; the schedule is of as many."""
     step: Callable[[int, Batch], dict[str, Tensor]]
     chance_loss: float
     averager: Averager | None = None
     processes: Processes = ALONE
 
     @property
-    def steps(self) -> int:
-        """How many steps there are in all."""
-        return self.epochs * self.batches.per_epoch
+    def epochs(self) -> int:
+        """How many epochs are begun in all."""
+        return -(-self.steps // self.batches.per_epoch)
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor that decides how training goes on."""
@@ -149,18 +150,26 @@ class _Meter:
         return dict(zip(self.sums, means.tolist(), strict=True))
 
 
-def run_training(training: Training, *, checkpoints: Checkpoints, log: Path, title: str, progress: Progress) -> None:
-    """Run a training to its end, from its last checkpoint if there is one.
+def run_training(
+    training: Training,
+    *,
+    checkpoints: Checkpoints,
+    log: Path | None,
+    title: str,
+    progress: Progress,
+    until: int | None = None,
+) -> None:
+    """Run a training to its end, or ``until`` so many of its steps are done, from its last checkpoint if there is one.
 
-    ``log`` gets one JSON line per epoch. The checkpoints stay until the caller, having stored the result, clears
-    them. Of several processes all read the checkpoint, and the first writes.
+    ``log`` gets one JSON line per epoch; None: nothing does. The checkpoints stay until the caller, having stored the
+    result, clears them. Of several processes all read the checkpoint, and the first writes.
 
     Raises:
         TrainingError: The loss is not finite, or diverges.
         StorageError: A checkpoint or the log cannot be written.
     """
     history: list[dict[str, Any]] = []
-    first = 0
+    first, end = 0, training.steps if until is None else until
     found = checkpoints.latest()
     if found is not None:
         training.load_state(found.tensors)
@@ -171,20 +180,20 @@ def run_training(training: Training, *, checkpoints: Checkpoints, log: Path, tit
     per_epoch = training.batches.per_epoch
     writes = training.processes.is_first
     meter, began = _Meter(training.processes), time.monotonic()
-    with progress.task(title, training.steps) as task:
+    with progress.task(title, end) as task:
         task.advance(first)
-        for step in range(first, training.steps):
+        for step in range(first, end):
             meter.add(_one_step(training, step))
             ends_epoch = (step + 1) % per_epoch == 0
             if step % 20 == 0 or ends_epoch:
                 _watch(training, meter, guard, step, task)
             if ends_epoch:
                 history.append(_line(training, meter, step, time.monotonic() - began))
-                if writes:
+                if writes and log is not None:
                     write_atomic(log, "".join(json.dumps(line) + "\n" for line in history).encode())
                 meter, began = _Meter(training.processes), time.monotonic()
             due = time.monotonic() - saved > (SHORTEST_SECONDS if ends_epoch else CHECKPOINT_SECONDS)
-            if writes and (due or step + 1 == training.steps):
+            if writes and (due or step + 1 == end):
                 checkpoints.save(Checkpoint(step + 1, training.state(), {"history": history}))
                 saved = time.monotonic()
             task.advance()
