@@ -221,7 +221,7 @@ class LossReport(_Described):
     evaluation: EvaluationPhase
     narrowing: tuple[NarrowingStep, ...]
     """Empty: widths were drawn uniformly to the end."""
-    rivals: RivalReport | None
+    rivals: RivalReport | None = None
     """None: the losses are the supernet's alone."""
 
 
