@@ -29,4 +29,4 @@ def test_a_cut_holds_as_much_as_normal_weights_of_its_own_width(config: ChannelC
             kernel = cut[layer.name].kernel
             largest = np.abs(WEIGHTS[layer.name].kernel[: len(kernel)]).reshape(len(kernel), -1).max(axis=1)
             assert np.abs(kernel).reshape(len(kernel), -1).max(axis=1) == pytest.approx(largest, rel=1e-6)
-            assert bits(kernel) == pytest.approx(bits(rng.standard_normal(kernel.shape)), rel=0.01)
+            assert bits(kernel) == pytest.approx(bits(rng.standard_normal(kernel.shape)), rel=0.015)
