@@ -90,7 +90,7 @@ def print_report(report: Report, folder: RunFolder) -> None:
     if report.predicted and report.measured:
         click.echo(
             f"\nLatency ({report.measured.statistic}): predicted {report.predicted.value_ms:.4g} ms, "
-            f"measured {_interval(report.measured)}"
+            f"{report.words.past} {_interval(report.measured)}"
         )
     if report.artifacts:
         click.echo("")
@@ -124,7 +124,7 @@ def print_validation(validation: ValidationReport) -> None:
     if validation.energy:
         click.echo(f"Energy: {harmless(str(validation.energy[0]))}.")
     if validation.signature is not None:
-        click.echo(f"Of its signatures or graphs {validation.signature} was measured; --signature chooses another.")
+        click.echo(f"Of its signatures or graphs {validation.signature} was taken; --signature chooses another.")
     if validation.inputs:
         click.echo(f"Given {harmless('; '.join(map(str, validation.inputs)))}.")
     if validation.budget is not None:
@@ -264,7 +264,7 @@ def _widths(report: Report) -> Table:
 
 
 def _candidates(report: Report) -> Table:
-    table = Table("method", "predicted", "measured", "excess loss", "MACs", "parameters", box=None)
+    table = Table("method", "predicted", report.words.past, "excess loss", "MACs", "parameters", box=None)
     for row in report.candidates:
         table.add_row(
             row.method,

@@ -108,11 +108,11 @@ def _verdict(percent: Floats, noise_percent: float) -> str:
         return f"Good enough: predictions are off by {error}."
     if noise_percent >= 0.8 * root_mean_square:
         return (
-            f"Limited by the device's noise: predictions are off by {error}, and the measurements themselves by "
+            f"Limited by the device's noise: predictions are off by {error}, and visits themselves by "
             f"{noise_percent:.2g} %. Keep the device idle and cool, or give it more time so that each configuration "
             "is visited more often."
         )
-    return f"Not good enough: predictions are off by {error}. Measure more configurations (a longer `time_budget_s`)."
+    return f"Not good enough: predictions are off by {error}. Profile more configurations (a longer `time_budget_s`)."
 
 
 def residuals(table: LatencyTable) -> tuple[Residual, ...]:

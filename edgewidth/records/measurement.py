@@ -137,6 +137,13 @@ def overall_precision(found: Collection[FilePrecision]) -> FilePrecision:
     return kinds.pop() if len(kinds) == 1 else OtherPrecision.MIXED
 
 
+class Words(NamedTuple):
+    """``measured`` and ``measurement``, or what stands for them."""
+
+    past: str
+    noun: str
+
+
 class Clock(StrEnum):
     """What a nanosecond is: real time, instructions counted by an emulator (1 ns each), or a compiler's estimate."""
 
@@ -148,6 +155,11 @@ class Clock(StrEnum):
     def repeats(self) -> bool:
         """Whether it tells the same again and again: no device's noise is in it."""
         return self is not Clock.WALL
+
+    @property
+    def words(self) -> Words:
+        """What its latencies are called: nothing was measured where a compiler estimates."""
+        return Words("estimated", "estimate") if self is Clock.ESTIMATE else Words("measured", "measurement")
 
 
 class Statistic(StrEnum):

@@ -21,6 +21,7 @@ from edgewidth.records.losses import (
 )
 from edgewidth.records.measurement import (
     Accelerator,
+    Clock,
     DeviceFacts,
     EnergyEstimate,
     EngineName,
@@ -31,6 +32,7 @@ from edgewidth.records.measurement import (
     Setting,
     Statistic,
     Visit,
+    Words,
 )
 from edgewidth.records.run import DataFacts
 from edgewidth.records.search import Certificate, Choice, FrontierPoint, RefineStep
@@ -304,6 +306,11 @@ class Report(Document):
     """The raw times of the emitted file, with the device's state around each visit."""
     warnings: tuple[MeasurementWarning, ...]
     reproduce: Reproduce | None
+
+    @property
+    def words(self) -> Words:
+        """What the device's latencies are called."""
+        return (self.device.setting.clock if self.device else Clock.WALL).words
 
     @classmethod
     def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:

@@ -54,7 +54,8 @@ def build_report(inputs: Inputs, stale: Sequence[MeasurementWarning] = ()) -> Re
     budget = _budget(inputs)
     measured = _measured(inputs.validation, budget) if inputs.validation else None
     verdict = verdict_of(measured, budget)
-    clock = inputs.validation.setting.clock if inputs.validation else Clock.WALL
+    with_clock = inputs.validation or inputs.table
+    clock = with_clock.setting.clock if with_clock else Clock.WALL
     return Report(
         verdict=verdict,
         summary=summarise(verdict, measured, budget, inputs.missing, clock),

@@ -38,7 +38,10 @@ def gauge(report: Report) -> tuple[Markup, Markup] | None:
     high = 1.04 * max(reach, full_ms or 0)
 
     def draw(width: float) -> Picture:
-        label = f"Measured {milliseconds(measured.value_ms)} of a budget of {milliseconds(budget.latency_ms)}"
+        past = report.words.past
+        label = (
+            f"{past.capitalize()} {milliseconds(measured.value_ms)} of a budget of {milliseconds(budget.latency_ms)}"
+        )
         picture = Picture(label, width, 84)
         scale = Scale(0, high, 2, width - 2)
         picture.bar((2, 34), (width - 4, 14), "track", radius=7)
@@ -46,7 +49,7 @@ def gauge(report: Report) -> tuple[Markup, Markup] | None:
         picture.bar((2, 34), (scale(measured.value_ms) - 2, 14), f"fill {kind}", radius=7)
         picture.line((scale(measured.low_ms), 41), (scale(measured.high_ms), 41), "whisker")
         _flag(picture, scale(budget.latency_ms), (24, 54), f"budget {budget.latency_ms:.4g} ms", "budget")
-        value = f"measured {milliseconds(measured.value_ms)}"
+        value = f"{past} {milliseconds(measured.value_ms)}"
         _flag(picture, scale(measured.value_ms), (48, 60), value, f"pin {kind}", below=True)
         if full_ms is not None and abs(scale(full_ms) - scale(budget.latency_ms)) > 200:
             _flag(picture, scale(full_ms), (28, 54), f"uniform 1.0: {milliseconds(full_ms)}", "reference")
@@ -136,7 +139,7 @@ def _draw_latency_axis(picture: Picture, plot: Axes, runs: _Runs, measured: Meas
     left, right = plot.x.start, picture.width - 12
     top, bottom = plot.y(measured.high_ms), plot.y(measured.low_ms)
     picture.bar((left, top), (right - left, max(bottom - top, 1.5)), "band chosen")
-    plot.draw(picture, x_label="visit, in the order measured", y_label="latency (ms)", x_ticks=0)
+    plot.draw(picture, x_label="visit, in their order", y_label="latency (ms)", x_ticks=0)
     every = max(1, round(len(runs.visits) / (8 if picture.width == NARROW else 20)))
     for number in range(0, len(runs.visits), every):
         picture.text((plot.x(number + 0.5), plot.y.start + 18), str(number + 1), anchor="middle")
@@ -216,22 +219,25 @@ def predicted_against_measured(report: Report) -> Figure | None:
     """Predictions with their intervals over measurements; on the diagonal they agree."""
     if not (pairs := _pairs(report)):
         return None
-    picture = Picture("Predicted over measured latency of held-out configurations", HALF, 380)
+    past = report.words.past
+    picture = Picture(f"Predicted over {past} latency of held-out configurations", HALF, 380)
     values = [value for pair in pairs for value in (pair.low, pair.high, pair.measured)]
     low, high = covering(values)
     plot = axes(picture, (max(low, 0), high), (max(low, 0), high))
     low, high = plot.x.low, plot.x.high
     corners = [(low, low * 0.95), (high, high * 0.95), (high, high), (high / 1.05, high), (low, low * 1.05)]
     picture.path([plot.at(*corner) for corner in corners], "tolerance", closed=True)
-    plot.draw(picture, x_label="measured (ms)", y_label="predicted (ms)")
+    plot.draw(picture, x_label=f"{past} (ms)", y_label="predicted (ms)")
     picture.line(plot.at(low, low), plot.at(high, high), "reference")
     for pair in pairs:
         x, y = plot.at(pair.measured, pair.predicted)
-        hint = f"{pair.name}: predicted {milliseconds(pair.predicted)}, measured {milliseconds(pair.measured)}"
+        hint = f"{pair.name}: predicted {milliseconds(pair.predicted)}, {past} {milliseconds(pair.measured)}"
         picture.line((x, plot.y(pair.low)), (x, plot.y(pair.high)), f"interval {pair.kind}")
         picture.mark((x, y), pair.kind, size=6 if pair.kind == "chosen" else 3.5, hint=hint)
     caption = "Each point is a network that the latency table had never seen; on the line, prediction and device agree."
-    return Figure("Predicted against measured", caption, picture.markup(), None, _pair_keys(pairs), _pair_rows(pairs))
+    return Figure(
+        f"Predicted against {past}", caption, picture.markup(), None, _pair_keys(pairs), _pair_rows(pairs, past)
+    )
 
 
 def prediction_errors(report: Report) -> Figure | None:
@@ -242,12 +248,13 @@ def prediction_errors(report: Report) -> Figure | None:
     def off(pair: _Pair, value: float) -> float:
         return 100 * (value / pair.predicted - 1)
 
-    picture = Picture("Difference of measured from predicted latency in percent", HALF, 380)
+    past = report.words.past
+    picture = Picture(f"Difference of {past} from predicted latency in percent", HALF, 380)
     reach = max(6.0, *(abs(off(pair, value)) for pair in pairs for value in (pair.low, pair.high, pair.measured)))
     plot = axes(picture, covering([pair.predicted for pair in pairs]), (-1.08 * reach, 1.08 * reach))
     left, right = plot.x.start, plot.x.end
     picture.bar((left, plot.y(5)), (right - left, plot.y(-5) - plot.y(5)), "tolerance")
-    plot.draw(picture, x_label="predicted (ms)", y_label=f"measured {MINUS} predicted (%)", y_ticks=7, signed=True)
+    plot.draw(picture, x_label="predicted (ms)", y_label=f"{past} {MINUS} predicted (%)", y_ticks=7, signed=True)
     picture.line((left, plot.y(0)), (right, plot.y(0)), "reference")
     for pair in pairs:
         x, y = plot.at(pair.predicted, off(pair, pair.measured))
@@ -263,12 +270,12 @@ def _errors_caption(report: Report) -> str:
     quality = report.table.quality
     return (
         f"Mean error {percent(quality.mape_percent)}, worst {percent(quality.worst_percent)}; "
-        f"{percent(quality.coverage_percent, 0)} of the measurements lie in their 95 % intervals. "
-        f"The measurements' own noise is {percent(quality.noise_percent)}."
+        f"{percent(quality.coverage_percent, 0)} of the {report.words.noun}s lie in their 95 % intervals. "
+        f"The {report.words.noun}s' own noise is {percent(quality.noise_percent)}."
     )
 
 
-def _pair_rows(pairs: Sequence[_Pair]) -> Numbers:
+def _pair_rows(pairs: Sequence[_Pair], past: str) -> Numbers:
     rows = [
         (
             pair.name,
@@ -279,7 +286,7 @@ def _pair_rows(pairs: Sequence[_Pair]) -> Numbers:
         )
         for pair in pairs
     ]
-    return Numbers(("configuration", "measured (ms)", "predicted (ms)", "95 % interval", "difference"), tuple(rows))
+    return Numbers(("configuration", f"{past} (ms)", "predicted (ms)", "95 % interval", "difference"), tuple(rows))
 
 
 def device_states(report: Report) -> list[Figure]:
@@ -313,5 +320,5 @@ def _state_figure(
         picture.mark(plot.at(x, after), "chosen", size=3.5, hint=hint)
     rows = tuple((f"{x:.1f}", f"{b:g}", f"{a:g}") for x, (_, b, a) in zip(minutes, known, strict=True))
     columns = ("minutes", f"before ({unit})", f"after ({unit})")
-    caption = f"Between {min(values):g} and {max(values):g} {unit} while the file was measured."
+    caption = f"Between {min(values):g} and {max(values):g} {unit} while it ran."
     return Figure(name, caption, picture.markup(), None, (), Numbers(columns, rows))

@@ -98,8 +98,8 @@ def _unmeasured(inputs: Inputs) -> MeasurementWarning | None:
         return None
     return MeasurementWarning(
         code="choice-not-measured",
-        message="The chosen configuration's latency is a prediction: it has not been measured.",
-        remedy="edgewidth run measures the best configurations near the budget and chooses again.",
+        message="The chosen configuration's latency is a prediction of the table.",
+        remedy="edgewidth run asks the device about the best configurations near the budget and chooses again.",
     )
 
 

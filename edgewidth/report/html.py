@@ -60,6 +60,7 @@ def render_html(report: Report) -> str:
         environment=_reproduce_rows(report),
         title=_title(report),
         comparison=compare(report.predicted) if report.predicted and report.measured else None,
+        past=report.words.past,
         uncounted=uncounted(report.measured, report.budget, clock) if report.measured else "",
         **{section.anchor: section for section in sections},
     )
@@ -145,7 +146,8 @@ def _cost_tiles(report: Report, chosen: Candidate, full: Candidate) -> list[Tile
     full_ms = full.measured_ms or full.predicted_ms
     ms = report.measured.value_ms if report.measured else chosen.measured_ms or chosen.predicted_ms
     if full_ms and ms:
-        how = "both measured" if full.measured_ms and (report.measured or chosen.measured_ms) else "predicted"
+        seen = full.measured_ms and (report.measured or chosen.measured_ms)
+        how = f"both {report.words.past}" if seen else "predicted"
         note = f"as uniform 1.0 with {units.milliseconds(full_ms)}, {how}"
         tiles.append(Tile("times as fast", f"{units.significant(full_ms / ms, 3)}{units.TIMES}", note))
     share = units.percent(100 * chosen.macs / full.macs, 0)

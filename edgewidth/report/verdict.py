@@ -38,7 +38,7 @@ def summarise(
     """The verdict as one sentence."""
     if measured is None:
         todo = f"; still to do: {', '.join(missing)}" if missing else ""
-        return f"No emitted file has been measured yet{todo}."
+        return f"No emitted file has been {clock.words.past} yet{todo}."
     interval = f"95 % interval {measured.low_ms:.4g} to {measured.high_ms:.4g} ms"
     fact = f"{measured.file} has a {measured.statistic} latency of {measured.value_ms:.4g} ms ({interval})"
     if rest := uncounted(measured, budget, clock):

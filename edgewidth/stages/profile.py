@@ -100,7 +100,7 @@ def _check_enough(
     if not measured.keys() >= needed:
         raise DeviceError(
             f"{plan.time_budget_s:g} s were enough for {len(measured)} of {wanted} networks: too few for a table.",
-            remedy="What was measured is kept: start the same command again, or give it a longer `time_budget_s`.",
+            remedy="What is known is kept: start the same command again, or give it a longer `time_budget_s`.",
         )
 
 
@@ -170,5 +170,5 @@ def _why_stop(plan: ProfilePlan, table: LatencyTable, would_have: int, *, late: 
     if late:
         return f"the time is up at a held-out error of {error:.1f} %"
     if would_have > plan.most:
-        return f"{table.quality.fitted} networks are measured, at a held-out error of {error:.1f} %"
+        return f"{table.quality.fitted} networks are known, at a held-out error of {error:.1f} %"
     return None

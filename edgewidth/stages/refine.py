@@ -195,7 +195,7 @@ def refine(
         if loop.settled(result, candidates):
             break
         bench.progress.say(
-            f"Measuring {min(plan.candidates, len(candidates))} candidates near {budget}, round {number + 1}"
+            f"Trying {min(plan.candidates, len(candidates))} candidates near {budget}, round {number + 1}"
         )
         loop.measure(number, candidates[: plan.candidates])
     loop.table.write(folder.table)
@@ -207,7 +207,7 @@ def _write_result(loop: _Loop, folder: RunFolder) -> SearchResult:
     if chosen is None:
         nearest = min(loop.measured.values(), key=lambda estimate: estimate.value_ms)
         raise InfeasibleBudgetError(
-            f"No configuration measured within the budget of {loop.budget}; "
+            f"No configuration was {loop.bench.setting.clock.words.past} within the budget of {loop.budget}; "
             f"the nearest of {len(loop.measured)} candidates took {nearest.value_ms:.4g} ms "
             f"({nearest.low_ms:.4g} to {nearest.high_ms:.4g}).",
             remedy="Run again when the device is quieter, or raise `budget`.",

@@ -141,7 +141,7 @@ class _Run:
             budget = request.budget.resolve(bench.estimate(space.uniform(1.0)).value_ms, request.statistic)
             smallest = bench.estimate(space.smallest)
         if smallest.low_ms > budget.latency_ms:
-            raise infeasible(budget, smallest.value_ms, "measured")
+            raise infeasible(budget, smallest.value_ms, bench.setting.clock.words.past)
         self._progress.say(f"The budget is {budget}.")
         return table, budget
 

@@ -128,6 +128,20 @@ def test_parameters_are_set_as_code(tmp_path: Path) -> None:
     assert "`" not in html
 
 
+def test_an_estimate_is_never_called_measured(tmp_path: Path) -> None:
+    """In no text, tooltip or table of the page, nor in its sentences for a terminal, but where it is denied."""
+    folder = sample.sample_folder(tmp_path)
+    for path in tmp_path.glob("*.json"):
+        path.write_text(path.read_text().replace('"clock": "wall"', '"clock": "estimate"'))
+    report = report_of(folder)
+    html = re.sub(r"<style>.*?</style>", "", render_html(report.model_copy(update={"warnings": ()})), flags=re.DOTALL)
+    told = re.sub(r' (class|id|href)="[^"]*"', "", html) + report.summary
+    assert re.findall(r"[^.|>]*measur[^.|<]*", told, re.IGNORECASE) == [
+        "none: a compiler&#39;s estimate, nothing was run or measured"
+    ]
+    assert "estimated" in told
+
+
 def test_the_verdict_comes_first(page: Page) -> None:
     text = re.sub(r"\s+", " ", "".join(page.texts))
     order = [

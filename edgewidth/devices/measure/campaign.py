@@ -21,7 +21,7 @@ from edgewidth.devices.measure.warnings import find_warnings
 from edgewidth.devices.measure.watch import Watch
 from edgewidth.errors import DeviceError, ModelFailedError, StorageError, SurroundingsError
 from edgewidth.progress import SILENT
-from edgewidth.records.measurement import Visit
+from edgewidth.records.measurement import Clock, Visit
 from edgewidth.waiting import last_words, pause
 
 if TYPE_CHECKING:
@@ -124,7 +124,8 @@ class _Campaign:
                 self._collect(RemoteSession(self.device, self.setting, left.folder, self.patience, left.position))
             self._plan(models)
             if self.todo:
-                with self.progress.task(f"measuring on {self.setting.device}", len(self.todo)) as task:
+                doing = "estimating for" if self.setting.clock is Clock.ESTIMATE else "measuring on"
+                with self.progress.task(f"{doing} {self.setting.device}", len(self.todo)) as task:
                     self._measure(models, task)
             finished = True
         except (DeviceError, StorageError):
@@ -158,7 +159,7 @@ class _Campaign:
         """Fetch what an earlier program's runner measured, and end it."""
         if not session.exists():
             return
-        self.progress.say(f"Fetching what was measured on {self.setting.device} before.")
+        self.progress.say(f"Fetching what ran on {self.setting.device} before.")
         self.session = session
         try:
             self._finish()
