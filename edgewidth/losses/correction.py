@@ -60,7 +60,7 @@ class Departures:
             return supernet
         slope, depth, tilt = (one.value for one in (correction.slope, correction.depth, correction.tilt))
         changed = [
-            Factor(factor.scope, factor.values + (depth * deep.values + tilt * tilted.values) / slope)
+            Factor(factor.scope, _falling(factor.values + (depth * deep.values + tilt * tilted.values) / slope))
             for factor, deep, tilted in zip(self._unaries, self._deep, self._tilted, strict=True)
         ]
         return tuple(factor for factor in supernet if len(factor.scope) != 1) + tuple(changed)
@@ -91,6 +91,11 @@ class Departures:
             return np.array(unary.values)
         share = np.log(choices[-1] / choices) / np.log(choices[-1] / choices[0])
         return np.asarray(unary.values[-1] + share * (unary.values[0] - unary.values[-1]))
+
+
+def _falling(values: Array) -> Array:
+    """A cost that never rises with the width: rivals are too few to say that a wider layer is worse."""
+    return np.asarray(np.maximum.accumulate(values[::-1])[::-1])
 
 
 def loss_factors(losses: UnaryLosses) -> tuple[Factor, ...]:

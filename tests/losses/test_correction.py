@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 from edgewidth.graph.families.registry import search_space
 from edgewidth.losses.correction import Departures, Observed, judge_rivals, most_telling
 from edgewidth.losses.record import predicted_excess, supernet_factors
-from edgewidth.records.losses import EvaluationPhase, UnaryLosses, VariableLosses
+from edgewidth.records.losses import Coefficient, Correction, EvaluationPhase, UnaryLosses, VariableLosses
 from edgewidth.search.factors import total
 
 if TYPE_CHECKING:
@@ -100,6 +100,19 @@ def test_corrected_losses_rank_unseen_configurations_better_than_the_supernet() 
     before, after = (spearmanr(found, truth).statistic for found in (predicted_excess(losses, unseen), corrected))
     assert after > 0.99 > before
     assert judged.corrected_spearman > judged.supernet_spearman
+
+
+def test_no_width_is_made_worse_than_a_narrower_one() -> None:
+    """Whatever the coefficients; and the ends of a curve that falls anyway stay where they are."""
+    losses = supernet(np.random.default_rng(6))
+    zero = Coefficient(value=0.0, standard_error=0.0)
+    for tilt in (-3.0, 3.0):
+        tilted = Coefficient(value=tilt, standard_error=0.0)
+        slope = Coefficient(value=1.0, standard_error=0.0)
+        correction = Correction(offsets=(0.0,), slope=slope, depth=zero, tilt=tilted, sigma=0.0)
+        for factor in Departures(losses).factors(correction):
+            if len(factor.scope) == 1:
+                assert (np.diff(factor.values) <= 0).all()
 
 
 def test_rivals_that_say_nothing_change_nothing() -> None:
