@@ -16,12 +16,14 @@ from rich.table import Table
 from edgewidth.cli.terminal import harmless
 from edgewidth.cli.wording import with_flags
 from edgewidth.records.measurement import Accelerator
+from edgewidth.records.validation import over_memory
 from edgewidth.report.units import listed
 from edgewidth.report.verdict import uncounted
 
 if TYPE_CHECKING:
     from edgewidth.documents import Document
     from edgewidth.records.artifact import Artifact
+    from edgewidth.records.budget import Budget
     from edgewidth.records.comparison import Comparison
     from edgewidth.records.losses import UnaryLosses
     from edgewidth.records.measurement import LatencyEstimate, MeasurementWarning
@@ -112,6 +114,14 @@ def print_artifacts(artifacts: Sequence[Artifact], folder: RunFolder) -> None:
     print_table(table)
 
 
+def _print_verdict(validation: ValidationReport, budget: Budget) -> None:
+    used = 100 * validation.estimate.value_ms / budget.latency_ms
+    verdict = "Within" if validation.within_budget else "Over"
+    click.echo(f"{verdict} the budget of {budget}: {used:.1f} % of it.")
+    if memory := over_memory(validation.ran, budget):
+        click.echo(f"It takes {memory}.")
+
+
 def print_validation(validation: ValidationReport) -> None:
     """One file's latency, the verdict where there is a budget, and what makes it less trustworthy."""
     setting = validation.setting
@@ -128,9 +138,7 @@ def print_validation(validation: ValidationReport) -> None:
     if validation.inputs:
         click.echo(f"Given {harmless('; '.join(map(str, validation.inputs)))}.")
     if validation.budget is not None:
-        used = 100 * validation.estimate.value_ms / validation.budget.latency_ms
-        verdict = "Within" if validation.within_budget else "Over"
-        click.echo(f"{verdict} the budget of {validation.budget}: {used:.1f} % of it.")
+        _print_verdict(validation, validation.budget)
     if validation.regression is not None:
         compared = validation.regression
         told = "allowed" if compared.within else "too much"

@@ -316,6 +316,18 @@ class OperatorWork(NamedTuple):
     """Its multiply-accumulates."""
 
 
+class Footprint(Record):
+    """The memory that a compiled model takes, as the accelerator's compiler counts it."""
+
+    sram_bytes: Annotated[int, Field(ge=0)]
+    """What its tensors take at once of the fast memory on the chip."""
+    flash_bytes: Annotated[int, Field(ge=0)]
+    """Everything beside that: its weights and its program, in flash or in external memory."""
+
+    def __str__(self) -> str:
+        return f"{self.sram_bytes / 1e3:.4g} kB of SRAM and {self.flash_bytes / 1e3:.4g} kB of flash"
+
+
 class Ran(Record):
     """How much of a model ran on the accelerator that was asked for, as the runtime there told it."""
 
@@ -335,6 +347,8 @@ class Ran(Record):
     difference_percent: float | None = None
     """The largest difference of an output from the processor's, in percent of the range that the processor's has; None:
     not compared."""
+    footprint: Footprint | None = None
+    """None: nothing was compiled, or the compiler does not tell."""
 
     @property
     def operators_percent(self) -> float:
@@ -344,7 +358,10 @@ class Ran(Record):
     def __str__(self) -> str:
         macs = "" if self.macs_percent is None else f" ({self.macs_percent:.3g} % of the multiply-accumulates)"
         where = f"the accelerator, {self.processor}" if self.processor else "the accelerator"
-        text = f"{self.accelerated} of {self.operators} operators{macs} ran on {where}"
+        verb = "ran on" if self.footprint is None else "are compiled for"  # of which none has run
+        text = f"{self.accelerated} of {self.operators} operators{macs} {verb} {where}"
+        if self.footprint is not None:
+            text += f", with {self.footprint}"
         if self.accelerated < self.operators:
             text += f", in {self.partitions} parts" if self.partitions and self.partitions > 1 else ""
             text += f"; left to the processor: {', '.join(self.left) or 'not told'}"

@@ -55,6 +55,24 @@ def close_to_budget(latency: LatencyEstimate, budget: Budget) -> MeasurementWarn
     )
 
 
+def over_memory(ran: Ran | None, budget: Budget | None) -> str:
+    """By what a compiled file exceeds the budget's limits, to end a sentence; empty where it does not.
+
+    The size of the file is held against the flash that the compiler counts, and activations against its SRAM.
+    """
+    if budget is None or ran is None or ran.footprint is None:
+        return ""
+    found = (
+        (ran.footprint.sram_bytes, budget.limits.activation_bytes, "SRAM"),
+        (ran.footprint.flash_bytes, budget.limits.size_bytes, "flash"),
+    )
+    return " and ".join(
+        f"{used / 1e3:.4g} kB of {what}, more than the {most / 1e3:.4g} kB allowed"
+        for used, most, what in found
+        if most is not None and used > most
+    )
+
+
 class Regression(Record):
     """How a latency compares with that of an earlier validation, the baseline."""
 

@@ -58,7 +58,7 @@ def build_report(inputs: Inputs, stale: Sequence[MeasurementWarning] = ()) -> Re
     clock = with_clock.setting.clock if with_clock else Clock.WALL
     return Report(
         verdict=verdict,
-        summary=summarise(verdict, measured, budget, inputs.missing, clock),
+        summary=summarise(measured, budget, inputs.missing, clock),
         missing=inputs.missing,
         network=_network(inputs.space),
         budget_request=str(inputs.request.budget) if inputs.request else None,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgewidth.records.measurement import Clock
+from edgewidth.records.validation import over_memory
 
 if TYPE_CHECKING:
     from edgewidth.records.budget import Budget
@@ -29,12 +30,11 @@ def verdict_of(measured: Measured | None, budget: Budget | None) -> Verdict:
     """Only a measurement of the emitted file can be within a budget; a prediction never is."""
     if measured is None or budget is None:
         return "partial"
-    return "within budget" if measured.value_ms <= budget.latency_ms else "over budget"
+    fits = measured.value_ms <= budget.latency_ms and not over_memory(measured.ran, budget)
+    return "within budget" if fits else "over budget"
 
 
-def summarise(
-    verdict: Verdict, measured: Measured | None, budget: Budget | None, missing: Sequence[str], clock: Clock
-) -> str:
+def summarise(measured: Measured | None, budget: Budget | None, missing: Sequence[str], clock: Clock) -> str:
     """The verdict as one sentence."""
     if measured is None:
         todo = f"; still to do: {', '.join(missing)}" if missing else ""
@@ -46,8 +46,10 @@ def summarise(
     if budget is None:
         return f"{fact}; no budget was given."
     apart = abs(100 * measured.value_ms / budget.latency_ms - 100)
-    side = "above" if verdict == "over budget" else "below"
-    return f"{fact}: {apart:.1f} % {side} the budget of {budget.latency_ms:.4g} ms."
+    side = "above" if measured.value_ms > budget.latency_ms else "below"
+    memory = over_memory(measured.ran, budget)
+    more = f"; it takes {memory}" if memory else ""
+    return f"{fact}: {apart:.1f} % {side} the budget of {budget.latency_ms:.4g} ms{more}."
 
 
 def uncounted(estimate: LatencyEstimate | Measured, budget: Budget | None, clock: Clock) -> str:

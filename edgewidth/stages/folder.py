@@ -79,6 +79,9 @@ class RunFolder:
         """An exported artifact."""
         return self.path / model_name(precision, format_name)
 
+    compiled = _File("model_int8_vela.tflite")
+    """The emitted file as an Ethos-U runs it, compiled by Vela; most runs have none."""
+
     @property
     def models(self) -> tuple[Path, ...]:
         """Every artifact that there may be."""

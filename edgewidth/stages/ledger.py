@@ -86,7 +86,14 @@ EXPORT = Stage(
     ("int8",),
     reads=(FINETUNE,),
 )
-VALIDATE = Stage("validate", lambda folder: folder.validation, _of(ValidationReport), reads=(EXPORT,), again=True)
+VALIDATE = Stage(
+    "validate",
+    lambda folder: folder.validation,
+    _of(ValidationReport),
+    lambda folder: (folder.compiled,),
+    reads=(EXPORT,),
+    again=True,
+)
 STAGES = (COMPARE, PROFILE, TRAIN, SEARCH, JUDGE, FINETUNE, EXPORT, VALIDATE)
 """All stages in the order in which a run does them; the report follows, of everything that is there."""
 

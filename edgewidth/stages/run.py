@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgewidth.devices.ethos_u.vela import compile_with_vela
+from edgewidth.files import write_atomic
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.losses import UnaryLosses
@@ -247,6 +249,10 @@ class _Run:
             device=self._reach(),
             progress=self._progress,
         )
+        if target.profile.ethos_u:
+            compiled = compile_with_vela(self._model.read_bytes(), target.profile.ethos_u).compiled
+            write_atomic(folder.compiled, compiled)
+            self._progress.say(f"{folder.compiled} is {self._model.name} compiled for {target.profile.ethos_u.title}.")
         validation.write(folder.validation)
 
     def _bench(self, table: LatencyTable | None) -> AbstractContextManager[Bench]:

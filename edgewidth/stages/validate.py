@@ -30,7 +30,13 @@ from edgewidth.formats.inspect import inspect_model, operator_work, read_model
 from edgewidth.progress import SILENT, Progress, duration_text
 from edgewidth.records.inputs import Feed, Fill
 from edgewidth.records.measurement import Clock, Statistic
-from edgewidth.records.validation import Regression, ValidationReport, close_to_baseline, close_to_budget
+from edgewidth.records.validation import (
+    Regression,
+    ValidationReport,
+    close_to_baseline,
+    close_to_budget,
+    over_memory,
+)
 from edgewidth.stages.baseline import check_baseline
 from edgewidth.stages.bench import visiting
 
@@ -118,6 +124,8 @@ def validate(
         regression = None if baseline is None else Regression.of(latency, baseline, most_regression_percent)
         if regression is not None and _undecided(latency, regression.limit_ms):
             warnings = (close_to_baseline(latency, regression), *warnings)
+        loading = _loading(file.visits())
+        too_much = over_memory(loading["ran"], budget)
         return ValidationReport(
             file=model.name,
             sha256=digest,
@@ -128,9 +136,9 @@ def validate(
             facts=device.facts,
             estimate=latency,
             budget=budget,
-            within_budget=None if budget is None else latency.value_ms <= budget.latency_ms,
+            within_budget=None if budget is None else latency.value_ms <= budget.latency_ms and not too_much,
             visits=tuple(file.visits()),
-            **_loading(file.visits()),
+            **loading,
             energy=measure_energy(device, setting, file.visits()),
             warnings=warnings,
             regression=regression,

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from support import require
 
+from edgewidth.cli.output import print_validation
 from edgewidth.devices.ethos_u.vela import compile_with_vela
 from edgewidth.devices.profiles import EthosUSection, load_profile
 from edgewidth.errors import DeviceError, InputError
 from edgewidth.formats.registry import FORMATS
 from edgewidth.formats.variants import VariantFactory
 from edgewidth.graph.families.registry import search_space
+from edgewidth.records.budget import Budget, Limits
 from edgewidth.records.measurement import Clock, FormatName, Precision
 from edgewidth.stages.target import make_target
 from edgewidth.stages.validate import validate
@@ -49,6 +51,28 @@ def test_an_estimate_is_velas_own(model: Path) -> None:
     assert [warning.code for warning in report.warnings] == ["estimated-clock"]
     assert report.ran is not None
     assert report.ran.operators_percent == 100.0
+    assert report.ran.footprint is not None
+    assert report.ran.footprint.sram_bytes == told.sram_bytes
+    assert report.ran.footprint.flash_bytes == told.flash_bytes
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        (Limits(), None),
+        (Limits(activation_bytes=1e9, size_bytes=1e9), None),
+        (Limits(activation_bytes=1e3), "kB of SRAM, more than the 1 kB allowed"),
+        (Limits(size_bytes=2e3), "kB of flash, more than the 2 kB allowed"),
+    ],
+)
+def test_budgets_hold_of_the_memory_that_vela_counts(
+    model: Path, limits: Limits, told: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside the latency; the verdict says what is too much."""
+    report = validate(model, make_target("ethos-u85-256"), budget=Budget(latency_ms=1e3, limits=limits))
+    print_validation(report)
+    assert report.within_budget is (told is None)
+    assert (told or "Within the budget") in capsys.readouterr().out
 
 
 def test_another_system_is_another_engine(model: Path) -> None:

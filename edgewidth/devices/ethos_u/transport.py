@@ -86,7 +86,7 @@ class EthosUTransport(LocalTransport):
             "before": nothing,
             "after": nothing,
             "own_s": 0.0,
-            "placed": where,
+            "placed": {**where, "footprint": {"sram_bytes": found.sram_bytes, "flash_bytes": found.flash_bytes}},
         }
 
     def close(self) -> None:

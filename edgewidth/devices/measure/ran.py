@@ -28,6 +28,7 @@ def how_it_ran(placed: Placed, work: Sequence[OperatorWork]) -> Ran:
         processor=placed.processor,
         macs_percent=_macs_percent(placed, left, work),
         difference_percent=placed.difference_percent,
+        footprint=placed.footprint,
     )
 
 

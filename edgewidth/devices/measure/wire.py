@@ -10,7 +10,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from edgewidth.devices.on_device.runner import PROTOCOL
 from edgewidth.documents import Record, first_problem
 from edgewidth.errors import DeviceError
-from edgewidth.records.measurement import DeviceFacts, DeviceState
+from edgewidth.records.measurement import DeviceFacts, DeviceState, Footprint
 
 MAX_LINE_BYTES = 4_000_000
 """A visit of the most runs a policy allows has a tenth of this."""
@@ -49,6 +49,7 @@ class Placed(Record):
     left_at: tuple[int | Annotated[str, Field(max_length=1000)], ...] | None = None
     processor: Annotated[str, Field(max_length=200)] | None = None
     difference_percent: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    footprint: Footprint | None = None
 
 
 class Visit(Record):
