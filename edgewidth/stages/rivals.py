@@ -46,8 +46,8 @@ TEMPERATURE = 0.15
 """The temperature of draws near the budget, in standard deviations of the loss of uniformly drawn configurations."""
 POOL = 256
 """From so many draws those that tell most are taken."""
-FORWARD = 1 / 3
-"""What an image costs that is only looked at, against one that is trained on."""
+FORWARD = 1 / 2
+"""What an image costs that is only looked at, against one that is trained on: 0.45 at 32 px on two cores."""
 
 
 class Entrant(NamedTuple):
