@@ -93,6 +93,18 @@ class MissingPackageError(SurroundingsError):
         )
 
 
+EXTRAS = {"torch": "train", "tensorflow": "export", "keras": "export"}
+"""The packages that whole rooms stand on, by the extra that brings each: a light installation lacks them."""
+
+
+def as_missing(error: Exception) -> MissingPackageError | None:
+    """What to tell of ``error`` if it is that such a package is not installed; None: it is another one."""
+    package = (error.name or "").split(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if package not in EXTRAS:
+        return None
+    return MissingPackageError(package, extra=EXTRAS[package], purpose="This")
+
+
 class DeviceError(SurroundingsError):
     """The device cannot do what was asked, and would fail again in the same way."""
 

@@ -12,7 +12,7 @@ import click
 from edgewidth.cli import terminal
 from edgewidth.cli.verbs import VERBS, load
 from edgewidth.cli.wording import takes, with_flags
-from edgewidth.errors import EdgewidthError, InputError, OutputError
+from edgewidth.errors import EdgewidthError, InputError, OutputError, as_missing
 from edgewidth.training.loop.processes import are_several, as_full_gpu, fails_first
 from edgewidth.version import __version__
 
@@ -119,10 +119,10 @@ def exit_code(arguments: list[str] | None) -> int:
 
 def _unforeseen(error: Exception) -> int:
     """Tell an exception that is none of ours; its exit code."""
-    full = as_full_gpu(error)
-    if full is not None:
-        _say(full.message, full.remedy)
-        return full.exit_code
+    known = as_full_gpu(error) or as_missing(error)
+    if known is not None:
+        _say(known.message, known.remedy)
+        return known.exit_code
     _say(
         f"This is a defect in edgewidth: {type(error).__name__}: {error}",
         "Run it again with EDGEWIDTH_DEBUG=1 to see where, and report it with that output.",
