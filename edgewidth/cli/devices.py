@@ -42,13 +42,12 @@ def list_command(options: ListOptions) -> None:
     if options.as_json:
         print_json([profile.model_dump(mode="json", exclude_none=True) for profile in found])
         return
-    table = Table("device", "reached by", "runtime", "computes on", "threads", "what it is", box=None)
+    table = Table("device", "by", "runtime", "what it is", box=None)
     for profile in found:
         # What it computes on unless told otherwise stands first.
         others = [one for one in profile.accelerators if one is not profile.accelerator]
         computes_on = ", ".join([profile.accelerator, *others])
-        threads = str(profile.threads)
-        table.add_row(profile.name, profile.transport, profile.runtime, computes_on, threads, profile.description)
+        table.add_row(profile.name, profile.transport, f"{profile.runtime} on {computes_on}", profile.description)
     print_table(table)
 
 
