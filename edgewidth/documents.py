@@ -77,7 +77,7 @@ class Document(Record):
         if name != cls.schema_name:
             raise FileError(
                 f"{source} is not an {cls.schema_name} file: its schema is {name!r}.",
-                remedy="Give the file of a run folder that is meant; README.md says what each is.",
+                remedy="Give the file of a run folder that is meant; the documentation says what each is.",
             )
         if type(version) is not int or version < 1:
             raise FileError(f"{source}: schema_version is {version!r}, and should be a number from 1.", remedy=_DAMAGED)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
+from typing import cast
 
 import click
 import numpy as np
@@ -13,6 +15,7 @@ from small_table import small_table
 
 from edgewidth.cli.main import edgewidth
 from edgewidth.cli.verbs import VERBS
+from edgewidth.errors import InputError
 from edgewidth.graph.families.registry import search_space
 from edgewidth.records.losses import UnaryLosses
 from edgewidth.records.search import SearchResult
@@ -30,6 +33,10 @@ PAGES = README + "".join(
 LIBRARY = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
 COMMAND = re.compile(r"\bedgewidth\s+(" + "|".join(VERBS) + r")\b((?:[^`\n]|\\\n|\n(?=--))*)")
 """A verb and the words after it, in a block or in a sentence; a backslash, or an option, goes on in the next line."""
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+LINE = re.compile(r"^(?:\S*/|torchrun .*-m )?edgewidth (?!.*  )(.*)$", re.MULTILINE)
+"""A command to be typed as it stands, and not one of the README's overview, which has columns and stand-ins."""
+TYPED = LINE.findall(re.sub(r"\\\n\s*| +#.*", "", "".join(text for kind, text in BLOCK.findall(PAGES) if not kind)))
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 
 
@@ -51,6 +58,38 @@ def test_every_command_has_the_options_it_is_shown_with() -> None:
     assert {verb for verb, _ in found} == set(VERBS)
     wrong = {verb: set(OPTION.findall(words)) - options_of(verb) for verb, words in found}
     assert {verb: options for verb, options in wrong.items() if options} == {}
+
+
+def parsed(line: str) -> click.Context:
+    """What click makes of a command, which is not carried out.
+
+    Raises:
+        click.UsageError, InputError: A verb, an argument, an option or its value is none that there is.
+    """
+    words = shlex.split(line.partition(" > ")[0])
+    context, command = click.Context(edgewidth), cast("click.Command", edgewidth)
+    while isinstance(command, click.Group):
+        _, below, words = command.resolve_command(context, words)
+        assert below is not None
+        context, command = click.Context(below, parent=context), below
+    return command.make_context(command.name, words, parent=context.parent)
+
+
+@pytest.mark.parametrize("line", sorted(set(TYPED)))
+def test_every_command_can_be_typed_as_it_stands(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its values included; the documents that it reads are there."""
+    for name in re.findall(r"\S+\.json", line):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    assert parsed(line).params
+
+
+def test_a_command_that_cannot_be_typed_is_noticed() -> None:
+    assert len(TYPED) >= 20
+    for wrong in ("run --budget fast", "run --recipe hasty", "run demo", "validate --device local", "device list"):
+        with pytest.raises((click.UsageError, InputError)):
+            parsed(wrong)
 
 
 def test_every_option_that_is_named_exists() -> None:

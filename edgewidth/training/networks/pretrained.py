@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from edgewidth.progress import Progress
     from edgewidth.training.networks.supernet import Supernet
 
-REMEDY = "Give the names and shapes that a supernet.safetensors of edgewidth train has; the README lists them."
+REMEDY = "Give the names and shapes that a supernet.safetensors of edgewidth train has; docs/training.md lists them."
 OUTPUTS = "the outputs"
 """Stands beside the names of width variables, of which none has a space."""
 
