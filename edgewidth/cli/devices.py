@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import click
 from rich.table import Table
@@ -12,6 +12,10 @@ from edgewidth.cli.options import JsonOption, ProfilesOption, TargetOptions
 from edgewidth.cli.output import print_json, print_table, say_warnings
 from edgewidth.cli.record import argument, verb
 from edgewidth.cli.wording import with_flags
+from edgewidth.records.measurement import Accelerator
+
+if TYPE_CHECKING:
+    from edgewidth.devices.profiles import DeviceProfile
 
 NOT_FIT = 3
 
@@ -42,13 +46,20 @@ def list_command(options: ListOptions) -> None:
     if options.as_json:
         print_json([profile.model_dump(mode="json", exclude_none=True) for profile in found])
         return
-    table = Table("device", "by", "runtime", "what it is", box=None)
+    table = Table("device", "reached by", "what it is; what computes there", box=None)
     for profile in found:
-        # What it computes on unless told otherwise stands first.
-        others = [one for one in profile.accelerators if one is not profile.accelerator]
-        computes_on = ", ".join([profile.accelerator, *others])
-        table.add_row(profile.name, profile.transport, f"{profile.runtime} on {computes_on}", profile.description)
+        table.add_row(profile.name, profile.transport, _told(profile))
     print_table(table)
+
+
+def _told(profile: DeviceProfile) -> str:
+    """What a device is, its runtime, and accelerators and threads where they are not the processor and one."""
+    # What it computes on unless told otherwise stands first.
+    others = [one for one in profile.accelerators if one is not profile.accelerator]
+    on = ", ".join([profile.accelerator, *others])
+    runtime = str(profile.runtime) if on == Accelerator.CPU else f"{profile.runtime} on {on}"
+    runtime += f", {profile.threads} threads" if profile.threads != 1 else ""
+    return f"{profile.description}; {runtime}" if profile.description else runtime
 
 
 @verb("check", CheckOptions)

@@ -18,6 +18,10 @@ from edgewidth.cli.wording import speak_for
 from edgewidth.errors import InputError
 
 R = TypeVar("R")
+FIRST = ("network", "device", "data", "budget", "out")
+"""The options that matter most, in the order of the help."""
+OTHERS = "Other options"
+"""The heading of what belongs to no group."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,29 @@ def argument(**settings: Any) -> Declaration:
     return Declaration(click.Argument, (), settings)
 
 
+class _Grouped(click.Command):
+    """A command whose help shows its options in groups."""
+
+    def __init__(self, name: str, *, record: type, **settings: Any) -> None:
+        super().__init__(name, **settings)
+        self._headings = dict.fromkeys(FIRST, "What matters most") | {
+            name: heading for name, heading in _headings(record) if name not in FIRST
+        }
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write every group under its heading."""
+        lines: dict[str, dict[str, tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            name, line = parameter.name or "", parameter.get_help_record(ctx)
+            if line is not None:
+                lines.setdefault(self._headings.get(name, OTHERS), {})[name] = line
+        for heading in dict.fromkeys([*self._headings.values(), OTHERS]):
+            if group := lines.get(heading):
+                first = [group.pop(name) for name in FIRST if name in group]
+                with formatter.section(heading):
+                    formatter.write_dl([*first, *group.values()])
+
+
 def verb(name: str, record: type[R]) -> Callable[[Callable[[R], int | None]], click.Command]:
     """Make a command of a function that takes a record; what it returns is the exit code."""
 
@@ -60,7 +87,8 @@ def verb(name: str, record: type[R]) -> Callable[[Callable[[R], int | None]], cl
             speak_for(click.get_current_context().command)
             return function(_fill(record, values))
 
-        return click.Command(name, callback=call, params=list(_parameters(record)), help=function.__doc__)
+        parameters = list(_parameters(record))
+        return _Grouped(name, record=record, callback=call, params=parameters, help=function.__doc__)
 
     return decorate
 
@@ -99,6 +127,15 @@ def _parameters(record: type) -> Iterator[click.Parameter]:
             yield declared.named(name)
         else:
             yield from _parameters(declared)
+
+
+def _headings(record: type) -> Iterator[tuple[str, str]]:
+    """The heading of every option that is in a group and is none of the first."""
+    for _, declared in _declared(record):
+        if not isinstance(declared, Declaration):
+            heading = (declared.__doc__ or "").partition("\n")[0].rstrip(".")
+            yield from ((name, heading) for name, one in _declared(declared) if isinstance(one, Declaration))
+            yield from _headings(declared)
 
 
 def _fill(record: type[R], values: dict[str, Any]) -> R:

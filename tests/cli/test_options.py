@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import click
 import pytest
+from click.testing import CliRunner
 from pydantic import TypeAdapter
 
 from edgewidth.cli import devices, export, finetune, network, profile, report, run, search, table, train, validate
@@ -133,3 +135,29 @@ def test_a_text_that_makes_no_sense_is_told_with_its_option() -> None:
 
     with pytest.raises(InputError, match=r"^--max-macs: 'many' is not an amount\.$"):
         filled(run.command, run.Options, ["--max-macs", "many"])
+
+
+def test_help_begins_with_what_matters_most_and_shows_every_option_once() -> None:
+    """The order that was asked for, and nothing lost in the groups."""
+    text = run.command.get_help(run.command.make_context("run", []))
+    headings = re.findall(r"^(\S.*):$", text, re.MULTILINE)
+    assert headings[0] == "What matters most"
+    assert headings[-1] == "Other options"
+    assert len(set(headings)) == len(headings)
+    flags = re.findall(r"^  (--[a-z0-9-]+)", text, re.MULTILINE)
+    assert flags[:5] == ["--network", "--device", "--data", "--budget", "--out"]
+    assert sorted(flags) == sorted(["--help", *(parameter.opts[0] for parameter in run.command.params)])
+
+
+def test_devices_fit_a_terminal_of_80_columns_with_whole_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a terminal shows them, which folds descriptions only."""
+    from rich.console import Console
+
+    from edgewidth.devices.profiles import list_profiles
+
+    monkeypatch.setattr(Console, "is_terminal", True)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", CliRunner().invoke(devices.command, ["list"]).output).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert {profile.name for profile in list_profiles()} <= {line.split()[0] for line in lines}
