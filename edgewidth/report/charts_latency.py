@@ -261,7 +261,18 @@ def prediction_errors(report: Report) -> Figure | None:
         hint = f"{pair.name}: {signed(off(pair, pair.measured))}"
         picture.line((x, plot.y(off(pair, pair.low))), (x, plot.y(off(pair, pair.high))), f"interval {pair.kind}")
         picture.mark((x, y), pair.kind, size=6 if pair.kind == "chosen" else 3.5, hint=hint)
-    return Figure("By how much", _errors_caption(report), picture.markup(), None, _pair_keys(pairs), None)
+    rows = tuple(
+        (
+            pair.name,
+            significant(pair.predicted),
+            *(signed(off(pair, value)) for value in (pair.measured, pair.low, pair.high)),
+        )
+        for pair in pairs
+    )
+    numbers = Numbers(
+        ("configuration", "predicted (ms)", f"{past} {MINUS} predicted", "from", "to (95 % interval)"), rows
+    )
+    return Figure("By how much", _errors_caption(report), picture.markup(), None, _pair_keys(pairs), numbers)
 
 
 def _errors_caption(report: Report) -> str:
