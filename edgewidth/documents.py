@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationError
 
 from edgewidth.errors import FileError
 from edgewidth.files import write_atomic
+
+if TYPE_CHECKING:
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
 
 _DAMAGED = "It was changed or is damaged: let the verb that wrote it write it again, or take a copy from before."
 
@@ -19,6 +23,11 @@ class Record(BaseModel):
     """An immutable value with named, checked fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema of the fields: a serializer that keeps one where defaults are left out would hide them all."""
+        return handler(_without_serializer(core_schema))
 
 
 class Document(Record):
@@ -31,6 +40,18 @@ class Document(Record):
         """The document as indented JSON, ``schema`` and ``schema_version`` first."""
         head = {"schema": self.schema_name, "schema_version": self.schema_version}
         return json.dumps(head | self.model_dump(mode="json"), indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def file_schema(cls) -> dict[str, Any]:
+        """The JSON schema (draft 2020-12) of the file, the head that every document has included."""
+        schema = cls.model_json_schema(mode="serialization")
+        head = {"schema": {"const": cls.schema_name}, "schema_version": {"const": cls.schema_version}}
+        return {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            **schema,
+            "properties": head | schema["properties"],
+            "required": [*head, *schema["required"]],
+        }
 
     @property
     def digest(self) -> str:
@@ -104,6 +125,12 @@ class Document(Record):
         """
         del version
         return content
+
+
+def _without_serializer(core_schema: Any) -> Any:
+    """The same with validators, which wrap what they validate."""
+    kept = {key: value for key, value in core_schema.items() if key != "serialization"}
+    return kept | {"schema": _without_serializer(kept["schema"])} if kept["type"].startswith("function-") else kept
 
 
 def first_problem(error: ValidationError) -> str:

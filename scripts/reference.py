@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import json
 from typing import TYPE_CHECKING
 
 import click
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
 
+    from edgewidth.documents import Document
+
 DOCUMENTS = {
     "run.json": "run.RunRequest",
     "table.json, prior.json": "table.LatencyTable",
@@ -36,9 +40,12 @@ DOCUMENTS = {
 """What a run folder's documents are, by their names."""
 OTHERS = {
     "measurements.sqlite": "every raw run, in nanoseconds, with the device's state before and after its visit",
+    "given.safetensors": "the weights that a network of your own brought, for pixels as every network here takes them",
+    "trained.safetensors": "that network after it has learned your images; the supernet began with it",
     "supernet.safetensors": "the supernet's weights",
-    "training.jsonl, finetune.jsonl, int8.jsonl": "a JSON line for every epoch",
     "weights.safetensors": "the chosen network's weights",
+    "weights_int8.safetensors": "the same after training for int8, where that was needed",
+    "trained.jsonl, training.jsonl, finetune.jsonl, int8.jsonl": "a JSON line for every epoch of these four",
     "model_int8.tflite, model_int8.onnx, model_float32.tflite, model_float32.onnx": "the files that you deploy",
     "model_int8_vela.tflite": "the first of them compiled for an Ethos-U, where the device is one",
     "labels.txt": "the classes, one on each line, in the order of the outputs",
@@ -52,6 +59,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages = {"command-line": command_line(), "python": python(), "files": documents()}
     for name, lines in pages.items():
         files.append(File.generated(config, f"reference/{name}.md", content="\n".join(lines)))
+    for place in DOCUMENTS.values():
+        schema = json.dumps(document(place).file_schema(), indent=1) + "\n"
+        files.append(File.generated(config, f"reference/{_schema_file(place)}", content=schema))
     return files
 
 
@@ -101,13 +111,24 @@ def python() -> Iterator[str]:
 def documents() -> Iterator[str]:
     """Every file of a run folder."""
     yield "# Files of a run folder\n"
-    yield "JSON files carry `schema` and `schema_version`; older versions are read. `report.json` also has a"
-    yield "[JSON Schema](../report-schema.json).\n"
+    yield "JSON files carry `schema` and `schema_version`; older versions are read.\n"
     yield "| file | |\n|---|---|"
     for name, text in OTHERS.items():
         yield f"| `{name}` | {text} |"
     yield ""
-    for name, document in DOCUMENTS.items():
+    for name, place in DOCUMENTS.items():
         yield f"## {name}\n"
-        yield f"::: edgewidth.records.{document}"
+        yield f"[JSON schema]({_schema_file(place)}), with every field.\n"
+        yield f"::: edgewidth.records.{place}"
         yield "    options:\n      heading_level: 3\n      show_root_full_path: false\n"
+
+
+def document(place: str) -> type[Document]:
+    """The class of a document, by its module among the records and its name."""
+    module, _, name = place.partition(".")
+    found: type[Document] = getattr(importlib.import_module(f"edgewidth.records.{module}"), name)
+    return found
+
+
+def _schema_file(place: str) -> str:
+    return f"schemas/{document(place).schema_name.rpartition('/')[2]}.json"

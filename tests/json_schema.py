@@ -26,10 +26,12 @@ KEPT: dict[str, Callable[[Any, Any], bool]] = {
     "exclusiveMinimum": lambda bound, content: content > bound,
     "minimum": lambda bound, content: content >= bound,
     "minItems": lambda bound, content: len(content) >= bound,
+    "maxItems": lambda bound, content: len(content) <= bound,
     "pattern": lambda pattern, content: re.search(pattern, content) is not None,
 }
 """What can be told of the content alone: (keyword's value, content) → whether it is kept."""
-SAY_NOTHING = {"$schema", "$defs", "title", "description", "default"}
+IN_PARTS = {"anyOf", "oneOf", "$ref", "items", "prefixItems", "properties", "additionalProperties"}
+SAY_NOTHING = {"$schema", "$defs", "title", "description", "default", "discriminator"}
 
 
 def problems(content: Any, schema: Schema, *, root: Schema | None = None, at: str = "$") -> list[str]:
@@ -41,7 +43,9 @@ def problems(content: Any, schema: Schema, *, root: Schema | None = None, at: st
             return [f"{at}: {keyword} {value!r} is not kept by {content!r:.80}"]
         if keyword == "anyOf" and all(problems(content, one, root=root, at=at) for one in value):
             return [f"{at}: nothing that is allowed is kept by {content!r:.80}"]
-        assert keyword in KEPT.keys() | SAY_NOTHING | {"anyOf", "$ref", "items", "properties", "additionalProperties"}
+        if keyword == "oneOf" and sum(not problems(content, one, root=root, at=at) for one in value) != 1:
+            return [f"{at}: not exactly one of what is allowed is kept by {content!r:.80}"]
+        assert keyword in KEPT.keys() | SAY_NOTHING | IN_PARTS
     for where, part, its in _parts(content, schema, root):
         found += problems(part, its, root=root, at=at + where)
     return found
@@ -53,7 +57,13 @@ def _parts(content: Any, schema: Schema, root: Schema) -> Iterator[tuple[str, An
         yield "", content, root["$defs"][schema["$ref"].removeprefix("#/$defs/")]
     if isinstance(content, list) and "items" in schema:
         yield from ((f"[{i}]", one, schema["items"]) for i, one in enumerate(content))
+    if isinstance(content, list) and "prefixItems" in schema:
+        yield from (
+            (f"[{i}]", one, its) for i, (one, its) in enumerate(zip(content, schema["prefixItems"], strict=False))
+        )
     if isinstance(content, dict):
-        named, others = schema.get("properties", {}), schema.get("additionalProperties", {})
+        named, others = schema.get("properties", {}), schema.get("additionalProperties", True)
+        if isinstance(others, bool):
+            others = {} if others else {"enum": []}
         for name, one in content.items():
-            yield f".{name}", one, named.get(name, {"enum": []} if others is False else others)
+            yield f".{name}", one, named.get(name, others)

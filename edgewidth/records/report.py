@@ -325,18 +325,3 @@ class Report(Document):
         if content["search"]:
             name_visits(*(step["measured"] for step in content["search"]["refinement"]))
         return content
-
-
-def report_schema() -> dict[str, Any]:
-    """The JSON schema (draft 2020-12) of ``report.json``, the head that every document has included."""
-    schema = Report.model_json_schema(mode="serialization")
-    head = {
-        "schema": {"const": Report.schema_name},
-        "schema_version": {"const": Report.schema_version},
-    }
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **schema,
-        "properties": head | schema["properties"],
-        "required": [*head, *schema["required"]],
-    }

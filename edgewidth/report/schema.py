@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 
-from edgewidth.records.report import report_schema
+from edgewidth.records.report import Report
 
 
 def schema_text() -> str:
     """The schema as it stands in ``docs/report-schema.json``."""
-    return json.dumps(report_schema(), indent=1) + "\n"
+    return json.dumps(Report.file_schema(), indent=1) + "\n"
 
 
 if __name__ == "__main__":

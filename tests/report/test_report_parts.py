@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report import sample
 
-from edgewidth.records.report import Report, report_schema
+from edgewidth.records.report import Report
 from edgewidth.report import units
 from edgewidth.report.schema import schema_text
 from edgewidth.report.svg import Picture, Scale, covering, tick_texts
@@ -26,7 +26,7 @@ def test_the_documented_schema_is_current() -> None:
 
 def test_the_schema_names_what_a_report_holds(tmp_path: Path) -> None:
     content = json.loads(report_of(sample.sample_folder(tmp_path)).to_json())
-    schema = report_schema()
+    schema = Report.file_schema()
     assert set(schema["properties"]) == set(schema["required"]) == set(content)
     assert content["schema"] == schema["properties"]["schema"]["const"] == Report.schema_name
     measured = schema["$defs"]["Measured"]["properties"]
