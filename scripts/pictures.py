@@ -23,19 +23,21 @@ PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 SIZE = (1200, 1150)
 """Of the report's picture: as far as the first figure."""
 COLUMNS = 112
-WORDS = "edgewidth run --out demo"
+NAME = "demo"
 
 
-def terminal(folder: Path) -> None:
+def terminal(folder: Path, words: str) -> None:
     """What a run prints when it is done."""
-    command = [sys.executable, "-m", "edgewidth", "report", str(folder)]
-    printed = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    command = [sys.executable, "-m", "edgewidth", "report", NAME]
+    with tempfile.TemporaryDirectory() as temporary:
+        (Path(temporary) / NAME).symlink_to(folder.resolve())
+        printed = subprocess.run(command, cwd=temporary, capture_output=True, text=True, timeout=120, check=False)
     if not printed.stdout:
         sys.exit(printed.stderr)
-    lines = printed.stdout.replace(str(folder), "demo").rstrip().splitlines()
+    lines = printed.stdout.rstrip().splitlines()
     with Path(os.devnull).open("w", encoding="utf-8") as nothing:
         console = Console(record=True, width=COLUMNS, file=nothing)
-        console.print(Text(f"$ {WORDS}", style="bold"))
+        console.print(Text(f"$ edgewidth run {words} --out {NAME}".replace("  ", " "), style="bold"))
         for line in lines:
             console.print(Text(line.rstrip()), soft_wrap=False, overflow="fold")
         svg = console.export_svg(title="edgewidth", theme=MONOKAI, font_aspect_ratio=0.61)
@@ -61,9 +63,10 @@ def main() -> None:
     """Both, in docs/pictures/."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="a run folder in which everything is done")
-    folder = parser.parse_args().folder
-    terminal(folder)
-    report(folder)
+    parser.add_argument("--words", default="", help="the options that it was made with, for the picture's first line")
+    options = parser.parse_args()
+    terminal(options.folder, options.words)
+    report(options.folder)
 
 
 if __name__ == "__main__":

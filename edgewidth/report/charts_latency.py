@@ -139,7 +139,7 @@ def _draw_latency_axis(picture: Picture, plot: Axes, runs: _Runs, measured: Meas
     left, right = plot.x.start, picture.width - 12
     top, bottom = plot.y(measured.high_ms), plot.y(measured.low_ms)
     picture.bar((left, top), (right - left, max(bottom - top, 1.5)), "band chosen")
-    plot.draw(picture, x_label="visit, in their order", y_label="latency (ms)", x_ticks=0)
+    plot.draw(picture, x_label="visit, in order", y_label="latency (ms)", x_ticks=0)
     every = max(1, round(len(runs.visits) / (8 if picture.width == NARROW else 20)))
     for number in range(0, len(runs.visits), every):
         picture.text((plot.x(number + 0.5), plot.y.start + 18), str(number + 1), anchor="middle")
