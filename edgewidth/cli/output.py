@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from edgewidth.records.search import SearchResult
     from edgewidth.records.table import LatencyTable, TableQuality
     from edgewidth.records.validation import ValidationReport
+    from edgewidth.report.figure import Numbers
     from edgewidth.stages.fleet import ProfileOutcome
     from edgewidth.stages.folder import RunFolder
 
@@ -111,6 +112,14 @@ def print_artifacts(artifacts: Sequence[Artifact], folder: RunFolder) -> None:
             f"{artifact.accuracy_percent:.2f} %",
             f"{artifact.agreement_percent:.2f} %",
         )
+    print_table(table)
+
+
+def print_compared(numbers: Numbers) -> None:
+    """Runs side by side, a column for each."""
+    table = Table(*map(harmless, numbers.columns), box=None)
+    for row in numbers.rows:
+        table.add_row(*map(harmless, row))
     print_table(table)
 
 

@@ -36,8 +36,8 @@ class Section(NamedTuple):
     note: str = ""
 
 
-def render_html(report: Report) -> str:
-    """The page as text, every outside string escaped."""
+def page_environment() -> Environment:
+    """Where templates are found, and what they may call; every outside string is escaped."""
     environment = Environment(
         loader=PackageLoader("edgewidth.report"),
         autoescape=True,
@@ -49,20 +49,29 @@ def render_html(report: Report) -> str:
     environment.filters |= {
         name: getattr(units, name) for name in ("milliseconds", "percent", "signed", "size", "count", "significant")
     }
+    return environment
+
+
+def render_html(report: Report) -> str:
+    """The page as text, every outside string escaped."""
     sections = _sections(report)
     clock = report.device.setting.clock if report.device else Clock.WALL
-    return environment.get_template("report.html.j2").render(
-        report=report,
-        gauge=charts_latency.gauge(report),
-        tiles=_tiles(report),
-        states=charts_latency.device_states(report),
-        device=_device_rows(report),
-        environment=_reproduce_rows(report),
-        title=_title(report),
-        comparison=compare(report.predicted) if report.predicted and report.measured else None,
-        past=report.words.past,
-        uncounted=uncounted(report.measured, report.budget, clock) if report.measured else "",
-        **{section.anchor: section for section in sections},
+    return (
+        page_environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            gauge=charts_latency.gauge(report),
+            tiles=_tiles(report),
+            states=charts_latency.device_states(report),
+            device=_device_rows(report),
+            environment=_reproduce_rows(report),
+            title=_title(report),
+            comparison=compare(report.predicted) if report.predicted and report.measured else None,
+            past=report.words.past,
+            uncounted=uncounted(report.measured, report.budget, clock) if report.measured else "",
+            **{section.anchor: section for section in sections},
+        )
     )
 
 
@@ -96,7 +105,7 @@ def _sections(report: Report) -> tuple[Section, ...]:
 
 
 def _tiles(report: Report) -> list[Tile]:
-    emitted = _emitted(report)
+    emitted = emitted_of(report)
     tiles = []
     if emitted is not None:
         same_format = (one for one in report.artifacts if one.format == emitted.format)
@@ -124,7 +133,7 @@ def _accuracy_tile(report: Report, artifact: ReportedArtifact) -> Tile:
     return Tile(f"{artifact.precision} accuracy", units.percent(artifact.accuracy_percent, 2), note)
 
 
-def _emitted(report: Report) -> ReportedArtifact | None:
+def emitted_of(report: Report) -> ReportedArtifact | None:
     """The file that was measured on the device; where none was, the first."""
     measured = (one for one in report.artifacts if report.measured and one.file == report.measured.file)
     return next(measured, next(iter(report.artifacts), None))
@@ -165,7 +174,7 @@ def _profile_tiles(report: Report, full: Candidate) -> list[Tile]:
         note = f"mean, on {units.plural(quality.held_out, 'network')} never fitted; {quality.fitted} fitted"
         tiles.append(Tile("prediction error", units.percent(quality.mape_percent), note))
     if ms := full.measured_ms or full.predicted_ms:
-        how = "measured" if full.measured_ms else "predicted"
+        how = report.words.past if full.measured_ms else "predicted"
         tiles.append(Tile("uniform 1.0", units.milliseconds(ms), f"{how} as a variant"))
     tiles.append(Tile("search space", units.count(report.network.configurations), "channel configurations"))
     return tiles

@@ -58,6 +58,7 @@ TEXTS = {
     "--final-temperature": "1",
     "--max-int8-drop": "2%",
     "--rivals": "20%",
+    "--format": "csv",
     "--target-error": "2%",
     "--time-budget": "2m",
     "--sustained": "1h",
