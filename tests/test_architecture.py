@@ -129,7 +129,7 @@ DEVICE_FLOORS = (
     {"engines"},
     {"device"},
     {"measure"},
-    {"check"},
+    {"check", "introduce"},
 )
 """The folders and files inside ``devices``, in the same way."""
 

@@ -40,6 +40,16 @@ ProfilesOption = Annotated[
         help="A folder with your own device profiles.",
     ),
 ]
+SetOption = Annotated[
+    dict[str, str],
+    option(
+        "--set",
+        multiple=True,
+        callback=pairs,
+        metavar="KEY=VALUE",
+        help="Change one value of the device profile; may be repeated.",
+    ),
+]
 BudgetOption = Annotated[
     BudgetRequest,
     option(
@@ -142,16 +152,7 @@ class TargetOptions:
     """How to measure on a device, beside which one it is."""
 
     profiles: ProfilesOption
-    overrides: Annotated[
-        dict[str, str],
-        option(
-            "--set",
-            multiple=True,
-            callback=pairs,
-            metavar="KEY=VALUE",
-            help="Change one value of the device profile; may be repeated.",
-        ),
-    ]
+    overrides: SetOption
     runtime: Annotated[
         EngineName | None,
         option("--runtime", type=OneOf(EngineName), help="What executes the model there.  [default: the profile's]"),

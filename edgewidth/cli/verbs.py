@@ -10,6 +10,7 @@ VERBS = {
     "run": "Everything: measure, train, search, export, validate, report; goes on where it stopped.",
     "network": "What a network is made of, its width variables, what stays fixed and why.",
     "devices": "What is there, and is it fit to measure on.",
+    "init": "Ask a device what it is, and write a device profile for it.",
     "profile": "Measure a device and fit its latency table.",
     "table": "Look at a latency table, or refit it without a device.",
     "train": "Train the supernet and estimate what every width costs in loss.",

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from pydantic import TypeAdapter
 
-from edgewidth.cli import devices, export, finetune, network, profile, report, run, search, table, train, validate
+from edgewidth.cli import devices, export, finetune, init, network, profile, report, run, search, table, train, validate
 from edgewidth.cli.record import _fill
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ RECORDS: list[tuple[click.Command, type]] = [
     (run.command, run.Options),
     (devices.list_command, devices.ListOptions),
     (devices.check_command, devices.CheckOptions),
+    (init.command, init.Options),
     (network.command, network.Options),
     (profile.command, profile.Options),
     (table.show_command, table.ShowOptions),

@@ -40,6 +40,7 @@ COMMANDS = {
     "run": f"run --device fake --recipe quick --target-error 20% {NETWORK} --out {{run}}",
     "devices list": "devices list",
     "devices check": "devices check fake",
+    "init": "init --device fake --force --out {init}.toml",
     "network": "network mobilenet_v1",
     "profile": f"profile --device fake --target-error 20% {NETWORK} --out {{profile}}",
     "table show": "table show {run}/table.json",
@@ -90,7 +91,7 @@ def say(arguments: list[str]) -> Said:
 def spoken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spoken]:
     """On the fake device, with trainings of a second; the files of the run are taken for what export would make."""
     path = tmp_path_factory.mktemp("spoken")
-    folders = {name: path / name for name in ("run", "profile", "train", "search", "finetune", "export")}
+    folders = {name: path / name for name in ("run", "profile", "train", "search", "finetune", "export", "init")}
     made = RunFolder(folders["run"])
     spoken = Spoken({}, {}, made)
     with pytest.MonkeyPatch.context() as patch:
@@ -148,12 +149,13 @@ def test_a_document_is_printed_as_its_file_holds_it(
     [
         ("devices list", list[DeviceProfile]),
         ("devices check", DeviceCheck),
+        ("init", DeviceProfile),
         ("profile", list[ProfileOutcome]),
     ],
 )
 def test_what_is_no_file_is_printed_as_its_record(spoken: Spoken, name: str, kind: type) -> None:
     records: Any = TypeAdapter(kind).validate_json(spoken.as_json[name].out)
-    assert TypeAdapter(kind).dump_python(records, mode="json", exclude_none=name == "devices list") == (
+    assert TypeAdapter(kind).dump_python(records, mode="json", exclude_none=name in {"devices list", "init"}) == (
         spoken.as_json[name].document
     )
 
@@ -254,6 +256,7 @@ NUMBERS: dict[str, Callable[[Any], Iterable[str]]] = {
     "network": of_network,
     "devices list": lambda found: (one["name"] for one in found),
     "devices check": lambda check: (text for item in check["items"] for text in (item["name"], item["finding"])),
+    "init": lambda profile: (profile["description"], f"{profile['name']}.toml", "devices check"),
     "profile": of_profile,
     "table show": of_table,
     "table fit": of_table,
