@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import click
 
@@ -16,6 +16,14 @@ from edgewidth.cli.record import names_of, option, refuse_without, verb
 from edgewidth.cli.start import StartOptions
 from edgewidth.cli.values import FOLDER
 from edgewidth.errors import AnswerError
+from edgewidth.progress import duration_text
+from edgewidth.records.measurement import Statistic
+
+if TYPE_CHECKING:
+    from edgewidth.progress import Progress
+    from edgewidth.records.report import Report
+    from edgewidth.stages.folder import RunFolder
+    from edgewidth.stages.run import Job
 
 
 @dataclass(frozen=True)
@@ -99,8 +107,55 @@ def command(options: Options) -> int:
             weights=options.start.file(options.network, data, folder, force=options.force, progress=progress),
             compare=options.compare,
         )
+        _say_plan(job, options, folder, progress)
         report = run(job, folder, force=options.force, progress=progress)
+        if progress.seconds:
+            spent = sorted(progress.seconds.items(), key=lambda one: -one[1])
+            progress.say(f"Where the time went: {', '.join(f'{what} {duration_text(s)}' for what, s in spent)}.")
         if options.compare:
             print_comparison(Comparison.read(folder.comparison))
-    print_result(report, as_json=options.as_json, text=lambda: print_report(report, folder))
+    print_result(report, as_json=options.as_json, text=lambda: _print(report, folder, options))
     return 0 if report.verdict == "within budget" else AnswerError.exit_code
+
+
+def _say_plan(job: Job, options: Options, folder: RunFolder, progress: Progress) -> None:
+    """What is going to be done, and how much of it; how long training takes is known once a tenth of it is done."""
+    recipe, images = job.recipe, len(job.data.train)
+    begun = job.weights is not None
+    supernet, final = (
+        (recipe.trained.supernet, recipe.trained.finetune) if begun else (recipe.supernet, recipe.finetune)
+    )
+    progress.say(f"In {folder.path}, where what is done already is kept:")
+    for number, what in enumerate(
+        (
+            f"measure networks on {job.target.profile.name}, for {duration_text(options.plan.time_budget_s)} at most",
+            f"train a supernet, {supernet.epochs(images)} times {images:,} images",
+            f"compare configurations, {recipe.evaluations} at most, and measure those that come into question",
+            f"train the chosen network, {final.epochs(images)} times {images:,} images",
+            "export it, measure its file against the budget and write the report",
+        ),
+        start=1,
+    ):
+        progress.say(f"  {number}. {what}")
+
+
+def _print(report: Report, folder: RunFolder, options: Options) -> None:
+    """The summary of a run, and the command that measures its file once more."""
+    print_report(report, folder)
+    if report.measured is None or report.budget is None:
+        return
+    measuring = options.measuring
+    given = {
+        "--device": options.device,
+        "--profiles": measuring.profiles,
+        "--runtime": measuring.runtime,
+        "--accelerator": measuring.accelerator,
+        "--threads": measuring.threads,
+        "--statistic": None if options.statistic is Statistic.MEDIAN else options.statistic,
+        "--budget": f"{report.budget.latency_ms:.6g}ms",
+    }
+    words = ["edgewidth", "validate", str(folder.path / report.measured.file)]
+    words += [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
+    words += [word for key, value in measuring.overrides.items() for word in ("--set", f"{key}={value}")]
+    words += ["--allow-fallback"] if measuring.allow_fallback else []
+    click.echo(f"\nNext, in a pipeline for instance, its file measured once more:\n{shlex.join(words)}")

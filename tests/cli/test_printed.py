@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shlex
 import shutil
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -291,3 +292,23 @@ def test_of_several_devices_one_that_fails_is_told(tmp_path: Path) -> None:
     assert (works["exit_code"], fails["exit_code"], said.code) == (0, 3, 3)
     assert "/no/such/python" in fails["error"]
     assert Path(works["table"]).is_file()
+
+
+def test_a_run_says_what_it_will_do_and_what_comes_next(spoken: Spoken) -> None:
+    """The plan has the recipe's own numbers; the command that it ends with is one."""
+    from edgewidth.cli import validate
+
+    said = spoken.as_json["run"].err.splitlines()
+    plan = [line for line in said if re.match(r"  \d\. ", line)]
+    assert [line[2] for line in plan] == list("12345")
+    assert "fake" in plan[0]
+    times = [re.search(r"(\d+) times ([\d,]+) images", line) for line in plan]
+    counts = [(int(found[1]), int(found[2].replace(",", ""))) for found in times if found]
+    assert [epochs * images for epochs, images in counts] == pytest.approx([600, 600], rel=1)
+    assert len({images for _, images in counts}) == 1
+    assert any(line.startswith("Where the time went: ") and "supernet" in line for line in said)
+    program, verb, *words = shlex.split(spoken.as_text["run"].out.splitlines()[-1])
+    assert (program, verb) == ("edgewidth", "validate")
+    given = validate.command.make_context(verb, words).params
+    assert given["device"] == "fake"
+    assert Path(given["model"]).parent == spoken.run.path
