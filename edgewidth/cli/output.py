@@ -138,8 +138,9 @@ def print_validation(validation: ValidationReport) -> None:
     click.echo(f"{validation.file}: {validation.estimate.statistic} {_interval(validation.estimate)} on {where}")
     if validation.load_ms is not None and validation.first_ms is not None:
         click.echo(f"Loading it took {validation.load_ms:.3g} ms, the first inference {validation.first_ms:.3g} ms.")
-    if validation.ran is not None:
-        click.echo(f"{harmless(str(validation.ran))}.")
+    for told in (validation.ran, validation.micro):
+        if told is not None:
+            click.echo(f"{harmless(str(told))}.")
     if validation.energy:
         click.echo(f"Energy: {harmless(str(validation.energy[0]))}.")
     if validation.signature is not None:

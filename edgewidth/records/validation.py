@@ -114,6 +114,25 @@ def close_to_baseline(latency: LatencyEstimate, regression: Regression) -> Measu
     )
 
 
+class MicroRun(Record):
+    """What TensorFlow Lite Micro, the interpreter for microcontrollers, makes of a file; nothing of it is timed."""
+
+    arena_bytes: int | None = None
+    """The memory that its tensors and its own structures take; None: it does not run."""
+    difference_percent: float | None = None
+    """The largest difference of an output from TFLite's here, in percent of the range that TFLite's has."""
+    reason: str | None = None
+    """Why it does not run; None: it does."""
+
+    def __str__(self) -> str:
+        if self.arena_bytes is None or self.difference_percent is None:
+            return f"TensorFlow Lite Micro does not run it: {self.reason}"
+        return (
+            f"TensorFlow Lite Micro runs it in an arena of {self.arena_bytes / 1e3:.4g} kB; outputs within "
+            f"{self.difference_percent:.2g} % of TFLite's"
+        )
+
+
 class ValidationReport(Made):
     """The measured latency of one artifact, raw values included."""
 
@@ -141,6 +160,8 @@ class ValidationReport(Made):
     """How long the first inference after loading took; the longest of them."""
     ran: Ran | None = None
     """How much of it ran on the accelerator; None: the engine is the processor, or does not tell."""
+    micro: MicroRun | None = None
+    """What the interpreter for microcontrollers makes of it; None: the device is none, or it is not installed."""
     energy: tuple[EnergyEstimate, ...] = ()
     """The energy of an inference by each power sensor, the best estimate first; empty where there are none."""
     sustained: Sustained | None = None

@@ -14,6 +14,7 @@ import numpy as np
 
 from edgewidth.devices.device import open_device
 from edgewidth.devices.engines.table import offered_engines, support_of
+from edgewidth.devices.ethos_u.micro import run_micro
 from edgewidth.devices.measure.campaign import Model, measure
 from edgewidth.devices.measure.energy import measure_energy
 from edgewidth.devices.measure.estimate import estimate, scatter_of
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from edgewidth.formats.format import ModelFacts
     from edgewidth.records.budget import Budget
     from edgewidth.records.measurement import Accelerator, Engine, LatencyEstimate, MeasurementWarning, Setting, Visit
+    from edgewidth.records.validation import MicroRun
     from edgewidth.stages.target import Target
 
 VISITS = 12
@@ -139,6 +141,7 @@ def validate(
             within_budget=None if budget is None else latency.value_ms <= budget.latency_ms and not too_much,
             visits=tuple(file.visits()),
             **loading,
+            micro=_micro(content, target, progress),
             energy=measure_energy(device, setting, file.visits()),
             warnings=warnings,
             regression=regression,
@@ -146,6 +149,16 @@ def validate(
             if sustained_s is None
             else measure_sustained(device, setting, file.model, store, duration_s=sustained_s, progress=progress),
         )
+
+
+def _micro(content: bytes, target: Target, progress: Progress) -> MicroRun | None:
+    """What the processor beside an Ethos-U makes of a file by itself; other devices are none."""
+    if not target.profile.ethos_u:
+        return None
+    found = run_micro(content)
+    if found is None:
+        progress.say("Whether TensorFlow Lite Micro runs it can be told with: pip install tflite-micro")
+    return found
 
 
 def _loading(visits: Sequence[Visit]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 from support import require
 
 from edgewidth.cli.output import print_validation
+from edgewidth.devices.ethos_u.micro import run_micro
 from edgewidth.devices.ethos_u.vela import compile_with_vela
 from edgewidth.devices.profiles import EthosUSection, load_profile
 from edgewidth.errors import DeviceError, InputError
@@ -73,6 +74,32 @@ def test_budgets_hold_of_the_memory_that_vela_counts(
     print_validation(report)
     assert report.within_budget is (told is None)
     assert (told or "Within the budget") in capsys.readouterr().out
+
+
+def test_the_microcontrollers_interpreter_runs_it(model: Path) -> None:
+    """In an arena that its own allocator tells; with outputs as TFLite's, to rounding."""
+    require(find_spec("tflite_micro") is not None, "tflite-micro is not installed")
+    from tflite_micro import runtime
+
+    found = validate(model, make_target("ethos-u55-128")).micro
+    assert found is not None
+    assert found.arena_bytes is not None
+    assert found.difference_percent is not None
+    assert found.difference_percent < 5
+    interpreter = runtime.Interpreter.from_file(str(model), arena_size=found.arena_bytes + 1024)
+    interpreter.set_input(np.zeros((1, 32, 32, 3), np.int8), 0)
+    interpreter.invoke()
+    with pytest.raises(RuntimeError):
+        runtime.Interpreter.from_file(str(model), arena_size=found.arena_bytes // 2)
+
+
+def test_a_file_that_a_microcontroller_cannot_run() -> None:
+    """Told with the interpreter's reason, and nothing breaks."""
+    require(find_spec("tflite_micro") is not None, "tflite-micro is not installed")
+    found = run_micro(b"no model at all, but long enough to be looked at")
+    assert found is not None
+    assert found.arena_bytes is None
+    assert found.reason
 
 
 def test_another_system_is_another_engine(model: Path) -> None:
