@@ -131,18 +131,23 @@ def _print_verdict(validation: ValidationReport, budget: Budget) -> None:
         click.echo(f"It takes {memory}.")
 
 
+def _print_what_ran(validation: ValidationReport) -> None:
+    """Loading, where it ran, and what that took."""
+    if validation.load_ms is not None and validation.first_ms is not None:
+        click.echo(f"Loading it took {validation.load_ms:.3g} ms, the first inference {validation.first_ms:.3g} ms.")
+    for where in (validation.ran, validation.micro):
+        if where is not None:
+            click.echo(f"{harmless(str(where))}.")
+    if validation.energy:
+        click.echo(f"Energy: {harmless(str(validation.energy[0]))}.")
+
+
 def print_validation(validation: ValidationReport) -> None:
     """One file's latency, the verdict where there is a budget, and what makes it less trustworthy."""
     setting = validation.setting
     where = f"{setting.device}, {setting.engine} {setting.runtime_version}, {setting.threads} thread(s)"
     click.echo(f"{validation.file}: {validation.estimate.statistic} {_interval(validation.estimate)} on {where}")
-    if validation.load_ms is not None and validation.first_ms is not None:
-        click.echo(f"Loading it took {validation.load_ms:.3g} ms, the first inference {validation.first_ms:.3g} ms.")
-    for told in (validation.ran, validation.micro):
-        if told is not None:
-            click.echo(f"{harmless(str(told))}.")
-    if validation.energy:
-        click.echo(f"Energy: {harmless(str(validation.energy[0]))}.")
+    _print_what_ran(validation)
     if validation.signature is not None:
         click.echo(f"Of its signatures or graphs {validation.signature} was taken; --signature chooses another.")
     if validation.inputs:
