@@ -149,7 +149,8 @@ def print_validation(validation: ValidationReport) -> None:
     click.echo(f"{validation.file}: {validation.estimate.statistic} {_interval(validation.estimate)} on {where}")
     _print_what_ran(validation)
     if validation.signature is not None:
-        click.echo(f"Of its signatures or graphs {validation.signature} was taken; --signature chooses another.")
+        past = setting.clock.words.past
+        click.echo(f"Of its signatures or graphs {validation.signature} was {past}; --signature chooses another.")
     if validation.inputs:
         click.echo(f"Given {harmless('; '.join(map(str, validation.inputs)))}.")
     if validation.budget is not None:

@@ -170,15 +170,17 @@ class _Run:
         )
 
     def _corrected(self, table: LatencyTable, losses: UnaryLosses, budget: Budget) -> UnaryLosses:
-        """The losses with what rivals say of them; a choice that was made and trained without any stays."""
+        """The losses with what rivals say of them, where there is a supernet to train them from.
+
+        A choice that was trained without any stays.
+        """
         job, folder = self._job, self._folder
         share = job.request.rivals
-        if not share or losses.rivals or folder.weights.exists():
+        if not share or losses.rivals or folder.weights.exists() or not folder.supernet.exists():
             return losses
-        if folder.search.exists():  # of the losses without correction
-            self._progress.say(f"{folder.search} was found before rivals were trained: it is made again.")
-            remove(folder.search)
-        return learn_from_rivals(
+        self._ledger.learn(learned(losses) | contents(supernet=folder.supernet))
+        self._ledger.check(SEARCH)  # before hours of training
+        corrected = learn_from_rivals(
             table,
             losses,
             budget,
@@ -189,6 +191,10 @@ class _Run:
             seed=job.request.seed,
             progress=self._progress,
         )
+        if corrected.rivals and folder.search.exists():
+            self._progress.say(f"{folder.search} was found before rivals were trained: it is made again.")
+            remove(folder.search)
+        return corrected
 
     def _chosen(self, table: LatencyTable, losses: UnaryLosses, budget: Budget) -> SearchResult:
         """The choice, measured; a prediction of ``edgewidth search`` is only kept where a network was made of it."""

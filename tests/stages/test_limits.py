@@ -42,7 +42,7 @@ def question(tmp_path_factory: pytest.TempPathFactory) -> Question:
         for i, (config, ms) in enumerate(zip(configs, true_ms.tolist(), strict=True))
     ]
     table = fit_table(space, drawn.setting, Statistic.MEDIAN, visits, [])
-    return Question(table, UnaryLosses.read(folder.losses))
+    return Question(table, UnaryLosses.read(folder.losses).model_copy(update={"rivals": None}))
 
 
 class Counted(NamedTuple):
