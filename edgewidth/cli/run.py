@@ -121,18 +121,20 @@ def command(options: Options) -> int:
 def _say_plan(job: Job, options: Options, folder: RunFolder, progress: Progress) -> None:
     """What is going to be done, and how much of it; how long training takes is known once a tenth of it is done."""
     recipe, images = job.recipe, len(job.data.train)
-    begun = job.weights is not None
+    begun, verb = job.weights is not None, job.target.profile.clock.words.verb
     supernet, final = (
         (recipe.trained.supernet, recipe.trained.finetune) if begun else (recipe.supernet, recipe.finetune)
     )
+    share = job.request.rivals
+    rivals = f", train a dozen of them for {share:.0%} of the final training at most" if share else ""
     progress.say(f"In {folder.path}, where what is done already is kept:")
     for number, what in enumerate(
         (
-            f"measure networks on {job.target.profile.name}, for {duration_text(options.plan.time_budget_s)} at most",
+            f"{verb} networks on {job.target.profile.name}, for {duration_text(options.plan.time_budget_s)} at most",
             f"train a supernet, {supernet.epochs(images)} times {images:,} images",
-            f"compare configurations, {recipe.evaluations} at most, and measure those that come into question",
+            f"compare configurations, {recipe.evaluations} at most{rivals}, and {verb} those that come into question",
             f"train the chosen network, {final.epochs(images)} times {images:,} images",
-            "export it, measure its file against the budget and write the report",
+            f"export it, {verb} its file against the budget and write the report",
         ),
         start=1,
     ):

@@ -138,10 +138,15 @@ def overall_precision(found: Collection[FilePrecision]) -> FilePrecision:
 
 
 class Words(NamedTuple):
-    """``measured`` and ``measurement``, or what stands for them."""
+    """``measure``, ``measured`` and ``measurement``, or what stands for them."""
 
+    verb: str
     past: str
     noun: str
+
+
+_MEASURED = Words("measure", "measured", "measurement")
+_ESTIMATED = Words("estimate", "estimated", "estimate")
 
 
 class Clock(StrEnum):
@@ -159,7 +164,7 @@ class Clock(StrEnum):
     @property
     def words(self) -> Words:
         """What its latencies are called: nothing was measured where a compiler estimates."""
-        return Words("estimated", "estimate") if self is Clock.ESTIMATE else Words("measured", "measurement")
+        return _ESTIMATED if self is Clock.ESTIMATE else _MEASURED
 
 
 class Statistic(StrEnum):
