@@ -75,13 +75,21 @@ BELOW = {
 }
 
 
+OTHERS = {
+    ("devices/emulator/image.py", "--format"),  # of cpio
+    ("devices/on_device/sensors.py", "--format"),  # of nvidia-smi
+    ("devices/reach/shell_facts.py", "--format"),  # the same
+}
+"""Options of other programs that are called as ours are."""
+
+
 def test_no_message_below_names_an_option() -> None:
     """An option alone is a word of a command that is recorded."""
     ours = set(flags().values())
     assert {"--max-width", "--set", "--weights"} <= ours
     sentences = [(where, text) for where, texts in BELOW.items() for text in texts if text not in ours]
     named = {(where, flag) for where, text in sentences for flag in FLAG.findall(text)}
-    assert {(where, flag) for where, flag in named if flag in ours} == set()
+    assert {(where, flag) for where, flag in named if flag in ours} == OTHERS
 
 
 def test_every_parameter_that_a_message_names_is_an_option() -> None:
