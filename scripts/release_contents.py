@@ -31,7 +31,7 @@ def wrong(path: Path, version: str) -> list[str]:
     found = [f"{path.name} lacks {name}" for name in wanted if f"{folder}{name}" not in names]
     if version not in path.name:
         found.append(f"{path.name} is not of version {version}")
-    dust = (name for name in names if "__pycache__" in name or "/.venv/" in name or name.endswith((".sqlite", ".pyc")))
+    dust = (name for name in names if {"__pycache__", ".venv", "site", "looks"} & set(name.split("/")[:-1]))
     return found + [f"{path.name} holds {name}" for name in dust]
 
 
