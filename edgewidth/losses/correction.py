@@ -27,7 +27,7 @@ from edgewidth.search.factors import Factor, total
 
 if TYPE_CHECKING:
     from edgewidth.graph.space import ChannelConfig
-    from edgewidth.losses.fit import Array
+    from edgewidth.losses.fit import Array, Posterior
     from edgewidth.records.losses import UnaryLosses
 
 
@@ -132,8 +132,23 @@ def judge_rivals(losses: UnaryLosses, observed: Sequence[Observed]) -> Judgement
     return Judgement(
         Correction(offsets=constants, slope=slope, depth=depth, tilt=tilt, sigma=found.sigma),
         supernet_spearman=spearman(sums[kept, 0], reached),
-        corrected_spearman=spearman((found.left_out - level)[kept], reached),
+        corrected_spearman=spearman((_without_each(rows, values, found, observed) - level)[kept], reached),
     )
+
+
+def _without_each(rows: Array, values: Array, found: Posterior, observed: Sequence[Observed]) -> Array:
+    """What the fit predicts of every score from the scores of all other rivals: (observed,).
+
+    A rival's scores at several rungs are left out together: each would tell the others.
+    """
+    leverage = rows @ found.covariance @ rows.T / found.sigma**2
+    residual = values - rows @ found.mean
+    predicted = np.empty(len(values))
+    for config in {one.config for one in observed}:
+        own = np.array([place for place, one in enumerate(observed) if one.config == config])
+        rest = np.eye(len(own)) - leverage[np.ix_(own, own)]
+        predicted[own] = values[own] - np.linalg.lstsq(rest, residual[own], rcond=None)[0]
+    return predicted
 
 
 def most_telling(

@@ -10,7 +10,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from edgewidth.graph.families.registry import search_space
-from edgewidth.losses.correction import Departures, Observed, judge_rivals, most_telling
+from edgewidth.losses.correction import Departures, Observed, _without_each, judge_rivals, most_telling
+from edgewidth.losses.fit import Posterior
 from edgewidth.losses.record import predicted_excess, supernet_factors
 from edgewidth.records.losses import Coefficient, Correction, EvaluationPhase, UnaryLosses, VariableLosses
 from edgewidth.search.factors import total
@@ -100,6 +101,28 @@ def test_corrected_losses_rank_unseen_configurations_better_than_the_supernet() 
     before, after = (spearmanr(found, truth).statistic for found in (predicted_excess(losses, unseen), corrected))
     assert after > 0.99 > before
     assert judged.corrected_spearman > judged.supernet_spearman
+
+
+def test_a_rival_is_predicted_without_any_of_its_own_scores() -> None:
+    """As fits say that never saw it, at the same strengths of the prior and the same noise."""
+    rng = np.random.default_rng(7)
+    rows = np.concatenate([np.ones((9, 1)), rng.normal(size=(9, 2))], axis=1)
+    configs = [SPACE.sample(rng) for _ in range(5)]
+    observed = [
+        Observed(configs[place], rung, 0.0)
+        for rung, places in enumerate((range(5), range(3), range(1)))
+        for place in places
+    ]
+    values, precision, noise = rng.normal(size=9), np.diag([1e-3, 2.0, 5.0]), 0.3
+
+    def fit(kept: NDArray[np.bool_]) -> Posterior:
+        covariance = np.linalg.inv(rows[kept].T @ rows[kept] / noise**2 + precision)
+        return Posterior(covariance @ rows[kept].T @ values[kept] / noise**2, covariance, noise, values)
+
+    found = _without_each(rows, values, fit(np.ones(9, bool)), observed)
+    for place, one in enumerate(observed):
+        others = np.array([other.config != one.config for other in observed])
+        assert found[place] == pytest.approx(rows[place] @ fit(others).mean)
 
 
 def test_no_width_is_made_worse_than_a_narrower_one() -> None:
