@@ -163,7 +163,8 @@ def learn_from_rivals(
                 **judge_rivals(losses, observed)._asdict(),
             )
             learned = losses.model_copy(update={"rivals": rivals})
-    progress.say(_told(learned))
+    if learned.rivals:
+        progress.say(_told(learned.rivals))
     join().on_first(lambda: learned.write(folder.losses))
     return learned
 
@@ -184,10 +185,8 @@ def _raced(losses: UnaryLosses, entrants: Sequence[Entrant], observed: Sequence[
     )
 
 
-def _told(losses: UnaryLosses) -> str:
+def _told(rivals: Rivals) -> str:
     """What was learned, in a line."""
-    if not (rivals := losses.rivals):
-        return "No rivals were trained."
     ranks = (
         f"{len(rivals.rivals)} rivals were trained: their losses rank as the supernet's with a correlation of "
         f"{rivals.supernet_spearman:.2f}"

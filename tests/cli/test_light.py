@@ -16,8 +16,10 @@ from small_table import small_table
 from small_training import small_space, striped_images
 
 from edgewidth.formats.registry import FORMATS
+from edgewidth.formats.variants import VariantFactory
+from edgewidth.graph.families.registry import search_space
 from edgewidth.records.losses import EvaluationPhase, UnaryLosses, VariableLosses
-from edgewidth.records.measurement import FormatName
+from edgewidth.records.measurement import FormatName, Precision
 
 if TYPE_CHECKING:
     from edgewidth.graph.space import SearchSpace
@@ -99,6 +101,17 @@ def test_what_needs_nothing_heavy(folder: Path, words: str) -> None:
     done = edgewidth(folder, *words.split())
     assert (done.returncode, done.stderr) == (0, done.stderr)
     assert "Traceback" not in done.stderr
+
+
+def test_profiling_needs_no_converter_for_what_was_converted_before(folder: Path) -> None:
+    """As on a machine that got the cache folder of another one."""
+    space = search_space("mobilenet_v1", resolution=32, in_channels=1, num_classes=3)
+    VariantFactory(space, Precision.INT8, FormatName.TFLITE, folder / "cache")
+    done = edgewidth(
+        folder, *["profile", "--device", "fake", "--data", "images.npz", "--resolution", "32", "--out", "out"]
+    )
+    assert (done.returncode, done.stderr) == (0, done.stderr)
+    assert (folder / "out" / "table.json").exists()
 
 
 @pytest.mark.parametrize(
