@@ -107,9 +107,8 @@ def test_profiling_needs_no_converter_for_what_was_converted_before(folder: Path
     """As on a machine that got the cache folder of another one."""
     space = search_space("mobilenet_v1", resolution=32, in_channels=1, num_classes=3)
     VariantFactory(space, Precision.INT8, FormatName.TFLITE, folder / "cache")
-    done = edgewidth(
-        folder, *["profile", "--device", "fake", "--data", "images.npz", "--resolution", "32", "--out", "out"]
-    )
+    words = ("profile", "--device", "fake", "--data", "images.npz", "--resolution", "32", "--out", "out")
+    done = edgewidth(folder, *words)
     assert (done.returncode, done.stderr) == (0, done.stderr)
     assert (folder / "out" / "table.json").exists()
 
