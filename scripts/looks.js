@@ -7,6 +7,11 @@
   const over = document.documentElement.scrollWidth - width;
   if (over > 0) found.add(`the page is ${over} px wider than its window`);
 
+  for (const one of document.querySelectorAll(".scroll")) {
+    const shown = one.checkVisibility() && !one.closest("details");
+    if (shown && one.scrollHeight > one.clientHeight + 1) found.add(`${short(one.innerText)} ends below what is shown`);
+  }
+
   // Colours as [red, green, blue, alpha] from 0 to 1.
   const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
   const colour = text => {

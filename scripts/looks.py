@@ -1,13 +1,14 @@
-"""Opens a report in Chromium as people do, keeps pictures of it, and tells what is wrong with its looks.
+"""Opens reports in Chromium as people do, keeps pictures of them, and tells what is wrong with their looks.
 
 Every page is opened at desktop and phone width, light and dark, and printed. Pictures go to the folder ``looks``.
-Wrong are: a page wider than its window, text outside its picture or on other text, errors of the console, text with
-less contrast than WCAG 2.2 asks for at level AA (over the colours really beneath it, in pictures too), what the
-keyboard reaches and a screen reader cannot name, what the keyboard does not reach, and figures without a name or
-without their numbers.
+Wrong are: a page wider than its window, tables whose last rows only scrolling shows, text outside its picture or on
+other text, errors of the console, text with less contrast than WCAG 2.2 asks for at level AA (over the colours really
+beneath it, in pictures too), what the keyboard reaches and a screen reader cannot name, what the keyboard does not
+reach, figures without a name or without their numbers, and headings that leave out a level or do not begin with the
+page's one title.
 
-Usage: looks.py [REPORT.html …] [--out FOLDER]; without a report that of the sample which the tests use. Exit code 1:
-something is wrong.
+Usage: looks.py [REPORT.html …] [--out FOLDER]; without a report those of the sample which the tests use, and their
+comparison. Exit code 1: something is wrong.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -133,7 +135,11 @@ def _screen_reader(page: Page) -> list[str]:
         one.querySelector('h3, figcaption')?.textContent.trim().slice(0, 60) || '',
         one.querySelector('table') ? 'table' : [...one.querySelectorAll('svg[role=img]')]
             .some(svg => /\\d/.test(svg.getAttribute('aria-label') || '')) ? 'label' : ''])""")
-    return found + [f"the figure {title!r} has no numbers for a screen reader" for title, has in figures if not has]
+    found += [f"the figure {title!r} has no numbers for a screen reader" for title, has in figures if not has]
+    levels: list[int] = page.evaluate("[...document.querySelectorAll('h1, h2, h3, h4')].map(one => +one.tagName[1])")
+    if levels[:1] != [1] or levels.count(1) != 1 or any(below > above + 1 for above, below in pairwise(levels)):
+        found.append(f"the headings' levels are {levels}")
+    return found
 
 
 def main() -> int:
@@ -148,20 +154,16 @@ def main() -> int:
         return 3
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, browser(program) as opened:
-        reports = options.reports or [_sample(Path(folder))]
+        reports = options.reports or _sample(Path(folder))
         found = [f"{report}: {one}" for report in reports for one in look(opened, report, options.out)]
     print("\n".join(found) or f"Nothing is wrong; the pictures are in {options.out}.")
     return 1 if found else 0
 
 
-def _sample(folder: Path) -> Path:
-    from report.sample import sample_folder  # noqa: PLC0415  the tests' own, needed only without a report
+def _sample(folder: Path) -> list[Path]:
+    from report.sample import comparison_page, report_page  # noqa: PLC0415  the tests' own, needed without a report
 
-    from edgewidth.stages.report import report  # noqa: PLC0415
-
-    made = sample_folder(folder / "sample")
-    report(made)
-    return made.report_html
+    return [report_page(folder), comparison_page(folder)]
 
 
 if __name__ == "__main__":

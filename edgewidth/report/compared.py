@@ -11,21 +11,15 @@ from typing import TYPE_CHECKING
 from edgewidth.records.compared import ComparedRun, ComparedRuns
 from edgewidth.report.figure import Figure, Key, Numbers, Style, drawn
 from edgewidth.report.html import emitted_of, page_environment
-from edgewidth.report.svg import Picture, axes, covering
+from edgewidth.report.svg import Picture, Shape, axes, covering
 from edgewidth.report.units import ABSENT, count, milliseconds, percent, significant, size
 
 if TYPE_CHECKING:
     from edgewidth.records.report import Report
 
-STYLES = (
-    Style("chosen", "circle"),
-    Style("uniform", "square"),
-    Style("green", "diamond"),
-    Style("violet", "triangle"),
-    Style("sky", "cross"),
-    Style("plain", "triangle"),
-)
-"""How runs are drawn, by turns."""
+COLOURS = ("chosen", "uniform", "green", "violet", "plain")
+SHAPES: tuple[Shape, ...] = ("circle", "square", "diamond", "triangle")
+"""How runs are drawn, both by turns: twenty look different, since 5 and 4 have no common divisor."""
 COLUMNS = (
     "run",
     "device",
@@ -118,8 +112,8 @@ def widths(runs: ComparedRuns) -> Numbers:
 def accuracy(runs: ComparedRuns) -> Figure | None:
     """Each emitted file's accuracy over its latency; None where no run has both."""
     points = [
-        (run, style, run.latency_ms, run.accuracy_percent)
-        for run, style in zip(runs.runs, cycle(STYLES), strict=False)
+        (run, Style(colour, shape), run.latency_ms, run.accuracy_percent)
+        for run, colour, shape in zip(runs.runs, cycle(COLOURS), cycle(SHAPES), strict=False)
         if run.latency_ms is not None and run.accuracy_percent is not None
     ]
     if not points:

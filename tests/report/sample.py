@@ -46,7 +46,9 @@ from edgewidth.records.run import DataFacts, RunRequest
 from edgewidth.records.search import Certificate, Choice, FrontierPoint, RefineStep, SearchResult
 from edgewidth.records.table import ConfigVisits, HeldOut, LatencyTable, TableEntry, TableQuality
 from edgewidth.records.validation import ValidationReport
+from edgewidth.report.compared import compared, render_comparison
 from edgewidth.stages.folder import RunFolder
+from edgewidth.stages.report import report, report_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -548,3 +550,24 @@ def sample_folder(
     if "validate" in done:
         validation(truth, found.chosen.predicted_ms * 1.009 * slower, statistic=statistic).write(folder.validation)
     return folder
+
+
+def report_page(path: Path) -> Path:
+    """The report of a finished run, made in a folder."""
+    folder = sample_folder(path / "run")
+    report(folder)
+    return folder.report_html
+
+
+def comparison_page(path: Path) -> Path:
+    """The comparison of eight runs, more than fit side by side; one has long names, and one was only begun."""
+    within, over, begun = (
+        sample_folder(path / "within", slower=0.9),
+        sample_folder(path / "over", slower=1.2, hostile=HOSTILE),
+        sample_folder(path / "begun", until="profile"),
+    )
+    folders = {f"runs-of-november/raspberry-pi-4b/{share}-percent": within for share in range(30, 80, 10)}
+    folders |= {"over": over, "again": over, "begun": begun}
+    page = path / "compare.html"
+    page.write_text(render_comparison(compared([(name, report_of(one)) for name, one in folders.items()])))
+    return page

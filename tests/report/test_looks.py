@@ -1,14 +1,15 @@
-"""The report in a real browser; and that what looks wrong is seen."""
+"""The report and the comparison in a real browser; and that what looks wrong is seen."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from report.sample import sample_folder
+from report.sample import comparison_page, report_page
 from support import require
 
 LOOKS = Path(__file__).parents[2] / "scripts" / "looks.py"
@@ -24,6 +25,7 @@ BAD = """<!DOCTYPE html><html lang="en"><head><meta name="viewport" content="wid
 <text x="5" y="20" fill="#000">dark on dark</text><text x="5" y="40" fill="#fff">light on dark</text>
 <text x="8" y="42" fill="#fff">collides</text></svg></figure>
 <div tabindex="0" style="outline: none"></div>
+<div class="scroll" style="height: 40px; overflow-y: auto"><p>first</p><p>last</p></div><h1>title</h1><h3>deep</h3>
 <script>console.error("a defect")</script>
 </body></html>"""
 
@@ -39,17 +41,15 @@ def _has_chromium() -> None:
     require(shutil.which("chromium") or shutil.which("google-chrome"), "chromium (Debian: chromium)")
 
 
-def test_the_report_looks_right_everywhere(tmp_path: Path) -> None:
-    from edgewidth.stages.report import report
-
-    folder = sample_folder(tmp_path / "run")
-    report(folder)
-    done = looked(folder.report_html, tmp_path / "looks")
+@pytest.mark.parametrize("make", [report_page, comparison_page])
+def test_pages_look_right_everywhere(make: Callable[[Path], Path], tmp_path: Path) -> None:
+    page = make(tmp_path)
+    done = looked(page, tmp_path / "looks")
     assert (done.returncode, done.stdout.splitlines()[1:]) == (0, []), done.stdout + done.stderr
     names = ("desktop-light", "desktop-dark", "phone-light", "phone-dark", "print")
     assert {path.name for path in (tmp_path / "looks").iterdir()} == {
-        "report.pdf",
-        *(f"report-{name}.png" for name in names),
+        f"{page.stem}.pdf",
+        *(f"{page.stem}-{name}.png" for name in names),
     }
 
 
@@ -69,6 +69,8 @@ def test_what_looks_wrong_is_seen(tmp_path: Path) -> None:
         "a screen reader has no name for a figure",
         "has no numbers for a screen reader",
         "the keyboard's focus does not show",
+        '"first last" ends below what is shown',
+        "the headings' levels are [1, 3]",
     ):
         assert said in done.stdout, (said, done.stdout)
     for fine in ("just enough", "large enough"):
