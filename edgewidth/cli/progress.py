@@ -122,7 +122,8 @@ class _Lines:
             if self._done - before >= TELLING * self._total:
                 left = (now - since) * (self._total - self._done) / (self._done - before)
                 line += f", about {duration_text(max(left, 0.0))} left"
-        self._console.print(f"{line} {self._note}".rstrip(), markup=False, soft_wrap=True)
+        line += f", {self._note}" if self._note else ""
+        self._console.print(line, markup=False, soft_wrap=True)
 
     def total(self, total: float) -> None:
         self._total = total

@@ -248,8 +248,6 @@ class _Campaign:
         for visit in visits:
             self._keep(visit)
             task.advance()
-            left = len(self.outstanding) + len(self.todo)
-            task.note("1 visit left" if left == 1 else f"{left} visits left")
         self.store.advance(self.setting, self._session.position)
         for message in messages:
             if isinstance(message, wire.Failed):
