@@ -103,8 +103,8 @@ class Picture:
             self._add("path", kind, None, d=f"M{steps}{'Z' if closed else ''}")
 
     def dust(self, points: Iterable[Point], kind: str) -> None:
-        """Very many small dots as one path of zero-length strokes with round ends."""
-        if strokes := "".join(f"M{_number(x)} {_number(y)}h0" for x, y in points):
+        """Very many small dots as one path of zero-length strokes with round ends; to a tenth of a pixel."""
+        if strokes := "".join(f"M{x:.1f} {y:.1f}h0" for x, y in points):
             self._add("path", f"dust {kind}", None, d=strokes)
 
     def mark(self, at: Point, kind: str, *, shape: Shape = "circle", size: float = 5, hint: str | None = None) -> None:

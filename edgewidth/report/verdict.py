@@ -23,7 +23,7 @@ def compare(predicted: Predicted) -> str:
     )
     if (off := predicted.difference_percent) is None:
         return f"{text}."
-    return f"{text}; the file is {abs(off):.1f} % {'slower' if off > 0 else 'faster'} than that."
+    return f"{text}; the file is {abs(off):.2g} % {'slower' if off > 0 else 'faster'} than that."
 
 
 def verdict_of(measured: Measured | None, budget: Budget | None) -> Verdict:
