@@ -11,8 +11,8 @@ from safetensors import SafetensorError, safe_open
 from edgewidth.documents import first_problem
 from edgewidth.errors import FileError, InputError
 from edgewidth.graph.space import ChannelConfig, SearchSpace
-from edgewidth.records.provenance import Facts, Provenance
-from edgewidth.records.training import upgraded
+from edgewidth.records.provenance import Facts, Provenance, file_digest
+from edgewidth.records.training import START, upgraded
 
 HEADER = "edgewidth"
 """The key of the file's metadata; its value is JSON."""
@@ -36,6 +36,19 @@ def supernet_provenance(path: Path) -> Provenance:
         return _provenance(header)
     except (LookupError, TypeError, ValueError) as error:
         raise _unclear(path, SUPERNET, error) from error
+
+
+def begun_with(supernet: Path | None, weights: Path | None = None) -> str:
+    """The digest of the weights that training begins with, or that a supernet began with; empty: random ones.
+
+    ``weights`` are those that are given now; None: a ``supernet``'s own count, where there is one.
+
+    Raises:
+        FileError: The supernet is none, or one of them cannot be read.
+    """
+    if weights is not None:
+        return file_digest(weights)
+    return supernet_provenance(supernet).inputs.get(START, "") if supernet is not None else ""
 
 
 def network_facts(path: Path) -> Facts:

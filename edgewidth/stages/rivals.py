@@ -19,6 +19,7 @@ from edgewidth.progress import SILENT, Progress
 from edgewidth.records.losses import Rival, Rivals
 from edgewidth.records.provenance import Provenance, file_digest
 from edgewidth.records.training import FINAL_RECIPE, IMAGES, SEED
+from edgewidth.records.weights_file import begun_with
 from edgewidth.stages.search import search
 from edgewidth.stages.train import budget_focus
 from edgewidth.streams import Purpose, stream
@@ -119,11 +120,10 @@ def learn_from_rivals(
         StorageError: A file cannot be written.
     """
     from edgewidth.losses.correction import judge_rivals  # noqa: PLC0415  scipy loads when it is needed
-    from edgewidth.training.finetune import final_phase  # noqa: PLC0415  torch loads when it is needed
-    from edgewidth.training.loop.processes import join  # noqa: PLC0415
+    from edgewidth.training.loop.processes import join  # noqa: PLC0415  torch loads when it is needed
     from edgewidth.training.rivals import RivalTraining  # noqa: PLC0415
 
-    phase = final_phase(recipe, folder.supernet)
+    phase = recipe.phases(trained=bool(begun_with(folder.supernet))).finetune
     rungs = schedule(data, phase.epochs(len(data.train)), min(phase.batch, len(data.train)), share)
     if not rungs:
         progress.say(f"No rivals are trained: {share:.0%} of the final training is too short for any.")

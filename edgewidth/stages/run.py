@@ -12,11 +12,11 @@ from edgewidth.files import write_atomic
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.losses import UnaryLosses
-from edgewidth.records.provenance import NONE, Provenance, file_digest
+from edgewidth.records.provenance import NONE
 from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
 from edgewidth.records.training import FINAL_START, NARROWING, START
-from edgewidth.records.weights_file import supernet_provenance
+from edgewidth.records.weights_file import begun_with
 from edgewidth.stages.bench import Bench, Reach, open_bench, reaching
 from edgewidth.stages.claim import claimed
 from edgewidth.stages.compare import compare
@@ -278,10 +278,9 @@ def _asked(job: Job, folder: RunFolder) -> Facts:
     from edgewidth.training.provenance import final_training, supernet_training  # noqa: PLC0415  it is light
 
     request, recipe = job.request, job.recipe
-    found = supernet_provenance(folder.supernet) if folder.supernet.exists() else Provenance()
-    start = file_digest(job.weights) if job.weights else found.inputs.get(START, "")
+    start = begun_with(folder.supernet if folder.supernet.exists() else None, job.weights)
     training = supernet_training(job.data, recipe, seed=request.seed, start=start).made_of
-    final = recipe.trained.finetune if start else recipe.finetune
+    final = recipe.phases(trained=bool(start)).finetune
     training |= final_training(job.data, final, seed=request.seed, start="").made_of
     # The table that widths were drawn by may have learned since, and what final training began with is told beside it.
     del training[NARROWING], training[FINAL_START]

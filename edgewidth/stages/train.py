@@ -10,10 +10,10 @@ from edgewidth.errors import MismatchError
 from edgewidth.latency.curve import Curve
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.losses import NarrowedFor
-from edgewidth.records.provenance import Provenance, differences, file_digest
+from edgewidth.records.provenance import Provenance, differences
 from edgewidth.records.run import Narrowing
 from edgewidth.records.training import NARROWING, START, UNIFORM
-from edgewidth.records.weights_file import supernet_provenance
+from edgewidth.records.weights_file import begun_with, supernet_provenance
 from edgewidth.search.feasible import check_feasible
 from edgewidth.search.problem import InfeasibleError
 from edgewidth.stages.ledger import TRAIN, clear, refusal
@@ -83,7 +83,7 @@ def train(
         _clear(folder, space, weights)
     found = supernet_provenance(folder.supernet) if folder.supernet.exists() else None
     # A supernet that began with weights of one's own is used without naming them again.
-    start = file_digest(weights) if weights else found.inputs.get(START, "") if found else ""
+    start = begun_with(folder.supernet if found else None, weights)
     training = supernet_training(data, recipe, seed=seed, start=start)
     sampler = _sampler(space, data, recipe, folder, aim, focus, seed, training, progress) if aim and focus else None
     if found:

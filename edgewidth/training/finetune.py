@@ -13,7 +13,7 @@ from torch import Tensor
 from edgewidth.progress import SILENT
 from edgewidth.records.provenance import Provenance, file_digest
 from edgewidth.records.training import IMAGES, RECIPE, SEED, START
-from edgewidth.records.weights_file import supernet_provenance
+from edgewidth.records.weights_file import begun_with
 from edgewidth.training.loop.checkpoint import Checkpoints
 from edgewidth.training.loop.loop import make_batches
 from edgewidth.training.loop.processes import join
@@ -72,7 +72,7 @@ def finetune_network(
         StorageError: A file cannot be written.
     """
     processes = join()
-    phase = final_phase(recipe, supernet, weights)
+    phase = recipe.phases(trained=bool(begun_with(supernet, None if supernet else weights))).finetune
     network, begun, teacher = begin(
         space, config, data, supernet=supernet, weights=weights, trained=trained, seed=seed, progress=progress
     )
@@ -89,11 +89,6 @@ def finetune_network(
     processes.on_first(lambda: save_plain(network, weights_out, provenance=provenance))
     processes.on_first(kept.clear)
     return network
-
-
-def final_phase(recipe: Recipe, supernet: Path | None, weights: Path | None = None) -> Phase:
-    """The phase of the recipe by which a chosen network is trained, by what it begins with."""
-    return recipe.trained.finetune if _is_trained(supernet, weights) else recipe.finetune
 
 
 class Beginning(NamedTuple):
@@ -171,13 +166,6 @@ def finetune_int8(
     lesson.train(batches, "Training it for int8", checkpoints=kept, log=log, progress=progress)
     save_plain(after, weights_out, provenance=provenance)
     return after
-
-
-def _is_trained(supernet: Path | None, weights: Path | None) -> bool:
-    """Whether training starts from weights of one's own, or from a supernet that began with them."""
-    if supernet is None:
-        return weights is not None
-    return bool(supernet_provenance(supernet).inputs.get(START))
 
 
 def _loss(network: PlainNetwork, data: ImageData, seed: int, processes: Processes) -> float:

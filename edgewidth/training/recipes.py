@@ -7,6 +7,7 @@ before a network has seen enough batches, large ones few.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from edgewidth.data.augmentation import Augmentation
 from edgewidth.errors import InputError
@@ -39,6 +40,13 @@ class Phase:
     def epochs(self, train_images: int) -> int:
         """How often every training image is used."""
         return max(1, round((self.images + self.passes * train_images) / train_images))
+
+
+class Phases(NamedTuple):
+    """The trainings of a run."""
+
+    supernet: Phase
+    finetune: Phase
 
 
 @dataclass(frozen=True)
@@ -104,6 +112,11 @@ class Recipe:
     minimum_every: int = 4
     trained: FromTrained = FromTrained()
     rivals: float = 0.5
+
+    def phases(self, *, trained: bool) -> Phases:
+        """How long and how fast a supernet and the chosen network are trained, from trained weights or random ones."""
+        some = self.trained if trained else self
+        return Phases(some.supernet, some.finetune)
 
     def at(self, learning_rate: float) -> Recipe:
         """The same at another learning rate, which its name then tells; with trained weights the same share of it."""

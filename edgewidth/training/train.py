@@ -134,7 +134,7 @@ def train_supernet(
     processes = join()
     device = compute_device()
     trained = recipe.trained if weights else None
-    phase = trained.supernet if trained else recipe.supernet
+    phase = recipe.phases(trained=bool(weights)).supernet
     supernet = Supernet(space, seed=seed).to(device)
     if trained is None or weights is None or is_supernet(weights):
         start = begin_with(supernet, weights, progress)

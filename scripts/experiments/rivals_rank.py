@@ -28,11 +28,11 @@ from edgewidth.progress import Lines
 from edgewidth.records.losses import UnaryLosses
 from edgewidth.records.provenance import Provenance, file_digest
 from edgewidth.records.table import LatencyTable
+from edgewidth.records.weights_file import begun_with
 from edgewidth.search.factors import total
 from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.rivals import TEMPERATURE
 from edgewidth.stages.train import budget_focus
-from edgewidth.training.finetune import final_phase
 from edgewidth.training.recipes import RECIPES, load_recipe
 from edgewidth.training.rivals import RivalTraining
 
@@ -63,7 +63,7 @@ def main() -> None:
     known = {one.config for one in rivals.rivals}
     configs = [one for one in dict.fromkeys(map(space.config, drawn[near])) if one not in known][: options.networks]
     steps = options.steps or rivals.rungs[-1]
-    phase = final_phase(load_recipe(options.recipe), folder.supernet)
+    phase = load_recipe(options.recipe).phases(trained=bool(begun_with(folder.supernet))).finetune
     training = RivalTraining(
         space,
         data,
