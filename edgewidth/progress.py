@@ -7,7 +7,7 @@ pass nothing and get silence.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
@@ -87,6 +87,12 @@ class Lines(Silent):
         """One line on standard error."""
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
+
+
+def times_text(seconds: Mapping[str, float]) -> str:
+    """What took how long, the longest first: ``train 2 min 10 s, profile 41 s``."""
+    longest = sorted(seconds.items(), key=lambda one: -one[1])
+    return ", ".join(f"{what} {duration_text(took)}" for what, took in longest)
 
 
 def duration_text(seconds: float) -> str:

@@ -46,6 +46,7 @@ OTHERS = {
     "weights.safetensors": "the chosen network's weights",
     "weights_int8.safetensors": "the same after training for int8, where that was needed",
     "trained.jsonl, training.jsonl, finetune.jsonl, int8.jsonl": "a JSON line for every epoch of these four",
+    "times.jsonl": "a JSON line for every time that `edgewidth run` was at a stage, with its seconds",
     "model_int8.tflite, model_int8.onnx, model_float32.tflite, model_float32.onnx": "the files that you deploy",
     "model_int8_vela.tflite": "the first of them compiled for an Ethos-U, where the device is one",
     "labels.txt": "the classes, one on each line, in the order of the outputs",

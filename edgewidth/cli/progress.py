@@ -28,8 +28,6 @@ class TerminalProgress:
     """Bars that live on standard error, several at once; one object serves the whole command."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        """How long what is done took, by its title."""
         self._console = Console(stderr=True, highlight=False)
         self._bars = Bars(
             TextColumn("{task.description}"),
@@ -59,9 +57,7 @@ class TerminalProgress:
                     self._bars.stop()
         else:
             yield _Lines(self._console, title, total)
-        took = time.monotonic() - started
-        self.seconds[title] = self.seconds.get(title, 0.0) + took
-        self.say(f"{title} · {duration_text(took)}")
+        self.say(f"{title} · {duration_text(time.monotonic() - started)}")
 
     def say(self, text: str) -> None:
         """One line, above the bars."""

@@ -16,7 +16,7 @@ from edgewidth.cli.record import names_of, option, refuse_without, verb
 from edgewidth.cli.start import StartOptions
 from edgewidth.cli.values import FOLDER
 from edgewidth.errors import AnswerError
-from edgewidth.progress import duration_text
+from edgewidth.progress import duration_text, times_text
 from edgewidth.records.measurement import Statistic
 
 if TYPE_CHECKING:
@@ -109,9 +109,8 @@ def command(options: Options) -> int:
         )
         _say_plan(job, options, folder, progress)
         report = run(job, folder, force=options.force, progress=progress)
-        if progress.seconds:
-            spent = sorted(progress.seconds.items(), key=lambda one: -one[1])
-            progress.say(f"Where the time went: {', '.join(f'{what} {duration_text(s)}' for what, s in spent)}.")
+        if report.seconds:
+            progress.say(f"Where the time went: {times_text(report.seconds)}.")
         if options.compare:
             print_comparison(Comparison.read(folder.comparison))
     print_result(report, as_json=options.as_json, text=lambda: _print(report, folder, options))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from edgewidth.documents import Document, Record
 from edgewidth.graph.space import ChannelConfig
@@ -268,7 +268,8 @@ class Report(Document):
     ``predicted`` comes from the latency table. What a missing stage would have given is null or empty.
     """
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    # What was added with a default is written too.
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_serialization_defaults_required=True)
     schema_name: ClassVar[str] = "edgewidth/report"
     schema_version: ClassVar[int] = 2
 
@@ -299,6 +300,10 @@ class Report(Document):
     """One object per epoch of the chosen network's training."""
     int8_training: tuple[dict[str, float], ...]
     """One object per epoch of its training for int8; empty where plain quantisation was good enough."""
+    seconds: dict[str, float] = Field(default_factory=dict)
+    """How many seconds `edgewidth run` spent on each stage in this folder, all tries together, in the order of the
+    stages: `compare`, `profile`, `train`, `rivals`, `search`, `judge`, `finetune`, `export`, `validate`. Its start and
+    the writing of the report are not among them. Empty where the stages were done by other verbs."""
     device: DeviceReport | None
     variant_estimate: LatencyEstimate | None
     """The chosen configuration's measurement as a variant, before it was trained."""

@@ -75,6 +75,7 @@ def build_report(inputs: Inputs, stale: Sequence[MeasurementWarning] = ()) -> Re
         training=inputs.training,
         finetuning=inputs.finetuning,
         int8_training=inputs.int8_training,
+        seconds=inputs.seconds,
         device=_device(inputs),
         variant_estimate=inputs.search.measured if inputs.search else None,
         visits=inputs.validation.visits if inputs.validation else (),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from edgewidth.progress import times_text
 from edgewidth.records.measurement import Clock
 from edgewidth.report import charts_latency, charts_losses, charts_search, units
 from edgewidth.report.verdict import compare, uncounted
@@ -270,6 +271,7 @@ def _reproduce_rows(report: Report) -> list[tuple[str, str]]:
         ("Fingerprint of the images", data.fingerprint),
         ("Fingerprint of the search space", again.space_fingerprint),
         ("Recipe", again.recipe),
+        *([("Time", times_text(report.seconds))] if report.seconds else []),
         ("Seed", str(again.seed)),
         ("Versions", ", ".join(f"{name} {version}" for name, version in sorted(again.versions.items()))),
     ]

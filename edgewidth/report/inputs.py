@@ -37,11 +37,12 @@ class Inputs(NamedTuple):
     training: Epochs
     finetuning: Epochs
     int8_training: Epochs
+    seconds: dict[str, float]
     missing: tuple[Stage, ...]
 
 
 def read_epochs(path: Path) -> Epochs:
-    """The finite numbers of every line of a training log; a line that is cut short is left out.
+    """The finite numbers of every line of a log; a line that is cut short is left out.
 
     Raises:
         FileError: It is there and cannot be read.
@@ -53,7 +54,7 @@ def read_epochs(path: Path) -> Epochs:
     except OSError as error:
         raise FileError(
             f"{path} could not be read: {error.strerror}.",
-            remedy="Let it be readable, or take it away: it only shows how training went.",
+            remedy="Let it be readable, or take it away: it only shows how the run went.",
         ) from error
     epochs = []
     for line in lines:
@@ -64,6 +65,18 @@ def read_epochs(path: Path) -> Epochs:
         if isinstance(content, dict):
             epochs.append({key: float(value) for key, value in content.items() if _is_number(value)})
     return tuple(epoch for epoch in epochs if epoch)
+
+
+def read_seconds(path: Path) -> dict[str, float]:
+    """How long every stage took by the lines of a journal, each time that a run was at it; raises as ``read_epochs``.
+
+    The stages are in the order in which they came.
+    """
+    spent: dict[str, float] = {}
+    for line in read_epochs(path):
+        for stage, seconds in line.items():
+            spent[stage] = round(spent.get(stage, 0.0) + seconds, 1)
+    return spent
 
 
 def _is_number(value: object) -> bool:

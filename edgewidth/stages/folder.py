@@ -67,6 +67,8 @@ class RunFolder:
     """The report for programs."""
     report_html = _File("report.html")
     """The report for people."""
+    times = _File("times.jsonl")
+    """One JSON line for every time that a run was at a stage: its name, and the seconds that it took."""
     checkpoints = _File("checkpoints")
     """The states from which an interrupted training goes on."""
     evaluations = _File("checkpoints/evaluations.jsonl")

@@ -114,8 +114,8 @@ def files_of(folder: RunFolder, stages: Iterable[Stage]) -> tuple[Path, ...]:
 
 def everything(folder: RunFolder) -> tuple[Path, ...]:
     """All that a run writes and can write again; raw measurements stay, being keyed by what they are of."""
-    report = (folder.report_json, folder.report_html)
-    return (folder.run, *files_of(folder, STAGES), *report, folder.checkpoints)
+    others = (folder.run, folder.report_json, folder.report_html, folder.times, folder.checkpoints)
+    return (*files_of(folder, STAGES), *others)
 
 
 def remove(*paths: Path, needed: Iterable[Path] = ()) -> None:

@@ -64,7 +64,7 @@ def report_of(folder: RunFolder) -> Report:
 
 
 def _inputs(folder: RunFolder) -> Inputs:
-    from edgewidth.report.inputs import Inputs, read_epochs  # noqa: PLC0415  a light module in a heavy room
+    from edgewidth.report.inputs import Inputs, read_epochs, read_seconds  # noqa: PLC0415  a light module in a heavy room
 
     request = _optional(RunRequest, folder.run)
     table = _optional(LatencyTable, folder.table)
@@ -90,6 +90,7 @@ def _inputs(folder: RunFolder) -> Inputs:
         training=read_epochs(folder.training_log),
         finetuning=read_epochs(folder.finetune_log),
         int8_training=read_epochs(folder.int8_log),
+        seconds=read_seconds(folder.times),
         missing=tuple(verb for verb in VERBS if verb not in there),
     )
 

@@ -43,6 +43,7 @@ from edgewidth.stages.report import report
 from edgewidth.stages.reuse import read_given, reuse, take_prior
 from edgewidth.stages.rivals import SHARE, learn_from_rivals
 from edgewidth.stages.search import infeasible
+from edgewidth.stages.times import timed
 from edgewidth.stages.train import Aim, check_weights, train
 from edgewidth.stages.validate import validate
 
@@ -113,21 +114,29 @@ class _Run:
         job, folder, ledger, progress = self._job, self._folder, self._ledger, self._progress
         ledger.check(TRAIN)  # before anything is measured
         if job.compare and not ledger.is_done(COMPARE):
-            compare(job.target, job.request.space, folder, reach=self._reach, progress=progress)
+            with timed(folder, COMPARE.name):
+                compare(job.target, job.request.space, folder, reach=self._reach, progress=progress)
         if job.prior and not folder.prior.exists():
             take_prior(job.prior, job.request.space, folder)
-        table, budget = self._measured()
+        with timed(folder, PROFILE.name):
+            table, budget = self._measured()
         ledger.learn(table.setting.facts | {"budget": budget})
         ledger.check(SEARCH)  # before hours of training
-        losses = self._corrected(table, self._losses(table, budget), budget)
+        with timed(folder, TRAIN.name):
+            losses = self._losses(table, budget)
+        with timed(folder, SHARE):
+            losses = self._corrected(table, losses, budget)
         ledger.learn(learned(losses) | contents(supernet=folder.supernet))
-        result = self._chosen(table, losses, budget)
+        with timed(folder, SEARCH.name):
+            result = self._chosen(table, losses, budget)
         ledger.learn(learned(result))
         if not ledger.is_done(JUDGE):
-            judge(job.data, result, folder, progress=progress)
+            with timed(folder, JUDGE.name):
+                judge(job.data, result, folder, progress=progress)
         ledger.learn(learned(self._exported(result)))
         if not ledger.is_done(VALIDATE):
-            self._validate(budget)
+            with timed(folder, VALIDATE.name):
+                self._validate(budget)
         return report(folder)
 
     def _measured(self) -> tuple[LatencyTable, Budget]:
@@ -218,26 +227,28 @@ class _Run:
             if any(one.file == self._model.name for one in artifacts.artifacts):  # no verb exported others
                 return artifacts
         if not self._ledger.is_done(FINETUNE):
-            finetune(
-                request.space,
-                result.chosen.config,
+            with timed(folder, FINETUNE.name):
+                finetune(
+                    request.space,
+                    result.chosen.config,
+                    job.data,
+                    job.recipe,
+                    folder,
+                    supernet=folder.supernet,
+                    seed=request.seed,
+                    progress=self._progress,
+                )
+        with timed(folder, EXPORT.name):
+            return export(
+                folder.weights,
                 job.data,
                 job.recipe,
                 folder,
-                supernet=folder.supernet,
+                max_int8_drop_points=request.max_int8_drop_points,
+                precision=request.precision,
                 seed=request.seed,
                 progress=self._progress,
             )
-        return export(
-            folder.weights,
-            job.data,
-            job.recipe,
-            folder,
-            max_int8_drop_points=request.max_int8_drop_points,
-            precision=request.precision,
-            seed=request.seed,
-            progress=self._progress,
-        )
 
     @property
     def _model(self) -> Path:

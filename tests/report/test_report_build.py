@@ -20,6 +20,7 @@ from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
 from edgewidth.records.validation import ValidationReport
 from edgewidth.report.candidates import predict_loss, predict_ms
+from edgewidth.report.html import render_html
 from edgewidth.report.inputs import read_epochs
 from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.report import report_of
@@ -226,6 +227,15 @@ def test_a_log_that_was_cut_short_is_read_up_to_there(tmp_path: Path) -> None:
     assert read_epochs(tmp_path / "absent.jsonl") == ()
     with pytest.raises(FileError, match="could not be read"):
         read_epochs(tmp_path)
+
+
+def test_seconds_are_those_of_all_tries(tmp_path: Path) -> None:
+    """The first was broken off, and the second was killed while it wrote."""
+    folder = sample.sample_folder(tmp_path)
+    assert report_of(folder).seconds == {}
+    folder.times.write_text('{"profile": 60.1}\n{"train": 100.2}\n{"profile": 0.3}\n{"train": 50.5}\n{"sea')
+    assert report_of(folder).seconds == {"profile": 60.4, "train": 150.7}
+    assert "train 2 min 31 s, profile 1 min 00 s" in render_html(report_of(folder))
 
 
 def test_an_empty_folder_and_a_broken_file_are_said(tmp_path: Path, folder: RunFolder) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +19,7 @@ from edgewidth.records.provenance import Provenance
 from edgewidth.records.run import Narrowing
 from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
+from edgewidth.report.inputs import read_seconds
 from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.profile import ProfilePlan, refit
 from edgewidth.stages.refine import RefinePlan
@@ -94,6 +96,8 @@ class FirstRun(NamedTuple):
     report: Report
     reached: int
     """How often the device was reached."""
+    seconds: float
+    """How long all of it took."""
 
 
 @contextmanager
@@ -115,8 +119,9 @@ def counted_reaches() -> Iterator[list[str]]:
 
 @pytest.fixture(scope="module")
 def first_run(job: Job, folder: RunFolder) -> FirstRun:
+    began = time.monotonic()
     with counted_reaches() as names:
-        return FirstRun(run(job, folder), len(names))
+        return FirstRun(run(job, folder), len(names), time.monotonic() - began)
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +139,13 @@ def true_ms(path: Path) -> float:
 def test_everything_is_written(report: Report, folder: RunFolder) -> None:
     assert [name for name in FILES if not (folder.path / name).is_file()] == []
     assert report.missing == ()
+
+
+def test_the_seconds_of_the_stages_are_those_of_the_run(first_run: FirstRun) -> None:
+    """But for what comes before and after them."""
+    seconds = first_run.report.seconds
+    assert list(seconds) == ["profile", "train", "search", "judge", "finetune", "export", "validate"]
+    assert 0.8 * first_run.seconds < sum(seconds.values()) <= first_run.seconds + 0.05 * len(seconds)
 
 
 def test_the_emitted_file_is_truly_within_the_budget(report: Report, folder: RunFolder) -> None:
@@ -217,9 +229,11 @@ def test_what_an_option_asks_for_is_made_anew_by_force(
     again = RunFolder(tmp_path / "again")
     shutil.copytree(folder.path, again.path)
     again.comparison.write_text("of the run before")
+    again.times.write_text('{"train": 1000.0}\n')
     with pytest.raises(ReachedError):
         run(job, again, force=True)
     assert not again.comparison.exists()
+    assert "train" not in read_seconds(again.times)
 
 
 def test_a_measurement_of_another_file_is_made_again(
