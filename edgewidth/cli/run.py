@@ -16,7 +16,7 @@ from edgewidth.cli.record import names_of, option, refuse_without, verb
 from edgewidth.cli.start import StartOptions
 from edgewidth.cli.values import FOLDER
 from edgewidth.errors import AnswerError
-from edgewidth.progress import duration_text, times_text
+from edgewidth.progress import times_text
 from edgewidth.records.measurement import Statistic
 
 if TYPE_CHECKING:
@@ -118,26 +118,14 @@ def command(options: Options) -> int:
 
 
 def _say_plan(job: Job, options: Options, folder: RunFolder, progress: Progress) -> None:
-    """What is going to be done, and how much of it; how long training takes is known once a tenth of it is done."""
-    recipe, images = job.recipe, len(job.data.train)
-    begun, verb = job.weights is not None, job.target.profile.clock.words.verb
-    supernet, final = (
-        (recipe.trained.supernet, recipe.trained.finetune) if begun else (recipe.supernet, recipe.finetune)
+    """What is going to be done, and about how long it takes; the bars tell it better once a tenth is done."""
+    from edgewidth.stages.forecast import forecast  # noqa: PLC0415  help stays instant
+
+    progress.say(
+        f"In {folder.path}, where what is done already is kept (times are of this machine, busy as it is now):"
     )
-    share = job.request.rivals
-    rivals = f", train a dozen of them for {share:.0%} of the final training at most" if share else ""
-    progress.say(f"In {folder.path}, where what is done already is kept:")
-    for number, what in enumerate(
-        (
-            f"{verb} networks on {job.target.profile.name}, for {duration_text(options.plan.time_budget_s)} at most",
-            f"train a supernet, {supernet.epochs(images)} times {images:,} images",
-            f"compare configurations, {recipe.evaluations} at most{rivals}, and {verb} those that come into question",
-            f"train the chosen network, {final.epochs(images)} times {images:,} images",
-            f"export it, {verb} its file against the budget and write the report",
-        ),
-        start=1,
-    ):
-        progress.say(f"  {number}. {what}")
+    for number, step in enumerate(forecast(job, folder, force=options.force), start=1):
+        progress.say(f"  {number}. {step}")
 
 
 def _print(report: Report, folder: RunFolder, options: Options) -> None:

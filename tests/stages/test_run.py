@@ -142,10 +142,11 @@ def test_everything_is_written(report: Report, folder: RunFolder) -> None:
 
 
 def test_the_seconds_of_the_stages_are_those_of_the_run(first_run: FirstRun) -> None:
-    """But for what comes before and after them."""
+    """But for what comes before and after them. There are no rivals: to see that may take a tenth of a second."""
     seconds = first_run.report.seconds
-    assert list(seconds) == ["profile", "train", "search", "judge", "finetune", "export", "validate"]
-    assert 0.8 * first_run.seconds < sum(seconds.values()) <= first_run.seconds + 0.05 * len(seconds)
+    there = [stage for stage in seconds if stage != "rivals"]
+    assert there == ["profile", "train", "search", "judge", "finetune", "export", "validate"]
+    assert 0.7 * first_run.seconds < sum(seconds.values()) <= first_run.seconds + 0.05 * len(seconds)
 
 
 def test_the_emitted_file_is_truly_within_the_budget(report: Report, folder: RunFolder) -> None:

@@ -1,0 +1,102 @@
+"""How fast networks of a search space are trained here, from about a second of trying it.
+
+A pass of a batch, there and back, takes a time of its own and a time for every multiply-accumulate. Both follow from
+the smallest and the largest configuration: an estimate that is good for knowing whether to wait or to come back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from edgewidth.data.batches import FEWEST_IMAGES
+from edgewidth.graph.costs import costs
+from edgewidth.training.loop.loop import make_batches
+from edgewidth.training.networks.layers import compute_device
+from edgewidth.training.networks.supernet import Supernet
+
+if TYPE_CHECKING:
+    from edgewidth.data.split import ImageData
+    from edgewidth.graph.space import ChannelConfig, SearchSpace
+    from edgewidth.training.recipes import Phase
+
+TRYING_S = 1.0
+"""How long it is tried; a pass that has begun by then is finished."""
+LONGEST_S = 2.0
+"""So long it is waited for."""
+GROWTH = 4
+"""By how much the images of one try exceed those of the try before."""
+
+
+class Speed(NamedTuple):
+    """What training costs, in seconds: ``pass_s`` for a pass of any batch, ``mac_s`` for a multiply-accumulate in it.
+
+    Multiply-accumulates are counted forward alone; ``mac_s`` is for there and back.
+    """
+
+    pass_s: float
+    mac_s: float
+
+    def seconds(self, passes: float, macs: float) -> float:
+        """So many passes of batches, in which there are so many multiply-accumulates altogether."""
+        return passes * self.pass_s + macs * self.mac_s
+
+
+def measure_speed(space: SearchSpace, data: ImageData, phase: Phase) -> Speed | None:
+    """Train the smallest and the largest configuration of a supernet that nobody keeps, on a batch of a phase.
+
+    None: it took too long, or failed; what fails here fails in training as well, and is told there.
+    """
+    found: list[Speed] = []
+
+    def measure() -> None:
+        with contextlib.suppress(RuntimeError, MemoryError):
+            found.append(_measured(space, data, phase))
+
+    # A pass cannot be broken off: one that takes too long ends while nobody waits for it any more.
+    thread = threading.Thread(target=measure, daemon=True)
+    thread.start()
+    thread.join(LONGEST_S)
+    return found[0] if found else None
+
+
+def _measured(space: SearchSpace, data: ImageData, phase: Phase) -> Speed:
+    device = compute_device()
+    supernet, objective = Supernet(space).to(device), data.task.objective()
+    batch = make_batches(data, phase, seed=0, device=device)[0]
+
+    def seconds(config: ChannelConfig, images: int) -> float:
+        began = time.monotonic()
+        loss = objective.loss(supernet(batch.images[:images], config), batch.targets[:images])
+        torch.autograd.backward(loss)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.monotonic() - began
+
+    return speed_of(seconds, space, len(batch.images))
+
+
+def speed_of(seconds: Callable[[ChannelConfig, int], float], space: SearchSpace, most: int) -> Speed:
+    """The speed by which ``seconds`` tells how long a pass of some images takes; it gets ``most`` images at most.
+
+    It is called with few images first, and again as long as there is time: the first time is slower than any other.
+    """
+    small, large = (costs(space, config).macs for config in (space.smallest, space.largest))
+    until, images = time.monotonic() + TRYING_S, min(FEWEST_IMAGES, most)
+    fastest: dict[int, tuple[float, float]] = {}
+    while True:
+        small_s, large_s = seconds(space.smallest, images), seconds(space.largest, images)
+        before_s = fastest.get(images, (small_s, large_s))
+        fastest[images] = (min(small_s, before_s[0]), min(large_s, before_s[1]))
+        more = min(GROWTH * images, most)
+        if time.monotonic() + (small_s + large_s) * more / images > until:
+            break
+        images = more
+    small_s, large_s = fastest[images]
+    mac_s = max(large_s - small_s, 0.0) / (images * (large - small))
+    return Speed(max(small_s - images * small * mac_s, 0.0), mac_s)
