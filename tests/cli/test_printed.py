@@ -19,6 +19,7 @@ from edgewidth.cli.main import exit_code
 from edgewidth.cli.verbs import VERBS
 from edgewidth.devices.check import DeviceCheck
 from edgewidth.devices.profiles import DeviceProfile
+from edgewidth.progress import times_text
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.losses import UnaryLosses
 from edgewidth.records.network import NetworkSummary
@@ -306,7 +307,9 @@ def test_a_run_says_what_it_will_do_and_what_comes_next(spoken: Spoken) -> None:
     counts = [(int(found[1]), int(found[2].replace(",", ""))) for found in times if found]
     assert [epochs * images for epochs, images in counts] == pytest.approx([600, 600], rel=1)
     assert len({images for _, images in counts}) == 1
-    assert any(line.startswith("Where the time went: ") and "supernet" in line for line in said)
+    seconds = spoken.as_json["run"].document["seconds"]
+    assert {"profile", "train", "search", "finetune", "export", "validate"} <= seconds.keys()
+    assert f"Where the time went: {times_text(seconds)}." in said
     program, verb, *words = shlex.split(spoken.as_text["run"].out.splitlines()[-1])
     assert (program, verb) == ("edgewidth", "validate")
     given = validate.command.make_context(verb, words).params
