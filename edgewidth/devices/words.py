@@ -14,6 +14,9 @@ from pydantic import AfterValidator, Field
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """Everything that starts a new line or steers a terminal."""
 
+PUSH = "push:"
+"""What a path begins with that is one on this machine, to be copied to the device."""
+
 
 def _word(pattern: str, allowed: str) -> Callable[[str], str]:
     """A check that the whole text matches ``pattern``; its message says what is ``allowed``."""
@@ -31,13 +34,15 @@ def _path(text: str) -> str:
     if _CONTROL.search(text) or re.search(r"[;|&$`<>]", text):
         raise ValueError(f"{text!r} holds a control character or one of ; | & $ ` < >")
     if text.startswith("-"):
-        raise ValueError(f"{text!r} starts with a dash, like an option: write ./{text}")
+        raise ValueError(f"{text!r} starts with a dash, like an option: write the whole path")
     return text
 
 
 def _device_path(text: str) -> str:
     if text.startswith("~"):
         raise ValueError(f"{text!r} starts with ~, which only a shell understands: write the whole path")
+    if "/" in text and not text.startswith(("/", PUSH)):
+        raise ValueError(f"{text!r} does not say where it begins: write the whole path, from / on")
     return _path(text)
 
 
@@ -76,7 +81,7 @@ LocalPath = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(
 """A path on this machine; may hold spaces and quotes."""
 
 DevicePath = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_device_path)]
-"""A path on the device; may hold spaces and quotes, since every transport quotes it."""
+"""A path on the device, whole or a single name; may hold spaces and quotes, since every transport quotes it."""
 
 Option = Annotated[
     str,

@@ -187,6 +187,7 @@ WRONG = {
     "a newline in a path": ('python = "python3\\nreboot"', "python: "),
     "an option as path": ('workdir = "-rf"', "workdir: '-rf' starts with a dash"),
     "a home in a path": ('python = "~/venv/bin/python"', "python: '~/venv/bin/python' starts with ~"),
+    "a path from nowhere": ('python = "venv/bin/python"', "python: 'venv/bin/python' does not say where it begins"),
     "a zero byte in a path": ('identity = "a\\u0000b"', "identity: "),
     "a slash in the name": ('name = "../board"', "name: "),
     "a newline in the name": ('name = "a\\nb"', "name: "),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from edgewidth.devices.engines.engine import LedEngine
 from edgewidth.devices.on_device.visit import VisitError
 from edgewidth.devices.reach.process import failure_line
+from edgewidth.devices.words import PUSH
 from edgewidth.errors import ProfileError
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-_PUSH = "push:"
 _REPEAT = 'n=$1; shift; while [ "$n" -gt 0 ]; do "$@" 2>&1 || exit; n=$((n-1)); done; times'
 """Runs its arguments behind the first as often as the first says; prints processor times at the end (POSIX)."""
 
@@ -61,8 +61,8 @@ class NativeEngine(LedEngine):
         """A digest of the program, since programs do not tell a version; one that is to be pushed is pushed first."""
         del facts
         given = self._given(profile) or ""
-        if given.startswith(_PUSH):
-            self._push(transport, Path(given.removeprefix(_PUSH)))
+        if given.startswith(PUSH):
+            self._push(transport, Path(given.removeprefix(PUSH)))
         digest = _digest(transport, self._path(transport, profile))
         return None if digest is None else f"sha256:{digest[:16]}"
 
@@ -88,7 +88,7 @@ class NativeEngine(LedEngine):
     def _path(self, transport: Transport, profile: DeviceProfile) -> str:
         """Where the program is on the device."""
         given = self._given(profile) or ""
-        return self._pushed_path(transport) if given.startswith(_PUSH) else given
+        return self._pushed_path(transport) if given.startswith(PUSH) else given
 
     def _pushed_path(self, transport: Transport) -> str:
         return f"{transport.workdir}/programs/{self.engine.launcher}"

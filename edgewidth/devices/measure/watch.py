@@ -66,5 +66,6 @@ class Watch:
         """
         self._restarts += 1
         if self._restarts > self._policy.restarts:
-            raise TransientDeviceError(f"{why} It was started again {self._policy.restarts} times.", remedy=KEPT)
+            times = "once" if self._policy.restarts == 1 else f"{self._policy.restarts} times"
+            raise TransientDeviceError(f"{why} It was started again {times}.", remedy=KEPT)
         self._progress.say(f"{why} It is started again.")
