@@ -11,6 +11,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from edgewidth.shown import Shown
 from edgewidth.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -78,6 +79,14 @@ def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module 'edgewidth' has no attribute {name!r}")
     return getattr(import_module(_MODULES[name]), name)
+
+
+def _inline(record: Shown) -> str:
+    html: str = import_module("edgewidth.report.inline").render_inline(record)
+    return html
+
+
+Shown.renderer = _inline
 
 
 def __dir__() -> list[str]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PACKAGE = Path(edgewidth.__file__).parent
 
 FLOORS = (
-    {"errors", "progress", "files", "documents", "streams", "version", "waiting", "resolution"},
+    {"errors", "progress", "files", "documents", "streams", "version", "waiting", "resolution", "shown"},
     {"graph"},
     {"records"},
     {"tasks", "search"},

@@ -11,6 +11,7 @@ from edgewidth.records.measurement import FormatName, MeasurementWarning, Precis
 from edgewidth.records.provenance import Made
 from edgewidth.records.upgrades import name_accuracies
 from edgewidth.resolution import Resolution
+from edgewidth.shown import Shown
 
 MAX_INT8_DROP_POINTS = 1.0
 """What quantisation may cost in points of accuracy, unless something else is asked for."""
@@ -129,7 +130,7 @@ class Artifact(Record):
     """How an int8 file was chosen; null for other precisions."""
 
 
-class Artifacts(Made):
+class Artifacts(Shown, Made):
     """The run folder's ``artifacts.json``: what was exported, and how well each file computes."""
 
     schema_name: ClassVar[str] = "edgewidth/artifacts"

@@ -12,6 +12,7 @@ from edgewidth.records.provenance import NONE, SOME, Digest, Facts, Made, Proven
 from edgewidth.records.run import Narrowing
 from edgewidth.records.training import IMAGES, upgraded
 from edgewidth.records.upgrades import name_engine
+from edgewidth.shown import Shown
 
 Cost = Literal["latency", "multiply-accumulates"]
 """What budgets are of: latency (ms) where the device was known, else counts."""
@@ -172,7 +173,7 @@ class Rivals(Record):
     """What all of it took, interruptions left out."""
 
 
-class UnaryLosses(Made):
+class UnaryLosses(Shown, Made):
     """The losses of single widths and of neighbouring pairs, where they came from and how far they can be trusted."""
 
     schema_name: ClassVar[str] = "edgewidth/unary-losses"

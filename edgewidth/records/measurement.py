@@ -9,6 +9,7 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from edgewidth.documents import Record
+from edgewidth.shown import Shown
 
 
 class FormatName(StrEnum):
@@ -404,7 +405,7 @@ class Visit(Record):
     Empty where that was not told yet."""
 
 
-class LatencyEstimate(Record):
+class LatencyEstimate(Shown, Record):
     """A statistic of a measured latency with its 95 % confidence interval."""
 
     statistic: Statistic

@@ -39,6 +39,7 @@ from edgewidth.records.search import Certificate, Choice, FrontierPoint, RefineS
 from edgewidth.records.table import HeldOut, TableQuality
 from edgewidth.records.upgrades import name_accuracies, name_engine, name_splits, name_visits
 from edgewidth.resolution import Resolution
+from edgewidth.shown import Shown
 
 Verdict = Literal["within budget", "over budget", "partial"]
 Stage = Literal["profile", "train", "search", "finetune", "export", "validate"]
@@ -153,6 +154,8 @@ class SearchReport(_Described):
     """What the search found, and by how much something better could exist under the table and the losses."""
 
     chosen: Choice
+    clock: Clock = Clock.WALL
+    """That of the latency table."""
     certificate: Certificate
     frontier: tuple[FrontierPoint, ...]
     alternatives: tuple[Choice, ...]
@@ -261,7 +264,7 @@ class NetworkReport(_Described):
     """How many configurations the search space holds."""
 
 
-class Report(Document):
+class Report(Shown, Document):
     """The run folder's ``report.json``.
 
     Every latency under ``measured`` was observed on the device with the emitted file; everything under
@@ -279,7 +282,8 @@ class Report(Document):
     """The verdict as one sentence."""
     missing: tuple[Stage, ...]
     """The stages that have not been done, in order."""
-    network: NetworkReport
+    network: NetworkReport | None
+    """Null where there is nothing but a measured file."""
     budget_request: str | None
     """The budget as it was asked for: ``8ms`` or ``60%``."""
     budget: Budget | None
@@ -313,9 +317,16 @@ class Report(Document):
     reproduce: Reproduce | None
 
     @property
+    def clock(self) -> Clock:
+        """What a nanosecond of the device's latencies is."""
+        if self.device:
+            return self.device.setting.clock
+        return self.search.clock if self.search else Clock.WALL
+
+    @property
     def words(self) -> Words:
         """What the device's latencies are called."""
-        return (self.device.setting.clock if self.device else Clock.WALL).words
+        return self.clock.words
 
     @classmethod
     def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 from edgewidth.documents import Record
 from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.records.budget import Budget
-from edgewidth.records.measurement import LatencyEstimate, MeasurementWarning
+from edgewidth.records.measurement import Clock, LatencyEstimate, MeasurementWarning
 from edgewidth.records.provenance import Made
 from edgewidth.records.upgrades import name_visits
+from edgewidth.shown import Shown
 
 
 class Choice(Record):
@@ -61,13 +62,15 @@ class RefineStep(Record):
     within_budget: bool
 
 
-class SearchResult(Made):
+class SearchResult(Shown, Made):
     """The chosen configuration, why, and what other methods would have chosen on the same numbers."""
 
     schema_name: ClassVar[str] = "edgewidth/search-result"
     schema_version: ClassVar[int] = 2
 
     space: SearchSpace
+    clock: Clock = Clock.WALL
+    """That of the latency table: what a nanosecond of its latencies is."""
     budget: Budget
     chosen: Choice
     certificate: Certificate

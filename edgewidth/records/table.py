@@ -12,6 +12,7 @@ from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.records.measurement import DeviceFacts, MeasurementWarning, Setting, Statistic
 from edgewidth.records.provenance import Made
 from edgewidth.records.upgrades import name_engine
+from edgewidth.shown import Shown
 
 
 class ConfigVisits(Record):
@@ -87,7 +88,7 @@ class HeldOut(Record):
         return self.visits.config
 
 
-class LatencyTable(Made):
+class LatencyTable(Shown, Made):
     """Predicts the latency of any configuration, with an interval; see ``edgewidth.latency``."""
 
     schema_name: ClassVar[str] = "edgewidth/latency-table"

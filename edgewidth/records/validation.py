@@ -18,6 +18,7 @@ from edgewidth.records.measurement import (
 )
 from edgewidth.records.provenance import Digest, Facts, Made
 from edgewidth.records.upgrades import name_engine, name_visits
+from edgewidth.shown import Shown
 
 
 class SustainedPoint(Record):
@@ -133,7 +134,7 @@ class MicroRun(Record):
         )
 
 
-class ValidationReport(Made):
+class ValidationReport(Shown, Made):
     """The measured latency of one artifact, raw values included."""
 
     schema_name: ClassVar[str] = "edgewidth/validation"

@@ -54,13 +54,13 @@ def build_report(inputs: Inputs, stale: Sequence[MeasurementWarning] = ()) -> Re
     budget = _budget(inputs)
     measured = _measured(inputs.validation, budget) if inputs.validation else None
     verdict = verdict_of(measured, budget)
-    with_clock = inputs.validation or inputs.table
-    clock = with_clock.setting.clock if with_clock else Clock.WALL
+    device = _device(inputs)
+    clock = device.setting.clock if device else inputs.search.clock if inputs.search else Clock.WALL
     return Report(
         verdict=verdict,
         summary=summarise(measured, budget, inputs.missing, clock),
         missing=inputs.missing,
-        network=_network(inputs.space),
+        network=_network(inputs.space) if inputs.space else None,
         budget_request=str(inputs.request.budget) if inputs.request else None,
         budget=budget,
         measured=measured,
@@ -75,8 +75,8 @@ def build_report(inputs: Inputs, stale: Sequence[MeasurementWarning] = ()) -> Re
         training=inputs.training,
         finetuning=inputs.finetuning,
         int8_training=inputs.int8_training,
-        seconds=inputs.seconds,
-        device=_device(inputs),
+        seconds=inputs.seconds or {},
+        device=device,
         variant_estimate=inputs.search.measured if inputs.search else None,
         visits=inputs.validation.visits if inputs.validation else (),
         warnings=(*stale, *warnings_of(inputs, measured, budget)),
@@ -157,7 +157,7 @@ def _interval(accuracy_percent: float, data: DataFacts) -> tuple[float, float]:
 def _widths(inputs: Inputs) -> tuple[VariableWidths, ...]:
     if not inputs.search:
         return ()
-    space, search = inputs.space, inputs.search
+    search, space = inputs.search, inputs.search.space
     uniform = search.baselines.get("uniform")
     return tuple(
         VariableWidths(
@@ -189,6 +189,7 @@ def _search(inputs: Inputs) -> SearchReport | None:
         return None
     return SearchReport(
         chosen=search.chosen,
+        clock=search.clock,
         certificate=search.certificate,
         frontier=tuple(sorted(search.frontier, key=lambda point: point.predicted_ms)),
         alternatives=search.alternatives,

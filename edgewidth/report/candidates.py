@@ -15,7 +15,7 @@ from edgewidth.records.report import Candidate
 from edgewidth.search.factors import Factor, total
 
 if TYPE_CHECKING:
-    from edgewidth.graph.space import ChannelConfig
+    from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.records.judged import JudgedChoice
     from edgewidth.records.losses import UnaryLosses
     from edgewidth.records.search import Choice
@@ -25,19 +25,20 @@ if TYPE_CHECKING:
 
 def candidates(inputs: Inputs) -> tuple[Candidate, ...]:
     """The chosen configuration, the uniform 1.0 network, and what each baseline would have chosen."""
-    full = inputs.space.uniform(1.0)
-    if not inputs.search:
-        return (_candidate(inputs, "uniform 1.0", full, None),)
-    chosen, baselines = inputs.search.chosen, inputs.search.baselines
-    return (
-        _candidate(inputs, "chosen", chosen.config, chosen),
-        _candidate(inputs, "uniform 1.0", full, None),
-        *(_candidate(inputs, method, choice.config, choice) for method, choice in baselines.items()),
-    )
+    if inputs.space is None:
+        return ()
+    named: list[tuple[str, ChannelConfig, Choice | None]] = [("uniform 1.0", inputs.space.uniform(1.0), None)]
+    if inputs.search:
+        chosen, baselines = inputs.search.chosen, inputs.search.baselines
+        named.insert(0, ("chosen", chosen.config, chosen))
+        named += ((method, choice.config, choice) for method, choice in baselines.items())
+    return tuple(_candidate(inputs, inputs.space, *one) for one in named)
 
 
-def _candidate(inputs: Inputs, method: str, config: ChannelConfig, choice: Choice | None) -> Candidate:
-    counted = costs(inputs.space, config)
+def _candidate(
+    inputs: Inputs, space: SearchSpace, method: str, config: ChannelConfig, choice: Choice | None
+) -> Candidate:
+    counted = costs(space, config)
     predicted_ms = predict_ms(inputs.table, config) if inputs.table else None
     predicted_loss = predict_loss(inputs.losses, config) if inputs.losses else None
     judged = _judged(inputs, config)

@@ -61,7 +61,7 @@ def _range_binds(inputs: Inputs) -> MeasurementWarning | None:
         return None
     free = [
         (variable, width)
-        for variable, width in zip(inputs.space.variables, inputs.search.chosen.config, strict=True)
+        for variable, width in zip(inputs.search.space.variables, inputs.search.chosen.config, strict=True)
         if len(variable.choices) > 1
     ]
     ends = {

@@ -47,33 +47,36 @@ def page_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["coded"] = _coded
-    environment.filters |= {
-        name: getattr(units, name) for name in ("milliseconds", "percent", "signed", "size", "count", "significant")
-    }
+    shown = ("milliseconds", "percent", "signed", "size", "count", "significant", "plural")
+    environment.filters |= {name: getattr(units, name) for name in shown}
     return environment
 
 
 def render_html(report: Report) -> str:
     """The page as text, every outside string escaped."""
-    sections = _sections(report)
-    clock = report.device.setting.clock if report.device else Clock.WALL
-    return (
-        page_environment()
-        .get_template("report.html.j2")
-        .render(
-            report=report,
-            gauge=charts_latency.gauge(report),
-            tiles=_tiles(report),
-            states=charts_latency.device_states(report),
-            device=_device_rows(report),
-            environment=_reproduce_rows(report),
-            title=_title(report),
-            comparison=compare(report.predicted) if report.predicted and report.measured else None,
-            past=report.words.past,
-            uncounted=uncounted(report.measured, report.budget, clock) if report.measured else "",
-            **{section.anchor: section for section in sections},
-        )
-    )
+    template = page_environment().get_template("report.html.j2")
+    return template.render(parts(report), heading=heading_of(report) or "Not finished", prefix="", title=_title(report))
+
+
+def parts(report: Report) -> dict[str, object]:
+    """What the body of the page shows, for its template."""
+    return {
+        "report": report,
+        "gauge": charts_latency.gauge(report),
+        "tiles": _tiles(report),
+        "states": charts_latency.device_states(report),
+        "device": _device_rows(report),
+        "environment": _reproduce_rows(report),
+        "comparison": compare(report.predicted) if report.predicted and report.measured else None,
+        "past": report.words.past,
+        "uncounted": uncounted(report.measured, report.budget, report.clock) if report.measured else "",
+        **{section.anchor: section for section in _sections(report)},
+    }
+
+
+def heading_of(report: Report) -> str | None:
+    """The answer in two words; None: there is none yet."""
+    return {"within budget": "Within budget", "over budget": "Over budget"}.get(report.verdict)
 
 
 def _coded(text: str) -> Markup:
@@ -83,7 +86,7 @@ def _coded(text: str) -> Markup:
 
 def _title(report: Report) -> str:
     device = f" on {report.device.setting.device}" if report.device else ""
-    return f"{report.network.family}{device}: {report.verdict}"
+    return f"{report.network.family if report.network else 'A file'}{device}: {report.verdict}"
 
 
 def _sections(report: Report) -> tuple[Section, ...]:
@@ -116,7 +119,7 @@ def _tiles(report: Report) -> list[Tile]:
     chosen, full = _candidate(report, "chosen"), _candidate(report, "uniform 1.0")
     if chosen and full:
         tiles += _cost_tiles(report, chosen, full)
-    elif full:
+    elif full and emitted is None:
         tiles += _profile_tiles(report, full)
     return tiles
 
@@ -177,7 +180,8 @@ def _profile_tiles(report: Report, full: Candidate) -> list[Tile]:
     if ms := full.measured_ms or full.predicted_ms:
         how = report.words.past if full.measured_ms else "predicted"
         tiles.append(Tile("uniform 1.0", units.milliseconds(ms), f"{how} as a variant"))
-    tiles.append(Tile("search space", units.count(report.network.configurations), "channel configurations"))
+    if report.network:
+        tiles.append(Tile("search space", units.count(report.network.configurations), "channel configurations"))
     return tiles
 
 

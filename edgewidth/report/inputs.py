@@ -24,21 +24,22 @@ Epochs = tuple[dict[str, float], ...]
 
 
 class Inputs(NamedTuple):
-    """The documents of a run folder."""
+    """The documents of a run folder, or one that stands alone."""
 
-    space: SearchSpace
-    request: RunRequest | None
-    table: LatencyTable | None
-    losses: UnaryLosses | None
-    search: SearchResult | None
-    judged: Judged | None
-    artifacts: Artifacts | None
-    validation: ValidationReport | None
-    training: Epochs
-    finetuning: Epochs
-    int8_training: Epochs
-    seconds: dict[str, float]
-    missing: tuple[Stage, ...]
+    space: SearchSpace | None
+    """None: there is nothing but a measured file."""
+    request: RunRequest | None = None
+    table: LatencyTable | None = None
+    losses: UnaryLosses | None = None
+    search: SearchResult | None = None
+    judged: Judged | None = None
+    artifacts: Artifacts | None = None
+    validation: ValidationReport | None = None
+    training: Epochs = ()
+    finetuning: Epochs = ()
+    int8_training: Epochs = ()
+    seconds: dict[str, float] | None = None
+    missing: tuple[Stage, ...] = ()
 
 
 def read_epochs(path: Path) -> Epochs:

@@ -126,6 +126,7 @@ def search(table: LatencyTable, losses: UnaryLosses, budget: Budget) -> SearchRe
     return SearchResult(
         provenance=Provenance(inputs={"losses": losses.digest}),
         space=space,
+        clock=table.setting.clock,
         budget=budget,
         chosen=chosen,
         certificate=Certificate(
