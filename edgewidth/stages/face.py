@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,7 +17,7 @@ from edgewidth.documents import Document
 from edgewidth.errors import InputError
 from edgewidth.progress import SILENT, Progress
 from edgewidth.records.artifact import MAX_INT8_DROP_POINTS
-from edgewidth.records.budget import BudgetRequest
+from edgewidth.records.budget import Budget, BudgetRequest
 from edgewidth.records.losses import UnaryLosses
 from edgewidth.records.measurement import Precision
 from edgewidth.records.table import LatencyTable
@@ -33,7 +34,7 @@ from edgewidth.stages.bench import open_bench
 from edgewidth.stages.claim import locked
 from edgewidth.stages.fleet import profile_devices
 from edgewidth.stages.folder import RunFolder
-from edgewidth.stages.ledger import EXPORT, FINETUNE, SEARCH, refuse_existing, replacing
+from edgewidth.stages.ledger import EXPORT, FINETUNE, SEARCH, VALIDATE, refuse_existing, replacing
 from edgewidth.stages.request import make_request
 from edgewidth.stages.target import Target, make_target
 from edgewidth.training.recipes import Recipe, load_recipe
@@ -223,28 +224,37 @@ def export(
 def validate(
     model: Path,
     device: Target | str,
-    budget: BudgetRequest | str | None = None,
+    budget: Budget | BudgetRequest | str | None = None,
     *,
     baseline: ValidationReport | None = None,
     most_regression_percent: float = validating.MOST_REGRESSION_PERCENT,
+    out: Path | None = None,
+    force: bool = False,
     progress: Progress = SILENT,
 ) -> ValidationReport:
     """Measure a model file as it is on a device, against a budget in milliseconds where one is given.
 
-    With an earlier validation as ``baseline`` it is told how much slower the file is, and whether by more than it may.
+    That of a search's result is one. With an earlier validation as ``baseline`` it is told how much slower the file is,
+    and whether by more than it may. With ``out`` the report goes to its ``validation.json``.
     """
     target = _target(device)
     if isinstance(device, str):
         target = replace(target, engine=validating.engine_for(model, target.profile) or target.engine)
-    within = None if budget is None else _budget(budget).in_ms(target.statistic)
-    return validating.validate(
+    measured = partial(
+        validating.validate,
         model,
         target,
-        budget=within,
+        budget=budget if budget is None or isinstance(budget, Budget) else _budget(budget).in_ms(target.statistic),
         baseline=baseline,
         most_regression_percent=most_regression_percent,
         progress=progress,
     )
+    if out is None:
+        return measured()
+    with locked(out) as folder, replacing(folder, VALIDATE, force=force):
+        validation = measured()
+        validation.write(folder.validation)
+        return validation
 
 
 def report(out: Path) -> Report:
