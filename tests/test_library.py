@@ -14,6 +14,7 @@ from small_tflite import small_tflite
 
 import edgewidth
 from edgewidth.errors import InputError
+from edgewidth.records.budget import Budget
 
 STAGES = ("run", "profile", "train", "search", "refine", "finetune", "export", "validate", "report")
 
@@ -52,6 +53,11 @@ def test_stages_take_paths_and_words(tmp_path: Path) -> None:
     assert edgewidth.validate(model, "fake", "0.0001ms").within_budget is False
     with pytest.raises(InputError, match="60% of what"):
         edgewidth.validate(model, "fake", "60%")
+    kept = edgewidth.validate(model, "fake", Budget(latency_ms=1e3), out=tmp_path / "kept")
+    assert edgewidth.ValidationReport.read(tmp_path / "kept" / "validation.json") == kept
+    assert kept.within_budget
+    with pytest.raises(InputError, match=r"validation\.json exists"):
+        edgewidth.validate(model, "fake", "1s", out=tmp_path / "kept")
     truth = sample.make_truth()
     table, losses = small_table(truth.space), sample.losses(truth)
     table.write(tmp_path / "t.json")
