@@ -44,6 +44,12 @@ def executed(notebook: str) -> str:
     content = nbformat.reads(notebook, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
         resources = {"metadata": {"path": folder}}
-        NotebookClient(content, timeout=CELL_S, startup_timeout=START_S, resources=resources).execute()
+        NotebookClient(
+            content,
+            timeout=CELL_S,
+            startup_timeout=START_S,
+            resources=resources,
+            extra_arguments=["--log-level=ERROR"],  # that others on this machine could listen is nothing to warn of
+        ).execute()
     markdown, _ = MarkdownExporter().from_notebook_node(content)
     return str(markdown)
