@@ -1,12 +1,12 @@
 """Makes the pictures of the README and the site from a finished run.
 
 ``python -m scripts.pictures DIR`` makes ``docs/pictures/terminal.svg``, what ``edgewidth report DIR`` prints, and
-``docs/pictures/report.png``, how the report opens in Chromium. ``--figures NAME`` makes those figures of
-the report that a page shows as ``docs/pictures/NAME-TITLE.svg``, in their place. The names, and the runs they are of:
+``docs/pictures/report.png``, how the report opens in Chromium. ``--figures NAME`` makes in their place those figures of
+the report that a page shows as ``docs/pictures/NAME-TITLE.svg``. The names, and the runs they are of:
 
     digits   edgewidth run --device emulator-cortex-a72 --recipe quick (that of the two pictures, too)
     fashion  edgewidth run --device ethos-u85-256 --budget 40% --data fashion_mnist.npz
-    busy     edgewidth run --recipe quick, on a machine with other work
+    busy     edgewidth run, on a machine with other work
 
 Run it with the environment that edgewidth is installed in.
 """
