@@ -25,7 +25,7 @@ from typing import Literal, NamedTuple
 
 from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
-LIMIT_MS = 30_000
+LIMIT_MS = 90_000
 _JAVASCRIPT = Path(__file__).with_suffix(".js")
 
 

@@ -13,7 +13,7 @@ from report.sample import comparison_page, report_page
 from support import require
 
 LOOKS = Path(__file__).parents[2] / "scripts" / "looks.py"
-LIMIT_S = 240
+LIMIT_S = 480
 
 BAD = """<!DOCTYPE html><html lang="en"><head><meta name="viewport" content="width=device-width"><title>bad</title>
 <style>body { background: #fff; } figure { margin: 0; }</style></head><body>
