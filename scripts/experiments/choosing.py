@@ -22,6 +22,7 @@ from edgewidth.search.exact import solve
 from edgewidth.stages.search import Question
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from protocol import Final
@@ -62,6 +63,19 @@ class Choice(Document):
     config: ChannelConfig
     measured: LatencyEstimate
     tries: tuple[Try, ...]
+
+    @classmethod
+    def given(cls, final: Final, config: ChannelConfig, measured: LatencyEstimate) -> Choice:
+        """The choice of a configuration whose measured latency is the budget."""
+        return cls(
+            method=final.method,
+            budget=final.budget,
+            budget_ms=measured.value_ms,
+            supernet=final.supernet,
+            config=config,
+            measured=measured,
+            tries=(),
+        )
 
     @property
     def used(self) -> float:
@@ -123,28 +137,57 @@ def lagrangian(table: LatencyTable, losses: UnaryLosses) -> Propose:
     return propose
 
 
+def published(table: LatencyTable, evaluations: Slimmed) -> Propose:
+    """Greedy slimming on the supernet itself, as AutoSlim does it (Yu and Huang 2019, arXiv 1903.11728).
+
+    Step by step one layer is narrowed, the one that loses least validation loss, whatever it saves; what the last step
+    leaves of the budget is left.
+    """
+    way = _Way(table, evaluations)
+
+    def propose(latency_ms: float) -> ChannelConfig:
+        # That every step saved as much is what takes latency out of the choice.
+        down = slimming(way.sizes, way.losses, lambda assignments: assignments.sum(axis=1).astype(float))
+        return table.space.config(way.first_within(down, latency_ms).tolist())
+
+    return propose
+
+
 def greedy(table: LatencyTable, evaluations: Slimmed) -> Propose:
     """Greedy slimming on the supernet itself: step by step down by what loses least validation loss a millisecond.
 
-    What the last step left of the budget is filled by the same rule backwards, which AutoSlim does not do: its
-    result would use less of the budget than the others.
+    What the last step left of the budget is filled by the same rule backwards.
     """
-    space, predictor = table.space, Predictor(table)
-    sizes = tuple(len(variable.choices) for variable in space.variables)
-
-    def latencies(assignments: Indices) -> Array:
-        return predictor.predict([space.config(row) for row in assignments]).mean_ms
-
-    def losses(assignments: Indices) -> Array:
-        return np.array([evaluations.loss(space.config(row)) for row in assignments])
+    way = _Way(table, evaluations)
 
     def propose(latency_ms: float) -> ChannelConfig:
-        for current in slimming(sizes, losses, latencies):
-            if latencies(current[np.newaxis])[0] <= latency_ms:
-                return space.config(_filled(current, sizes, losses, latencies, latency_ms).tolist())
-        return space.smallest
+        found = way.first_within(slimming(way.sizes, way.losses, way.latencies), latency_ms)
+        return table.space.config(_filled(found, way.sizes, way.losses, way.latencies, latency_ms).tolist())
 
     return propose
+
+
+class _Way:
+    """What slimming knows of assignments: their predicted latencies, and what they lose on the supernet."""
+
+    def __init__(self, table: LatencyTable, evaluations: Slimmed) -> None:
+        self._space, self._predictor, self._evaluations = table.space, Predictor(table), evaluations
+        self.sizes = tuple(len(variable.choices) for variable in table.space.variables)
+
+    def latencies(self, assignments: Indices) -> Array:
+        """In milliseconds, (count, variables) → (count,)."""
+        return self._predictor.predict([self._space.config(row) for row in assignments]).mean_ms
+
+    def losses(self, assignments: Indices) -> Array:
+        """In nats, (count, variables) → (count,)."""
+        return np.array([self._evaluations.loss(self._space.config(row)) for row in assignments])
+
+    def first_within(self, down: Iterator[Indices], latency_ms: float) -> Indices:
+        """The first on the way down that is within a latency; the smallest of all where none is."""
+        for current in down:
+            if self.latencies(current[np.newaxis])[0] <= latency_ms:
+                return current
+        return np.zeros(len(self.sizes), dtype=np.intp)
 
 
 def _filled(

@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from protocol import Final
 
 COMPARISONS = (
+    ("corrected", "greedy"),
+    ("corrected", "published"),
+    ("corrected", "uniform"),
+    ("corrected", "exact"),
     ("exact", "greedy"),
     ("exact", "lagrangian"),
     ("narrowed", "exact"),
-    ("exact", "uniform"),
+    ("narrowed-corrected", "corrected"),
     ("greedy", "uniform"),
 )
 
@@ -32,6 +36,8 @@ class Row(NamedTuple):
     int8: float
     float32: float
     """Top-1 in percent."""
+    loss: float
+    """The int8 file's on the test images, in nats."""
 
     @property
     def errors(self) -> float:
@@ -48,16 +54,7 @@ class Mean(NamedTuple):
     @classmethod
     def of(cls, values: Sequence[float]) -> Mean:
         """Of independent values."""
-        return cls.of_groups([values])
-
-    @classmethod
-    def of_groups(cls, groups: Collection[Sequence[float]]) -> Mean:
-        """The mean of the groups' means, where values vary alike within each and independently.
-
-        The groups are what they are: how these vary among each other is not in the interval.
-        """
-        half = _half_width(groups) * np.sqrt(sum(1 / len(values) for values in groups)) / len(groups)
-        return cls(float(np.mean([np.mean(values) for values in groups])), float(half))
+        return cls.each([values])[0]
 
     @classmethod
     def each(cls, groups: Collection[Sequence[float]]) -> list[Mean]:
@@ -65,8 +62,11 @@ class Mean(NamedTuple):
         half = _half_width(groups)
         return [cls(float(np.mean(values)), half / np.sqrt(len(values))) for values in groups]
 
+    def __format__(self, spec: str) -> str:
+        return f"{self.value:{spec}}" + (f" ± {self.half:{spec}}" if np.isfinite(self.half) else "")
+
     def __str__(self) -> str:
-        return f"{self.value:.2f}" + (f" ± {self.half:.2f}" if np.isfinite(self.half) else "")
+        return f"{self:.2f}"
 
 
 def _half_width(groups: Collection[Sequence[float]]) -> float:
@@ -78,39 +78,42 @@ def _half_width(groups: Collection[Sequence[float]]) -> float:
     return float(t.ppf(0.975, spare) * np.sqrt(squares / spare))
 
 
-class Fewer(NamedTuple):
-    """How many fewer errors, in percent: of every choice, and for each seed of the final trainings."""
+class Better(NamedTuple):
+    """How much better one method is than another, for every choice: a budget and a supernet, by whose widths both are.
 
-    choices: dict[tuple[float, int], list[float]]
-
-    @property
-    def pairs(self) -> int:
-        """Of final networks, those of several supernets against one uniform network as one."""
-        return sum(len(values) for values in self.choices.values())
-
-    @property
-    def mean(self) -> Mean:
-        """With the interval that more final trainings of the same choices would narrow."""
-        return Mean.of_groups(self.choices.values())
-
-    @property
-    def over_choices(self) -> Mean:
-        """With the interval of choices that were independent; those of one supernet are not quite."""
-        return Mean.of([float(np.mean(values)) for values in self.choices.values()])
-
-
-def fewer_errors(rows: Sequence[Row], method: str, other: str) -> Fewer:
-    """By how many percent fewer errors one method has than another, with the same budget, supernet and seed.
-
-    The uniform network of a budget has no supernet: the networks of all supernets are held against it together, so
-    that what is called independent does not share it.
+    The choice is the unit: more final trainings of the same choices narrow no interval, more choices do. Those of one
+    supernet at several budgets are not quite independent.
     """
-    errors = {tuple(row.final): row.errors for row in rows}
-    found: dict[tuple[float, int], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+
+    fewer: dict[tuple[float, int], float]
+    """Fewer errors, in percent of the other's, the mean over the seeds of final trainings."""
+    less: dict[tuple[float, int], float]
+    """How much less it loses, in nats."""
+
+    @property
+    def errors(self) -> Mean:
+        """Fewer errors, over all choices."""
+        return Mean.of(list(self.fewer.values()))
+
+    @property
+    def losses(self) -> Mean:
+        """Less loss, over all choices."""
+        return Mean.of(list(self.less.values()))
+
+    def at(self, budget: float) -> Mean:
+        """Fewer errors at one budget."""
+        return Mean.of([value for (of, _), value in self.fewer.items() if of == budget])
+
+
+def better(rows: Sequence[Row], method: str, other: str) -> Better:
+    """How much better one method is than another with the same budget, supernet and seed."""
+    known = {tuple(row.final): row for row in rows}
+    fewer, less = defaultdict[tuple[float, int], list[float]](list), defaultdict[tuple[float, int], list[float]](list)
     for row in rows:
-        final = row.final
-        supernet = 0 if other == "uniform" else final.supernet
-        rival = errors.get(tuple(final._replace(method=other, supernet=supernet)))
-        if final.method == method and rival is not None:
-            found[final.budget, supernet][final.seed].append(100 * (1 - row.errors / rival))
-    return Fewer({choice: [float(np.mean(v)) for v in seeds.values()] for choice, seeds in found.items()})
+        rival = known.get(tuple(row.final._replace(method=other)))
+        if row.final.method == method and rival is not None:
+            choice = row.final.budget, row.final.supernet
+            fewer[choice].append(100 * (1 - row.errors / rival.errors))
+            less[choice].append(rival.loss - row.loss)
+    means = [{choice: float(np.mean(values)) for choice, values in found.items()} for found in (fewer, less)]
+    return Better(*means)

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Are searched widths more accurate than others at the same measured latency?
 
-    equal_latency.py run --data cifar10.npz --name CIFAR-10 --folder cifar --budgets 0.2 0.3 0.4 --twice 0.3
-    equal_latency.py page cifar fashion --docs docs
+    equal_latency.py run --data cifar10.npz --name CIFAR-10 --folder cifar --device ethos-u85-256
+    equal_latency.py pilot cifar --passes 6 12 24 --seeds 6
+    equal_latency.py page cifar --docs docs
 
-``run`` measures a device, trains supernets, lets every method choose widths whose measured latency is that of a
-uniform network, trains these from random weights with several seeds, exports them as int8 and measures the files.
-Two pieces of work are done at a time, each on one thread; the same command goes on where it stopped, and
-``--hours`` ends it before. ``page`` writes the tables and pictures of what is done.
+``run`` measures a device, trains supernets, lets every method choose widths whose measured latency is that of a uniform
+network, trains these from their supernet's weights with several seeds, exports them as int8 and measures the files.
+Two pieces of work are done at a time, each on one thread; the same command goes on where it stopped, and ``--hours``
+ends it before. ``pilot`` tells, of uniform networks of the first supernet, what more passes of final training gain and
+how seeds scatter: by it a protocol is planned. ``page`` writes the tables and pictures of what is done.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from page import write_page
+from pilot import tell_pilot
 from protocol import COMPARED, METHODS, Experiment, Protocol, recipe_text
 from tasks import Task, all_tasks
 
@@ -115,8 +118,9 @@ def _protocol(options: argparse.Namespace) -> Protocol:
         max_width=options.max_width,
         levels=options.levels,
         budgets=tuple(options.budgets),
-        twice=tuple(options.twice),
+        supernets=options.supernets,
         seeds=tuple(range(options.seeds)),
+        passes=options.passes,
         recipe=recipe_text(),
         methods=tuple(options.methods),
     )
@@ -129,6 +133,13 @@ def do_task(options: argparse.Namespace) -> int:
     with locked(options.folder / "tasks" / task.name):
         task.makes.parent.mkdir(parents=True, exist_ok=True)
         task.work()
+    return 0
+
+
+def pilot(options: argparse.Namespace) -> int:
+    """What more passes gain, and how seeds scatter, on one uniform network of the first supernet."""
+    with locked(options.folder / "pilot"):
+        tell_pilot(Experiment.open(options.folder), options.share, options.passes, options.seeds)
     return 0
 
 
@@ -149,15 +160,23 @@ def main() -> int:
     verb.add_argument("--folder", type=Path, required=True)
     verb.add_argument("--device", default="emulator-cortex-a72")
     verb.add_argument("--resolution", type=int)
-    verb.add_argument("--min-width", type=float, default=0.1)
-    verb.add_argument("--max-width", type=float, default=0.75)
-    verb.add_argument("--levels", type=int, default=14, help="width multipliers in that range")
-    verb.add_argument("--budgets", type=float, nargs="+", default=[0.3], help="width multipliers of uniform networks")
-    verb.add_argument("--twice", type=float, nargs="*", default=[], help="those for which a second supernet chooses")
+    verb.add_argument("--min-width", type=float, default=0.05)
+    verb.add_argument("--max-width", type=float, default=0.4)
+    verb.add_argument("--levels", type=int, default=8, help="width multipliers in that range")
+    shares = "shares of the largest network's latency"
+    verb.add_argument("--budgets", type=float, nargs="+", default=[0.15, 0.25, 0.4], help=shares)
+    verb.add_argument("--supernets", type=int, default=4, help="how many of them choose for every budget")
+    verb.add_argument("--passes", type=int, default=12, help="of final training where rivals are trained")
     verb.add_argument("--methods", nargs="+", choices=METHODS, default=COMPARED)
-    verb.add_argument("--seeds", type=int, default=3, help="final trainings of each choice")
+    verb.add_argument("--seeds", type=int, default=1, help="final trainings of each choice")
     verb.add_argument("--workers", type=int, default=2)
     verb.add_argument("--hours", type=float, default=24.0)
+    verb = verbs.add_parser("pilot", help="what passes gain and how seeds scatter")
+    verb.set_defaults(act=pilot)
+    verb.add_argument("folder", type=Path, help="of an experiment whose first supernet is trained")
+    verb.add_argument("--share", type=float, default=0.25, help="the budget whose uniform network is trained")
+    verb.add_argument("--passes", type=int, nargs="+", default=[6, 12, 24], help="with one seed each")
+    verb.add_argument("--seeds", type=int, default=6, help="trained with the first number of passes")
     verb = verbs.add_parser("page", help="write the results")
     verb.set_defaults(act=page)
     verb.add_argument("folders", type=Path, nargs="+")

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from choosing import Choice
-from comparing import COMPARISONS, Mean, Row, fewer_errors
+from comparing import COMPARISONS, Mean, Row, better
 from protocol import COMPARED, METHODS
 from supernets import supernet_lines
+from tasks import SCORES, Scores
 
 from edgewidth.files import write_atomic
-from edgewidth.records.artifact import Artifacts
-from edgewidth.records.measurement import Precision
 from edgewidth.report.figure import Style, style_of
 from edgewidth.report.svg import Picture, axes, covering
 
@@ -34,26 +33,25 @@ svg { background: #fff; font: 13px sans-serif; } .grid { stroke: #ddd; } .axis {
 .tick, .axis-label { fill: #444; } .bar { stroke: #555; } .chosen { fill: #c0392b; } .uniform { fill: #7f8c8d; }
 .green { fill: #2e8b57; } .violet { fill: #6c3fa0; } .sky { fill: none; stroke: #3a8fb7; stroke-width: 2.4; }
 </style>"""
-KINDS = {"exact": "chosen", "narrowed": "evolutionary"}
+KINDS = {"corrected": "chosen", "narrowed": "evolutionary", "published": "greedy"}
 """As which method of the report each is drawn, where it is not one of them."""
 
 
 def finished(experiment: Experiment) -> list[Row]:
     """The final networks that are trained, exported and measured."""
-    path = experiment.folder / "latencies.json"
-    measured = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     rows = []
     for final in experiment.finals:
-        folder = experiment.final(final)
-        if not folder.artifacts.exists():
+        path = experiment.choice(final)
+        if not path.exists():
             continue
-        choice, artifacts = Choice.read(experiment.choice(final)), Artifacts.read(folder.artifacts)
-        top1 = {a.precision: a.accuracy_percent for a in artifacts.artifacts if a.format == "tflite"}
-        # The chosen variant's own measurement, until the trained files' are there.
-        latency_ms = measured.get(str(final), {}).get("value_ms", choice.measured.value_ms)
-        used = 100 * latency_ms / choice.budget_ms
-        accuracy = top1[Precision.INT8], top1[Precision.FLOAT32]
-        rows.append(Row(final, str(choice.config), latency_ms, used, *accuracy))
+        choice = Choice.read(path)
+        scored = experiment.network(final, choice.config).path / SCORES
+        if scored.exists():
+            scores = Scores.read(scored)
+            latency_ms = scores.measured.value_ms
+            used, config = 100 * latency_ms / choice.budget_ms, str(choice.config)
+            accuracies = scores.int8_percent, scores.float32_percent
+            rows.append(Row(final, config, latency_ms, used, *accuracies, scores.int8_loss))
     return rows
 
 
@@ -82,11 +80,11 @@ def write_page(experiments: Sequence[Experiment], docs: Path) -> None:
 def _section(experiment: Experiment, rows: Sequence[Row]) -> str:
     protocol = experiment.protocol
     budgets = " ".join(f"{budget:g}" for budget in protocol.budgets)
-    twice = f" --twice {' '.join(f'{budget:g}' for budget in protocol.twice)}" if protocol.twice else ""
     train, search, judge, test = protocol.images
     what = f"--data {protocol.data.rsplit('/', 1)[-1]} --name {protocol.name} --device {protocol.device}"
     methods = f" --methods {' '.join(protocol.methods)}" if protocol.methods != COMPARED else ""
-    how = f"--folder FOLDER --budgets {budgets}{twice}{methods} --seeds {len(protocol.seeds)}"
+    lengths = f"--supernets {protocol.supernets} --seeds {len(protocol.seeds)} --passes {protocol.passes}"
+    how = f"--folder FOLDER --budgets {budgets}{methods} {lengths}"
     lines = [
         f"## {protocol.name}",
         "",
@@ -101,12 +99,12 @@ def _section(experiment: Experiment, rows: Sequence[Row]) -> str:
         "",
         f"![Accuracy against measured latency](results/{protocol.name.lower()}.svg)",
         "",
-        "Points of one budget have one latency and are drawn side by side. Intervals are 95 %, by how the trainings of",
-        "all choices scatter.",
+        "Points of one budget have one latency and are drawn side by side. Intervals are 95 %, by how all networks of",
+        "one budget and method scatter from supernet to supernet.",
         "",
         *_table(rows),
         "",
-        *_comparisons(rows),
+        *_comparisons(rows, protocol.budgets),
         "",
         *supernet_lines(experiment),
     ]
@@ -115,46 +113,47 @@ def _section(experiment: Experiment, rows: Sequence[Row]) -> str:
 
 def _table(rows: Sequence[Row]) -> list[str]:
     lines = [
-        "| budget | method | supernet | networks | latency (ms) | of the budget | int8 top-1 (%) | float32 top-1 (%) |",
+        "| budget | method | networks | latency (ms) | of the budget | int8 top-1 (%) | float32 top-1 (%) | loss |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    groups = _by_choice(rows)
+    groups = _by_method(rows)
     int8 = Mean.each([[row.int8 for row in some] for some in groups])
     float32 = Mean.each([[row.float32 for row in some] for some in groups])
     for some, of_int8, of_float32 in zip(groups, int8, float32, strict=True):
-        final = some[0].final
-        supernet = "" if final.method == "uniform" else str(final.supernet)
+        final, used = some[0].final, [row.used for row in some]
         lines.append(
-            f"| uniform {final.budget:g} | {final.method} | {supernet} | {len(some)} | {some[0].latency_ms:.4f} "
-            f"| {min(row.used for row in some):.2f} % | {of_int8} | {of_float32} |"
+            f"| {final.budget:.0%} | {final.method} | {len(some)} | {np.mean([row.latency_ms for row in some]):.4f} "
+            f"| {min(used):.2f} to {max(used):.2f} % | {of_int8} | {of_float32} "
+            f"| {np.mean([row.loss for row in some]):.4f} |"
         )
     return lines
 
 
-def _by_choice(rows: Sequence[Row]) -> list[list[Row]]:
-    """The networks of every choice, by budget, supernet and method."""
+def _by_method(rows: Sequence[Row]) -> list[list[Row]]:
+    """The networks of every budget and method."""
 
-    def place(row: Row) -> tuple[float, int, int]:
-        return row.final.budget, row.final.supernet, METHODS.index(row.final.method)
+    def place(row: Row) -> tuple[float, int]:
+        return row.final.budget, METHODS.index(row.final.method)
 
     return [list(group) for _, group in groupby(sorted(rows, key=place), key=place)]
 
 
-def _comparisons(rows: Sequence[Row]) -> list[str]:
+def _comparisons(rows: Sequence[Row], budgets: Sequence[float]) -> list[str]:
     lines = [
-        "How many fewer errors the int8 files make, the mean of all choices, with two 95 % intervals: the one that",
-        "more final trainings of these same choices would narrow, and that over choices, as if these were independent",
-        "(a choice is one budget and supernet; against uniform networks, one budget).",
+        "How many fewer errors the int8 files make, in percent, and how much less they lose, in nats, with 95 %",
+        "intervals over choices (one budget and supernet each):",
         "",
-        "| | fewer errors (%) | interval over choices | choices | pairs |",
-        "|---|---|---|---|---|",
+        f"| | fewer errors (%) | {' | '.join(f'at {budget:.0%}' for budget in budgets)} | less loss | choices |",
+        f"|---|---|---|---|{'---|' * len(budgets)}",
     ]
     for method, other in COMPARISONS:
-        found = fewer_errors(rows, method, other)
-        if found.pairs:
-            wide = found.over_choices.half
-            over = f"± {wide:.2f}" if np.isfinite(wide) else ""
-            lines.append(f"| {method} over {other} | {found.mean} | {over} | {len(found.choices)} | {found.pairs} |")
+        found = better(rows, method, other)
+        if found.fewer:
+            at = [found.at(budget) for budget in budgets]
+            each = " | ".join(str(mean) if np.isfinite(mean.value) else "" for mean in at)
+            lines.append(
+                f"| {method} over {other} | {found.errors} | {each} | {found.losses:.4f} | {len(found.fewer)} |"
+            )
     worst = max(row.float32 - row.int8 for row in rows)
     below = f"The int8 file of the worst network is {worst:.2f} points below its float32 file."
     return [*lines, "", below]
@@ -165,12 +164,12 @@ def _style(method: str) -> Style:
 
 
 def _picture(rows: Sequence[Row]) -> str:
-    """Accuracy against measured latency: the mean of every choice's networks with its 95 % interval.
+    """Accuracy against measured latency: the mean of every method's networks with its 95 % interval.
 
     Latencies of one budget are equal, so its points are drawn side by side.
     """
     picture = Picture("Accuracy of final networks against their measured latency", 760, 380)
-    groups = _by_choice(rows)
+    groups = _by_method(rows)
     points = list(zip(groups, Mean.each([[row.int8 for row in group] for group in groups]), strict=True))
     spread = [m.value + sign * (m.half if np.isfinite(m.half) else 0) for _, m in points for sign in (-1, 1)]
     # With a tenth beside them, else one budget alone would be drawn as if its latencies differed.
@@ -186,7 +185,9 @@ def _picture(rows: Sequence[Row]) -> str:
             if np.isfinite(mean.half):
                 low, high = (plot.at(0, mean.value + sign * mean.half)[1] for sign in (-1, 1))
                 picture.line((x, low), (x, high), "bar")
-            picture.mark((x, y), kind, shape=shape, hint=f"{group[0].final.choice}: {mean}")
+            picture.mark(
+                (x, y), kind, shape=shape, hint=f"{group[0].final.method} at {group[0].final.budget:.0%}: {mean}"
+            )
     for place, method in enumerate(sorted({row.final.method for row in rows}, key=METHODS.index)):
         kind, shape = _style(method)
         y = 50.0 + 20 * place

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+import hashlib
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from edgewidth.data.split import load_images
-from edgewidth.documents import Document
+from edgewidth.documents import Document, Record
 from edgewidth.errors import MismatchError
 from edgewidth.graph.families.registry import search_space
+from edgewidth.graph.space import ChannelConfig
+from edgewidth.records.budget import Budget
+from edgewidth.records.measurement import LatencyEstimate
 from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.target import make_target
 from edgewidth.training.recipes import Phase, Recipe
@@ -22,21 +25,25 @@ if TYPE_CHECKING:
     from edgewidth.graph.space import SearchSpace
     from edgewidth.stages.target import Target
 
-METHODS = ("uniform", "greedy", "lagrangian", "exact", "narrowed")
-"""One width multiplier; greedy slimming on the supernet; the published method's search; the exact search; the exact
-search in a supernet that was trained for the budget."""
-COMPARED = ("uniform", "greedy", "exact", "narrowed")
+METHODS = ("uniform", "published", "greedy", "lagrangian", "exact", "corrected", "narrowed", "narrowed-corrected")
+"""One width multiplier; greedy slimming as it was published, and per millisecond, filled back; AOWS's search of the
+losses; the exact search of them; the same once rivals have corrected them; both in a supernet that was trained for the
+budget."""
+COMPARED = ("uniform", "published", "greedy", "exact", "corrected")
 """Those that are compared unless told otherwise: with a fine table the Lagrangian's choice is the exact one or next
-to it."""
+to it, and every narrowed supernet is another training."""
+RIVALS = 0.5
+"""What rivals may cost as a share of the final training, which is as much longer for methods that have none."""
 
 RECIPE = Recipe(
     name="experiment",
     supernet=Phase(images=0, passes=12, batch=128),
-    finetune=Phase(images=0, passes=10, batch=128, label_smoothing=0.1, averaging=0.05),
+    finetune=Phase(images=0, passes=0, batch=128, label_smoothing=0.1, averaging=0.05),
     evaluations=260,
+    rivals=RIVALS,
 )
-"""Every final network is trained from random weights, as the published methods do it: none owes anything to a
-supernet. Evaluations are for all budgets together, at most a sixth of what greedy slimming takes."""
+"""As a user's run has it, but for its length, which the protocol says. Every final network begins with the weights of
+the supernet that chose it. Evaluations are for all budgets together."""
 
 
 class Protocol(Document):
@@ -56,13 +63,32 @@ class Protocol(Document):
     max_width: float
     levels: int
     budgets: tuple[float, ...]
-    """Width multipliers: the budgets are the latencies that their uniform networks are measured at."""
-    twice: tuple[float, ...]
-    """The budgets at which the choices are repeated with a second supernet."""
+    """Shares of the latency of the largest network. The budget itself is the measured latency of the uniform network
+    whose predicted latency is nearest to that share: so that the uniform networks, too, use all of it."""
+    supernets: int
+    """Each of them chooses for every budget."""
     seeds: tuple[int, ...]
     """Of the final trainings."""
+    passes: int
+    """Of the final training of a method that trains rivals; the others' is longer by what these may cost."""
     recipe: str
     methods: tuple[str, ...] = COMPARED
+
+
+class Uniform(Record):
+    """A uniform network and its measured latency, which is a budget."""
+
+    config: ChannelConfig
+    measured: LatencyEstimate
+
+
+class Uniforms(Document):
+    """The experiment's ``budgets.json``: in the protocol's order, and the largest network that they are shares of."""
+
+    schema_name: ClassVar[str] = "edgewidth/equal-latency-budgets"
+
+    largest: LatencyEstimate
+    uniforms: tuple[Uniform, ...]
 
 
 class Final(NamedTuple):
@@ -71,13 +97,23 @@ class Final(NamedTuple):
     method: str
     budget: float
     supernet: int
-    """The seed of the supernet that chose; the uniform network needs none and has 0."""
+    """The seed of the supernet that chose, and whose weights it begins with."""
     seed: int
 
     @property
     def choice(self) -> str:
         """What its choice is called."""
         return f"{self.method}-{self.budget:g}-{self.supernet}"
+
+    @property
+    def narrows(self) -> bool:
+        """Whether its supernet was trained for the budget."""
+        return self.method.startswith("narrowed")
+
+    @property
+    def learns(self) -> bool:
+        """Whether rivals correct its losses."""
+        return self.method.endswith("corrected")
 
     def __str__(self) -> str:
         return f"{self.choice}-{self.seed}"
@@ -142,45 +178,55 @@ class Experiment:
 
     @property
     def budgets(self) -> Path:
-        """The file with the measured latencies of the uniform networks that are the budgets."""
+        """The file with the uniform networks whose measured latencies are the budgets."""
         return self.folder / "budgets.json"
 
-    def budget_ms(self, budget: float) -> float:
+    def uniform(self, budget: float) -> Uniform:
+        """The uniform network whose measured latency is the budget."""
+        return Uniforms.read(self.budgets).uniforms[self.protocol.budgets.index(budget)]
+
+    def budget(self, budget: float) -> Budget:
         """The latency that must not be exceeded."""
-        measured = json.loads(self.budgets.read_text(encoding="utf-8"))
-        return float(measured[f"{budget:g}"]["value_ms"])
+        measured = self.uniform(budget).measured
+        return Budget(latency_ms=measured.value_ms, statistic=measured.statistic)
 
-    def supernet(self, seed: int) -> RunFolder:
-        """A supernet trained with widths drawn uniformly."""
-        return RunFolder(self.folder / f"supernet-{seed}")
+    def supernet(self, final: Final) -> RunFolder:
+        """The supernet that chooses, and its losses: one for all budgets, or one that was trained for its own."""
+        budget = f"-{final.budget:g}" if final.narrows else ""
+        return RunFolder(self.folder / f"supernet-{final.supernet}{budget}")
 
-    def narrowed(self, seed: int, budget: float) -> RunFolder:
-        """A supernet trained for one budget."""
-        return RunFolder(self.folder / f"supernet-{seed}-{budget:g}")
-
-    def final(self, final: Final) -> RunFolder:
-        """A final training."""
-        return RunFolder(self.folder / "finals" / str(final))
+    def corrected(self, final: Final) -> RunFolder:
+        """The same supernet with the losses that rivals at the budget corrected."""
+        return RunFolder(self.folder / "rivals" / final.choice)
 
     def choice(self, final: Final) -> Path:
         """The file of what was chosen for it."""
         return self.folder / "choices" / f"{final.choice}.json"
 
-    @property
-    def supernets(self) -> list[tuple[int, float]]:
-        """Which supernet chooses for which budget: the first for all, the second for some."""
-        protocol = self.protocol
-        return [(0, budget) for budget in protocol.budgets] + [(1, budget) for budget in protocol.twice]
+    def passes(self, final: Final) -> int:
+        """How often its final training uses every image: what the others spend on rivals is given to it."""
+        return self.protocol.passes if final.learns else round(self.protocol.passes * (1 + RIVALS))
+
+    def recipe(self, passes: int) -> Recipe:
+        """The recipe with so many passes of final training."""
+        return replace(RECIPE, finetune=replace(RECIPE.finetune, passes=passes))
+
+    def network(self, final: Final, config: ChannelConfig) -> RunFolder:
+        """Where it is trained; methods that chose alike, and train as long from the same weights, have one network."""
+        digest = hashlib.sha256(str(config).encode()).hexdigest()[:8]
+        of = self.supernet(final).path.name
+        return RunFolder(self.folder / "networks" / f"{of}-{digest}-{self.passes(final)}-{final.seed}")
 
     @property
     def finals(self) -> list[Final]:
-        """All final trainings, the seeds in turn, so that an unfinished experiment is even."""
+        """All final trainings, supernets and seeds in turn, so that an unfinished experiment is even."""
+        protocol = self.protocol
         return [
             Final(method, budget, supernet, seed)
-            for seed in self.protocol.seeds
-            for supernet, budget in self.supernets
-            for method in self.protocol.methods
-            if supernet == 0 or method != "uniform"
+            for seed in protocol.seeds
+            for supernet in range(protocol.supernets)
+            for budget in protocol.budgets
+            for method in protocol.methods
         ]
 
 
@@ -198,5 +244,5 @@ def search_space_of(data: ImageData, protocol: Protocol) -> SearchSpace:
 
 
 def recipe_text() -> str:
-    """The recipe as the protocol records it; everything begins with random weights."""
+    """The recipe as the protocol records it; every supernet begins with random weights."""
     return repr({name: value for name, value in asdict(RECIPE).items() if name != "trained"})

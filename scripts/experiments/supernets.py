@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from protocol import Experiment
 
     from edgewidth.graph.space import ChannelConfig
+    from edgewidth.records.losses import Rivals
 
 
 class Supernet(NamedTuple):
-    """One supernet, once every method has chosen with it."""
+    """One supernet whose losses have been judged, and what the rivals of its budgets taught."""
 
     seed: int
     evaluated: int
@@ -30,26 +31,35 @@ class Supernet(NamedTuple):
     """Of one processor for the evaluation, all budgets together …"""
     slimmed: int
     slimming_seconds: float
-    """… and for the configurations that greedy slimming asked for, all budgets together."""
-    judged: Mapping[str, float]
-    """The losses of what was chosen, on images that no method has seen."""
+    """… and for the configurations that greedy slimming per millisecond asked for, all budgets together."""
+    rivals: Mapping[float, Rivals]
+    """By budget."""
 
 
 def judged_supernets(experiment: Experiment) -> list[Supernet]:
     """Those whose losses have been judged."""
     found = []
-    for seed in dict.fromkeys(seed for seed, _ in experiment.supernets):
-        folder = experiment.supernet(seed)
+    for seed in range(experiment.protocol.supernets):
+        finals = [final for final in experiment.finals if final.supernet == seed and final.method == "corrected"]
+        folder = experiment.supernet(Final("exact", 0.0, seed, 0))
         quality = folder.path / "quality.json"
         if not quality.exists():
             continue
-        known = json.loads(quality.read_text(encoding="utf-8"))
         losses = UnaryLosses.read(folder.losses)
         seconds = json.loads((folder.path / "evaluation.json").read_text(encoding="utf-8"))["seconds"]
-        slimmed = Slimmed(folder.path / "slimming.jsonl", experiment.space, _unknown)
-        evaluated = len(losses.fitted) + sum(len(one.evaluated) for one in losses.held_out)
+        slimmed = Slimmed(folder.path / "greedy.jsonl", experiment.space, _unknown)
+        known = {final.budget: experiment.corrected(final).losses for final in finals}
+        read = {budget: UnaryLosses.read(path).rivals for budget, path in known.items() if path.exists()}
         found.append(
-            Supernet(seed, evaluated, known["held_out"], seconds, len(slimmed), slimmed.seconds, known["judged"])
+            Supernet(
+                seed,
+                len(losses.fitted) + sum(len(one.evaluated) for one in losses.held_out),
+                json.loads(quality.read_text(encoding="utf-8")),
+                seconds,
+                len(slimmed),
+                slimmed.seconds,
+                {budget: rivals for budget, rivals in read.items() if rivals},
+            )
         )
     return found
 
@@ -76,15 +86,21 @@ def supernet_lines(experiment: Experiment) -> list[str]:
             f"| {one.seed} | {one.evaluated} | {kind} | {found['configs']} | {found['spearman']:.3f} | {cost} |"
             for kind, found in one.held_out.items()
         ]
-    lines += ["", "What the choices lose on the supernet, on images that no method has seen (nats):", ""]
-    # Narrowing has a supernet of its own, in which losses are others.
-    methods = [method for method in experiment.protocol.methods if method != "narrowed"]
-    lines += [f"| supernet | budget | {' | '.join(methods)} |", f"|---|---{'|---' * len(methods)}|"]
-    for one in supernets:
-        for budget in (budget for seed, budget in experiment.supernets if seed == one.seed):
-            finals = [Final(method, budget, 0 if method == "uniform" else one.seed, 0) for method in methods]
-            judged = [one.judged[final.choice] for final in finals]
-            lines.append(f"| {one.seed} | {budget:g} | {' | '.join(f'{loss:.4f}' for loss in judged)} |")
+    learned = [(one.seed, budget, rivals) for one in supernets for budget, rivals in one.rivals.items()]
+    if learned:
+        lines += [
+            "",
+            "What rivals taught: how the losses rank them beside their losses after training (rank correlation), those",
+            "of the supernet and the corrected ones, each rival predicted without its own scores:",
+            "",
+            "| supernet | budget | rivals | supernet | corrected |",
+            "|---|---|---|---|---|",
+        ]
+    lines += [
+        f"| {seed} | {budget:.0%} | {len(rivals.rivals)} | {rivals.supernet_spearman:.2f} "
+        f"| {rivals.corrected_spearman:.2f} |"
+        for seed, budget, rivals in learned
+    ]
     return [*lines, ""]
 
 

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
-from choosing import Choice, Slimmed, exact, greedy, lagrangian, settled
-from protocol import RECIPE, Experiment, Final
+import torch
+from choosing import Choice, Slimmed, exact, greedy, lagrangian, published, settled
+from protocol import RECIPE, RIVALS, Experiment, Final, Uniform, Uniforms
 from scipy.stats import spearmanr
 from spent import Spent
 
 from edgewidth.cli.progress import TerminalProgress
-from edgewidth.devices.device import open_device
+from edgewidth.documents import Document
 from edgewidth.files import write_atomic
+from edgewidth.formats.inspect import run_model
+from edgewidth.graph.space import ChannelConfig
 from edgewidth.latency.curve import Curve
+from edgewidth.latency.predict import Predictor
 from edgewidth.losses.fit import Evaluations, fit_losses
 from edgewidth.losses.focus import Focus
-from edgewidth.records.budget import Budget
 from edgewidth.records.losses import UnaryLosses
-from edgewidth.records.measurement import FormatName, Precision
+from edgewidth.records.measurement import FormatName, LatencyEstimate, Precision
 from edgewidth.records.table import LatencyTable
 from edgewidth.stages.bench import open_bench
 from edgewidth.stages.export import export
 from edgewidth.stages.finetune import finetune
 from edgewidth.stages.profile import ProfilePlan, profile
+from edgewidth.stages.rivals import learn_from_rivals
 from edgewidth.stages.search import NO_LIMITS, cost_problem
 from edgewidth.stages.train import Aim, train
 from edgewidth.stages.validate import validate
@@ -38,11 +43,31 @@ if TYPE_CHECKING:
 
     from choosing import Propose
 
+    from edgewidth.data.split import ImageData
     from edgewidth.stages.folder import RunFolder
 
 PLAN = ProfilePlan(first=40, target_error_percent=1.0)
 HELD_OUT = 100
 """Configurations of either kind by which losses are judged."""
+
+
+SLIMMING = {"published": published, "greedy": greedy}
+"""The methods that evaluate the supernet itself, step by step."""
+SCORES = "scores.json"
+"""The name of the file that a final network's task ends with."""
+
+
+class Scores(Document):
+    """A final network: what its files score on the test images, and what the int8 one takes on the device."""
+
+    schema_name: ClassVar[str] = "edgewidth/equal-latency-scores"
+
+    config: ChannelConfig
+    measured: LatencyEstimate
+    int8_percent: float
+    float32_percent: float
+    int8_loss: float
+    """Cross entropy in nats."""
 
 
 class Task(NamedTuple):
@@ -55,29 +80,26 @@ class Task(NamedTuple):
 
 
 def all_tasks(experiment: Experiment) -> list[Task]:
-    """Every task in the order of its importance: what comparisons need first comes first."""
+    """Every task in the order of its importance: what comparisons need first comes first.
+
+    A final training is known once its configuration is chosen.
+    """
     tasks = [Task("table", (), experiment.budgets, lambda: _measure(experiment))]
-    for seed in dict.fromkeys(seed for seed, _ in experiment.supernets):
-        finals = [final for final in experiment.finals if final.supernet == seed and final.method != "narrowed"]
-        tasks += [_supernet_task(experiment, seed), _losses_task(experiment, seed)]
-        tasks += [_choice_task(experiment, final) for final in _choosing(finals)]
-        tasks += [_quality_task(experiment, seed), *(_final_task(experiment, final) for final in finals)]
-    narrowed = [final for final in experiment.finals if final.method == "narrowed"]
-    tasks += [_narrowing_task(experiment, final.supernet, final.budget) for final in _choosing(narrowed)]
-    tasks += [_choice_task(experiment, final) for final in _choosing(narrowed)]
-    tasks += [_final_task(experiment, final) for final in narrowed]
-    latencies = experiment.folder / "latencies.json"
-    trained = tuple(experiment.final(final).artifacts for final in experiment.finals)
-    return [*tasks, Task("latencies", trained, latencies, lambda: _latencies(experiment, latencies))]
+    for narrows in (False, True):
+        finals = [final for final in experiment.finals if final.narrows is narrows]
+        for final in finals:
+            trains = _narrowing_task if final.narrows else _supernet_task
+            tasks += [trains(experiment, final), _losses_task(experiment, final)]
+            tasks += [_correction_task(experiment, final)] if final.learns else []
+            tasks += [_choice_task(experiment, final)]
+            tasks += [] if final.narrows else [_quality_task(experiment, final)]
+            if experiment.choice(final).exists():
+                tasks += [_network_task(experiment, final)]
+    return list({task.name: task for task in tasks}.values())
 
 
-def _choosing(finals: Sequence[Final]) -> list[Final]:
-    """One of the final trainings of every choice."""
-    return list({final.choice: final for final in finals}.values())
-
-
-def _supernet_task(experiment: Experiment, seed: int) -> Task:
-    folder = experiment.supernet(seed)
+def _supernet_task(experiment: Experiment, final: Final) -> Task:
+    folder = experiment.supernet(final)
 
     def work() -> None:
         data = experiment.data
@@ -90,15 +112,27 @@ def _supernet_task(experiment: Experiment, seed: int) -> Task:
             trained_out=folder.trained,
             trained_log=folder.trained_log,
             checkpoints=folder.checkpoints,
-            seed=seed,
+            seed=final.supernet,
             progress=TerminalProgress(),
         )
 
-    return Task(f"supernet-{seed}", (), folder.supernet, work)
+    return Task(folder.path.name, (), folder.supernet, work)
 
 
-def _losses_task(experiment: Experiment, seed: int) -> Task:
-    folder, budgets = experiment.supernet(seed), experiment.protocol.budgets
+def _narrowing_task(experiment: Experiment, final: Final) -> Task:
+    folder = experiment.supernet(final)
+
+    def work() -> None:
+        aim = Aim(LatencyTable.read(experiment.device.table), experiment.budget(final.budget))
+        seed, progress = final.supernet, TerminalProgress()
+        train(experiment.space, experiment.data, RECIPE, folder, seed=seed, aim=aim, progress=progress)
+
+    return Task(folder.path.name, (experiment.budgets,), folder.losses, work)
+
+
+def _losses_task(experiment: Experiment, final: Final) -> Task:
+    """Losses of a supernet, known well near all budgets; a narrowed one's came with its training."""
+    folder, budgets = experiment.supernet(final), experiment.protocol.budgets
 
     def work() -> None:
         space, data = experiment.space, experiment.data
@@ -107,86 +141,90 @@ def _losses_task(experiment: Experiment, seed: int) -> Task:
             data,
             supernet=folder.supernet,
             evaluations=folder.evaluations,
-            seed=seed,
+            seed=final.supernet,
             most=RECIPE.evaluations,
             focus=_focus(experiment, budgets),
             progress=Spent(folder.path / "evaluation.json", TerminalProgress()),
         )
         losses.write(folder.losses)
 
-    return Task(f"losses-{seed}", (folder.supernet, experiment.budgets), folder.losses, work)
-
-
-def _narrowing_task(experiment: Experiment, seed: int, budget: float) -> Task:
-    folder = experiment.narrowed(seed, budget)
-
-    def work() -> None:
-        aim = Aim(LatencyTable.read(experiment.device.table), Budget(latency_ms=experiment.budget_ms(budget)))
-        train(experiment.space, experiment.data, RECIPE, folder, seed=seed, aim=aim, progress=TerminalProgress())
-
-    return Task(f"narrowing-{seed}-{budget:g}", (experiment.budgets,), folder.losses, work)
+    return Task(f"losses-{folder.path.name}", (folder.supernet, experiment.budgets), folder.losses, work)
 
 
 def _focus(experiment: Experiment, budgets: Sequence[float]) -> Focus:
     table = LatencyTable.read(experiment.device.table)
-    sums_ms = (Curve.of(table).sum_ms(experiment.budget_ms(budget)) for budget in budgets)
+    sums_ms = (Curve.of(table).sum_ms(experiment.budget(budget).latency_ms) for budget in budgets)
     return Focus(cost_problem(table, NO_LIMITS), tuple(sums_ms), "latency")
+
+
+def _correction_task(experiment: Experiment, final: Final) -> Task:
+    """Train rivals near the budget, and correct the losses by what they score."""
+    known, folder = experiment.supernet(final), experiment.corrected(final)
+
+    def work() -> None:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        if not folder.supernet.exists():
+            os.link(known.supernet, folder.supernet)
+        learn_from_rivals(
+            LatencyTable.read(experiment.device.table),
+            UnaryLosses.read(known.losses),
+            experiment.budget(final.budget),
+            experiment.data,
+            experiment.recipe(experiment.protocol.passes),
+            folder,
+            share=RIVALS,
+            seed=final.supernet,
+            progress=TerminalProgress(),
+        )
+
+    return Task(f"rivals-{final.choice}", (known.losses, experiment.budgets), folder.losses, work)
 
 
 def _choice_task(experiment: Experiment, final: Final) -> Task:
     path = experiment.choice(final)
-    folder = _supernet_of(experiment, final)
 
     def work() -> None:
-        method = _method(experiment, final)
+        if final.method == "uniform":
+            uniform = experiment.uniform(final.budget)
+            Choice.given(final, uniform.config, uniform.measured).write(path)
+            return
+        budget_ms, method = experiment.budget(final.budget).latency_ms, _method(experiment, final)
         with open_bench(experiment.target, experiment.space, experiment.device) as bench:
-            settled(bench, final, experiment.budget_ms(final.budget), method).write(path)
+            settled(bench, final, budget_ms, method).write(path)
 
-    needs = [experiment.budgets] if final.method == "uniform" else [experiment.budgets, folder.losses]
-    larger = [budget for seed, budget in experiment.supernets if seed == final.supernet and budget > final.budget]
-    if final.method == "greedy" and larger:
+    needs = [experiment.budgets, experiment.supernet(final).supernet]
+    if final.learns:
+        needs += [experiment.corrected(final).losses]
+    elif final.method not in {"uniform", *SLIMMING}:
+        needs += [experiment.supernet(final).losses]
+    larger = [budget for budget in experiment.protocol.budgets if budget > final.budget]
+    if final.method in SLIMMING and larger:
         # Slimming passes by the larger budgets: what they evaluated is read from their file.
-        needs.append(experiment.choice(final._replace(budget=min(larger))))
+        needs += [experiment.choice(final._replace(budget=min(larger)))]
     return Task(f"choice-{final.choice}", tuple(needs), path, work)
 
 
-def _supernet_of(experiment: Experiment, final: Final) -> RunFolder:
-    if final.method == "narrowed":
-        return experiment.narrowed(final.supernet, final.budget)
-    return experiment.supernet(final.supernet)
-
-
 def _method(experiment: Experiment, final: Final) -> Propose:
-    folder, table = _supernet_of(experiment, final), LatencyTable.read(experiment.device.table)
-    if final.method == "uniform":
-        return lambda _: experiment.space.uniform(final.budget)
-    if final.method == "greedy":
+    folder, table = experiment.supernet(final), LatencyTable.read(experiment.device.table)
+    if final.method in SLIMMING:
         evaluator = Evaluator(load_supernet(folder.supernet, experiment.space), experiment.data)
-        return greedy(table, Slimmed(folder.path / "slimming.jsonl", experiment.space, evaluator.loss))
-    losses = UnaryLosses.read(folder.losses)
+        slimmed = Slimmed(folder.path / f"{final.method}.jsonl", experiment.space, evaluator.loss)
+        return SLIMMING[final.method](table, slimmed)
+    losses = UnaryLosses.read((experiment.corrected(final) if final.learns else folder).losses)
     return lagrangian(table, losses) if final.method == "lagrangian" else exact(table, losses)
 
 
-def _quality_task(experiment: Experiment, seed: int) -> Task:
-    """How well the losses predict, and what the choices lose on images that no method has seen."""
-    folder = experiment.supernet(seed)
+def _quality_task(experiment: Experiment, final: Final) -> Task:
+    """How well a supernet's losses predict configurations that were never evaluated."""
+    folder = experiment.supernet(final)
     path = folder.path / "quality.json"
-    choices = _choosing([final for final in experiment.finals if _judged(final, seed)])
 
     def work() -> None:
-        losses = UnaryLosses.read(folder.losses)
-        supernet = load_supernet(folder.supernet, experiment.space)
-        held_out = _held_out(experiment, losses, Evaluator(supernet, experiment.data))
-        evaluator = Evaluator(supernet, experiment.data, images="holdout")
-        chosen = {final.choice: Choice.read(experiment.choice(final)).config for final in choices}
-        judged = {name: evaluator.loss(config) for name, config in chosen.items()}
-        write_atomic(path, json.dumps({"held_out": held_out, "judged": judged}, indent=1).encode())
+        evaluator = Evaluator(load_supernet(folder.supernet, experiment.space), experiment.data)
+        found = _held_out(experiment, UnaryLosses.read(folder.losses), evaluator)
+        write_atomic(path, json.dumps(found, indent=1).encode())
 
-    return Task(f"quality-{seed}", (folder.losses, *map(experiment.choice, choices)), path, work)
-
-
-def _judged(final: Final, seed: int) -> bool:
-    return final.method != "narrowed" and (final.supernet == seed or final.method == "uniform")
+    return Task(f"quality-{folder.path.name}", (folder.losses,), path, work)
 
 
 def _held_out(experiment: Experiment, losses: UnaryLosses, evaluator: Evaluator) -> dict[str, dict[str, float]]:
@@ -216,36 +254,54 @@ def _held_out(experiment: Experiment, losses: UnaryLosses, evaluator: Evaluator)
     return found
 
 
-def _final_task(experiment: Experiment, final: Final) -> Task:
-    folder = experiment.final(final)
+def _network_task(experiment: Experiment, final: Final) -> Task:
+    """A final training, its files, and what the int8 file scores and takes."""
+    config = Choice.read(experiment.choice(final)).config
+    folder = experiment.network(final, config)
+    scores = folder.path / SCORES
 
     def work() -> None:
-        choice, data, progress = Choice.read(experiment.choice(final)), experiment.data, TerminalProgress()
-        space, seed = experiment.space, final.seed
-        finetune(space, choice.config, data, RECIPE, folder, supernet=None, seed=seed, progress=progress)
+        space, data, recipe = experiment.space, experiment.data, experiment.recipe(experiment.passes(final))
+        supernet, seed = experiment.supernet(final).supernet, final.seed
+        progress = TerminalProgress()
+        if not folder.weights.exists():
+            finetune(space, config, data, recipe, folder, supernet=supernet, seed=seed, progress=progress)
         # Whatever quantisation costs: none is trained longer than its rivals.
-        export(folder.weights, data, RECIPE, folder, max_int8_drop_points=100.0, seed=seed, progress=progress)
+        export(folder.weights, data, recipe, folder, max_int8_drop_points=100.0, seed=seed, progress=progress)
+        int8 = folder.model(Precision.INT8, FormatName.TFLITE)
+        report = validate(int8, experiment.target, measurements=experiment.device.measurements)
+        judged(folder, data, config, report.estimate).write(scores)
 
-    return Task(f"final-{final}", (experiment.choice(final),), folder.artifacts, work)
+    return Task(f"network-{folder.path.name}", (), scores, work)
+
+
+def judged(folder: RunFolder, data: ImageData, config: ChannelConfig, measured: LatencyEstimate) -> Scores:
+    """What a trained network's files score on the test images, each by its own runtime."""
+    test, objective = data.test, data.task.objective()
+    outputs = {
+        precision: run_model(folder.model(precision, FormatName.TFLITE).read_bytes(), test.images)
+        for precision in (Precision.INT8, Precision.FLOAT32)
+    }
+    loss = objective.loss(torch.from_numpy(outputs[Precision.INT8]), torch.from_numpy(test.targets))
+    return Scores(
+        config=config,
+        measured=measured,
+        int8_percent=data.task.score(outputs[Precision.INT8], test.targets),
+        float32_percent=data.task.score(outputs[Precision.FLOAT32], test.targets),
+        int8_loss=float(loss),
+    )
 
 
 def _measure(experiment: Experiment) -> None:
-    """The latency table, and the uniform networks that are the budgets."""
+    """The latency table, and the uniform networks whose measured latencies are the budgets."""
     space = experiment.space
     with open_bench(experiment.target, space, experiment.device, progress=TerminalProgress()) as bench:
-        profile(bench, experiment.device, plan=PLAN)
-        uniforms = {budget: space.uniform(budget) for budget in experiment.protocol.budgets}
-        bench.measure(uniforms.values())
-        found = {f"{budget:g}": bench.estimate(config).model_dump(mode="json") for budget, config in uniforms.items()}
-    write_atomic(experiment.budgets, json.dumps(found, indent=1).encode())
-
-
-def _latencies(experiment: Experiment, path: Path) -> None:
-    """Every final network's own int8 file, measured on the device."""
-    found = {}
-    with open_device(experiment.target.profile) as device:
-        for final in experiment.finals:
-            artifact = experiment.final(final).model(Precision.INT8, FormatName.TFLITE)
-            report = validate(artifact, experiment.target, measurements=experiment.device.measurements, device=device)
-            found[str(final)] = report.estimate.model_dump(mode="json")
-    write_atomic(path, json.dumps(found, indent=1).encode())
+        table = profile(bench, experiment.device, plan=PLAN)
+        candidates = list(space.uniforms())
+        predicted_ms = Predictor(table).predict(candidates).mean_ms
+        full_ms = predicted_ms[-1]
+        shares = experiment.protocol.budgets
+        nearest = [candidates[int(np.abs(predicted_ms - share * full_ms).argmin())] for share in shares]
+        bench.measure([*nearest, space.largest])
+        uniforms = tuple(Uniform(config=config, measured=bench.estimate(config)) for config in nearest)
+        Uniforms(largest=bench.estimate(space.largest), uniforms=uniforms).write(experiment.budgets)
