@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from small_job import ReachedError, make_job, reached
 
 from edgewidth.errors import InfeasibleBudgetError, MismatchError
 from edgewidth.graph.families.registry import search_space
@@ -22,11 +23,8 @@ from edgewidth.records.table import LatencyTable
 from edgewidth.report.inputs import read_seconds
 from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.profile import ProfilePlan, refit
-from edgewidth.stages.refine import RefinePlan
-from edgewidth.stages.request import make_request
 from edgewidth.stages.run import Job, run
 from edgewidth.stages.search import search, table_budget
-from edgewidth.stages.target import make_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,30 +54,6 @@ FILES = [
     "report.html",
 ]
 """The files that the contract promises of a run."""
-
-
-class ReachedError(Exception):
-    pass
-
-
-def reached(*_: object, **__: object) -> None:
-    """So far and no further."""
-    raise ReachedError
-
-
-def make_job(budget: str = "60%") -> Job:
-    from edgewidth.data.split import load_images
-    from edgewidth.training.recipes import Phase, Recipe
-
-    data = load_images("digits", resolution=32, seed=0)
-    space = search_space("mobilenet_v1", resolution=32, in_channels=1, num_classes=10, max_width=0.5, levels=4)
-    recipe = Recipe("tiny", Phase(images=600, passes=0), Phase(images=600, passes=0), evaluations=12)
-    target = make_target("fake")
-    request = make_request(
-        target, space, data, recipe, budget=BudgetRequest.parse(budget), seed=0, command="edgewidth run"
-    )
-    plan = ProfilePlan(first=24, held_out=8, step=8, most=32)
-    return Job(request, target, data, recipe, plan, RefinePlan(visits=4))
 
 
 @pytest.fixture(scope="module")
