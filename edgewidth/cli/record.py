@@ -18,7 +18,7 @@ from edgewidth.cli.wording import speak_for
 from edgewidth.errors import InputError
 
 R = TypeVar("R")
-FIRST = ("network", "device", "data", "budget", "out")
+FIRST = ("--network", "--device", "--data", "--budget", "--out")
 """The options that matter most, in the order of the help."""
 OTHERS = "Other options"
 """The heading of what belongs to no group."""
@@ -42,7 +42,8 @@ def option(flag: str, *, parse: Callable[[str], Any] | None = None, **settings: 
 
     Args:
         flag: As it is written, such as ``--name``.
-        parse: Makes the value of the text that was given; None: click does, as its ``type`` says.
+        parse: Makes the value of the text that was given, of every one where the option may be repeated; None: click
+            does, as its ``type`` says.
         settings: Further ones of ``click.Option``.
     """
     settings["show_default"] = "default" in settings
@@ -61,8 +62,10 @@ class _Grouped(click.Command):
 
     def __init__(self, name: str, *, record: type, **settings: Any) -> None:
         super().__init__(name, **settings)
-        self._headings = dict.fromkeys(FIRST, "What matters most") | {
-            name: heading for name, heading in _headings(record) if name not in FIRST
+        named = {parameter.opts[0]: parameter.name or "" for parameter in self.params}
+        self._first = [named[flag] for flag in FIRST if flag in named]
+        self._headings = dict.fromkeys(self._first, "What matters most") | {
+            name: heading for name, heading in _headings(record) if name not in self._first
         }
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -74,7 +77,7 @@ class _Grouped(click.Command):
                 lines.setdefault(self._headings.get(name, OTHERS), {})[name] = line
         for heading in dict.fromkeys([*self._headings.values(), OTHERS]):
             if group := lines.get(heading):
-                first = [group.pop(name) for name in FIRST if name in group]
+                first = [group.pop(name) for name in self._first if name in group]
                 with formatter.section(heading):
                     formatter.write_dl([*first, *group.values()])
 
@@ -147,12 +150,14 @@ def _fill(record: type[R], values: dict[str, Any]) -> R:
     )
 
 
-def _by(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+def _by(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | tuple[str, ...] | None], Any]:
     """A callback of click's that says which option it is whose text makes no sense."""
 
-    def callback(_context: click.Context, parameter: click.Parameter, text: str | None) -> Any:
+    def callback(_context: click.Context, parameter: click.Parameter, given: str | tuple[str, ...] | None) -> Any:
         try:
-            return None if text is None else parse(text)
+            if isinstance(given, tuple):
+                return tuple(parse(text) for text in given)
+            return None if given is None else parse(given)
         except InputError as error:
             raise InputError(f"{parameter.opts[0]}: {error.message}", remedy=error.remedy) from None
 

@@ -5,22 +5,26 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import click
 
 from edgewidth.cli import options as shared
-from edgewidth.cli.output import print_comparison, print_report, print_result
+from edgewidth.cli.output import print_compared, print_comparison, print_report, print_result
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.cli.record import names_of, option, refuse_without, verb
 from edgewidth.cli.start import StartOptions
 from edgewidth.cli.values import FOLDER
 from edgewidth.errors import AnswerError
-from edgewidth.progress import times_text
+from edgewidth.records.budget import BudgetRequest
 from edgewidth.records.measurement import Statistic
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgewidth.documents import Document
     from edgewidth.progress import Progress
+    from edgewidth.records.compared import ComparedRuns
     from edgewidth.records.report import Report
     from edgewidth.stages.folder import RunFolder
     from edgewidth.stages.run import Job
@@ -33,7 +37,16 @@ class Options:
     device: shared.DeviceOption
     measuring: shared.TargetOptions
     examples: shared.DataOptions
-    budget: shared.BudgetOption
+    budgets: Annotated[
+        tuple[BudgetRequest, ...],
+        option(
+            "--budget",
+            parse=BudgetRequest.parse,
+            multiple=True,
+            default=["60%"],
+            help="8ms, 0.4s, or a share of the uniform 1.0 network's latency; several share one table and supernet.",
+        ),
+    ]
     limits: shared.LimitOptions
     statistic: shared.StatisticOption
     precision: shared.PrecisionOption
@@ -59,7 +72,7 @@ class Options:
             "--out",
             type=FOLDER,
             default=Path("edgewidth-run"),
-            help="Run folder; the same command goes on where it stopped.",
+            help="Run folder; the same command goes on where it stopped. Of several budgets, each has its own in it.",
         ),
     ]
     force: shared.ForceOption
@@ -74,47 +87,78 @@ def command(options: Options) -> int:
     """
     from edgewidth.records.comparison import Comparison  # noqa: PLC0415  help stays instant
     from edgewidth.stages.claim import locked  # noqa: PLC0415
-    from edgewidth.stages.request import make_request  # noqa: PLC0415
-    from edgewidth.stages.run import Job, run  # noqa: PLC0415
 
     progress = TerminalProgress()
     if not options.narrow:
         refuse_without("--narrow", *names_of(shared.NarrowingOptions))
-    target = options.measuring.target(options.device, precision=options.precision, statistic=options.statistic)
     with locked(options.out) as folder:
-        data = options.network.images(options.examples, seed=options.seed, progress=progress)
-        recipe = options.training.load()
-        request = make_request(
-            target,
-            options.network.space(data),
-            data,
-            recipe,
-            budget=options.limits.beside(options.budget),
-            narrowing=options.narrowing.narrowing() if options.narrow else None,
-            rivals=options.rivals,
-            max_int8_drop_points=options.max_int8_drop_points,
-            seed=options.seed,
-            command=shlex.join(["edgewidth", *(click.get_current_context().find_object(list) or [])]),
-        )
-        job = Job(
-            request,
-            target,
-            data,
-            recipe,
-            options.plan.plan(),
-            table=options.reuse.table,
-            prior=options.reuse.prior,
-            weights=options.start.file(options.network, data, folder, force=options.force, progress=progress),
-            compare=options.compare,
-        )
-        _say_plan(job, options, folder, progress)
-        report = run(job, folder, force=options.force, progress=progress)
-        if report.seconds:
-            progress.say(f"Where the time went: {times_text(report.seconds)}.")
+        job = _job(options, folder, progress)
+        done = (_run_one if len(options.budgets) == 1 else _run_several)(job, options, folder, progress)
         if options.compare:
-            print_comparison(Comparison.read(folder.comparison))
-    print_result(report, as_json=options.as_json, text=lambda: _print(report, folder, options))
-    return 0 if report.verdict == "within budget" else AnswerError.exit_code
+            print_comparison(Comparison.read(done.comparison))
+    print_result(done.document, as_json=options.as_json, text=done.text)
+    return 0 if done.verdicts == {"within budget"} else AnswerError.exit_code
+
+
+class _Done(NamedTuple):
+    """What a run, or runs at several budgets, came to, and how it is told."""
+
+    document: Document
+    text: Callable[[], None]
+    verdicts: set[str]
+    comparison: Path
+
+
+def _job(options: Options, folder: RunFolder, progress: Progress) -> Job:
+    """What is asked, at the first budget."""
+    from edgewidth.stages.request import make_request  # noqa: PLC0415  help stays instant
+    from edgewidth.stages.run import Job  # noqa: PLC0415
+
+    target = options.measuring.target(options.device, precision=options.precision, statistic=options.statistic)
+    data = options.network.images(options.examples, seed=options.seed, progress=progress)
+    recipe = options.training.load()
+    request = make_request(
+        target,
+        options.network.space(data),
+        data,
+        recipe,
+        budget=options.limits.beside(options.budgets[0]),
+        narrowing=options.narrowing.narrowing() if options.narrow else None,
+        rivals=options.rivals,
+        max_int8_drop_points=options.max_int8_drop_points,
+        seed=options.seed,
+        command=shlex.join(["edgewidth", *(click.get_current_context().find_object(list) or [])]),
+    )
+    return Job(
+        request,
+        target,
+        data,
+        recipe,
+        options.plan.plan(),
+        table=options.reuse.table,
+        prior=options.reuse.prior,
+        weights=options.start.file(options.network, data, folder, force=options.force, progress=progress),
+        compare=options.compare,
+    )
+
+
+def _run_one(job: Job, options: Options, folder: RunFolder, progress: Progress) -> _Done:
+    from edgewidth.stages.run import run  # noqa: PLC0415  help stays instant
+
+    _say_plan(job, options, folder, progress)
+    report = run(job, folder, force=options.force, progress=progress)
+    return _Done(report, lambda: _print(report, folder, options), {report.verdict}, folder.comparison)
+
+
+def _run_several(job: Job, options: Options, folder: RunFolder, progress: Progress) -> _Done:
+    from edgewidth.stages.several import run_folders, run_several  # noqa: PLC0415  help stays instant
+
+    budgets = [options.limits.beside(budget) for budget in options.budgets]
+    first, *_ = run_folders(budgets, folder).values()
+    _say_plan(job, options, first, progress)
+    runs = run_several(job, budgets, folder, force=options.force, progress=progress)
+    verdicts = {str(one.verdict) for one in runs.runs}
+    return _Done(runs, lambda: _print_several(runs, folder), verdicts, first.comparison)
 
 
 def _say_plan(job: Job, options: Options, folder: RunFolder, progress: Progress) -> None:
@@ -126,6 +170,15 @@ def _say_plan(job: Job, options: Options, folder: RunFolder, progress: Progress)
     )
     for number, step in enumerate(forecast(job, folder, force=options.force), start=1):
         progress.say(f"  {number}. {step}")
+
+
+def _print_several(runs: ComparedRuns, folder: RunFolder) -> None:
+    """The runs of several budgets side by side, and where the page is that compares them."""
+    from edgewidth.report.compared import side_by_side, summary  # noqa: PLC0415  help stays instant
+    from edgewidth.stages.several import PAGE  # noqa: PLC0415
+
+    print_compared(side_by_side(summary(runs)))
+    click.echo(f"\nCompared in {folder.path / PAGE}; each run's own report is in its folder there.")
 
 
 def _print(report: Report, folder: RunFolder, options: Options) -> None:

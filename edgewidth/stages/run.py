@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgewidth.devices.ethos_u.vela import compile_with_vela
 from edgewidth.files import write_atomic
-from edgewidth.progress import SILENT, Progress
+from edgewidth.progress import SILENT, Progress, times_text
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.losses import UnaryLosses
 from edgewidth.records.provenance import NONE
@@ -99,7 +99,10 @@ def run(job: Job, folder: RunFolder, *, force: bool = False, progress: Progress 
         claimed(folder, job.request, force=force, needed=needed),
         reaching(job.target.profile, progress=progress) as reach,
     ):
-        return _Run(job, folder, reach, progress).all()
+        done = _Run(job, folder, reach, progress).all()
+    if done.seconds:
+        progress.say(f"Where the time went: {times_text(done.seconds)}.")
+    return done
 
 
 class _Run:
