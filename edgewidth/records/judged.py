@@ -1,4 +1,4 @@
-"""What the supernet says of the methods' choices on images that neither training nor search has seen."""
+"""What the supernet says of the choice and of others on images that neither training nor search has seen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class JudgedChoice(Record):
     """One method's choice; losses in nats per image."""
 
     method: str
-    """``chosen``, or a baseline."""
+    """``chosen``, ``runner-up`` (the best of the others by the losses), or a baseline."""
     config: ChannelConfig
     predicted_loss: float
     """Excess loss over the maximum network, as the unary losses predict it."""

@@ -113,7 +113,7 @@ class Candidate(_Described):
     """A channel configuration that could have been chosen, counted, predicted and, where it was, measured."""
 
     method: str
-    """``chosen``, ``uniform 1.0``, or the baseline method that would have chosen it."""
+    """``chosen``, ``runner-up``, ``uniform 1.0``, or the baseline method that would have chosen it."""
     config: ChannelConfig
     predicted_ms: float | None
     low_ms: float | None

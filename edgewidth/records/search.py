@@ -86,6 +86,11 @@ class SearchResult(Shown, Made):
     warnings: tuple[MeasurementWarning, ...] = ()
     """What made the measurements of the refinement less trustworthy."""
 
+    @property
+    def runner_up(self) -> Choice | None:
+        """The best of the others within the budget; None: there is no other, or it was not kept."""
+        return next((choice for choice in self.alternatives if choice.config != self.chosen.config), None)
+
     @classmethod
     def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
         del version

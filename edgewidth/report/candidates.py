@@ -15,6 +15,8 @@ from edgewidth.records.report import Candidate
 from edgewidth.search.factors import Factor, total
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.records.judged import JudgedChoice
     from edgewidth.records.losses import UnaryLosses
@@ -23,16 +25,42 @@ if TYPE_CHECKING:
     from edgewidth.report.inputs import Inputs
 
 
+RUNNER_UP = "runner-up"
+"""What the best of the others by the losses is called."""
+SURE = 2.0
+"""A difference of more standard errors than this is one."""
+
+
 def candidates(inputs: Inputs) -> tuple[Candidate, ...]:
-    """The chosen configuration, the uniform 1.0 network, and what each baseline would have chosen."""
+    """The chosen configuration, its runner-up, the uniform 1.0 network, and what each baseline would have chosen."""
     if inputs.space is None:
         return ()
     named: list[tuple[str, ChannelConfig, Choice | None]] = [("uniform 1.0", inputs.space.uniform(1.0), None)]
     if inputs.search:
-        chosen, baselines = inputs.search.chosen, inputs.search.baselines
-        named.insert(0, ("chosen", chosen.config, chosen))
+        chosen, second, baselines = inputs.search.chosen, inputs.search.runner_up, inputs.search.baselines
+        named = [("chosen", chosen.config, chosen), *([(RUNNER_UP, second.config, second)] if second else []), *named]
         named += ((method, choice.config, choice) for method, choice in baselines.items())
     return tuple(_candidate(inputs, inputs.space, *one) for one in named)
+
+
+def sureness(candidates: Sequence[Candidate]) -> str:
+    """How sure the choice is against its runner-up, in a sentence; empty: that was not judged."""
+    by_method = {candidate.method: candidate for candidate in candidates}
+    second = by_method.get(RUNNER_UP)
+    if second is None or second.behind is None or not second.behind_error:
+        return ""
+    behind, error = second.behind, second.behind_error
+    differ = sum(a != b for a, b in zip(second.config, by_method["chosen"].config, strict=True))
+    more = "more" if behind >= 0 else "less"
+    told = (
+        f"Its runner-up differs in {differ} of {len(second.config)} widths "
+        f"and loses {abs(behind):.4f} ± {error:.4f} nats {more} on these images: "
+    )
+    if abs(behind) <= SURE * error:
+        return told + "too little to tell them apart, and either would do."
+    if behind > 0:
+        return told + "the choice is the better one."
+    return told + "the runner-up is the better one there, which the losses did not know."
 
 
 def _candidate(

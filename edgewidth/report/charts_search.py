@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from edgewidth.report.candidates import RUNNER_UP
 from edgewidth.report.figure import HALF, NARROW, Figure, Key, Numbers, drawn, style_of
 from edgewidth.report.svg import Axes, Picture, Scale, axes, covering
 from edgewidth.report.units import listed, milliseconds, significant
@@ -26,7 +27,9 @@ def frontier(report: Report) -> Figure | None:
     if report.search is None or not report.search.frontier:
         return None
     found = report.search
-    candidates = [c for c in report.candidates if c.predicted_ms is not None and c.predicted_loss is not None]
+    # The runner-up would lie on the choice.
+    others = (c for c in report.candidates if c.method != RUNNER_UP)
+    candidates = [c for c in others if c.predicted_ms is not None and c.predicted_loss is not None]
 
     def draw(width: float) -> Picture:
         picture = Picture("Least predicted loss for every latency, with the choice and the baselines", width, 360)

@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 from edgewidth.progress import times_text
 from edgewidth.records.measurement import Clock
 from edgewidth.report import charts_latency, charts_losses, charts_search, units
+from edgewidth.report.candidates import sureness
 from edgewidth.report.verdict import compare, uncounted
 from edgewidth.tasks.registry import find_task
 
@@ -68,6 +69,7 @@ def parts(report: Report) -> dict[str, object]:
         "device": _device_rows(report),
         "environment": _reproduce_rows(report),
         "comparison": compare(report.predicted) if report.predicted and report.measured else None,
+        "sureness": sureness(report.candidates),
         "past": report.words.past,
         "uncounted": uncounted(report.measured, report.budget, report.clock) if report.measured else "",
         **{section.anchor: section for section in _sections(report)},

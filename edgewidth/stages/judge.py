@@ -1,4 +1,4 @@
-"""The stage that judges the choice, and what baselines would have chosen, on images that no search has seen."""
+"""The stage that judges the choice, its runner-up and the baselines' choices, on images that no search has seen."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def judge(data: ImageData, result: SearchResult, folder: RunFolder, *, progress:
     from edgewidth.training.networks.weights import load_supernet  # noqa: PLC0415
 
     space = result.space
-    choices = {"chosen": result.chosen, **result.baselines}
+    runner_up = {"runner-up": result.runner_up} if result.runner_up else {}
+    choices = {"chosen": result.chosen, **runner_up, **result.baselines}
     evaluator = Evaluator(load_supernet(folder.supernet, space).to(compute_device()), data, images="holdout")
     with progress.task("Judging the choices", len(choices) + 1) as task:
         losses = {}

@@ -373,7 +373,7 @@ def search(truth: Truth) -> SearchResult:
 
 def judged(truth: Truth, found: SearchResult) -> Judged:
     """judged.json: what was predicted, a little worse."""
-    choices = {"chosen": found.chosen, **found.baselines}
+    choices = {"chosen": found.chosen, "runner-up": found.alternatives[0], **found.baselines}
     return Judged(
         space=truth.space,
         images=3_000,

@@ -12,6 +12,7 @@ from report import sample
 from edgewidth.errors import FileError
 from edgewidth.graph.families.registry import search_space
 from edgewidth.records.artifact import Artifacts
+from edgewidth.records.judged import Judged
 from edgewidth.records.losses import PairLosses, UnaryLosses
 from edgewidth.records.measurement import MeasurementWarning, Statistic
 from edgewidth.records.provenance import Provenance
@@ -19,7 +20,7 @@ from edgewidth.records.report import Report
 from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
 from edgewidth.records.validation import ValidationReport
-from edgewidth.report.candidates import predict_loss, predict_ms
+from edgewidth.report.candidates import predict_loss, predict_ms, sureness
 from edgewidth.report.html import render_html
 from edgewidth.report.inputs import read_epochs
 from edgewidth.stages.folder import RunFolder
@@ -124,7 +125,7 @@ def test_table_and_losses_predict_the_truth_they_were_made_from() -> None:
 
 def test_candidates_are_counted_and_measured_where_they_were(folder: RunFolder) -> None:
     by_method = {candidate.method: candidate for candidate in report_of(folder).candidates}
-    assert list(by_method) == ["chosen", "uniform 1.0", "uniform", "lagrangian", "greedy"]
+    assert list(by_method) == ["chosen", "runner-up", "uniform 1.0", "uniform", "lagrangian", "greedy"]
     found, table = SearchResult.read(folder.search), LatencyTable.read(folder.table)
     assert found.measured is not None
     assert by_method["chosen"].measured_ms == found.measured.value_ms
@@ -151,7 +152,8 @@ def test_widths_at_an_end_of_their_range_are_said(folder: RunFolder) -> None:
 
 def test_what_was_judged_of_another_choice_is_not_shown(folder: RunFolder) -> None:
     """A search that is made again leaves ``judged.json`` behind."""
-    chosen, full, uniform, *_ = report_of(folder).candidates
+    chosen, second, full, uniform, *_ = report_of(folder).candidates
+    assert second.judged_loss is not None
     assert chosen.judged_loss == pytest.approx((chosen.predicted_loss or 0) + 0.004)
     assert full.judged_loss is None
     assert uniform.behind == pytest.approx((uniform.predicted_loss or 0) - (chosen.predicted_loss or 0))
@@ -250,3 +252,26 @@ def test_the_document_round_trips(folder: RunFolder) -> None:
     report = report_of(folder)
     report.write(folder.report_json)
     assert Report.read(folder.report_json) == report
+
+
+@pytest.mark.parametrize(
+    ("behind", "said"),
+    [
+        (0.003, "too little to tell them apart"),
+        (0.005, "the choice is the better one"),
+        (-0.005, "the runner-up is the"),
+    ],
+)
+def test_how_sure_the_choice_is_against_its_runner_up(folder: RunFolder, behind: float, said: str) -> None:
+    """Two standard errors of the difference on images that no search has seen decide."""
+    judged = Judged.read(folder.judged)
+    chosen, second, *others = judged.choices
+    second = second.model_copy(update={"behind": behind, "behind_error": 0.002})
+    judged.model_copy(update={"choices": (chosen, second, *others)}).write(folder.judged)
+    text = sureness(report_of(folder).candidates)
+    differ = sum(a != b for a, b in zip(chosen.config, second.config, strict=True))
+    assert f"differs in {differ} of {len(chosen.config)} widths and loses {abs(behind):.4f} ± 0.0020 nats" in text
+    assert said in text
+    assert text in render_html(report_of(folder))
+    judged.model_copy(update={"choices": (chosen, *others)}).write(folder.judged)
+    assert sureness(report_of(folder).candidates) == ""
