@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from choosing import Choice
-from comparing import COMPARISONS, Mean, Row, better
+from comparing import Mean, Row, comparison_lines
 from protocol import COMPARED, METHODS
 from supernets import supernet_lines
 from tasks import SCORES, Scores
@@ -104,7 +104,7 @@ def _section(experiment: Experiment, rows: Sequence[Row]) -> str:
         "",
         *_table(rows),
         "",
-        *_comparisons(rows, protocol.budgets),
+        *comparison_lines(rows),
         "",
         *supernet_lines(experiment),
     ]
@@ -136,27 +136,6 @@ def _by_method(rows: Sequence[Row]) -> list[list[Row]]:
         return row.final.budget, METHODS.index(row.final.method)
 
     return [list(group) for _, group in groupby(sorted(rows, key=place), key=place)]
-
-
-def _comparisons(rows: Sequence[Row], budgets: Sequence[float]) -> list[str]:
-    lines = [
-        "How many fewer errors the int8 files make, in percent, and how much less they lose, in nats, with 95 %",
-        "intervals over choices (one budget and supernet each):",
-        "",
-        f"| | fewer errors (%) | {' | '.join(f'at {budget:.0%}' for budget in budgets)} | less loss | choices |",
-        f"|---|---|---|---|{'---|' * len(budgets)}",
-    ]
-    for method, other in COMPARISONS:
-        found = better(rows, method, other)
-        if found.fewer:
-            at = [found.at(budget) for budget in budgets]
-            each = " | ".join(str(mean) if np.isfinite(mean.value) else "" for mean in at)
-            lines.append(
-                f"| {method} over {other} | {found.errors} | {each} | {found.losses:.4f} | {len(found.fewer)} |"
-            )
-    worst = max(row.float32 - row.int8 for row in rows)
-    below = f"The int8 file of the worst network is {worst:.2f} points below its float32 file."
-    return [*lines, "", below]
 
 
 def _style(method: str) -> Style:
