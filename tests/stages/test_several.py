@@ -50,10 +50,9 @@ def test_budgets_share_what_holds_for_all(job: Job, tmp_path: Path, monkeypatch:
     monkeypatch.setattr("edgewidth.stages.run._Run._validate", lambda *_: None)
     trained: list[object] = []
     monkeypatch.setattr(supernets, "train_supernet", _counted(supernets.train_supernet, trained))
-    runs, first = run_several(job, budgets("80%", "50%"), RunFolder(tmp_path))
+    runs = run_several(job, budgets("80%", "50%"), RunFolder(tmp_path))
     assert len(trained) == 1
-    second = RunFolder(tmp_path / "80percent")
-    assert first.path == tmp_path / "50percent"
+    first, second = RunFolder(tmp_path / "50percent"), RunFolder(tmp_path / "80percent")
     assert [run.name for run in runs.runs] == ["50percent", "80percent"]
     tight, wide = (run.budget_ms or 0.0 for run in runs.runs)
     assert tight == pytest.approx(wide * 5 / 8, rel=0.03)
@@ -70,7 +69,7 @@ def test_budgets_share_what_holds_for_all(job: Job, tmp_path: Path, monkeypatch:
 
     # What is done is not done again.
     monkeypatch.setattr("edgewidth.stages.run.train", reached)
-    again, _ = run_several(job, budgets("50%", "80%"), RunFolder(tmp_path))
+    again = run_several(job, budgets("50%", "80%"), RunFolder(tmp_path))
     assert again == runs
 
 
