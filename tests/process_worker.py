@@ -1,17 +1,22 @@
-"""What each of two processes does in ``test_processes.py``: train, be killed, train again, evaluate, finetune."""
+"""What each of two processes does in ``test_processes.py``: train, be killed, go on, evaluate, race, finetune."""
 
 from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from small_table import small_table
 from small_training import KillAfter, Killed, small_data, small_recipe, small_space, supernet_files
 
 from edgewidth.graph.space import ChannelConfig
+from edgewidth.records.budget import Budget
+from edgewidth.stages import rivals as stage
 from edgewidth.stages.folder import RunFolder
+from edgewidth.stages.rivals import learn_from_rivals
 from edgewidth.training.evaluation import evaluate_losses
 from edgewidth.training.finetune import finetune_network
 from edgewidth.training.loop import loop
@@ -55,6 +60,10 @@ def main(out: Path) -> None:
     resumed = KillAfter()
     train_supernet(SPACE, DATA, small_recipe(), seed=0, progress=resumed, **supernet_files(broken))
     losses = evaluate_losses(SPACE, DATA, supernet=whole.supernet, evaluations=whole.evaluations, seed=0, most=8)
+    stage.FEWEST_STEPS = 8  # small data has few
+    recipe = replace(small_recipe(), finetune=replace(small_recipe().finetune, passes=40))
+    budget = Budget(latency_ms=0.11)
+    learned = learn_from_rivals(small_table(SPACE), losses, budget, DATA, recipe, whole, share=1.0, seed=0)
     network = finetune_network(
         SPACE,
         ChannelConfig((8, 12)),
@@ -71,6 +80,7 @@ def main(out: Path) -> None:
         "goes_on_from": resumed.goes_on_from,
         "gradients": gradients.tolist(),
         "losses": losses.model_dump(mode="json"),
+        "rivals": [rival.model_dump(mode="json") for rival in learned.rivals.rivals] if learned.rivals else [],
         "weights": sum(float(parameter.double().sum()) for parameter in network.parameters()),
     }
     (out / f"seen-{processes.index}.json").write_text(json.dumps(seen))

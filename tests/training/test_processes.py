@@ -16,7 +16,9 @@ from process_worker import DATA, SPACE, first_gradients
 from small_training import small_recipe, supernet_files
 
 from edgewidth.cli.main import exit_code
+from edgewidth.records.losses import UnaryLosses
 from edgewidth.stages.folder import RunFolder
+from edgewidth.stages.rivals import FIRST, SECOND
 from edgewidth.training.evaluation import evaluate_losses
 from edgewidth.training.loop.processes import ALONE, Processes, fails_first, join
 from edgewidth.training.networks.inference import network_outputs
@@ -106,6 +108,17 @@ def test_two_killed_processes_end_as_two_unbroken_ones(together: tuple[RunFolder
     assert RunFolder(folder.path / "broken").supernet.read_bytes() == folder.supernet.read_bytes()
     assert [seen["goes_on_from"] for seen in together[1]] == [10, 10]
     assert not list(folder.checkpoints.glob("*.safetensors"))
+
+
+def test_two_processes_race_rivals(together: tuple[RunFolder, list[dict[str, Any]]]) -> None:
+    """Both know what every rival scored, on holdout images shared by both; the first alone writes it down."""
+    folder, (first, second) = together
+    assert first["rivals"] == second["rivals"]
+    assert len(first["rivals"]) == FIRST + SECOND
+    assert all(np.isfinite(rival["losses"]).all() for rival in first["rivals"])
+    written = UnaryLosses.read(folder.losses).rivals
+    assert written is not None
+    assert [rival.model_dump(mode="json") for rival in written.rivals] == first["rivals"]
 
 
 def test_two_processes_finetune(together: tuple[RunFolder, list[dict[str, Any]]]) -> None:
