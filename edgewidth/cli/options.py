@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edgewidth.progress import Progress
     from edgewidth.records.run import Narrowing
     from edgewidth.stages.profile import ProfilePlan
+    from edgewidth.stages.refine import RefinePlan
 
 JsonOption = Annotated[bool, option("--json", is_flag=True, help="One JSON document on standard output.")]
 OutOption = Annotated[Path, option("--out", type=FOLDER, required=True, help="Run folder.")]
@@ -318,7 +319,13 @@ class PlanOptions:
         float, option("--target-error", parse=percent, default="3%", help="Profiling ends at this held-out error …")
     ]
     time_budget_s: Annotated[
-        float, option("--time-budget", parse=duration, default="10m", help="… or after this time.")
+        float,
+        option(
+            "--time-budget",
+            parse=duration,
+            default="10m",
+            help="… or after this time. In a run candidates near the budget are then measured for as long at most.",
+        ),
     ]
 
     def plan(self) -> ProfilePlan:
@@ -326,6 +333,12 @@ class PlanOptions:
         from edgewidth.stages.profile import ProfilePlan  # noqa: PLC0415  help stays instant
 
         return ProfilePlan(target_error_percent=self.target_error_percent, time_budget_s=self.time_budget_s)
+
+    def refine_plan(self) -> RefinePlan:
+        """When the measuring of candidates ends."""
+        from edgewidth.stages.refine import RefinePlan  # noqa: PLC0415  help stays instant
+
+        return RefinePlan(time_budget_s=self.time_budget_s)
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,7 @@ def _job(options: Options, folder: RunFolder, progress: Progress) -> Job:
         data,
         recipe,
         options.plan.plan(),
+        options.plan.refine_plan(),
         table=options.reuse.table,
         prior=options.reuse.prior,
         weights=options.start.file(options.network, data, folder, force=options.force, progress=progress),

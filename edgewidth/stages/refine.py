@@ -10,6 +10,7 @@ table's error is worth. What is chosen has itself been measured within the budge
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -43,7 +44,7 @@ _LEAST_DEVIATION = 2e-4
 
 @dataclass(frozen=True)
 class RefinePlan:
-    """How hard to try. ``most_rounds`` bounds the loop."""
+    """How hard to try. ``most_rounds`` and the time bound the loop."""
 
     most_rounds: int = 8
     candidates: int = 4
@@ -52,6 +53,8 @@ class RefinePlan:
     """How often each is visited: more often than in profiling, since the choice stands on it."""
     sessions: int = 2
     """Over how many processes and places of the files in memory these are spread."""
+    time_budget_s: float = 600.0
+    """No round begins after this time if something was measured within the budget by then."""
     settled: float = 0.25
     """The loop ends when the expected improvement is below this share of what the table's error, one standard
     deviation of a prediction, is worth in loss on the frontier."""
@@ -188,11 +191,13 @@ def refine(
         InfeasibleBudgetError: Nothing that was measured is within the budget.
     """
     plan = plan or RefinePlan()
+    until = time.monotonic() + plan.time_budget_s
     loop = _Loop(bench, losses, budget, plan, table)
     for number in range(plan.most_rounds):
         result = search(loop.table, losses, budget)
         candidates = loop.candidates(result)
-        if loop.settled(result, candidates):
+        late = time.monotonic() >= until and loop.best_measured() is not None
+        if late or loop.settled(result, candidates):
             break
         bench.progress.say(
             f"Trying {min(plan.candidates, len(candidates))} candidates near {budget}, round {number + 1}"

@@ -127,7 +127,7 @@ def test_texts_mean_what_they_say() -> None:
     ]
     options: run.Options = filled(run.command, run.Options, arguments)
     assert options.narrowing.narrowing().begin == 0.25
-    assert options.plan.plan().time_budget_s == 5400
+    assert options.plan.plan().time_budget_s == options.plan.refine_plan().time_budget_s == 5400
     assert options.limits.beside(options.budgets[0]).limits.activation_bytes == 300_000
     assert options.measuring.overrides == {"cool_down_c": " 5=5"}
 

@@ -23,6 +23,7 @@ from edgewidth.records.table import LatencyTable
 from edgewidth.report.inputs import read_seconds
 from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.profile import ProfilePlan, refit
+from edgewidth.stages.refine import RefinePlan
 from edgewidth.stages.run import Job, run
 from edgewidth.stages.search import search, table_budget
 
@@ -159,6 +160,24 @@ def test_the_choice_and_the_baselines_are_judged_on_images_of_their_own(
     between = evaluator.loss(greedy.config) - evaluator.loss(chosen.config)
     assert greedy.behind == pytest.approx(between, abs=1e-5)
     assert greedy.judged_loss - chosen.judged_loss == pytest.approx(between, abs=1e-5)
+
+
+def test_when_the_time_is_up_the_first_that_keeps_the_budget_is_enough(
+    job: Job, folder: RunFolder, report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though this loop, which nothing settles, would go on for eight rounds."""
+    del report
+    monkeypatch.setattr("edgewidth.stages.run.judge", reached)
+    again = RunFolder(tmp_path / "again")
+    shutil.copytree(folder.path, again.path)
+    for file in (again.search, again.judged, again.weights, again.artifacts):
+        file.unlink()
+    plan = RefinePlan(visits=4, settled=-1.0, time_budget_s=0.0)
+    with pytest.raises(ReachedError):
+        run(dataclasses.replace(job, refine_plan=plan), again)
+    steps = SearchResult.read(again.search).refinement
+    assert steps[-1].round == next(step.round for step in steps if step.within_budget)
+    assert steps[-1].round < plan.most_rounds - 1
 
 
 def test_the_choice_was_measured_and_beats_the_uniform_one(report: Report, folder: RunFolder) -> None:
