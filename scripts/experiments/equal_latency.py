@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Are searched widths more accurate than others at the same measured latency?
 
-    equal_latency.py run --data cifar10.npz --name CIFAR-10 --folder cifar --device ethos-u85-256
-    equal_latency.py pilot cifar --passes 6 12 24 --seeds 6
-    equal_latency.py page cifar --docs docs
+    equal_latency.py run --data fashion_mnist.npz --name Fashion-MNIST --folder fashion --device ethos-u85-256
+    equal_latency.py pilot fashion --passes 6 12 24 --seeds 6
+    equal_latency.py page fashion --docs docs
 
 ``run`` measures a device, trains supernets, lets every method choose widths whose measured latency is that of a uniform
 network, trains these from their supernet's weights with several seeds, exports them as int8 and measures the files.
@@ -166,7 +166,7 @@ def main() -> int:
     shares = "shares of the largest network's latency"
     verb.add_argument("--budgets", type=float, nargs="+", default=[0.15, 0.25, 0.4], help=shares)
     verb.add_argument("--supernets", type=int, default=4, help="how many of them choose for every budget")
-    verb.add_argument("--passes", type=int, default=12, help="of final training where rivals are trained")
+    verb.add_argument("--passes", type=int, default=24, help="of final training where rivals are trained")
     verb.add_argument("--methods", nargs="+", choices=METHODS, default=COMPARED)
     verb.add_argument("--seeds", type=int, default=1, help="final trainings of each choice")
     verb.add_argument("--workers", type=int, default=2)
