@@ -122,7 +122,7 @@ def accuracy(runs: ComparedRuns) -> Figure | None:
     def draw(width: float) -> Picture:
         picture = Picture("Accuracy over latency of every run's emitted file", width, 340)
         across = [value for run, *_ in points for value in (run.low_ms, run.high_ms) if value is not None]
-        plot = axes(picture, covering(across), covering([top for *_, top in points]))
+        plot = axes(picture, covering(across), covering([top for *_, top in points], most=100.0))
         plot.draw(picture, x_label="latency (ms)", y_label="top-1 (%)")
         for run, style, ms, top in points:
             if run.low_ms is not None and run.high_ms is not None:

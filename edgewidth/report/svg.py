@@ -47,12 +47,14 @@ def _round_step(raw: float) -> float:
     return power * (1 if factor < 1.5 else 2 if factor < 3.5 else 5 if factor < 7.5 else 10)
 
 
-def covering(values: Iterable[float], *, pad: float = 0.06, zero: bool = False) -> tuple[float, float]:
-    """A range that holds all values with some air around; ``zero`` makes it begin at 0."""
+def covering(
+    values: Iterable[float], *, pad: float = 0.06, zero: bool = False, most: float = math.inf
+) -> tuple[float, float]:
+    """A range that holds all values with some air around; ``zero`` makes it begin at 0, and it ends at ``most``."""
     known = list(values) or [0.0, 1.0]
     low, high = (0.0 if zero else min(known)), max(known)
     air = (high - low) * pad or abs(high) * pad or 1.0
-    return (low if zero else low - air), high + air
+    return (low if zero else low - air), min(high + air, most)
 
 
 class Picture:

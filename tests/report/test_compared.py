@@ -14,7 +14,16 @@ from report.test_report_html import Page
 
 from edgewidth.cli.main import exit_code
 from edgewidth.records.compared import ComparedRuns
-from edgewidth.report.compared import as_csv, as_markdown, compared, render_comparison, side_by_side, summary, widths
+from edgewidth.report.compared import (
+    accuracy,
+    as_csv,
+    as_markdown,
+    compared,
+    render_comparison,
+    side_by_side,
+    summary,
+    widths,
+)
 from edgewidth.report.figure import Numbers
 from edgewidth.stages.report import report_of
 
@@ -57,6 +66,17 @@ def test_numbers_are_those_of_the_reports(runs: ComparedRuns, reports: list[Repo
     assert [run.verdict for run in runs.runs] == ["within budget", "over budget", "partial"]
     assert runs.runs[2].latency_ms is None
     assert runs.runs[2].widths == {}
+
+
+@pytest.mark.parametrize("top", [98.9, 100.0])
+def test_no_accuracy_is_drawn_above_100_percent(runs: ComparedRuns, top: float) -> None:
+    """Alike in all runs, it would be in the middle of its axis."""
+    alike = [run.model_copy(update={"accuracy_percent": top}) for run in runs.runs[:2]]
+    figure = accuracy(ComparedRuns(runs=tuple(alike)))
+    assert figure is not None
+    ticks = [float(text) for text in re.findall(r">(\d+(?:\.\d+)?)<", str(figure.wide))]
+    assert 100.0 in ticks or top < 100.0
+    assert max(tick for tick in ticks if tick > 50) <= 100.0
 
 
 def test_tables_are_read_back(runs: ComparedRuns) -> None:
