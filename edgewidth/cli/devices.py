@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import click
 from rich.table import Table
 
-from edgewidth.cli.options import JsonOption, ProfilesOption, TargetOptions
+from edgewidth.cli.options import FormatOption, JsonOption, ProfilesOption, TargetOptions
 from edgewidth.cli.output import print_json, print_table, say_warnings
 from edgewidth.cli.record import argument, verb
 from edgewidth.cli.wording import with_flags
@@ -25,6 +25,7 @@ class ListOptions:
     """What ``edgewidth devices list`` takes."""
 
     profiles: ProfilesOption
+    table_format: FormatOption
     as_json: JsonOption
 
 
@@ -49,7 +50,7 @@ def list_command(options: ListOptions) -> None:
     table = Table("device", "reached by", "what it is; what computes there", box=None)
     for profile in found:
         table.add_row(profile.name, profile.transport, _told(profile))
-    print_table(table)
+    print_table(table, how=options.table_format)
 
 
 def _told(profile: DeviceProfile) -> str:

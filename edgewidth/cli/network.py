@@ -13,6 +13,7 @@ from edgewidth.cli.networks import read_network
 from edgewidth.cli.output import print_result, print_table
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.cli.record import argument, option, verb
+from edgewidth.cli.values import TableFormat
 from edgewidth.cli.widths import WidthOptions
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Options:
     ]
     resolution: shared.ResolutionOption
     widths: WidthOptions
+    table_format: shared.FormatOption
     as_json: shared.JsonOption
 
 
@@ -49,7 +51,7 @@ def command(options: Options) -> None:
 
     given = _given(options)
     summary = NetworkSummary.of(given.space, dict(given.fixed))
-    print_result(summary, as_json=options.as_json, text=lambda: _print(summary))
+    print_result(summary, as_json=options.as_json, text=lambda: _print(summary, options.table_format))
 
 
 def _given(options: Options) -> Given:
@@ -64,7 +66,11 @@ def _given(options: Options) -> Given:
     )
 
 
-def _print(summary: NetworkSummary) -> None:
+def _print(summary: NetworkSummary, how: TableFormat) -> None:
+    """All that is known of it; as Markdown or CSV, its layers alone."""
+    if how is not TableFormat.TEXT:
+        print_table(_layers(summary), how=how)
+        return
     pixels = "×".join(map(str, summary.size))
     click.echo(
         f"{summary.network}: {pixels} pixels with {summary.in_channels} channel(s), {summary.outputs} outputs\n"

@@ -10,7 +10,18 @@ import click
 
 from edgewidth.cli.networks import Given, read_network
 from edgewidth.cli.record import option
-from edgewidth.cli.values import FILE, FOLDER, FiniteRange, OneOf, duration, pairs, percent, resolution, share
+from edgewidth.cli.values import (
+    FILE,
+    FOLDER,
+    FiniteRange,
+    OneOf,
+    TableFormat,
+    duration,
+    pairs,
+    percent,
+    resolution,
+    share,
+)
 from edgewidth.cli.widths import WidthOptions
 from edgewidth.errors import InputError
 from edgewidth.records.budget import BudgetRequest, Limits, parse_count
@@ -49,6 +60,12 @@ SetOption = Annotated[
         callback=pairs,
         metavar="KEY=VALUE",
         help="Change one value of the device profile; may be repeated.",
+    ),
+]
+FormatOption = Annotated[
+    TableFormat,
+    option(
+        "--format", type=OneOf(TableFormat), default="text", help="How the table is printed; markdown and csv: alone."
     ),
 ]
 BudgetOption = Annotated[

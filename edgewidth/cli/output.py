@@ -14,6 +14,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from edgewidth.cli.terminal import harmless
+from edgewidth.cli.values import TableFormat
 from edgewidth.cli.wording import with_flags
 from edgewidth.records.measurement import Accelerator
 from edgewidth.records.validation import over_memory
@@ -56,8 +57,19 @@ def print_result(document: Document, *, as_json: bool, text: Callable[[], None])
         text()
 
 
-def print_table(table: Table, *, err: bool = False) -> None:
-    """A table for a person. Names and paths, which may have to be typed, are whole; sentences fold in a terminal."""
+def print_table(table: Table, *, how: TableFormat = TableFormat.TEXT, err: bool = False) -> None:
+    """A table for a person, a text or a spreadsheet.
+
+    For a person names and paths, which may have to be typed, are whole, and sentences fold in a terminal.
+    """
+    if how is not TableFormat.TEXT:
+        from edgewidth.report.compared import as_csv, as_markdown  # noqa: PLC0415  help stays instant
+        from edgewidth.report.figure import Numbers  # noqa: PLC0415
+
+        rows = zip(*(map(str, column.cells) for column in table.columns), strict=True)
+        numbers = Numbers(tuple(str(column.header) for column in table.columns), tuple(rows))
+        click.echo((as_markdown if how is TableFormat.MARKDOWN else as_csv)(numbers), nl=False)
+        return
     console = Console(highlight=False, stderr=err)
     if not console.is_terminal:
         console.width = WIDEST
@@ -207,8 +219,14 @@ def print_quality(outcome: ProfileOutcome) -> None:
     click.echo(f"  {outcome.table}")
 
 
-def print_entries(latency_table: LatencyTable) -> None:
-    """A latency table: what it belongs to, how good it is, what each layer needs at its narrowest and widest."""
+def print_entries(latency_table: LatencyTable, *, how: TableFormat = TableFormat.TEXT) -> None:
+    """A latency table: what it belongs to, how good it is, what each layer needs at its narrowest and widest.
+
+    As Markdown or CSV, what each layer needs alone.
+    """
+    if how is not TableFormat.TEXT:
+        print_table(_entries(latency_table), how=how)
+        return
     setting = latency_table.setting
     click.echo(
         f"{setting.device} ({setting.hardware}), {setting.engine} {setting.runtime_version}, {setting.precision}, "
@@ -216,6 +234,11 @@ def print_entries(latency_table: LatencyTable) -> None:
     )
     click.echo(_describe_quality(latency_table.quality))
     click.echo(f"{with_flags(latency_table.quality.verdict)}\n")
+    print_table(_entries(latency_table))
+    _print_residuals(latency_table)
+
+
+def _entries(latency_table: LatencyTable) -> Table:
     table = Table("layer", "depends on", "narrowest", "widest", box=None)
     for entry in latency_table.entries:
         flat = [value for row in entry.values_ms for value in row]
@@ -223,8 +246,7 @@ def print_entries(latency_table: LatencyTable) -> None:
     table.add_row("everything else", "–", f"{latency_table.offset_ms:.4g} ms", f"{latency_table.offset_ms:.4g} ms")
     (least, first), (most, last) = latency_table.curve[0], latency_table.curve[-1]
     table.add_row("as one network", "their sum", f"{first / least - 1:+.2%}", f"{last / most - 1:+.2%}")
-    print_table(table)
-    _print_residuals(latency_table)
+    return table
 
 
 def _print_residuals(latency_table: LatencyTable) -> None:
@@ -264,13 +286,16 @@ def print_losses(losses: UnaryLosses, path: Path) -> None:
     click.echo(str(path))
 
 
-def print_search(result: SearchResult, path: Path) -> None:
-    """The choice beside what the baselines would have chosen."""
-    click.echo(f"Budget {result.budget}")
+def print_search(result: SearchResult, path: Path, *, how: TableFormat = TableFormat.TEXT) -> None:
+    """The choice beside what the baselines would have chosen; as Markdown or CSV, these alone."""
     table = Table("method", "predicted", "excess loss", "widths", box=None)
-    how = "bounded" if result.certificate.bounded and result.certificate.gap > 0 else "exact"
-    for name, choice in {how: result.chosen, **result.baselines}.items():
+    own = "bounded" if result.certificate.bounded and result.certificate.gap > 0 else "exact"
+    for name, choice in {own: result.chosen, **result.baselines}.items():
         table.add_row(name, f"{choice.predicted_ms:.4g} ms", f"{choice.predicted_loss:.4f}", str(choice.config))
+    if how is not TableFormat.TEXT:
+        print_table(table, how=how)
+        return
+    click.echo(f"Budget {result.budget}")
     print_table(table)
     click.echo(
         f"No configuration within the budget is better by more than {result.certificate.gap:.2g} under these numbers."

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import click
 
-from edgewidth.cli.options import JsonOption
+from edgewidth.cli.options import FormatOption, JsonOption
 from edgewidth.cli.output import print_compared, print_report, print_result
 from edgewidth.cli.record import argument, option, verb
-from edgewidth.cli.values import FOLDER, OneOf
+from edgewidth.cli.values import FOLDER, TableFormat
 from edgewidth.errors import InputError
-
-
-class TableFormat(StrEnum):
-    """How a table is printed."""
-
-    TEXT = "text"
-    MARKDOWN = "markdown"
-    CSV = "csv"
 
 
 @dataclass(frozen=True)
@@ -38,10 +29,7 @@ class Options:
             help="With several folders: the page that compares them.  [default: none is written]",
         ),
     ]
-    table_format: Annotated[
-        TableFormat,
-        option("--format", type=OneOf(TableFormat), default="text", help="How several are printed side by side."),
-    ]
+    table_format: FormatOption
     force: Annotated[bool, option("--force", is_flag=True, help="Write over the page that is there.")]
     as_json: JsonOption
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from edgewidth.cli.options import BudgetOption, ForceOption, JsonOption, LimitOptions, OutOption
+from edgewidth.cli.options import BudgetOption, ForceOption, FormatOption, JsonOption, LimitOptions, OutOption
 from edgewidth.cli.output import print_result, print_search
 from edgewidth.cli.record import option, verb
 from edgewidth.cli.values import FILE
@@ -22,6 +22,7 @@ class Options:
     limits: LimitOptions
     out: OutOption
     force: ForceOption
+    table_format: FormatOption
     as_json: JsonOption
 
 
@@ -36,4 +37,5 @@ def command(options: Options) -> None:
 
     budget = options.limits.beside(options.budget)
     result = search(options.table, options.losses, budget, out=options.out, force=options.force)
-    print_result(result, as_json=options.as_json, text=lambda: print_search(result, RunFolder(options.out).search))
+    path, how = RunFolder(options.out).search, options.table_format
+    print_result(result, as_json=options.as_json, text=lambda: print_search(result, path, how=how))

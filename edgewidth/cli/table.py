@@ -8,7 +8,7 @@ from typing import Annotated
 
 import click
 
-from edgewidth.cli.options import JsonOption
+from edgewidth.cli.options import FormatOption, JsonOption
 from edgewidth.cli.output import print_entries, print_result
 from edgewidth.cli.record import argument, verb
 from edgewidth.cli.values import FOLDER
@@ -19,6 +19,7 @@ class ShowOptions:
     """What ``edgewidth table show`` takes."""
 
     table: Annotated[Path, argument(type=click.Path(path_type=Path, dir_okay=False))]
+    table_format: FormatOption
     as_json: JsonOption
 
 
@@ -36,7 +37,7 @@ def show_command(options: ShowOptions) -> None:
     from edgewidth.records.table import LatencyTable  # noqa: PLC0415  help stays instant
 
     table = LatencyTable.read(options.table)
-    print_result(table, as_json=options.as_json, text=lambda: print_entries(table))
+    print_result(table, as_json=options.as_json, text=lambda: print_entries(table, how=options.table_format))
 
 
 @verb("fit", FitOptions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,6 @@ from edgewidth.records.measurement import Statistic
 from edgewidth.resolution import resolution_of
 
 if TYPE_CHECKING:
-    from enum import StrEnum
-
     from edgewidth.resolution import Resolution
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -25,6 +24,14 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 """A folder that may have to be made."""
 MOST_PIXELS = 8192
 """A side of this many is no input of a small device."""
+
+
+class TableFormat(StrEnum):
+    """How a table is printed."""
+
+    TEXT = "text"
+    MARKDOWN = "markdown"
+    CSV = "csv"
 
 
 class OneOf(click.Choice[str]):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import re
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -163,3 +166,18 @@ def test_devices_fit_a_terminal_of_80_columns_with_whole_names(monkeypatch: pyte
     lines = re.sub(r"\x1b\[[0-9;]*m", "", CliRunner().invoke(devices.command, ["list"]).output).splitlines()
     assert max(map(len, lines)) <= 80
     assert {profile.name for profile in list_profiles()} <= {line.split()[0] for line in lines}
+
+
+def test_tables_alone_are_read_back_and_have_what_json_has() -> None:
+    """Nothing but the table is printed: a row for every profile, and for every layer of a network."""
+    for verb, words, rows, name in (
+        (devices.list_command, [], None, "name"),
+        (network.command, ["mobilenet_v1"], "layers", "layer"),
+    ):
+        found = json.loads(CliRunner().invoke(verb, [*words, "--json"]).stdout)
+        told = [one[name] for one in (found[rows] if rows else found)]
+        printed = CliRunner().invoke(verb, [*words, "--format", "csv"]).stdout
+        assert [row[0] for row in csv.reader(io.StringIO(printed))][1:] == told
+        lines = CliRunner().invoke(verb, [*words, "--format", "markdown"]).stdout.splitlines()
+        assert [line.split(" | ")[0].removeprefix("| ") for line in lines[2:]] == told
+        assert set(lines[1]) == set("| -")
