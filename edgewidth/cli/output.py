@@ -63,12 +63,10 @@ def print_table(table: Table, *, how: TableFormat = TableFormat.TEXT, err: bool 
     For a person names and paths, which may have to be typed, are whole, and sentences fold in a terminal.
     """
     if how is not TableFormat.TEXT:
-        from edgewidth.report.compared import as_csv, as_markdown  # noqa: PLC0415  help stays instant
-        from edgewidth.report.figure import Numbers  # noqa: PLC0415
+        from edgewidth.report.figure import Numbers  # noqa: PLC0415  help stays instant
 
         rows = zip(*(map(str, column.cells) for column in table.columns), strict=True)
-        numbers = Numbers(tuple(str(column.header) for column in table.columns), tuple(rows))
-        click.echo((as_markdown if how is TableFormat.MARKDOWN else as_csv)(numbers), nl=False)
+        print_numbers(Numbers(tuple(str(column.header) for column in table.columns), tuple(rows)), how)
         return
     console = Console(highlight=False, stderr=err)
     if not console.is_terminal:
@@ -80,6 +78,13 @@ def print_table(table: Table, *, how: TableFormat = TableFormat.TEXT, err: bool 
     unlimited = console.options.update(max_width=WIDEST)
     console.width = max(console.width, Measurement.get(console, unlimited, table).minimum)
     console.print(table)
+
+
+def print_numbers(numbers: Numbers, how: TableFormat) -> None:
+    """A table alone, as Markdown or CSV."""
+    from edgewidth.report.compared import as_csv, as_markdown  # noqa: PLC0415  help stays instant
+
+    click.echo((as_markdown if how is TableFormat.MARKDOWN else as_csv)(numbers), nl=False)
 
 
 def say_warnings(warnings: Iterable[MeasurementWarning]) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import click
 
 from edgewidth.cli.options import FormatOption, JsonOption
-from edgewidth.cli.output import print_compared, print_report, print_result
+from edgewidth.cli.output import print_compared, print_numbers, print_report, print_result
 from edgewidth.cli.record import argument, option, verb
 from edgewidth.cli.values import FOLDER, TableFormat
 from edgewidth.errors import InputError
@@ -55,7 +55,7 @@ def command(options: Options) -> None:
 
 def _compare(options: Options) -> None:
     from edgewidth.files import write_atomic  # noqa: PLC0415  help stays instant
-    from edgewidth.report.compared import as_csv, as_markdown, compared, render_comparison, side_by_side, summary  # noqa: PLC0415
+    from edgewidth.report.compared import compared, render_comparison, side_by_side, summary  # noqa: PLC0415
     from edgewidth.stages.folder import RunFolder  # noqa: PLC0415
     from edgewidth.stages.report import report_of  # noqa: PLC0415
 
@@ -67,5 +67,4 @@ def _compare(options: Options) -> None:
     if options.as_json or options.table_format is TableFormat.TEXT:
         print_result(runs, as_json=options.as_json, text=lambda: print_compared(side_by_side(summary(runs))))
         return
-    written = as_markdown if options.table_format is TableFormat.MARKDOWN else as_csv
-    click.echo(written(summary(runs)), nl=False)
+    print_numbers(summary(runs), options.table_format)
