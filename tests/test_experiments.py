@@ -15,28 +15,38 @@ from typing import TYPE_CHECKING, Any
 import equal_latency
 import numpy as np
 import pytest
+import torch
 from choosing import Choice, Slimmed, published, settled
 from choosing import greedy as greedy_method
 from comparing import Mean, Row, better
+from imagenet import copy_imagenet
 from jpeg_npz import converted
 from latency_truths import QUIET, SETTING, measure, residual_space, tiled_device
+from other_networks import other_network
 from page import BEGIN, END, write_page
 from PIL import Image
-from protocol import Experiment, Final, Protocol
+from protocol import Experiment, Final, Protocol, load_data
 from scipy.stats import ttest_1samp
 from small_training import KillAfter, Killed
 from spent import Spent
 from tasks import Task, all_tasks
 
+from edgewidth.data.split import load_images
+from edgewidth.graph.costs import costs
+from edgewidth.graph.families.registry import search_space
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.latency.fit import fit_table
 from edgewidth.latency.predict import Predictor
 from edgewidth.records.measurement import LatencyEstimate, Statistic
+from edgewidth.training.networks.inference import fold_tensors, run_folded
+from edgewidth.training.networks.plain import PlainNetwork
+from edgewidth.training.recipes import FromTrained
 
 if TYPE_CHECKING:
     from edgewidth.records.table import LatencyTable
 
 BUDGET = Final("exact", 0.3, 0, 0)
+SPLITS = (("train", 80), ("test", 30))
 
 
 def _table() -> LatencyTable:
@@ -159,6 +169,64 @@ def test_methods_that_chose_alike_share_a_network(tmp_path: Path) -> None:
         Choice.given(final, ChannelConfig([8, 16]), measured).write(experiment.choice(final))
     networks = [task.makes.parent.name for task in all_tasks(experiment) if task.name.startswith("network-")]
     assert [name.split("-")[-2] for name in networks] == ["6", "4"]
+
+
+def test_cut_weights_are_trained_as_long_as_a_supernet_took_besides(tmp_path: Path) -> None:
+    """Every image at full width and at one of two for each layer; it is no network that a supernet began."""
+    data = load_images("digits", resolution=16, seed=0)
+    protocol = Protocol(
+        name="cut",
+        data="digits",
+        data_fingerprint=data.fingerprint,
+        images=(0, 0, 0, 0),
+        device="fake",
+        resolution=16,
+        min_width=0.3,
+        max_width=1.0,
+        levels=2,
+        budgets=(0.5,),
+        supernets=1,
+        seeds=(0,),
+        passes=8,
+        recipe="",
+        methods=("uniform", "cut", "corrected"),
+        weights="given.safetensors",
+    )
+    experiment = Experiment.begin(tmp_path / "cut", protocol)
+    space, phase = experiment.space, FromTrained().supernet
+    config, middle = space.smallest, space.config([0, 1] * (len(space.variables) // 2))
+    own, at_random, whole = (costs(space, one).macs for one in (config, middle, space.largest))
+    passes = phase.images / len(data.train) + phase.passes
+    uniform, cut, corrected = (experiment.passes(final, config) for final in experiment.finals)
+    assert (uniform, corrected) == (12, 8)
+    assert (cut - uniform) * own == pytest.approx(passes * (whole + at_random), rel=0.1)
+    folders = [experiment.network(final, config).path for final in experiment.finals]
+    assert len(set(folders)) == 3
+    assert experiment.recipe(cut).phases(trained=True).finetune.epochs(len(data.train)) == cut
+
+
+def test_only_the_first_images_train(tmp_path: Path) -> None:
+    """Those that are tested stay."""
+    rng, path = np.random.default_rng(0), tmp_path / "images.npz"
+    arrays = {f"x_{split}": rng.integers(0, 256, (count, 8, 8, 1), np.uint8) for split, count in SPLITS}
+    np.savez(path, **arrays, **{f"y_{split}": np.arange(count) % 2 for split, count in SPLITS})
+    data = load_data(str(path), resolution=8, first_images=50)
+    kept = np.concatenate([part.images for part in (data.train, data.search, data.holdout)])
+    assert sorted(image.tobytes() for image in kept) == sorted(image.tobytes() for image in arrays["x_train"][:50])
+    assert len(data.test) == 30
+
+
+def test_imagenet_weights_compute_what_their_authors_network_does(tmp_path: Path) -> None:
+    theirs, path = other_network("efficientnet_lite0"), tmp_path / "theirs.pth"
+    torch.save(theirs.state_dict(), path)
+    space = search_space("efficientnet_lite0", resolution=64, num_classes=1000, min_width=1.0, max_width=1.0)
+    network = PlainNetwork(space, space.largest)
+    copy_imagenet(network, path)
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    weights = fold_tensors(network.weights(), network.moments)
+    with torch.inference_mode():
+        ours, expected = run_folded(space.network, network.widths, weights, images), theirs(images)
+    torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
 
 
 def test_a_line_cut_off_by_a_kill_is_computed_again(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ COMPARISONS = (
     ("corrected", "greedy"),
     ("corrected", "published"),
     ("corrected", "uniform"),
+    ("corrected", "cut"),
     ("corrected", "exact"),
     ("exact", "greedy"),
     ("exact", "lagrangian"),
@@ -32,6 +33,7 @@ COMPARISONS = (
     ("narrowed", "exact"),
     ("narrowed-corrected", "corrected"),
     ("greedy", "uniform"),
+    ("uniform", "cut"),
 )
 
 

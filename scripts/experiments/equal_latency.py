@@ -6,7 +6,7 @@
     equal_latency.py page fashion --docs docs
 
 ``run`` measures a device, trains supernets, lets every method choose widths whose measured latency is that of a uniform
-network, trains these from their supernet's weights with several seeds, exports them as int8 and measures the files.
+network, trains these from their supernet's weights, exports them as int8 and measures the files.
 Two pieces of work are done at a time, each on one thread; the same command goes on where it stopped, and ``--hours``
 ends it before. ``pilot`` tells, of uniform networks of the first supernet, what more passes of final training gain and
 how seeds scatter: by it a protocol is planned. ``page`` writes the tables and pictures of what is done.
@@ -25,10 +25,9 @@ from typing import TYPE_CHECKING
 
 from page import write_page
 from pilot import tell_pilot
-from protocol import COMPARED, METHODS, Experiment, Protocol, recipe_text
+from protocol import COMPARED, METHODS, Experiment, Protocol, load_data, recipe_text
 from tasks import Task, all_tasks
 
-from edgewidth.data.split import load_images
 from edgewidth.errors import EdgewidthError
 from edgewidth.stages.claim import locked
 
@@ -106,7 +105,7 @@ def _start(experiment: Experiment, task: Task) -> subprocess.Popen[bytes]:
 
 
 def _protocol(options: argparse.Namespace) -> Protocol:
-    data = load_images(str(options.data), resolution=options.resolution, seed=0)
+    data = load_data(str(options.data), resolution=options.resolution, first_images=options.images)
     return Protocol(
         name=options.name or options.data.stem,
         data=str(options.data),
@@ -121,8 +120,11 @@ def _protocol(options: argparse.Namespace) -> Protocol:
         supernets=options.supernets,
         seeds=tuple(range(options.seeds)),
         passes=options.passes,
-        recipe=recipe_text(),
+        recipe=recipe_text(trained=options.weights is not None),
         methods=tuple(options.methods),
+        network=options.network,
+        weights=str(options.weights) if options.weights else None,
+        first_images=options.images,
     )
 
 
@@ -157,6 +159,9 @@ def main() -> int:
     verb.set_defaults(act=run)
     verb.add_argument("--data", type=Path, required=True, help="what edgewidth takes")
     verb.add_argument("--name", help="what results call it; default: the file's name")
+    verb.add_argument("--images", type=int, help="only so many training images, the first; default: all")
+    verb.add_argument("--network", default="mobilenet_v1", help="the family whose channels are searched")
+    verb.add_argument("--weights", type=Path, help="trained weights that supernets begin with; default: random ones")
     verb.add_argument("--folder", type=Path, required=True)
     verb.add_argument("--device", default="emulator-cortex-a72")
     verb.add_argument("--resolution", type=int)

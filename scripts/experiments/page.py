@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import groupby
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,9 +33,10 @@ LEGEND = 120.0
 STYLE = """<style>
 svg { background: #fff; font: 13px sans-serif; } .grid { stroke: #ddd; } .axis { stroke: #666; }
 .tick, .axis-label { fill: #444; } .bar { stroke: #555; } .chosen { fill: #c0392b; } .uniform { fill: #7f8c8d; }
+.uniform.hollow { fill: none; stroke: #7f8c8d; stroke-width: 2; }
 .green { fill: #2e8b57; } .violet { fill: #6c3fa0; } .sky { fill: none; stroke: #3a8fb7; stroke-width: 2.4; }
 </style>"""
-KINDS = {"corrected": "chosen", "narrowed": "evolutionary", "published": "greedy"}
+KINDS = {"corrected": "chosen", "cut": "uniform 1.0", "narrowed": "evolutionary", "published": "greedy"}
 """As which method of the report each is drawn, where it is not one of them."""
 
 
@@ -67,7 +70,7 @@ def write_page(experiments: Sequence[Experiment], docs: Path) -> None:
         rows = finished(experiment)
         if not rows:
             continue
-        name = experiment.protocol.name.lower()
+        name = _file_name(experiment)
         pictures = docs / "results"
         pictures.mkdir(parents=True, exist_ok=True)
         write_atomic(pictures / f"{name}.svg", _picture(rows).encode())
@@ -77,27 +80,35 @@ def write_page(experiments: Sequence[Experiment], docs: Path) -> None:
     write_atomic(page, f"{before}\n\n{''.join(parts)}{after}".encode())
 
 
+def _file_name(experiment: Experiment) -> str:
+    return re.sub("[^a-z0-9]+", "-", experiment.protocol.name.lower())
+
+
 def _section(experiment: Experiment, rows: Sequence[Row]) -> str:
     protocol = experiment.protocol
     budgets = " ".join(f"{budget:g}" for budget in protocol.budgets)
     train, search, judge, test = protocol.images
-    what = f"--data {protocol.data.rsplit('/', 1)[-1]} --name {protocol.name} --device {protocol.device}"
+    what = f"--data {protocol.data.rsplit('/', 1)[-1]} --name {quote(protocol.name)} --device {protocol.device}"
     methods = f" --methods {' '.join(protocol.methods)}" if protocol.methods != COMPARED else ""
     lengths = f"--supernets {protocol.supernets} --seeds {len(protocol.seeds)} --passes {protocol.passes}"
     how = f"--folder FOLDER --budgets {budgets}{methods} {lengths}"
+    if protocol.weights:
+        how += f" --network {protocol.network} --weights {protocol.weights.rsplit('/', 1)[-1]}"
+        how += f" --min-width {protocol.min_width:g} --max-width {protocol.max_width:g} --levels {protocol.levels}"
+        how += f" --images {protocol.first_images} --resolution {protocol.resolution}"
     lines = [
         f"## {protocol.name}",
         "",
         f"{len(rows)} of {len(experiment.finals)} final networks are done. {train:,} images trained, {search:,} were",
-        f"searched on, {judge:,} judged, {test:,} tested. Device: `{protocol.device}`, int8, one thread;",
-        f"widths from {protocol.min_width:g} to {protocol.max_width:g} of MobileNet-v1's at {protocol.resolution} px.",
+        f"searched on, {judge:,} judged, {test:,} tested. Device: `{protocol.device}`, int8, one thread. Widths from",
+        f"{protocol.min_width:g} to {protocol.max_width:g} of those of `{protocol.network}`, {protocol.resolution} px.",
         "",
         "```",
         f"scripts/experiments/equal_latency.py run {what} {how}",
         "scripts/experiments/equal_latency.py page FOLDER",
         "```",
         "",
-        f"![Accuracy against measured latency](results/{protocol.name.lower()}.svg)",
+        f"![Accuracy against measured latency](results/{_file_name(experiment)}.svg)",
         "",
         "Points of one budget have one latency and are drawn side by side. Intervals are 95 %, by how all networks of",
         "one budget and method scatter from supernet to supernet.",

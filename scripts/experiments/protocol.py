@@ -7,9 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+import numpy as np
+
 from edgewidth.data.split import load_images
 from edgewidth.documents import Document, Record
 from edgewidth.errors import MismatchError
+from edgewidth.graph.costs import costs
 from edgewidth.graph.families.registry import search_space
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.records.budget import Budget
@@ -25,13 +28,16 @@ if TYPE_CHECKING:
     from edgewidth.graph.space import SearchSpace
     from edgewidth.stages.target import Target
 
-METHODS = ("uniform", "published", "greedy", "lagrangian", "exact", "corrected", "narrowed", "narrowed-corrected")
-"""One width multiplier; greedy slimming as it was published, and per millisecond, filled back; AOWS's search of the
-losses; the exact search of them; the same once rivals have corrected them; both in a supernet that was trained for the
-budget."""
+CUT = "cut"
+METHODS = ("uniform", CUT, "published", "greedy", "lagrangian", "exact", "corrected", "narrowed", "narrowed-corrected")
+"""One width multiplier; the same, of given weights cut by importance and trained on without a supernet; greedy slimming
+as it was published, and per millisecond, filled back; AOWS's search of the losses; the exact search of them; the same
+once rivals have corrected them; both in a supernet that was trained for the budget."""
 COMPARED = ("uniform", "published", "greedy", "exact", "corrected")
 """Those that are compared unless told otherwise: with a fine table the Lagrangian's choice is the exact one or next
-to it, and every narrowed supernet is another training."""
+to it, every narrowed supernet is another training, and only given weights can be cut."""
+DRAWS = 256
+"""So many configurations tell how large one is on average."""
 RIVALS = 0.5
 """What rivals may cost as a share of the final training, which is as much longer for methods that have none."""
 
@@ -42,8 +48,9 @@ RECIPE = Recipe(
     evaluations=260,
     rivals=RIVALS,
 )
-"""As a user's run has it, but for its length, which the protocol says. Every final network begins with the weights of
-the supernet that chose it. Evaluations are for all budgets together."""
+"""As a user's run has it, but for its length, which the protocol says; a supernet that begins with given weights is
+trained as the recipe ``standard`` trains it. Every final network begins with the weights of the supernet that chose it,
+unless they are cut. Evaluations are for all budgets together."""
 
 
 class Protocol(Document):
@@ -73,6 +80,12 @@ class Protocol(Document):
     """Of the final training of a method that trains rivals; the others' is longer by what these may cost."""
     recipe: str
     methods: tuple[str, ...] = COMPARED
+    network: str = "mobilenet_v1"
+    """The family whose channels are searched."""
+    weights: str | None = None
+    """A file of trained weights of that network, with which every supernet begins; None: random ones."""
+    first_images: int | None = None
+    """How many of the training images of the data are used, the first; None: all."""
 
 
 class Uniform(Record):
@@ -161,7 +174,8 @@ class Experiment:
         Raises:
             MismatchError: They are not those of the protocol.
         """
-        data = load_images(self.protocol.data, resolution=self.protocol.resolution, seed=0)
+        protocol = self.protocol
+        data = load_data(protocol.data, resolution=protocol.resolution, first_images=protocol.first_images)
         if data.fingerprint != self.protocol.data_fingerprint:
             raise MismatchError(f"{self.protocol.data} is not what the experiment began with.")
         return data
@@ -203,19 +217,34 @@ class Experiment:
         """The file of what was chosen for it."""
         return self.folder / "choices" / f"{final.choice}.json"
 
-    def passes(self, final: Final) -> int:
-        """How often its final training uses every image: what the others spend on rivals is given to it."""
-        return self.protocol.passes if final.learns else round(self.protocol.passes * (1 + RIVALS))
+    def passes(self, final: Final, config: ChannelConfig) -> int:
+        """How often its final training uses every image: what the others spend on rivals is given to it.
+
+        Weights that are cut need no supernet, whose training is given to them as well: every image twice, at full width
+        and at a random one, in multiply-accumulates.
+        """
+        if final.learns:
+            return self.protocol.passes
+        longer = round(self.protocol.passes * (1 + RIVALS))
+        if final.method != CUT:
+            return longer
+        space, rng = self.space, np.random.default_rng(0)
+        at_random = np.mean([costs(space, space.sample(rng)).macs for _ in range(DRAWS)])
+        supernet = RECIPE.phases(trained=True).supernet.epochs(len(self.data.train))
+        return longer + round(supernet * (costs(space, space.largest).macs + at_random) / costs(space, config).macs)
 
     def recipe(self, passes: int) -> Recipe:
-        """The recipe with so many passes of final training."""
-        return replace(RECIPE, finetune=replace(RECIPE.finetune, passes=passes))
+        """The recipe with so many passes of final training, from trained weights or random ones."""
+        finetune = replace(RECIPE.finetune, passes=passes)
+        from_trained = replace(RECIPE.trained.finetune, images=0, passes=passes)
+        return replace(RECIPE, finetune=finetune, trained=replace(RECIPE.trained, finetune=from_trained))
 
     def network(self, final: Final, config: ChannelConfig) -> RunFolder:
         """Where it is trained; methods that chose alike, and train as long from the same weights, have one network."""
         digest = hashlib.sha256(str(config).encode()).hexdigest()[:8]
-        of = self.supernet(final).path.name
-        return RunFolder(self.folder / "networks" / f"{of}-{digest}-{self.passes(final)}-{final.seed}")
+        of = CUT if final.method == CUT else "supernet"
+        of = self.supernet(final).path.name.replace("supernet", of)
+        return RunFolder(self.folder / "networks" / f"{of}-{digest}-{self.passes(final, config)}-{final.seed}")
 
     @property
     def finals(self) -> list[Final]:
@@ -230,10 +259,21 @@ class Experiment:
         ]
 
 
+def load_data(source: str, *, resolution: int | None, first_images: int | None) -> ImageData:
+    """The images, or only the first of those that train, of an .npz with ``x_train`` and ``y_train``."""
+    if first_images is None:
+        return load_images(source, resolution=resolution, seed=0)
+    with np.load(source, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    for name in ("x_train", "y_train"):
+        arrays[name] = arrays[name][:first_images]
+    return load_images(arrays, resolution=resolution, seed=0)
+
+
 def search_space_of(data: ImageData, protocol: Protocol) -> SearchSpace:
-    """MobileNet-v1 for these images, at the protocol's width multipliers."""
+    """The network for these images, at the protocol's width multipliers."""
     return search_space(
-        "mobilenet_v1",
+        protocol.network,
         resolution=data.resolution,
         in_channels=data.in_channels,
         num_classes=len(data.task.output_names),
@@ -243,6 +283,8 @@ def search_space_of(data: ImageData, protocol: Protocol) -> SearchSpace:
     )
 
 
-def recipe_text() -> str:
-    """The recipe as the protocol records it; every supernet begins with random weights."""
-    return repr({name: value for name, value in asdict(RECIPE).items() if name != "trained"})
+def recipe_text(*, trained: bool) -> str:
+    """The recipe as the protocol records it, for supernets that begin with trained weights or random ones."""
+    values = asdict(RECIPE)
+    from_trained = values.pop("trained")
+    return repr(values | {"trained": from_trained} if trained else values)

@@ -7,6 +7,8 @@ Configurations near the budget of a run are evaluated on its supernet with every
 again some of these images are drawn to choose by, as if they were the search images, and the choice is judged by the
 others: its regret is how much more it loses there than the best of the configurations by all images. Were losses
 alike for all images, one image would do; were all configurations alike, none would be needed.
+
+The same is asked of images that did train the supernet: where few are kept out, might these choose as well?
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from edgewidth.training.evaluation import Evaluator
 from edgewidth.training.networks.weights import load_supernet
 
 if TYPE_CHECKING:
+    from edgewidth.data.sources import Split
     from edgewidth.search.factors import Array
 
 DRAWS = 4096
@@ -62,21 +65,25 @@ def main() -> None:
     configs = list(dict.fromkeys(map(space.config, drawn[near])))[: options.networks]
     supernet = load_supernet(folder.supernet, space)
     evaluators = [Evaluator(supernet, replace(data, search=part)) for part in (data.search, data.holdout, data.test)]
+    training = Evaluator(supernet, replace(data, search=_some(data.train, max(SIZES), rng)))
+    found, seen = [], []
     with Lines().task("Evaluating configurations", len(configs)) as task:
-        found = []
         for config in configs:
             found.append(np.concatenate([evaluator.losses(config) for evaluator in evaluators]))
+            seen.append(training.losses(config))
             task.advance()
-    each = np.array(found)
+    each, trained = np.array(found), np.array(seen)
     means = each.mean(axis=1)
     deviation = float(np.std(each - each.mean(axis=0), axis=1, ddof=1).mean() * np.sqrt(2))
     rows = {size: _regret(each, size, rng) for size in SIZES if size < each.shape[1] / 2}
+    by_trained = {size: _regret_by(trained, each, size, rng) for size in SIZES if size <= trained.shape[1]}
     result = {
         "networks": len(configs),
         "images": each.shape[1],
         "spread_nats": float(means.std(ddof=1)),
         "difference_sd_nats": deviation,
         "regret_nats": rows,
+        "regret_by_training_images_nats": by_trained,
     }
     if options.json:
         print(json.dumps(result))
@@ -86,6 +93,8 @@ def main() -> None:
     print(f"two of them differ by ± {deviation:.3f} nats from image to image")
     for size, regret in rows.items():
         print(f"{size:5} search images: regret {regret:.4f} nats")
+    for size, regret in by_trained.items():
+        print(f"{size:5} images that trained: regret {regret:.4f} nats")
 
 
 def _regret(each: Array, size: int, rng: np.random.Generator) -> float:
@@ -102,6 +111,21 @@ def _regret(each: Array, size: int, rng: np.random.Generator) -> float:
         others = each[:, order[size:]]
         regrets.append(others[chosen].mean() - others[best].mean())
     return float(np.mean(regrets))
+
+
+def _regret_by(trained: Array, each: Array, size: int, rng: np.random.Generator) -> float:
+    """How much more the choice by ``size`` images that trained loses on those that did not than the best there does."""
+    means, regrets = each.mean(axis=1), []
+    for _ in range(REPEATS):
+        chosen = trained[:, rng.permutation(trained.shape[1])[:size]].mean(axis=1).argmin()
+        regrets.append(means[chosen] - means.min())
+    return float(np.mean(regrets))
+
+
+def _some(split: Split, most: int, rng: np.random.Generator) -> Split:
+    """At most so many examples, in random order."""
+    chosen = rng.permutation(len(split))[:most]
+    return replace(split, images=split.images[chosen], targets=split.targets[chosen])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 import torch
 from choosing import Choice, Slimmed, exact, greedy, lagrangian, published, settled
-from protocol import RECIPE, RIVALS, Experiment, Final, Uniform, Uniforms
+from protocol import CUT, RECIPE, RIVALS, Experiment, Final, Uniform, Uniforms
 from scipy.stats import spearmanr
 from spent import Spent
 
@@ -51,6 +51,8 @@ HELD_OUT = 100
 """Configurations of either kind by which losses are judged."""
 
 
+GIVEN = ("uniform", CUT)
+"""The methods that choose the uniform network whose latency is the budget."""
 SLIMMING = {"published": published, "greedy": greedy}
 """The methods that evaluate the supernet itself, step by step."""
 SCORES = "scores.json"
@@ -99,7 +101,7 @@ def all_tasks(experiment: Experiment) -> list[Task]:
 
 
 def _supernet_task(experiment: Experiment, final: Final) -> Task:
-    folder = experiment.supernet(final)
+    folder, weights = experiment.supernet(final), experiment.protocol.weights
 
     def work() -> None:
         data = experiment.data
@@ -113,6 +115,7 @@ def _supernet_task(experiment: Experiment, final: Final) -> Task:
             trained_log=folder.trained_log,
             checkpoints=folder.checkpoints,
             seed=final.supernet,
+            weights=Path(weights) if weights else None,
             progress=TerminalProgress(),
         )
 
@@ -163,8 +166,9 @@ def _correction_task(experiment: Experiment, final: Final) -> Task:
 
     def work() -> None:
         folder.path.mkdir(parents=True, exist_ok=True)
-        if not folder.supernet.exists():
-            os.link(known.supernet, folder.supernet)
+        for own, others in ((folder.supernet, known.supernet), (folder.trained, known.trained)):
+            if others.exists() and not own.exists():
+                os.link(others, own)
         learn_from_rivals(
             LatencyTable.read(experiment.device.table),
             UnaryLosses.read(known.losses),
@@ -184,7 +188,7 @@ def _choice_task(experiment: Experiment, final: Final) -> Task:
     path = experiment.choice(final)
 
     def work() -> None:
-        if final.method == "uniform":
+        if final.method in GIVEN:
             uniform = experiment.uniform(final.budget)
             Choice.given(final, uniform.config, uniform.measured).write(path)
             return
@@ -195,7 +199,7 @@ def _choice_task(experiment: Experiment, final: Final) -> Task:
     needs = [experiment.budgets, experiment.supernet(final).supernet]
     if final.learns:
         needs += [experiment.corrected(final).losses]
-    elif final.method not in {"uniform", *SLIMMING}:
+    elif final.method not in {*GIVEN, *SLIMMING}:
         needs += [experiment.supernet(final).losses]
     larger = [budget for budget in experiment.protocol.budgets if budget > final.budget]
     if final.method in SLIMMING and larger:
@@ -261,11 +265,13 @@ def _network_task(experiment: Experiment, final: Final) -> Task:
     scores = folder.path / SCORES
 
     def work() -> None:
-        space, data, recipe = experiment.space, experiment.data, experiment.recipe(experiment.passes(final))
-        supernet, seed = experiment.supernet(final).supernet, final.seed
-        progress = TerminalProgress()
+        space, data, recipe = experiment.space, experiment.data, experiment.recipe(experiment.passes(final, config))
+        begun, seed, progress = experiment.supernet(final), final.seed, TerminalProgress()
+        supernet, weights = (None, begun.trained) if final.method == CUT else (begun.supernet, None)
         if not folder.weights.exists():
-            finetune(space, config, data, recipe, folder, supernet=supernet, seed=seed, progress=progress)
+            finetune(
+                space, config, data, recipe, folder, supernet=supernet, weights=weights, seed=seed, progress=progress
+            )
         # Whatever quantisation costs: none is trained longer than its rivals.
         export(folder.weights, data, recipe, folder, max_int8_drop_points=100.0, seed=seed, progress=progress)
         int8 = folder.model(Precision.INT8, FormatName.TFLITE)
