@@ -43,6 +43,8 @@ from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.recipes import FromTrained
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from edgewidth.records.table import LatencyTable
 
 BUDGET = Final("exact", 0.3, 0, 0)
@@ -209,8 +211,10 @@ def test_cut_weights_are_trained_as_long_as_a_supernet_took_besides(tmp_path: Pa
 def test_only_the_first_images_train(tmp_path: Path) -> None:
     """Those that are tested stay."""
     rng, path = np.random.default_rng(0), tmp_path / "images.npz"
+    arrays: dict[str, NDArray[np.generic]]
     arrays = {f"x_{split}": rng.integers(0, 256, (count, 8, 8, 1), np.uint8) for split, count in SPLITS}
-    np.savez(path, **arrays, **{f"y_{split}": np.arange(count) % 2 for split, count in SPLITS})
+    arrays |= {f"y_{split}": np.arange(count) % 2 for split, count in SPLITS}
+    np.savez(path, **arrays)  # type: ignore[arg-type]  # its keywords are arrays, but for one it knows
     data = load_data(str(path), resolution=8, first_images=50)
     kept = np.concatenate([part.images for part in (data.train, data.search, data.holdout)])
     assert sorted(image.tobytes() for image in kept) == sorted(image.tobytes() for image in arrays["x_train"][:50])
