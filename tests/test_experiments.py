@@ -26,7 +26,8 @@ from other_networks import other_network
 from page import BEGIN, END, write_page
 from PIL import Image
 from protocol import Experiment, Final, Protocol, load_data
-from scipy.stats import ttest_1samp
+from scipy.stats import norm, ttest_1samp
+from search_images import regret, regret_by_trained
 from small_training import KillAfter, Killed
 from spent import Spent
 from tasks import Task, all_tasks
@@ -306,6 +307,19 @@ def test_intervals_of_groups_hold() -> None:
         first, *_ = Mean.each([rng.normal(means[k], 1, 2 + k).tolist() for k in range(3)])
         held += abs(first.value - means[0]) <= first.half
     assert held / 2000 == pytest.approx(0.95, abs=0.015)
+
+
+def test_regret_is_what_a_choice_by_few_images_loses() -> None:
+    """Of two configurations: how much worse the worse one is, as often as so many images take it for the better one."""
+    rng, worse, deviation, size = np.random.default_rng(5), 0.1, 1.0, 100
+    base = rng.normal(0, 3, 20_000)  # what all configurations find hard cancels
+    each = np.stack([base, base + rng.normal(worse, deviation, len(base))])
+    worse = float(each[1].mean() - each[0].mean())
+    expected = worse * norm.cdf(-worse * np.sqrt(size) / deviation)
+    assert regret(each, size, rng) == pytest.approx(expected, rel=0.3)
+    # Images that trained may take the worse one for the better one, however many they are.
+    assert regret_by_trained(each[::-1], each, len(base), rng) == pytest.approx(worse)
+    assert regret_by_trained(each, each, len(base), rng) == 0
 
 
 def test_words_around_the_numbers_stay(tmp_path: Path) -> None:

@@ -75,8 +75,8 @@ def main() -> None:
     each, trained = np.array(found), np.array(seen)
     means = each.mean(axis=1)
     deviation = float(np.std(each - each.mean(axis=0), axis=1, ddof=1).mean() * np.sqrt(2))
-    rows = {size: _regret(each, size, rng) for size in SIZES if size < each.shape[1] / 2}
-    by_trained = {size: _regret_by(trained, each, size, rng) for size in SIZES if size <= trained.shape[1]}
+    rows = {size: regret(each, size, rng) for size in SIZES if size < each.shape[1] / 2}
+    by_trained = {size: regret_by_trained(trained, each, size, rng) for size in SIZES if size <= trained.shape[1]}
     result = {
         "networks": len(configs),
         "images": each.shape[1],
@@ -91,13 +91,12 @@ def main() -> None:
     print(f"{len(configs)} configurations, {each.shape[1]} images")
     print(f"their losses spread by {means.std(ddof=1):.4f} nats (standard deviation)")
     print(f"two of them differ by ± {deviation:.3f} nats from image to image")
-    for size, regret in rows.items():
-        print(f"{size:5} search images: regret {regret:.4f} nats")
-    for size, regret in by_trained.items():
-        print(f"{size:5} images that trained: regret {regret:.4f} nats")
+    for what, by_size in (("search images", rows), ("images that trained", by_trained)):
+        for size, nats in by_size.items():
+            print(f"{size:5} {what}: regret {nats:.4f} nats")
 
 
-def _regret(each: Array, size: int, rng: np.random.Generator) -> float:
+def regret(each: Array, size: int, rng: np.random.Generator) -> float:
     """How much more the choice by ``size`` images loses on the others than the best by all does.
 
     ``each`` has a row for every configuration and a column for every image. The others judge, so that no image flatters
@@ -113,7 +112,7 @@ def _regret(each: Array, size: int, rng: np.random.Generator) -> float:
     return float(np.mean(regrets))
 
 
-def _regret_by(trained: Array, each: Array, size: int, rng: np.random.Generator) -> float:
+def regret_by_trained(trained: Array, each: Array, size: int, rng: np.random.Generator) -> float:
     """How much more the choice by ``size`` images that trained loses on those that did not than the best there does."""
     means, regrets = each.mean(axis=1), []
     for _ in range(REPEATS):
