@@ -146,26 +146,31 @@ def test_published_slimming_drops_what_loses_least_whatever_it_saves(tmp_path: P
     assert greedy_method(table, Slimmed(tmp_path / "greedy.jsonl", space, loss))(budget_ms) != current
 
 
-def test_methods_that_chose_alike_share_a_network(tmp_path: Path) -> None:
-    """Where they train as long from one supernet; rivals are paid for by a shorter training, so that is another."""
+def _experiment(folder: Path, *methods: str) -> Experiment:
+    """One supernet, one budget, four passes after rivals."""
     protocol = Protocol(
-        name="alike",
-        data="none",
-        data_fingerprint="",
+        name="small",
+        data="digits",
+        data_fingerprint=load_images("digits", resolution=16, seed=0).fingerprint,
         images=(0, 0, 0, 0),
         device="fake",
-        resolution=32,
-        min_width=0.1,
-        max_width=0.2,
+        resolution=16,
+        min_width=0.3,
+        max_width=1.0,
         levels=2,
         budgets=(0.5,),
         supernets=1,
         seeds=(0,),
         passes=4,
         recipe="",
-        methods=("greedy", "exact", "corrected"),
+        methods=methods,
     )
-    experiment = Experiment.begin(tmp_path / "alike", protocol)
+    return Experiment.begin(folder / "small", protocol)
+
+
+def test_methods_that_chose_alike_share_a_network(tmp_path: Path) -> None:
+    """Where they train as long from one supernet; rivals are paid for by a shorter training, so that is another."""
+    experiment = _experiment(tmp_path, "greedy", "exact", "corrected")
     value = {"statistic": "median", "value_ms": 1, "low_ms": 1, "high_ms": 1, "visits": 1, "runs": 1}
     measured = LatencyEstimate.model_validate(value)
     for final in experiment.finals:
@@ -176,33 +181,15 @@ def test_methods_that_chose_alike_share_a_network(tmp_path: Path) -> None:
 
 def test_cut_weights_are_trained_as_long_as_a_supernet_took_besides(tmp_path: Path) -> None:
     """Every image at full width and at a random one; it is no network that a supernet began."""
-    data = load_images("digits", resolution=16, seed=0)
-    protocol = Protocol(
-        name="cut",
-        data="digits",
-        data_fingerprint=data.fingerprint,
-        images=(0, 0, 0, 0),
-        device="fake",
-        resolution=16,
-        min_width=0.3,
-        max_width=1.0,
-        levels=2,
-        budgets=(0.5,),
-        supernets=1,
-        seeds=(0,),
-        passes=8,
-        recipe="",
-        methods=("uniform", "cut", "corrected"),
-        weights="given.safetensors",
-    )
-    experiment = Experiment.begin(tmp_path / "cut", protocol)
+    experiment = _experiment(tmp_path, "uniform", "cut", "corrected")
+    data = experiment.data
     space, phase = experiment.space, FromTrained().supernet
     config, rng = space.smallest, np.random.default_rng(7)
     own, whole = (costs(space, one).macs for one in (config, space.largest))
     at_random = np.mean([costs(space, space.sample(rng)).macs for _ in range(1000)])
     passes = phase.images / len(data.train) + phase.passes
     uniform, cut, corrected = (experiment.passes(final, config) for final in experiment.finals)
-    assert (uniform, corrected) == (12, 8)
+    assert (uniform, corrected) == (6, 4)
     assert (cut - uniform) * own == pytest.approx(passes * (whole + at_random), rel=0.05)
     folders = [experiment.network(final, config).path for final in experiment.finals]
     assert len(set(folders)) == 3
