@@ -180,7 +180,7 @@ def test_methods_that_chose_alike_share_a_network(tmp_path: Path) -> None:
 
 
 def test_cut_weights_are_trained_as_long_as_a_supernet_took_besides(tmp_path: Path) -> None:
-    """Every image at full width and at a random one; it is no network that a supernet began."""
+    """Every image at full width and at a random one, and the teacher; it is no network that a supernet began."""
     experiment = _experiment(tmp_path, "uniform", "cut", "corrected")
     data = experiment.data
     space, phase = experiment.space, FromTrained().supernet
@@ -190,7 +190,7 @@ def test_cut_weights_are_trained_as_long_as_a_supernet_took_besides(tmp_path: Pa
     passes = phase.images / len(data.train) + phase.passes
     uniform, cut, corrected = (experiment.passes(final, config) for final in experiment.finals)
     assert (uniform, corrected) == (6, 4)
-    assert (cut - uniform) * own == pytest.approx(passes * (whole + at_random), rel=0.05)
+    assert (cut - uniform) * own == pytest.approx(passes * (whole + at_random) + 6 * whole / 3, rel=0.05)
     folders = [experiment.network(final, config).path for final in experiment.finals]
     assert len(set(folders)) == 3
     assert experiment.recipe(cut).phases(trained=True).finetune.epochs(len(data.train)) == cut

@@ -38,6 +38,8 @@ COMPARED = ("uniform", "published", "greedy", "exact", "corrected")
 to it, every narrowed supernet is another training, and only given weights can be cut."""
 DRAWS = 256
 """So many configurations tell how large one is on average."""
+LOOKED_AT = 1 / 3
+"""What an image that is only looked at takes of what training on it does, where the way back is twice the way there."""
 RIVALS = 0.5
 """What rivals may cost as a share of the final training, which is as much longer for methods that have none."""
 
@@ -221,7 +223,8 @@ class Experiment:
         """How often its final training uses every image: what the others spend on rivals is given to it.
 
         Weights that are cut need no supernet, whose training is given to them as well: every image twice, at full width
-        and at a random one, in multiply-accumulates.
+        and at a random one. And so is what the supernet's largest network costs that teaches the others: it only looks
+        at images, a third of what training on them takes. All this is counted in multiply-accumulates.
         """
         if final.learns:
             return self.protocol.passes
@@ -230,8 +233,10 @@ class Experiment:
             return longer
         space, rng = self.space, np.random.default_rng(0)
         at_random = np.mean([costs(space, space.sample(rng)).macs for _ in range(DRAWS)])
-        supernet = RECIPE.phases(trained=True).supernet.epochs(len(self.data.train))
-        return longer + round(supernet * (costs(space, space.largest).macs + at_random) / costs(space, config).macs)
+        phases, (whole, own) = RECIPE.phases(trained=True), (costs(space, one).macs for one in (space.largest, config))
+        training = phases.supernet.epochs(len(self.data.train)) * (whole + at_random)
+        teaching = longer * whole * LOOKED_AT if phases.finetune.distillation else 0.0
+        return longer + round((training + teaching) / own)
 
     def recipe(self, passes: int) -> Recipe:
         """The recipe with so many passes of final training, from trained weights or random ones."""
