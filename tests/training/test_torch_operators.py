@@ -137,3 +137,19 @@ def test_small_operators_are_torchs() -> None:
     for mode, align in [("nearest", False), *product(["bilinear"], [False, True])]:
         expected = functional.interpolate(x, (11, 10), mode=mode, align_corners=align if mode == "bilinear" else None)
         torch.testing.assert_close(run(Upsample(size=(11, 10), mode=mode, align_corners=align), x), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [(8, 8), (7, 10)])
+def test_uneven_padding_is_torchs_own(dtype: torch.dtype, size: tuple[int, int]) -> None:
+    """To the last bit, where it converts what it pads, too; gradients within rounding."""
+    operator = Depthwise(kernel=(3, 5), stride=(2, 2))
+    x, kernel = random(2, 4, *size).to(dtype).requires_grad_(), random(4, 1, 3, 5).requires_grad_()
+    (top, bottom), (left, right) = operator.pads(x.shape[2:])
+    assert (top, left) != (bottom, right)
+    padded = functional.pad(x.float(), (left, right, top, bottom))
+    expected = functional.conv2d(padded, kernel, None, 2, groups=4)
+    y = compute(layer_of(operator, x), {}, x, kernel)
+    torch.testing.assert_close(y, expected, rtol=0, atol=0)
+    found = torch.autograd.grad(y.square().sum(), [x, kernel])
+    torch.testing.assert_close(found, torch.autograd.grad(expected.square().sum(), [x, kernel]), rtol=1e-5, atol=1e-5)

@@ -84,7 +84,7 @@ def apply_weights(
     kernel, shift, scale, epsilon = weights
     if kernel is not None:
         bias = None if scale is not None or shift is None else shift.to(kernel.dtype)
-        x = compute(layer, widths, x.to(kernel.dtype), kernel, bias).to(x.dtype)
+        x = compute(layer, widths, x, kernel, bias).to(x.dtype)
     if scale is None:
         return x
     if moments is None:
