@@ -16,6 +16,7 @@ from spent import Spent
 
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.documents import Document
+from edgewidth.errors import InputError
 from edgewidth.files import write_atomic
 from edgewidth.formats.inspect import run_model
 from edgewidth.graph.space import ChannelConfig
@@ -308,6 +309,11 @@ def _measure(experiment: Experiment) -> None:
         full_ms = predicted_ms[-1]
         shares = experiment.protocol.budgets
         nearest = [candidates[int(np.abs(predicted_ms - share * full_ms).argmin())] for share in shares]
+        if space.smallest in nearest:
+            raise InputError(
+                f"Within {shares[nearest.index(space.smallest)]:.0%} only the narrowest network fits.",
+                remedy="Choose a lower --min-width: methods need something to choose from.",
+            )
         bench.measure([*nearest, space.largest])
         uniforms = tuple(Uniform(config=config, measured=bench.estimate(config)) for config in nearest)
         Uniforms(largest=bench.estimate(space.largest), uniforms=uniforms).write(experiment.budgets)
