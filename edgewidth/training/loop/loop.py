@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from edgewidth.data.batches import Batches
 from edgewidth.files import write_atomic
 from edgewidth.training.loop.checkpoint import Checkpoint, Checkpoints
+from edgewidth.training.loop.memory import keep_freed_memory
 from edgewidth.training.loop.optimise import Guard, Optimiser
 from edgewidth.training.loop.processes import ALONE
 from edgewidth.training.networks.layers import training_dtype
@@ -168,6 +169,7 @@ def run_training(
         TrainingError: The loss is not finite, or diverges.
         StorageError: A checkpoint or the log cannot be written.
     """
+    keep_freed_memory()
     history: list[dict[str, Any]] = []
     first, end = 0, training.steps if until is None else until
     found = checkpoints.latest()
