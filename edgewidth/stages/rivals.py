@@ -124,7 +124,9 @@ def learn_from_rivals(
     from edgewidth.training.rivals import RivalTraining  # noqa: PLC0415
 
     phase = recipe.phases(trained=bool(begun_with(folder.supernet))).finetune
-    rungs = schedule(data, phase.epochs(len(data.train)), min(phase.batch, len(data.train)), share)
+    trained = folder.trained if folder.trained.exists() else None
+    epochs, batch = phase.epochs(len(data.train)), min(phase.batch, len(data.train))
+    rungs = schedule(data, epochs, batch, share, compared=trained is not None)
     if not rungs:
         progress.say(f"No rivals are trained: {share:.0%} of the final training is too short for any.")
         return losses
@@ -138,7 +140,7 @@ def learn_from_rivals(
         phase,
         rungs=rungs,
         supernet=folder.supernet,
-        trained=folder.trained if folder.trained.exists() else None,
+        trained=trained,
         kept=folder.rival_scores,
         checkpoints=folder.checkpoints,
         provenance=provenance.extended({"losses": losses.digest}, {"budget": str(budget)}),
@@ -196,16 +198,20 @@ def _told(rivals: Rivals) -> str:
     return f"{ranks}, as the corrected ones with {rivals.corrected_spearman:.2f}."
 
 
-def schedule(data: ImageData, epochs: int, batch: int, share: float) -> tuple[int, ...]:
+def schedule(data: ImageData, epochs: int, batch: int, share: float, *, compared: bool = False) -> tuple[int, ...]:
     """After how many steps rivals are judged, so that all together cost ``share`` of the final training at most.
 
     Empty: the share is too small. What is only looked at, to judge them, counts as ``FORWARD`` of what is trained on.
+    ``compared``: each may begin with one of two networks, which are judged first.
     """
     from edgewidth.training.rivals import MOMENT_IMAGES  # noqa: PLC0415  torch loads when it is needed
 
     final = epochs * (len(data.train) // batch) * batch
     judged = sum(_halved(count, rung) for count in (FIRST, SECOND) for rung in range(len(RUNGS)))
-    looked_at = FORWARD * judged * (min(MOMENT_IMAGES, len(data.train)) + len(data.holdout))
+    moments = min(MOMENT_IMAGES, len(data.train))
+    looked_at = FORWARD * judged * (moments + len(data.holdout))
+    if compared:
+        looked_at += FORWARD * 2 * (FIRST + SECOND) * (moments + len(data.search))
     whole = sum(_race(count, RUNGS) for count in (FIRST, SECOND))
     steps = int((share * final - looked_at) / (whole * batch))
     return tuple(max(1, round(part * steps)) for part in RUNGS) if steps >= FEWEST_STEPS else ()

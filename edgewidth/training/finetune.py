@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,16 +15,24 @@ from edgewidth.progress import SILENT
 from edgewidth.records.provenance import Provenance, file_digest
 from edgewidth.records.training import IMAGES, RECIPE, SEED, START
 from edgewidth.records.weights_file import begun_with
+from edgewidth.streams import Purpose, stream
 from edgewidth.training.loop.checkpoint import Checkpoints
 from edgewidth.training.loop.loop import make_batches
 from edgewidth.training.loop.processes import join
-from edgewidth.training.networks.inference import fold_tensors, network_outputs, run_folded
-from edgewidth.training.networks.layers import compute_device
+from edgewidth.training.networks.inference import (
+    FoldedTensors,
+    batch_size,
+    fold_tensors,
+    measure_moments,
+    network_outputs,
+    run_folded,
+)
+from edgewidth.training.networks.layers import compute_device, training_dtype
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.pretrained import begin_with, start_from
 from edgewidth.training.networks.quantised import QuantisedNetwork
 from edgewidth.training.networks.weights import digest, load_supernet, save_plain
-from edgewidth.training.ordinary import Lesson, finish
+from edgewidth.training.ordinary import MOMENT_IMAGES, Lesson, finish
 from edgewidth.training.provenance import final_training
 
 if TYPE_CHECKING:
@@ -32,6 +41,7 @@ if TYPE_CHECKING:
     from edgewidth.graph.space import ChannelConfig, SearchSpace
     from edgewidth.progress import Progress
     from edgewidth.training.loop.processes import Processes
+    from edgewidth.training.networks.supernet import Supernet
     from edgewidth.training.recipes import Phase, Recipe
 
     Teacher = Callable[[Tensor], Tensor]
@@ -39,6 +49,8 @@ if TYPE_CHECKING:
 
 FINETUNE, INT8 = "finetune", "int8"
 """The names of the checkpoints of final training and of training for int8."""
+TEACHER_IMAGES = 1024
+"""On how many training images the statistics of the teacher are computed."""
 
 
 def finetune_network(
@@ -110,9 +122,13 @@ def begin(
     weights: Path | None = None,
     trained: Path | None = None,
     seed: int,
+    moment_images: int = MOMENT_IMAGES,
     progress: Progress = SILENT,
 ) -> Beginning:
-    """A configuration with the weights that its final training begins with; see ``finetune_network``."""
+    """A configuration with the weights that its final training begins with; see ``finetune_network``.
+
+    ``moment_images``: on how many training images statistics are computed where two beginnings are compared.
+    """
     processes, device = join(), compute_device()
     if supernet is None:
         network = PlainNetwork(space, config, seed=seed).to(device)
@@ -122,10 +138,40 @@ def begin(
     if trained is not None:
         cut = PlainNetwork(space, config).to(device)
         start_from(cut, trained)
-        if _loss(cut, data, seed, processes) < _loss(network, data, seed, processes):
+        given, own = (_loss(one, data, seed, moment_images, processes) for one in (cut, network))
+        if given < own:
             network, begun = cut, file_digest(trained)
             progress.say(f"The chosen network starts from {trained}, which is better there than the supernet.")
-    return Beginning(network, begun, lambda images: start(images, space.largest))
+    return Beginning(network, begun, _Largest(start, data, seed))
+
+
+class _Largest:
+    """The largest network of a supernet as a teacher, in what networks are trained in.
+
+    Batch normalisation is folded into it with the statistics of training images: with those of every batch at hand it
+    took twice as long and knew less. What it is folded to is computed when it first teaches.
+    """
+
+    def __init__(self, supernet: Supernet, data: ImageData, seed: int) -> None:
+        self._supernet, self._data, self._seed = supernet, data, seed
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The outputs (n, outputs) for normalised images (n, channels, height, width)."""
+        space = self._supernet.space
+        return run_folded(space.network, space.widths(space.largest), self._weights, images)
+
+    @cached_property
+    @torch.no_grad()
+    def _weights(self) -> dict[str, FoldedTensors]:
+        supernet, space, device = self._supernet, self._supernet.space, compute_device()
+        drawn = self._data.sample(TEACHER_IMAGES, stream(self._seed, Purpose.STATISTICS))
+        size = batch_size(space.network, space.widths(space.largest))
+        moments = measure_moments(
+            lambda x, found: supernet(x, space.largest, found), torch.from_numpy(drawn).to(device), batch=size
+        )
+        folded = fold_tensors(supernet.weights(space.largest), moments)
+        dtype = training_dtype(device)
+        return {name: FoldedTensors(one.kernel.to(dtype), one.bias.to(dtype)) for name, one in folded.items()}
 
 
 def finetune_int8(
@@ -168,9 +214,9 @@ def finetune_int8(
     return after
 
 
-def _loss(network: PlainNetwork, data: ImageData, seed: int, processes: Processes) -> float:
+def _loss(network: PlainNetwork, data: ImageData, seed: int, moment_images: int, processes: Processes) -> float:
     """The loss on the search images as it is, with statistics of training images: the same for all processes."""
-    finish(network, data, seed=seed)
+    finish(network, data, seed=seed, most=moment_images)
     outputs = torch.from_numpy(network_outputs(network, data.search.images))
     loss = data.task.objective().loss(outputs, torch.from_numpy(data.search.targets)).double()
     processes.average(loss)

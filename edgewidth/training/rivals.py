@@ -29,12 +29,13 @@ if TYPE_CHECKING:
     from edgewidth.graph.space import SearchSpace
     from edgewidth.progress import Task
     from edgewidth.records.provenance import Provenance
+    from edgewidth.training.ordinary import Teacher
     from edgewidth.training.recipes import Phase
 
 RIVALS = "rivals"
 """How the names of their checkpoints begin."""
-MOMENT_IMAGES = 1024
-"""On how many training images a rival's statistics are computed: it is judged again and again."""
+MOMENT_IMAGES = 256
+"""On how many training images a rival's statistics are computed, the same for all: it is judged again and again."""
 
 
 class RivalTraining:
@@ -63,6 +64,8 @@ class RivalTraining:
         self._supernet, self._trained = supernet, trained
         self._checkpoints, self._provenance = checkpoints, provenance
         self._processes = join()
+        self._teacher: Teacher | None = None
+        """That of the first one, which is the same for all."""
         self.rungs = tuple(rungs)
         self.scores = _Scores(kept, provenance.digest)
 
@@ -90,15 +93,23 @@ class RivalTraining:
 
     def _train(self, config: ChannelConfig, rung: int) -> float:
         """The loss after training on to the end of a rung."""
-        data, seed, processes = self._data, self._seed, self._processes
+        data, seed, processes, states = self._data, self._seed, self._processes, self._states(config)
         network, _, teacher = begin(
-            self._space, config, data, supernet=self._supernet, trained=self._trained, seed=seed
+            self._space,
+            config,
+            data,
+            supernet=self._supernet,
+            # What goes on from its state does not begin: which beginning is the better one need not be found out.
+            trained=None if states.latest() else self._trained,
+            seed=seed,
+            moment_images=MOMENT_IMAGES,
         )
+        self._teacher = self._teacher or teacher
         batches = make_batches(data, self._phase, seed=seed, device=compute_device(), processes=processes)
-        Lesson(network, data, self._phase, seed, teacher, processes).train(
+        Lesson(network, data, self._phase, seed, self._teacher, processes).train(
             batches,
             "Training a rival",
-            checkpoints=self._states(config),
+            checkpoints=states,
             log=None,
             progress=SILENT,
             part=Part(self.rungs[-1], self.rungs[rung]),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgewidth.data.pixels import Inputs
-    from edgewidth.graph.spec import NetworkSpec
+    from edgewidth.graph.spec import Layer, NetworkSpec
     from edgewidth.graph.widths import Widths
     from edgewidth.training.networks.layers import LayerTensors
     from edgewidth.training.networks.plain import PlainNetwork
@@ -94,8 +94,15 @@ def run_folded(
     x: Tensor,
     watch: Callable[[str, Tensor], Tensor] = lambda _, y: y,
 ) -> Tensor:
-    """The outputs (n, outputs) of the exported network for normalised images; ``watch`` as in ``run_graph``."""
-    return run_graph(spec, widths, x, lambda layer, y: compute(layer, widths, y, *weights[layer.name]), watch)
+    """The outputs (n, outputs) of the exported network for normalised images, each layer in the precision of its input.
+
+    ``watch`` is as in ``run_graph``.
+    """
+
+    def weighted(layer: Layer, y: Tensor) -> Tensor:
+        return compute(layer, widths, y, *(tensor.to(y.dtype) for tensor in weights[layer.name]))
+
+    return run_graph(spec, widths, x, weighted, watch)
 
 
 @torch.no_grad()
