@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,15 +14,13 @@ from edgewidth.progress import SILENT
 from edgewidth.records.provenance import Provenance, file_digest
 from edgewidth.records.training import IMAGES, RECIPE, SEED, START
 from edgewidth.records.weights_file import begun_with
-from edgewidth.streams import Purpose, stream
 from edgewidth.training.loop.checkpoint import Checkpoints
 from edgewidth.training.loop.loop import make_batches
 from edgewidth.training.loop.processes import join
 from edgewidth.training.networks.inference import (
     FoldedTensors,
-    batch_size,
     fold_tensors,
-    measure_moments,
+    moments_of,
     network_outputs,
     run_folded,
 )
@@ -36,6 +33,7 @@ from edgewidth.training.ordinary import MOMENT_IMAGES, Lesson, finish
 from edgewidth.training.provenance import final_training
 
 if TYPE_CHECKING:
+    from edgewidth.data.batches import Batches
     from edgewidth.data.pixels import Inputs
     from edgewidth.data.split import ImageData
     from edgewidth.graph.space import ChannelConfig, SearchSpace
@@ -85,7 +83,7 @@ def finetune_network(
     """
     processes = join()
     phase = recipe.phases(trained=bool(begun_with(supernet, None if supernet else weights))).finetune
-    network, begun, teacher = begin(
+    network, begun, start = begin(
         space, config, data, supernet=supernet, weights=weights, trained=trained, seed=seed, progress=progress
     )
     device = compute_device()
@@ -95,6 +93,7 @@ def finetune_network(
         {"search space": space.fingerprint}, {"configuration": str(config), "batch": batches.size}
     )
     kept = Checkpoints(checkpoints, FINETUNE, of_this)
+    teacher = largest_as_teacher(start, batches) if start and phase.distillation else None
     lesson = Lesson(network, data, phase, seed, teacher, processes)
     lesson.train(batches, "Training the chosen network", checkpoints=kept, log=log, progress=progress)
     finish(network, data, seed=seed)
@@ -109,8 +108,8 @@ class Beginning(NamedTuple):
     network: PlainNetwork
     begun: str
     """The digest of the file that its weights are from; ``scratch``: they are random."""
-    teacher: Teacher | None
-    """The maximum network of the supernet; None: there is no supernet."""
+    supernet: Supernet | None
+    """Whose largest network may teach it; None: there is no supernet."""
 
 
 def begin(
@@ -142,36 +141,22 @@ def begin(
         if given < own:
             network, begun = cut, file_digest(trained)
             progress.say(f"The chosen network starts from {trained}, which is better there than the supernet.")
-    return Beginning(network, begun, _Largest(start, data, seed))
+    return Beginning(network, begun, start)
 
 
-class _Largest:
+def largest_as_teacher(supernet: Supernet, batches: Batches) -> Teacher:
     """The largest network of a supernet as a teacher, in what networks are trained in.
 
-    Batch normalisation is folded into it with the statistics of training images: with those of every batch at hand it
-    took twice as long and knew less. What it is folded to is computed when it first teaches.
+    Batch normalisation is folded into it with the statistics of some ``batches``, varied as those are that it will see:
+    with the statistics of every batch at hand it took twice as long and knew less.
     """
-
-    def __init__(self, supernet: Supernet, data: ImageData, seed: int) -> None:
-        self._supernet, self._data, self._seed = supernet, data, seed
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """The outputs (n, outputs) for normalised images (n, channels, height, width)."""
-        space = self._supernet.space
-        return run_folded(space.network, space.widths(space.largest), self._weights, images)
-
-    @cached_property
-    @torch.no_grad()
-    def _weights(self) -> dict[str, FoldedTensors]:
-        supernet, space, device = self._supernet, self._supernet.space, compute_device()
-        drawn = self._data.sample(TEACHER_IMAGES, stream(self._seed, Purpose.STATISTICS))
-        size = batch_size(space.network, space.widths(space.largest))
-        moments = measure_moments(
-            lambda x, found: supernet(x, space.largest, found), torch.from_numpy(drawn).to(device), batch=size
-        )
+    space, dtype = supernet.space, training_dtype(compute_device())
+    some = range(min(batches.per_epoch, -(-TEACHER_IMAGES // batches.size)))
+    moments = moments_of(lambda x, found: supernet(x, space.largest, found), (batches[step].images for step in some))
+    with torch.no_grad():
         folded = fold_tensors(supernet.weights(space.largest), moments)
-        dtype = training_dtype(device)
-        return {name: FoldedTensors(one.kernel.to(dtype), one.bias.to(dtype)) for name, one in folded.items()}
+    weights = {name: FoldedTensors(one.kernel.to(dtype), one.bias.to(dtype)) for name, one in folded.items()}
+    return lambda images: run_folded(space.network, space.widths(space.largest), weights, images)
 
 
 def finetune_int8(

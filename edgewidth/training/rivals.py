@@ -16,7 +16,7 @@ from edgewidth.files import write_atomic
 from edgewidth.graph.space import ChannelConfig
 from edgewidth.losses.correction import Observed
 from edgewidth.progress import SILENT
-from edgewidth.training.finetune import begin
+from edgewidth.training.finetune import begin, largest_as_teacher
 from edgewidth.training.loop.checkpoint import Checkpoints
 from edgewidth.training.loop.loop import make_batches
 from edgewidth.training.loop.processes import join
@@ -94,7 +94,7 @@ class RivalTraining:
     def _train(self, config: ChannelConfig, rung: int) -> float:
         """The loss after training on to the end of a rung."""
         data, seed, processes, states = self._data, self._seed, self._processes, self._states(config)
-        network, _, teacher = begin(
+        network, _, supernet = begin(
             self._space,
             config,
             data,
@@ -104,8 +104,9 @@ class RivalTraining:
             seed=seed,
             moment_images=MOMENT_IMAGES,
         )
-        self._teacher = self._teacher or teacher
         batches = make_batches(data, self._phase, seed=seed, device=compute_device(), processes=processes)
+        if supernet and self._phase.distillation and self._teacher is None:
+            self._teacher = largest_as_teacher(supernet, batches)
         Lesson(network, data, self._phase, seed, self._teacher, processes).train(
             batches,
             "Training a rival",

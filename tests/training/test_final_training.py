@@ -13,21 +13,17 @@ from torch.nn import functional
 
 from edgewidth.data.augmentation import Augmentation
 from edgewidth.data.pixels import normalise_tensor
-from edgewidth.records.provenance import Provenance
 from edgewidth.streams import Purpose, stream
-from edgewidth.training.finetune import begin
+from edgewidth.training.finetune import largest_as_teacher
 from edgewidth.training.loop.loop import LOSS, Averager, make_batches
 from edgewidth.training.loop.optimise import Optimiser
 from edgewidth.training.networks.inference import network_outputs
 from edgewidth.training.networks.layers import training_dtype
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.supernet import Supernet
-from edgewidth.training.networks.weights import save_supernet
 from edgewidth.training.ordinary import _mixed, _step, finish
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edgewidth.data.batches import Batch
     from edgewidth.training.recipes import Phase
 
@@ -56,12 +52,14 @@ def test_the_learning_rate_rises_and_falls_along_half_a_cosine() -> None:
         assert optimiser.learning_rate(step) == pytest.approx(expected)
 
 
-def test_the_teacher_is_the_largest_network_as_it_would_be_exported(tmp_path: Path) -> None:
-    """With the statistics of training images, not of the batch that it sees: one image alone has the same outputs."""
-    supernet = Supernet(SPACE, seed=4)
-    save_supernet(supernet, tmp_path / "supernet.safetensors", provenance=Provenance())
-    teacher = begin(SPACE, SPACE.smallest, DATA, supernet=tmp_path / "supernet.safetensors", seed=0).teacher
-    assert teacher is not None
+def test_the_teacher_is_the_largest_network_as_it_would_be_exported() -> None:
+    """With the statistics of training batches, not of the one that it sees: one image alone has the same outputs."""
+    supernet, phase = (
+        Supernet(SPACE, seed=4),
+        replace(PHASE, batch=len(DATA.train), augmentation=Augmentation(0, "never")),
+    )
+    batches = make_batches(DATA, phase, seed=0, device=torch.device("cpu"), dtype=torch.float32)
+    teacher = largest_as_teacher(supernet, batches)
     largest = PlainNetwork.from_supernet(supernet, SPACE.largest)
     finish(largest, DATA, seed=0)
     expected = torch.from_numpy(network_outputs(largest, DATA.search.images))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -51,17 +51,25 @@ def measure_moments(
     layers, and what is returned are mean and variance of all batches together, which are as large as one another.
     """
     count = max(1, min(-(-len(images) // batch), len(images) // 2))  # one image alone has no variance
-    chunks = torch.tensor_split(images, count)
-    found: list[dict[str, Moments]] = [{} for _ in chunks]
-    for chunk, moments in zip(chunks, found, strict=True):
-        forward(normalise_tensor(chunk), moments)
-    weights = images.new_tensor([len(chunk) / len(images) for chunk in chunks], dtype=torch.float32)
-    return {name: _together([moments[name] for moments in found], weights) for name in found[0]}
+    return moments_of(forward, map(normalise_tensor, torch.tensor_split(images, count)))
 
 
-def _together(parts: list[Moments], weights: Tensor) -> Moments:
-    """Of parts that make up these shares of all, by the law of total variance."""
+@torch.no_grad()
+def moments_of(forward: Callable[[Tensor, dict[str, Moments]], Tensor], batches: Iterable[Tensor]) -> NetworkMoments:
+    """Likewise for batches of normalised images (n, channels, height, width); there is one at least."""
+    found, lengths = list[dict[str, Moments]](), list[int]()
+    for batch in batches:
+        moments: dict[str, Moments] = {}
+        forward(batch, moments)
+        found.append(moments)
+        lengths.append(len(batch))
+    return {name: _together([moments[name] for moments in found], lengths) for name in found[0]}
+
+
+def _together(parts: list[Moments], lengths: list[int]) -> Moments:
+    """Of parts of these lengths, by the law of total variance."""
     means, variances = (torch.stack(of_parts) for of_parts in zip(*parts, strict=True))
+    weights = means.new_tensor(lengths) / sum(lengths)
     mean = weights @ means
     return Moments(mean, weights @ (variances + (means - mean) ** 2))
 
