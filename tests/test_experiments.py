@@ -30,9 +30,10 @@ from scipy.stats import norm, ttest_1samp
 from search_images import regret, regret_by_trained
 from small_training import KillAfter, Killed
 from spent import Spent
-from tasks import Task, all_tasks
+from tasks import Task, all_tasks, uniforms_at
 
 from edgewidth.data.split import load_images
+from edgewidth.errors import InputError
 from edgewidth.graph.costs import costs
 from edgewidth.graph.families.registry import search_space
 from edgewidth.graph.space import ChannelConfig
@@ -166,6 +167,18 @@ def _experiment(folder: Path, *methods: str) -> Experiment:
         methods=methods,
     )
     return Experiment.begin(folder / "small", protocol)
+
+
+def test_budgets_are_those_of_uniform_networks() -> None:
+    """The nearest ones by prediction; never the narrowest, which would leave nothing to choose from."""
+    table = _table()
+    uniforms = list(table.space.uniforms())
+    latencies_ms = Predictor(table).predict(uniforms).mean_ms.tolist()
+    shares = [latency_ms / latencies_ms[-1] for latency_ms in latencies_ms]
+    assert uniforms_at(table, [shares[2] * 1.001, shares[1] * 0.999]) == [uniforms[2], uniforms[1]]
+    with pytest.raises(InputError, match="only the narrowest network fits") as raised:
+        uniforms_at(table, [shares[2], shares[0] * 0.9])
+    assert f"{shares[0] * 0.9:.0%}" in str(raised.value)
 
 
 def test_methods_that_chose_alike_share_a_network(tmp_path: Path) -> None:

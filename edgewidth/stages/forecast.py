@@ -135,7 +135,7 @@ class _Work:
         looked_at = (job.recipe.evaluations + 1) * (len(job.data.search) + min(MOMENT_IMAGES, self._images))
         seconds = FORWARD * speed.seconds(looked_at / MOMENT_IMAGES, looked_at * self._mean)
         share = job.request.rivals
-        if share and schedule(job.data, self.epochs(phase), min(phase.batch, self._images), share):
+        if share and schedule(job.data, phase, share, compared=self._trained):
             seconds += share * self._final(speed)
         return f"{about_text(seconds)} at most, and what measuring takes"
 

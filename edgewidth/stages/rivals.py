@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from edgewidth.records.losses import UnaryLosses
     from edgewidth.records.table import LatencyTable
     from edgewidth.stages.folder import RunFolder
-    from edgewidth.training.recipes import Recipe
+    from edgewidth.training.recipes import Phase, Recipe
 
 SHARE = "rivals"
 """The name of the option: their training over the final one, in images seen."""
@@ -125,8 +125,7 @@ def learn_from_rivals(
 
     phase = recipe.phases(trained=bool(begun_with(folder.supernet))).finetune
     trained = folder.trained if folder.trained.exists() else None
-    epochs, batch = phase.epochs(len(data.train)), min(phase.batch, len(data.train))
-    rungs = schedule(data, epochs, batch, share, compared=trained is not None)
+    rungs = schedule(data, phase, share, compared=trained is not None)
     if not rungs:
         progress.say(f"No rivals are trained: {share:.0%} of the final training is too short for any.")
         return losses
@@ -198,7 +197,7 @@ def _told(rivals: Rivals) -> str:
     return f"{ranks}, as the corrected ones with {rivals.corrected_spearman:.2f}."
 
 
-def schedule(data: ImageData, epochs: int, batch: int, share: float, *, compared: bool = False) -> tuple[int, ...]:
+def schedule(data: ImageData, phase: Phase, share: float, *, compared: bool) -> tuple[int, ...]:
     """After how many steps rivals are judged, so that all together cost ``share`` of the final training at most.
 
     Empty: the share is too small. What is only looked at, to judge them, counts as ``FORWARD`` of what is trained on.
@@ -206,7 +205,8 @@ def schedule(data: ImageData, epochs: int, batch: int, share: float, *, compared
     """
     from edgewidth.training.rivals import MOMENT_IMAGES  # noqa: PLC0415  torch loads when it is needed
 
-    final = epochs * (len(data.train) // batch) * batch
+    batch = min(phase.batch, len(data.train))
+    final = phase.epochs(len(data.train)) * (len(data.train) // batch) * batch
     judged = sum(_halved(count, rung) for count in (FIRST, SECOND) for rung in range(len(RUNGS)))
     moments = min(MOMENT_IMAGES, len(data.train))
     looked_at = FORWARD * judged * (moments + len(data.holdout))

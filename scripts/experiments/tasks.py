@@ -304,16 +304,24 @@ def _measure(experiment: Experiment) -> None:
     space = experiment.space
     with open_bench(experiment.target, space, experiment.device, progress=TerminalProgress()) as bench:
         table = profile(bench, experiment.device, plan=PLAN)
-        candidates = list(space.uniforms())
-        predicted_ms = Predictor(table).predict(candidates).mean_ms
-        full_ms = predicted_ms[-1]
-        shares = experiment.protocol.budgets
-        nearest = [candidates[int(np.abs(predicted_ms - share * full_ms).argmin())] for share in shares]
-        if space.smallest in nearest:
-            raise InputError(
-                f"Within {shares[nearest.index(space.smallest)]:.0%} only the narrowest network fits.",
-                remedy="Choose a lower --min-width: methods need something to choose from.",
-            )
+        nearest = uniforms_at(table, experiment.protocol.budgets)
         bench.measure([*nearest, space.largest])
         uniforms = tuple(Uniform(config=config, measured=bench.estimate(config)) for config in nearest)
         Uniforms(largest=bench.estimate(space.largest), uniforms=uniforms).write(experiment.budgets)
+
+
+def uniforms_at(table: LatencyTable, shares: Sequence[float]) -> list[ChannelConfig]:
+    """The uniform networks that are predicted nearest to these shares of the largest one's latency.
+
+    Raises:
+        InputError: One of them is the narrowest network: no method could choose another one within that share.
+    """
+    candidates = list(table.space.uniforms())
+    predicted_ms = Predictor(table).predict(candidates).mean_ms
+    nearest = [candidates[int(np.abs(predicted_ms - share * predicted_ms[-1]).argmin())] for share in shares]
+    if table.space.smallest in nearest:
+        raise InputError(
+            f"Within {shares[nearest.index(table.space.smallest)]:.0%} only the narrowest network fits.",
+            remedy="Choose a lower --min-width: methods need something to choose from.",
+        )
+    return nearest

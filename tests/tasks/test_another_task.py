@@ -99,9 +99,12 @@ class Regression:
 
 
 def _split(count: int, rng: np.random.Generator) -> Split:
-    """Images with stripes; their targets are how bright and how strong the stripes are, both from -1 to 1."""
+    """Images with stripes; their targets are how bright and how strong the stripes are, both from -1 to 1.
+
+    Either rows of even numbers are the bright ones or the others: moved by a pixel, an image is one of the same kind.
+    """
     targets = rng.uniform(-1, 1, (count, 2)).astype(np.float32)
-    stripes = np.where(np.arange(RESOLUTION) % 2, 1.0, -1.0)[:, None, None]
+    stripes = np.where(np.arange(RESOLUTION) % 2, 1.0, -1.0)[:, None, None] * rng.choice([-1, 1], (count, 1, 1, 1))
     brightness, strength = targets[:, 0, None, None, None], targets[:, 1, None, None, None]
     images = 128 + 60 * brightness + 30 * (1 + strength) * stripes + rng.normal(0, 3, (count, 1, RESOLUTION, 1))
     return Split(images.astype(np.uint8), targets)
@@ -136,5 +139,5 @@ def test_a_regression_is_trained_and_searched(tmp_path: Path) -> None:
         seed=0,
     )
     score = data.task.score(network_outputs(network, data.test.images), data.test.targets)
-    assert score == pytest.approx(100, abs=20)
+    assert score == pytest.approx(100, abs=15)
     assert data.task.result(score).startswith("explains")
