@@ -147,8 +147,9 @@ def begin(
 def largest_as_teacher(supernet: Supernet, batches: Batches) -> Teacher:
     """The largest network of a supernet as a teacher, in what networks are trained in.
 
-    Batch normalisation is folded into it with the statistics of some ``batches``, varied as those are that it will see:
-    with the statistics of every batch at hand it took twice as long and knew less.
+    Batch normalisation is folded into it with the statistics of some ``batches``, varied as those are that it will see.
+    With the statistics of every batch at hand it takes longer (``scripts/bench/steps.py``), and what it says of an
+    image depends on the others.
     """
     space, dtype = supernet.space, training_dtype(compute_device())
     some = range(min(batches.per_epoch, -(-TEACHER_IMAGES // batches.size)))

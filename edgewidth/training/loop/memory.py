@@ -18,8 +18,8 @@ def keep_freed_memory() -> None:
     """Let the allocator of glibc keep what is freed; with any other one nothing is changed.
 
     Every layer's output is allocated anew in every step. Given back to the system in between, it comes as pages that
-    have to be zeroed again one by one: that took 12 % of a step's time with one thread and 14 % with two (MobileNet-v1
-    at 32 px, batches of 64). What the process uses at most stays as it is.
+    have to be zeroed again one by one: a step of MobileNet-v1 at 32 px takes up to a seventh longer on one thread
+    (``scripts/bench/steps.py``). What the process uses at most stays as it is.
     """
     if platform.libc_ver()[0] != "glibc":
         return

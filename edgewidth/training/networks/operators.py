@@ -103,8 +103,8 @@ def _convolve(operator: Convolution, x: Tensor, kernel: Tensor, bias: Tensor | N
 class _Padded(torch.autograd.Function):
     """Maps with zeros around them, channels-last and in another precision, written once.
 
-    Torch fills all of it with zeros, copies the maps into it, and converts that: convolutions with stride 2 took up to
-    half as long again.
+    Torch fills all of it with zeros, copies the maps into it, and converts that: a convolution with stride 2 takes up
+    to a fifth longer there and back (``scripts/bench/steps.py``).
     """
 
     @staticmethod
