@@ -11,6 +11,8 @@ from edgewidth.devices.measure.session import Model
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
 
 def small_onnx(widths: tuple[int, ...], size: int = 32) -> bytes:
     """A chain of 3×3 convolutions of these widths and a classifier, float32."""
@@ -57,6 +59,45 @@ def onnx_chain(kinds: Sequence[str]) -> bytes:
     ends = [helper.make_tensor_value_info(f"t{place}", TensorProto.FLOAT, shape) for place in (0, len(kinds))]
     graph = helper.make_graph(nodes, "split", ends[:1], ends[1:], weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return bytes(model.SerializeToString())
+
+
+def onnx_sums(channels: int) -> bytes:
+    """A 1×1 convolution in uint8 and int8 with weights of 1 and -1, for inputs from 0 to 1: sums, at most ``channels``.
+
+    Its int8 weights are 127 and -127, and 1 is 255: where two products are added in 16 bits, they saturate.
+    """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    kernel = np.full((2, channels, 1, 1), 127, np.int8)
+    kernel[1] *= -1
+    constants: dict[str, NDArray[Any]] = {
+        "step": np.array(1 / 255, np.float32),
+        "zero": np.array(0, np.uint8),
+        "kernel": kernel,
+        "steps": np.full(2, 1 / 127, np.float32),
+        "zeros": np.zeros(2, np.int8),
+        "sum_step": np.array(channels / 127, np.float32),
+        "middle": np.array(128, np.uint8),
+    }
+    nodes = [
+        helper.make_node("QuantizeLinear", ["input", "step", "zero"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "step", "zero"], ["x"]),
+        helper.make_node("DequantizeLinear", ["kernel", "steps", "zeros"], ["k"], axis=0),
+        helper.make_node("Conv", ["x", "k"], ["y"]),
+        helper.make_node("QuantizeLinear", ["y", "sum_step", "middle"], ["r"]),
+        helper.make_node("DequantizeLinear", ["r", "sum_step", "middle"], ["sums"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "sums",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, channels, 4, 4])],
+        [helper.make_tensor_value_info("sums", TensorProto.FLOAT, [1, 2, 4, 4])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 _CPU = "CPUExecutionProvider"
+_EXACT = "session.x64quantprecision"
+"""On x86-64 processors without VNNI the quick sums of int8 products saturate at 16 bits unless this is on: there files
+lost up to three points of their accuracy, and are a quarter quicker. Elsewhere it changes nothing."""
 _TYPES = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "uint8", "tensor(float16)": "float16"}
 
 
@@ -39,6 +42,7 @@ def load_onnx(onnxruntime: Any, asked: Asked) -> Loaded:
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = asked.threads, 1
+    options.add_session_config_entry(_EXACT, "1")
     provider = asked.engine.get("provider")
     if not provider:
         session = onnxruntime.InferenceSession(asked.path, options, providers=[_CPU])

@@ -1,0 +1,45 @@
+"""Whatever instructions a processor has, ONNX Runtime adds int8 products exactly, here and on devices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from small_onnx import onnx_sums
+
+from edgewidth.devices.on_device.loaded import Asked
+from edgewidth.devices.on_device.ort import import_onnxruntime, load_onnx
+from edgewidth.devices.on_device.values import values_file
+from edgewidth.formats.onnx.loaded import LoadedOnnx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+CHANNELS = 32
+
+
+def _here(path: Path, ones: NDArray[np.float32]) -> NDArray[Any]:
+    return LoadedOnnx(path.read_bytes()).run(ones)
+
+
+def _on_a_device(path: Path, ones: NDArray[np.float32]) -> NDArray[Any]:
+    np.savez(values_file(str(path)), **{"0": ones})  # type: ignore[arg-type]  # its keywords are arrays, but for one
+    given = {"dtype": "float32", "values": "given"}
+    loaded = load_onnx(import_onnxruntime(), Asked({"runtime": "onnxruntime"}, str(path), 1, [given]))
+    loaded.run()
+    return np.asarray(loaded.outputs()[0])
+
+
+@pytest.mark.parametrize("computed", [_here, _on_a_device])
+def test_int8_products_are_added_exactly(
+    computed: Callable[[Path, NDArray[np.float32]], NDArray[Any]], tmp_path: Path
+) -> None:
+    """All inputs are 1 and all weights 1 or -1: without VNNI instructions half of it came out."""
+    path = tmp_path / "sums.onnx"
+    path.write_bytes(onnx_sums(CHANNELS))
+    sums = computed(path, np.ones((1, CHANNELS, 4, 4), np.float32))
+    np.testing.assert_allclose(sums[0, :, 0, 0], [CHANNELS, -CHANNELS], atol=CHANNELS / 254)
