@@ -18,13 +18,13 @@ from edgewidth.stages.folder import RunFolder
 from edgewidth.training.finetune import finetune_network
 from edgewidth.training.networks.inference import fold, network_outputs
 from edgewidth.training.networks.layers import layer_weights
-from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.weights import load_plain, save_plain
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from edgewidth.records.weights import FoldedWeights
+    from edgewidth.training.networks.plain import PlainNetwork
 
 SPACE, DATA = small_space(), small_data()
 RECIPE = small_recipe()
@@ -32,31 +32,35 @@ LONGER = replace(RECIPE, finetune=replace(RECIPE.finetune, passes=32))
 """For int8 it is trained for a quarter of that."""
 
 
-@pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory) -> PlainNetwork:
-    """A trained network."""
-    folder = RunFolder(tmp_path_factory.mktemp("trained"))
+def _trained(folder: Path, passes: int) -> PlainNetwork:
+    files = RunFolder(folder)
     return finetune_network(
         SPACE,
         SPACE.largest,
         DATA,
-        RECIPE,
+        replace(RECIPE, finetune=replace(RECIPE.finetune, passes=passes)),
         supernet=None,
-        weights_out=folder.weights,
-        log=folder.finetune_log,
-        checkpoints=folder.checkpoints,
+        weights_out=files.weights,
+        log=files.finetune_log,
+        checkpoints=files.checkpoints,
         seed=0,
     )
 
 
 @pytest.fixture(scope="module")
-def spoiled(network: PlainNetwork) -> PlainNetwork:
-    """Computes the same in float32, but all channels except one are a hundredth as large between its layers.
+def network(tmp_path_factory: pytest.TempPathFactory) -> PlainNetwork:
+    """One that is sure of every image, whatever this processor rounds."""
+    return _trained(tmp_path_factory.mktemp("sure"), 10)
 
-    One scale for all of an activation's channels then leaves them two or three of its 256 values.
+
+@pytest.fixture(scope="module")
+def spoiled(tmp_path_factory: pytest.TempPathFactory) -> PlainNetwork:
+    """One that is less sure, and between whose layers all channels except one are a hundredth as large.
+
+    In float32 it computes what it did; one scale for all of an activation's channels then leaves them two or three of
+    its 256 values.
     """
-    spoiled = PlainNetwork(SPACE, network.config)
-    spoiled.load_state_dict(network.state_dict())
+    spoiled = _trained(tmp_path_factory.mktemp("unsure"), 5)
     with torch.no_grad():
         for name, follower in (("inner", "spatial"), ("spatial", "outer")):
             layer, after = layer_weights(spoiled.layers, name), layer_weights(spoiled.layers, follower)
