@@ -26,14 +26,16 @@ from other_networks import other_network
 from page import BEGIN, END, write_page
 from PIL import Image
 from protocol import Experiment, Final, Protocol, load_data
+from results import Results
 from scipy.stats import norm, ttest_1samp
 from search_images import regret, regret_by_trained
 from small_training import KillAfter, Killed
 from spent import Spent
-from tasks import Task, all_tasks, uniforms_at
+from supernets import Learned, Supernet, supernet_lines
+from tasks import SCORES, Scores, Task, all_tasks, uniforms_at
 
 from edgewidth.data.split import load_images
-from edgewidth.errors import InputError
+from edgewidth.errors import InputError, MismatchError
 from edgewidth.graph.costs import costs
 from edgewidth.graph.families.registry import search_space
 from edgewidth.graph.space import ChannelConfig
@@ -50,6 +52,9 @@ if TYPE_CHECKING:
     from edgewidth.records.table import LatencyTable
 
 BUDGET = Final("exact", 0.3, 0, 0)
+MEASURED = LatencyEstimate.model_validate(
+    {"statistic": "median", "value_ms": 1, "low_ms": 1, "high_ms": 1, "visits": 1, "runs": 1}
+)
 SPLITS = (("train", 80), ("test", 30))
 
 
@@ -181,13 +186,20 @@ def test_budgets_are_those_of_uniform_networks() -> None:
     assert f"{shares[0] * 0.9:.0%}" in str(raised.value)
 
 
+def test_a_machine_may_train_some_of_the_supernets_alone(tmp_path: Path) -> None:
+    """What all share, and what is theirs."""
+    protocol = _experiment(tmp_path, "greedy", "corrected").protocol.model_copy(update={"supernets": 3})
+    experiment = Experiment.begin(tmp_path / "three", protocol)
+    some, every = ({task.name for task in all_tasks(experiment, these)} for these in ([1, 2], None))
+    assert {name for name in every if not name.endswith("-0")} == some
+    assert {"table", "supernet-1", "rivals-corrected-0.5-2", "choice-greedy-0.5-2"} < some
+
+
 def test_methods_that_chose_alike_share_a_network(tmp_path: Path) -> None:
     """Where they train as long from one supernet; rivals are paid for by a shorter training, so that is another."""
     experiment = _experiment(tmp_path, "greedy", "exact", "corrected")
-    value = {"statistic": "median", "value_ms": 1, "low_ms": 1, "high_ms": 1, "visits": 1, "runs": 1}
-    measured = LatencyEstimate.model_validate(value)
-    for final in experiment.finals:
-        Choice.given(final, ChannelConfig([8, 16]), measured).write(experiment.choice(final))
+    for final in experiment.protocol.finals:
+        Choice.given(final, ChannelConfig([8, 16]), MEASURED).write(experiment.choice(final))
     networks = [task.makes.parent.name for task in all_tasks(experiment) if task.name.startswith("network-")]
     assert [name.split("-")[-2] for name in networks] == ["6", "4"]
 
@@ -201,10 +213,10 @@ def test_cut_weights_are_trained_as_long_as_a_supernet_took_besides(tmp_path: Pa
     own, whole = (costs(space, one).macs for one in (config, space.largest))
     at_random = np.mean([costs(space, space.sample(rng)).macs for _ in range(1000)])
     passes = phase.images / len(data.train) + phase.passes
-    uniform, cut, corrected = (experiment.passes(final, config) for final in experiment.finals)
+    uniform, cut, corrected = (experiment.passes(final, config) for final in experiment.protocol.finals)
     assert (uniform, corrected) == (6, 4)
     assert (cut - uniform) * own == pytest.approx(passes * (whole + at_random) + 6 * whole / 3, rel=0.05)
-    folders = [experiment.network(final, config).path for final in experiment.finals]
+    folders = [experiment.network(final, config).path for final in experiment.protocol.finals]
     assert len(set(folders)) == 3
     assert experiment.recipe(cut).phases(trained=True).finetune.epochs(len(data.train)) == cut
 
@@ -330,6 +342,47 @@ def test_words_around_the_numbers_stay(tmp_path: Path) -> None:
     assert page.read_text(encoding="utf-8") == f"# Mine\n\nbefore\n{BEGIN}\n\n{END}\nafter\n"
 
 
+def test_machines_add_their_supernets_to_one_page(tmp_path: Path) -> None:
+    """Each has a folder of its own; what the page has of another one stays, and the same one's is replaced."""
+    (tmp_path / "docs").mkdir()
+    page, kept = tmp_path / "docs" / "results.md", tmp_path / "docs" / "results" / "small.json"
+    page.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
+    protocol = _experiment(tmp_path, "uniform", "greedy").protocol.model_copy(update={"supernets": 2})
+    for machine, scored in ((0, 90.0), (1, 92.0), (1, 93.0)):
+        experiment = Experiment.begin(tmp_path / f"machine-{machine}", protocol)
+        for final in protocol.finals:
+            if final.supernet == machine:
+                _score(experiment, final, scored if final.method == "greedy" else 80.0)
+        write_page([experiment], tmp_path / "docs")
+    text, results = page.read_text(encoding="utf-8"), Results.read(kept)
+    assert "4 of 4 final networks are done" in text
+    assert {row.final: row.int8 for row in results.rows} == {
+        final: 80.0 if final.method == "uniform" else (90.0, 93.0)[final.supernet] for final in protocol.finals
+    }
+    assert "| greedy over uniform | 57.50 ± " in text  # half of 20 % errors fewer, and 65 %
+    assert results.joined(kept) == results
+    other = Experiment.begin(tmp_path / "other", protocol.model_copy(update={"passes": 5}))
+    with pytest.raises(MismatchError, match="another protocol"):
+        write_page([other], tmp_path / "docs")
+
+
+def _score(experiment: Experiment, final: Final, percent: float) -> None:
+    """As if it had been chosen, trained and measured."""
+    config = ChannelConfig([*experiment.space.smallest[:-1], len(final.method)])  # those that chose alike share one
+    Choice.given(final, config, MEASURED).write(experiment.choice(final))
+    path = experiment.network(final, config).path / SCORES
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scores = Scores(config=config, measured=MEASURED, int8_percent=percent, float32_percent=percent, int8_loss=1.0)
+    scores.write(path)
+
+
+def test_supernets_are_told_of_in_json_as_they_are() -> None:
+    told = Supernet(1, 30, {"random": {"configs": 9, "spearman": 0.5}}, 2.5, 7, 1.5, [Learned(0.25, 12, 0.5, 0.75)])
+    again = Supernet.of_fields(json.loads(json.dumps(told.fields)))
+    assert again == told
+    assert "| 1 | 25% | 12 | 0.50 | 0.75 |" in supernet_lines([again])
+
+
 def test_jpeg_files_end_to_end_become_images() -> None:
     """One colour each, so that compression loses next to nothing."""
     files = []
@@ -370,7 +423,7 @@ def protocol(options):
 
 equal_latency.__file__ = __file__
 equal_latency._protocol = protocol
-equal_latency.all_tasks = lambda one: [Task("slow", (), one.folder / "made", lambda: slow(one.folder))]
+equal_latency.all_tasks = lambda one, *_: [Task("slow", (), one.folder / "made", lambda: slow(one.folder))]
 raise SystemExit(equal_latency.main())
 """
 """The experiment with one piece of work, which takes longer than anybody waits."""

@@ -20,6 +20,7 @@ from scipy.stats import t
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from typing import Any
 
 COMPARISONS = (
     ("corrected", "greedy"),
@@ -152,13 +153,22 @@ def comparison_lines(rows: Sequence[Row]) -> list[str]:
     return [*lines, "", f"The int8 file of the worst network is {worst:.2f} points below its float32 file."]
 
 
+def row_fields(row: Row) -> dict[str, Any]:
+    """A row as JSON has it."""
+    return row._asdict() | {"final": row.final._asdict()}
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The final networks in an experiment's file of results."""
+    networks = json.loads(path.read_text(encoding="utf-8"))["networks"]
+    return [Row(**{**fields, "final": Final(**fields["final"])}) for fields in networks]
+
+
 def main() -> None:
     """Read, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("numbers", type=Path, help="the numbers of an experiment's final networks")
-    numbers = json.loads(parser.parse_args().numbers.read_text(encoding="utf-8"))
-    rows = [Row(**{**row, "final": Final(**row["final"])}) for row in numbers]
-    print("\n".join(comparison_lines(rows)))
+    parser.add_argument("results", type=Path, help="an experiment's file of results")
+    print("\n".join(comparison_lines(read_rows(parser.parse_args().results))))
 
 
 if __name__ == "__main__":

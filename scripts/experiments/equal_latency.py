@@ -9,7 +9,8 @@
 network, trains these from their supernet's weights, exports them as int8 and measures the files.
 Two pieces of work are done at a time, each on one thread; the same command goes on where it stopped, and ``--hours``
 ends it before. ``pilot`` tells, of uniform networks of the first supernet, what more passes of final training gain and
-how seeds scatter: by it a protocol is planned. ``page`` writes the tables and pictures of what is done.
+how seeds scatter: by it a protocol is planned. ``page`` writes the tables and pictures of what is done, here and by
+what the page tells already: of one protocol several machines may train supernets, one after the other.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def _run(experiment: Experiment, options: argparse.Namespace) -> int:
                     del running[task]
                     failed |= {task.name} if process.returncode or not task.makes.exists() else set()
                     print(f"{task.name}: {'failed' if task.name in failed else 'done'}", file=sys.stderr, flush=True)
-            ready = _ready(all_tasks(experiment), {*failed, *(task.name for task in running)})
+            tasks = all_tasks(experiment, options.only_supernets)
+            ready = _ready(tasks, {*failed, *(task.name for task in running)})
             for task in ready[: options.workers - len(running)]:
                 running[task] = _start(experiment, task)
             if not running:
@@ -171,6 +173,8 @@ def main() -> int:
     shares = "shares of the largest network's latency"
     verb.add_argument("--budgets", type=float, nargs="+", default=[0.15, 0.25, 0.4], help=shares)
     verb.add_argument("--supernets", type=int, default=4, help="how many of them choose for every budget")
+    elsewhere = "those of them that are trained here, where other machines train the others; default: all"
+    verb.add_argument("--only-supernets", type=int, nargs="+", metavar="N", help=elsewhere)
     verb.add_argument("--passes", type=int, default=24, help="of final training where rivals are trained")
     verb.add_argument("--methods", nargs="+", choices=METHODS, default=COMPARED)
     verb.add_argument("--seeds", type=int, default=1, help="final trainings of each choice")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from itertools import groupby
 from shlex import quote
 from typing import TYPE_CHECKING
 
 import numpy as np
-from choosing import Choice
-from comparing import Mean, Row, comparison_lines
+from comparing import Mean, comparison_lines
 from protocol import COMPARED, METHODS
+from results import Results
 from supernets import supernet_lines
-from tasks import SCORES, Scores
 
 from edgewidth.files import write_atomic
 from edgewidth.report.figure import Style, style_of
@@ -23,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from protocol import Experiment
+    from comparing import Row
+    from protocol import Experiment, Protocol
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 GAP = 14.0
@@ -40,26 +39,15 @@ KINDS = {"corrected": "chosen", "cut": "uniform 1.0", "narrowed": "evolutionary"
 """As which method of the report each is drawn, where it is not one of them."""
 
 
-def finished(experiment: Experiment) -> list[Row]:
-    """The final networks that are trained, exported and measured."""
-    rows = []
-    for final in experiment.finals:
-        path = experiment.choice(final)
-        if not path.exists():
-            continue
-        choice = Choice.read(path)
-        scored = experiment.network(final, choice.config).path / SCORES
-        if scored.exists():
-            scores = Scores.read(scored)
-            latency_ms = scores.measured.value_ms
-            used, config = 100 * latency_ms / choice.budget_ms, str(choice.config)
-            accuracies = scores.int8_percent, scores.float32_percent
-            rows.append(Row(final, config, latency_ms, used, *accuracies, scores.int8_loss))
-    return rows
-
-
 def write_page(experiments: Sequence[Experiment], docs: Path) -> None:
-    """Write ``results.md``, a picture for each experiment, and the numbers of each as JSON."""
+    """Write ``results.md``, a picture for each experiment, and the results of each as JSON.
+
+    Those that are there already stay: of one protocol every machine may have some supernets.
+
+    Raises:
+        MismatchError: Those are of another protocol.
+        StorageError: A file cannot be written.
+    """
     page = docs / "results.md"
     before, after = f"# Results\n\n{BEGIN}", f"{END}\n"
     if page.exists():
@@ -67,39 +55,37 @@ def write_page(experiments: Sequence[Experiment], docs: Path) -> None:
         before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
     parts = []
     for experiment in experiments:
-        rows = finished(experiment)
-        if not rows:
+        folder, name = docs / "results", _file_name(experiment.protocol)
+        results = Results.of(experiment).joined(folder / f"{name}.json")
+        if not results.rows:
             continue
-        name = _file_name(experiment)
-        pictures = docs / "results"
-        pictures.mkdir(parents=True, exist_ok=True)
-        write_atomic(pictures / f"{name}.svg", _picture(rows).encode())
-        numbers = [row._asdict() | {"final": row.final._asdict()} for row in rows]
-        write_atomic(pictures / f"{name}.json", (json.dumps(numbers, indent=1) + "\n").encode())
-        parts += [_section(experiment, rows)]
+        folder.mkdir(parents=True, exist_ok=True)
+        results.write(folder / f"{name}.json")
+        write_atomic(folder / f"{name}.svg", _picture(results.rows).encode())
+        parts += [_section(results)]
     write_atomic(page, f"{before}\n\n{''.join(parts)}{after}".encode())
 
 
-def _file_name(experiment: Experiment) -> str:
-    return re.sub("[^a-z0-9]+", "-", experiment.protocol.name.lower())
+def _file_name(protocol: Protocol) -> str:
+    return re.sub("[^a-z0-9]+", "-", protocol.name.lower())
 
 
-def _section(experiment: Experiment, rows: Sequence[Row]) -> str:
-    protocol = experiment.protocol
+def _section(results: Results) -> str:
+    protocol, rows = results.protocol, results.rows
     budgets = " ".join(f"{budget:g}" for budget in protocol.budgets)
     train, search, judge, test = protocol.images
-    what = f"--data {protocol.data.rsplit('/', 1)[-1]} --name {quote(protocol.name)} --device {protocol.device}"
+    what = f"--data {protocol.data} --name {quote(protocol.name)} --device {protocol.device}"
     methods = f" --methods {' '.join(protocol.methods)}" if protocol.methods != COMPARED else ""
     lengths = f"--supernets {protocol.supernets} --seeds {len(protocol.seeds)} --passes {protocol.passes}"
     how = f"--folder FOLDER --budgets {budgets}{methods} {lengths}"
     if protocol.weights:
-        how += f" --network {protocol.network} --weights {protocol.weights.rsplit('/', 1)[-1]}"
+        how += f" --network {protocol.network} --weights {protocol.weights}"
         how += f" --min-width {protocol.min_width:g} --max-width {protocol.max_width:g} --levels {protocol.levels}"
         how += f" --images {protocol.first_images} --resolution {protocol.resolution}"
     lines = [
         f"## {protocol.name}",
         "",
-        f"{len(rows)} of {len(experiment.finals)} final networks are done. {train:,} images trained, {search:,} were",
+        f"{len(rows)} of {len(protocol.finals)} final networks are done. {train:,} images trained, {search:,} were",
         f"searched on, {judge:,} judged, {test:,} tested. Device: `{protocol.device}`, int8, one thread. Widths from",
         f"{protocol.min_width:g} to {protocol.max_width:g} of those of `{protocol.network}`, {protocol.resolution} px.",
         "",
@@ -108,7 +94,7 @@ def _section(experiment: Experiment, rows: Sequence[Row]) -> str:
         "scripts/experiments/equal_latency.py page FOLDER",
         "```",
         "",
-        f"![Accuracy against measured latency](results/{_file_name(experiment)}.svg)",
+        f"![Accuracy against measured latency](results/{_file_name(protocol)}.svg)",
         "",
         "Points of one budget have one latency and are drawn side by side. Intervals are 95 %, by how all networks of",
         "one budget and method scatter from supernet to supernet.",
@@ -117,7 +103,7 @@ def _section(experiment: Experiment, rows: Sequence[Row]) -> str:
         "",
         *comparison_lines(rows),
         "",
-        *supernet_lines(experiment),
+        *supernet_lines(results.supernets),
     ]
     return "\n".join(lines) + "\n"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
@@ -22,8 +23,6 @@ from edgewidth.stages.target import make_target
 from edgewidth.training.recipes import Phase, Recipe
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edgewidth.data.split import ImageData
     from edgewidth.graph.space import SearchSpace
     from edgewidth.stages.target import Target
@@ -88,6 +87,23 @@ class Protocol(Document):
     """A file of trained weights of that network, with which every supernet begins; None: random ones."""
     first_images: int | None = None
     """How many of the training images of the data are used, the first; None: all."""
+
+    @property
+    def anywhere(self) -> Protocol:
+        """The same with the names of its files alone, wherever a machine has them."""
+        weights = Path(self.weights).name if self.weights else None
+        return self.model_copy(update={"data": Path(self.data).name, "weights": weights})
+
+    @property
+    def finals(self) -> list[Final]:
+        """All final trainings, supernets and seeds in turn, so that an unfinished experiment is even."""
+        return [
+            Final(method, budget, supernet, seed)
+            for seed in self.seeds
+            for supernet in range(self.supernets)
+            for budget in self.budgets
+            for method in self.methods
+        ]
 
 
 class Uniform(Record):
@@ -250,18 +266,6 @@ class Experiment:
         of = CUT if final.method == CUT else "supernet"
         of = self.supernet(final).path.name.replace("supernet", of)
         return RunFolder(self.folder / "networks" / f"{of}-{digest}-{self.passes(final, config)}-{final.seed}")
-
-    @property
-    def finals(self) -> list[Final]:
-        """All final trainings, supernets and seeds in turn, so that an unfinished experiment is even."""
-        protocol = self.protocol
-        return [
-            Final(method, budget, supernet, seed)
-            for seed in protocol.seeds
-            for supernet in range(protocol.supernets)
-            for budget in protocol.budgets
-            for method in protocol.methods
-        ]
 
 
 def load_data(source: str, *, resolution: int | None, first_images: int | None) -> ImageData:

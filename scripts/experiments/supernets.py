@@ -11,12 +11,21 @@ from protocol import Final
 from edgewidth.records.losses import UnaryLosses
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from protocol import Experiment
 
     from edgewidth.graph.space import ChannelConfig
-    from edgewidth.records.losses import Rivals
+
+
+class Learned(NamedTuple):
+    """What the rivals of one budget taught: how the supernet's losses rank them, and how the corrected ones do."""
+
+    budget: float
+    rivals: int
+    supernet_spearman: float
+    corrected_spearman: float
 
 
 class Supernet(NamedTuple):
@@ -32,15 +41,26 @@ class Supernet(NamedTuple):
     slimmed: int
     slimming_seconds: float
     """… and for the configurations that greedy slimming per millisecond asked for, all budgets together."""
-    rivals: Mapping[float, Rivals]
-    """By budget."""
+    learned: Sequence[Learned]
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return self._asdict() | {"learned": [one._asdict() for one in self.learned]}
+
+    @classmethod
+    def of_fields(cls, fields: dict[str, Any]) -> Supernet:
+        """What ``fields`` made."""
+        return cls(**{**fields, "learned": [Learned(**one) for one in fields["learned"]]})
 
 
 def judged_supernets(experiment: Experiment) -> list[Supernet]:
     """Those whose losses have been judged."""
     found = []
     for seed in range(experiment.protocol.supernets):
-        finals = [final for final in experiment.finals if final.supernet == seed and final.method == "corrected"]
+        finals = [
+            final for final in experiment.protocol.finals if final.supernet == seed and final.method == "corrected"
+        ]
         folder = experiment.supernet(Final("exact", 0.0, seed, 0))
         quality = folder.path / "quality.json"
         if not quality.exists():
@@ -50,6 +70,11 @@ def judged_supernets(experiment: Experiment) -> list[Supernet]:
         slimmed = Slimmed(folder.path / "greedy.jsonl", experiment.space, _unknown)
         known = {final.budget: experiment.corrected(final).losses for final in finals}
         read = {budget: UnaryLosses.read(path).rivals for budget, path in known.items() if path.exists()}
+        learned = [
+            Learned(budget, len(rivals.rivals), rivals.supernet_spearman, rivals.corrected_spearman)
+            for budget, rivals in read.items()
+            if rivals
+        ]
         found.append(
             Supernet(
                 seed,
@@ -58,15 +83,14 @@ def judged_supernets(experiment: Experiment) -> list[Supernet]:
                 seconds,
                 len(slimmed),
                 slimmed.seconds,
-                {budget: rivals for budget, rivals in read.items() if rivals},
+                learned,
             )
         )
     return found
 
 
-def supernet_lines(experiment: Experiment) -> list[str]:
+def supernet_lines(supernets: Sequence[Supernet]) -> list[str]:
     """The tables of them; nothing where none is judged."""
-    supernets = judged_supernets(experiment)
     if not supernets:
         return []
     lines = [
@@ -86,7 +110,7 @@ def supernet_lines(experiment: Experiment) -> list[str]:
             f"| {one.seed} | {one.evaluated} | {kind} | {found['configs']} | {found['spearman']:.3f} | {cost} |"
             for kind, found in one.held_out.items()
         ]
-    learned = [(one.seed, budget, rivals) for one in supernets for budget, rivals in one.rivals.items()]
+    learned = [(one.seed, taught) for one in supernets for taught in one.learned]
     if learned:
         lines += [
             "",
@@ -97,9 +121,8 @@ def supernet_lines(experiment: Experiment) -> list[str]:
             "|---|---|---|---|---|",
         ]
     lines += [
-        f"| {seed} | {budget:.0%} | {len(rivals.rivals)} | {rivals.supernet_spearman:.2f} "
-        f"| {rivals.corrected_spearman:.2f} |"
-        for seed, budget, rivals in learned
+        f"| {seed} | {one.budget:.0%} | {one.rivals} | {one.supernet_spearman:.2f} | {one.corrected_spearman:.2f} |"
+        for seed, one in learned
     ]
     return [*lines, ""]
 

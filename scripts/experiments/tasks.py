@@ -40,7 +40,7 @@ from edgewidth.training.networks.weights import load_supernet
 from edgewidth.training.train import train_supernet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from choosing import Propose
 
@@ -82,15 +82,17 @@ class Task(NamedTuple):
     work: Callable[[], None]
 
 
-def all_tasks(experiment: Experiment) -> list[Task]:
+def all_tasks(experiment: Experiment, supernets: Collection[int] | None = None) -> list[Task]:
     """Every task in the order of its importance: what comparisons need first comes first.
 
-    A final training is known once its configuration is chosen.
+    A final training is known once its configuration is chosen. ``supernets``: only theirs; None: those of all.
     """
     tasks = [Task("table", (), experiment.budgets, lambda: _measure(experiment))]
     for narrows in (False, True):
-        finals = [final for final in experiment.finals if final.narrows is narrows]
+        finals = [final for final in experiment.protocol.finals if final.narrows is narrows]
         for final in finals:
+            if supernets is not None and final.supernet not in supernets:
+                continue
             trains = _narrowing_task if final.narrows else _supernet_task
             tasks += [trains(experiment, final), _losses_task(experiment, final)]
             tasks += [_correction_task(experiment, final)] if final.learns else []
