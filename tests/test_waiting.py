@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import _thread
+import signal
 import subprocess
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
 from edgewidth.waiting import go_on, last_words, pause, run_to_end, side_by_side
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def test_results_come_in_order() -> None:
@@ -38,6 +43,15 @@ def test_a_failure_is_raised_once_all_have_ended() -> None:
     assert sorted(ended) == [1, 2]
 
 
+@pytest.fixture
+def _heard() -> Iterator[None]:
+    """Interrupts are heard: a shell that starts tests in the background has them ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_heard")
 def test_an_interrupt_calls_all_off() -> None:
     """As Ctrl-C does: who waits, runs a program or goes step by step ends at once, its last words said."""
     ended: list[str] = []

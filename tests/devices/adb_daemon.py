@@ -209,6 +209,7 @@ def run(stream: Stream, command: str, environment: dict[str, str], *, framed: bo
         stderr=subprocess.PIPE if framed else subprocess.STDOUT,
         cwd="/",
         env=environment,
+        start_new_session=True,  # so that what it started can be ended with it
     )
     lock = threading.Lock()
 
@@ -247,7 +248,7 @@ def _feed(stream: Stream, process: subprocess.Popen[bytes], framed: bool) -> Non
                     process.stdin.write(content)
                     process.stdin.flush()
     if process.poll() is None:
-        process.send_signal(signal.SIGHUP)
+        os.killpg(process.pid, signal.SIGHUP)
 
 
 def sync(stream: Stream) -> None:
