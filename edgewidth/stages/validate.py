@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -95,45 +95,27 @@ def validate(
         MismatchError: The baseline was measured in another way.
         DeviceError, TransientDeviceError: The device failed.
     """
-    inspected, executed = inspect_model(model, signature), target.engine.file_format
-    if inspected.format is not executed:
-        raise InputError(
-            f"{model} is a .{inspected.format} file; the runtime {target.engine} executes .{executed}.",
-            remedy="Choose the `runtime` that executes it.",
-        )
-    content = read_model(model)
-    digest = hashlib.sha256(content).hexdigest()
-    feed = choose_feed(inspected.inputs, input_shapes or {}, input_values)
-    if signature is not None:
-        feed = feed._replace(entry=inspected.entry)
-    # The same file with other inputs, or entered elsewhere, is another measurement.
-    more = [hashlib.sha256(feed.values).hexdigest()] if feed.values else []
-    key = "; ".join([digest, *map(str, feed.inputs), *more, *([] if signature is None else [signature])])
-    with ExitStack() as stack, _explained(model, inspected, feed, target):
+    given = _Given.read(model, target, input_shapes or {}, input_values, signature)
+    with ExitStack() as stack, _explained(model, given, target):
         device = device or stack.enter_context(open_device(target.profile, progress=progress))
         measurements = measurements or stack.enter_context(temporary_folder()) / "measurements.sqlite"
         store = stack.enter_context(MeasurementStore(measurements))
-        setting = device.setting(target.engine, inspected.precision, target.threads)
+        setting = device.setting(target.engine, given.facts.precision, target.threads)
         limits = [] if budget is None else [budget.latency_ms]
         if baseline is not None:
-            check_baseline(baseline, setting, target.statistic, feed.inputs)
+            check_baseline(baseline, setting, target.statistic, given.feed.inputs)
             limits.append(Regression.of(baseline.estimate, baseline, most_regression_percent).limit_ms)
-        file = _File(Model(key, lambda: content, feed, operator_work), target, device, setting, store, progress)
+        file = _File(given.model, target, device, setting, store, progress)
         warnings = file.measure(limits)
-        latency = file.latency()
-        if budget is not None and _undecided(latency, budget.latency_ms):
-            warnings = (close_to_budget(latency, budget), *warnings)
+        latency, loading = file.latency(), _loading(file.visits())
         regression = None if baseline is None else Regression.of(latency, baseline, most_regression_percent)
-        if regression is not None and _undecided(latency, regression.limit_ms):
-            warnings = (close_to_baseline(latency, regression), *warnings)
-        loading = _loading(file.visits())
         too_much = over_memory(loading["ran"], budget)
         return ValidationReport(
             file=model.name,
-            sha256=digest,
-            size_bytes=len(content),
-            inputs=feed.inputs,
-            signature=inspected.entry.name if inspected.entry and len(inspected.entries) > 1 else None,
+            sha256=given.digest,
+            size_bytes=len(given.content),
+            inputs=given.feed.inputs,
+            signature=given.facts.entry.name if given.facts.entry and len(given.facts.entries) > 1 else None,
             setting=setting,
             facts=device.facts,
             estimate=latency,
@@ -141,14 +123,66 @@ def validate(
             within_budget=None if budget is None else latency.value_ms <= budget.latency_ms and not too_much,
             visits=tuple(file.visits()),
             **loading,
-            micro=_micro(content, target, progress),
+            micro=_micro(given.content, target, progress),
             energy=measure_energy(device, setting, file.visits()),
-            warnings=warnings,
+            warnings=(*_close(latency, budget, regression), *warnings),
             regression=regression,
             sustained=None
             if sustained_s is None
             else measure_sustained(device, setting, file.model, store, duration_s=sustained_s, progress=progress),
         )
+
+
+class _Given(NamedTuple):
+    """A model file, and what it is given."""
+
+    content: bytes
+    facts: ModelFacts
+    feed: Feed
+    signature: str | None
+    """As it was asked for."""
+
+    @classmethod
+    def read(
+        cls, path: Path, target: Target, shapes: Shapes, values: Fill | Path | None, signature: str | None
+    ) -> _Given:
+        """Read the file, and choose its inputs.
+
+        Raises:
+            FileError: It cannot be read, is of no known format, or is damaged.
+            InputError: The engine does not execute it, there is no such signature, or its inputs are to be given.
+        """
+        facts, executed = inspect_model(path, signature), target.engine.file_format
+        if facts.format is not executed:
+            raise InputError(
+                f"{path} is a .{facts.format} file; the runtime {target.engine} executes .{executed}.",
+                remedy="Choose the `runtime` that executes it.",
+            )
+        feed = choose_feed(facts.inputs, shapes, values)
+        return cls(read_model(path), facts, feed if signature is None else feed._replace(entry=facts.entry), signature)
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the file."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def model(self) -> Model:
+        """What is measured: the same file with other inputs, or entered elsewhere, is another one."""
+        values = [hashlib.sha256(self.feed.values).hexdigest()] if self.feed.values else []
+        signature = [] if self.signature is None else [self.signature]
+        key = "; ".join([self.digest, *map(str, self.feed.inputs), *values, *signature])
+        return Model(key, lambda: self.content, self.feed, operator_work)
+
+
+def _close(
+    latency: LatencyEstimate, budget: Budget | None, regression: Regression | None
+) -> Iterator[MeasurementWarning]:
+    """Warnings of the limits that lie within the interval."""
+    if regression is not None and _undecided(latency, regression.limit_ms):
+        yield close_to_baseline(latency, regression)
+    if budget is not None and _undecided(latency, budget.latency_ms):
+        yield close_to_budget(latency, budget)
 
 
 def _micro(content: bytes, target: Target, progress: Progress) -> MicroRun | None:
@@ -249,14 +283,14 @@ def _for_tail(policy: Policy, visits: Sequence[Visit], target: Target, elapsed_s
 
 
 @contextmanager
-def _explained(model: Path, facts: ModelFacts, feed: Feed, target: Target) -> Iterator[None]:
+def _explained(model: Path, given: _Given, target: Target) -> Iterator[None]:
     """Tell a model that does not run on the device as what it is: a file that cannot be used there."""
     try:
         yield
     except ModelFailedError as error:
         raise FileError(
             f"{model} does not run on {target.profile.name} with {target.engine}: {error.reason}.",
-            remedy=_remedy(facts, feed, error.reason),
+            remedy=_remedy(given.facts, given.feed, error.reason),
         ) from error
 
 
