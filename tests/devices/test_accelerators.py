@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+from ctypes.util import find_library
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.on_device.forked import Child, in_child
 from edgewidth.devices.on_device.loaded import Asked
 from edgewidth.devices.on_device.runtimes import import_runtime, load
+from edgewidth.devices.on_device.tflite import _reason
 from edgewidth.devices.on_device.vitals import COMPILED_MODEL
 from edgewidth.devices.profiles import AcceleratorSection, DeviceProfile
 from edgewidth.errors import DeviceError, InputError, ModelFailedError
@@ -47,6 +49,7 @@ DENSE, NEG, NORM = "FULLY_CONNECTED", "NEG", "L2_NORMALIZATION"
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     require(SWIFTSHADER.exists(), "SwiftShader is not installed (Debian: chromium)")
+    require(find_library("vulkan"), "Vulkan is not installed (Debian: libvulkan1)")
     monkeypatch.setenv("VK_ICD_FILENAMES", str(SWIFTSHADER))
     monkeypatch.setenv("ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER", "1")
 
@@ -140,6 +143,26 @@ def test_a_gpu_takes_all_of_a_model(tmp_path: Path) -> None:
     assert "software-accelerator" in warnings
     (on_cpu,), _ = measured(profile_of(tmp_path / "cpu"), [content], Accelerator.CPU)
     assert min(visits[-1].runs_ns) > 5 * min(on_cpu[-1].runs_ns)
+
+
+def test_without_a_gpu_the_reason_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No driver, and on a machine without Vulkan that it could not be loaded; LiteRT raises places of its source."""
+    monkeypatch.setenv("VK_ICD_FILENAMES", str(tmp_path / "none.json"))
+    with pytest.raises(DeviceError, match=r"does not work on here: .*No adapters found"):
+        measured(profile_of(tmp_path), [tflite_chain([DENSE])], Accelerator.GPU)
+
+
+def test_what_was_logged_of_a_failure_is_its_reason() -> None:
+    """The accelerator's own words, once; where there are none LiteRT's, and those of no other accelerator."""
+    raised = "ERROR: [./litert/cc/litert_compiled_model.h:1961]\n└ ERROR: [litert/runtime/compiled_model.cc:1036]"
+    log = (
+        "WARNING: [npu_registry.cc:34] NPU accelerator could not be loaded.\n"
+        "Warning: Couldn't load Vulkan: libvulkan.so.1: no such file\n    at operator()\n"
+        "ERROR: [delegate_webgpu.cc:359] No adapters found\nERROR: [delegate_webgpu.cc:359] No adapters found\n"
+    )
+    assert _reason(log, raised) == "Couldn't load Vulkan: libvulkan.so.1: no such file; No adapters found"
+    assert _reason("", raised) == "LiteRT gives no reason"
+    assert _reason("INFO: all is well\n", f"{raised} Out of memory") == "Out of memory"
 
 
 @pytest.mark.usefixtures("gpu")

@@ -6,6 +6,7 @@ has; it takes external delegates, and enters a model where a ``CompiledModel`` c
 
 from __future__ import annotations
 
+import re
 import time
 from functools import partial
 from importlib.util import find_spec
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 _BUFFER_TYPES = {"float32", "float16", "int32", "int8", "uint8", "bool"}
 """What LiteRT's buffers can be given and read as, of NumPy's types."""
+_LOGGED = re.compile(r"^(?:ERROR|Warning): (?:\[[^\]]*\] )?(.+)$", re.MULTILINE)
+"""What LiteRT, and Dawn by which it reaches GPUs, log of what failed: its own warnings are of other accelerators."""
+_SOURCE = re.compile(r"^ERROR: \[[^\]]*\]\s*")
 
 
 class TfliteModule(NamedTuple):
@@ -243,22 +247,24 @@ def _accelerated(module: TfliteModule, asked: Asked) -> Loaded:
     compiled, accelerator = module.compiled, asked.engine["accelerator"]
     flags = compiled.HardwareAccelerator
     first, kinds = flags[accelerator.upper()], _kinds(module, asked)
-    logs: list[str] = []
+    log = ""
     for flag in (first, first | flags.CPU):
         options = _on_cpu(compiled, asked)
         options.hardware_accelerators = flag
         _set_options(options, asked.engine.get("options") or {})
+        told: list[str] = []
         try:
-            with captured_log() as logs:
+            with captured_log() as told:
                 # Whether all of it is accelerated is not asked of the model: it counts XNNPACK as an accelerator.
                 loaded = _timed(partial(_compiled, module, asked, options, {}))
         except RuntimeError as error:
+            log += told[0]
             if flag is not first:
-                raise EngineError(_last_line(str(error))) from error
+                raise EngineError(_reason(log, str(error))) from error
             continue
         if accelerator == "gpu":
-            return loaded._replace(placed=of_gpu_log(logs[0], kinds, whole=flag is first))
-        return loaded._replace(placed=of_plugin_log(logs[0], kinds, _schema_names()))
+            return loaded._replace(placed=of_gpu_log(told[0], kinds, whole=flag is first))
+        return loaded._replace(placed=of_plugin_log(told[0], kinds, _schema_names()))
     raise AssertionError  # the last flag returns or raises
 
 
@@ -293,5 +299,12 @@ def _option(group: Any, name: str, text: str) -> Any:
     return int(text) if text.lstrip("-").isdecimal() else text
 
 
-def _last_line(text: str) -> str:
-    return text.strip().splitlines()[-1].lstrip("└ ")
+def _reason(log: str, error: str) -> str:
+    """Why a model could not be loaded: what an accelerator logged of it, or else the end of what LiteRT raised.
+
+    That often has nothing but places of its source. What was logged begins with the cause and ends with its effect.
+    """
+    logged = _LOGGED.findall(log)
+    if logged:
+        return "; ".join(dict.fromkeys((logged[0], logged[-1])))
+    return _SOURCE.sub("", error.strip().splitlines()[-1].lstrip("└ ")) or "LiteRT gives no reason"
