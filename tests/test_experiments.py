@@ -348,12 +348,18 @@ def test_machines_add_their_supernets_to_one_page(tmp_path: Path) -> None:
     page, kept = tmp_path / "docs" / "results.md", tmp_path / "docs" / "results" / "small.json"
     page.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
     protocol = _experiment(tmp_path, "uniform", "greedy").protocol.model_copy(update={"supernets": 2})
-    for machine, scored in ((0, 90.0), (1, 92.0), (1, 93.0)):
-        experiment = Experiment.begin(tmp_path / f"machine-{machine}", protocol)
-        for final in protocol.finals:
-            if final.supernet == machine:
-                _score(experiment, final, scored if final.method == "greedy" else 80.0)
+    for folder, supernet, greedy, methods in (
+        ("a", 0, 90.0, ("uniform", "greedy")),
+        ("b", 1, 92.0, ("uniform", "greedy")),
+        ("c", 1, 93.0, ("greedy",)),
+        ("c", 1, 93.0, ("uniform",)),
+    ):
+        experiment = Experiment.begin(tmp_path / folder, protocol)
+        for method in methods:
+            _score(experiment, Final(method, 0.5, supernet, 0), greedy if method == "greedy" else 80.0)
         write_page([experiment], tmp_path / "docs")
+        whole = len(Results.read(kept).rows)
+        assert whole == (3 if methods == ("greedy",) else 2 + 2 * supernet)
     text, results = page.read_text(encoding="utf-8"), Results.read(kept)
     assert "4 of 4 final networks are done" in text
     assert {row.final: row.int8 for row in results.rows} == {

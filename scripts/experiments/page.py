@@ -42,7 +42,7 @@ KINDS = {"corrected": "chosen", "cut": "uniform 1.0", "narrowed": "evolutionary"
 def write_page(experiments: Sequence[Experiment], docs: Path) -> None:
     """Write ``results.md``, a picture for each experiment, and the results of each as JSON.
 
-    Those that are there already stay: of one protocol every machine may have some supernets.
+    What is there already of other supernets stays: of one protocol every machine may have some.
 
     Raises:
         MismatchError: Those are of another protocol.

@@ -54,7 +54,9 @@ class Results(NamedTuple):
         write_atomic(path, (json.dumps(document, indent=1) + "\n").encode())
 
     def joined(self, path: Path) -> Results:
-        """These, and those in a file that are not among them.
+        """These, and those in a file of supernets that these have nothing of.
+
+        Two machines train one supernet differently: networks of the one are compared with none of the other.
 
         Raises:
             MismatchError: The file's are of another protocol.
@@ -66,9 +68,9 @@ class Results(NamedTuple):
             raise MismatchError(
                 f"{path} holds the results of another protocol.", remedy="Give the experiment another --name."
             )
-        finals, seeds = {row.final for row in self.rows}, {supernet.seed for supernet in self.supernets}
-        rows = [*self.rows, *(row for row in kept.rows if row.final not in finals)]
-        supernets = [*self.supernets, *(one for one in kept.supernets if one.seed not in seeds)]
+        own = {row.final.supernet for row in self.rows} | {supernet.seed for supernet in self.supernets}
+        rows = [*self.rows, *(row for row in kept.rows if row.final.supernet not in own)]
+        supernets = [*self.supernets, *(one for one in kept.supernets if one.seed not in own)]
         return Results(self.protocol, sorted(rows), sorted(supernets, key=lambda one: one.seed))
 
 
