@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import os
@@ -25,7 +26,7 @@ from latency_truths import QUIET, SETTING, measure, residual_space, tiled_device
 from other_networks import other_network
 from page import BEGIN, END, write_page
 from PIL import Image
-from protocol import Experiment, Final, Protocol, load_data
+from protocol import Experiment, Final, Protocol, Uniform, Uniforms, load_data
 from results import Results
 from scipy.stats import norm, ttest_1samp
 from search_images import regret, regret_by_trained
@@ -35,7 +36,7 @@ from supernets import Learned, Supernet, supernet_lines
 from tasks import SCORES, Scores, Task, all_tasks, uniforms_at
 
 from edgewidth.data.split import load_images
-from edgewidth.errors import InputError, MismatchError
+from edgewidth.errors import FileError, InputError, MismatchError
 from edgewidth.graph.costs import costs
 from edgewidth.graph.families.registry import search_space
 from edgewidth.graph.space import ChannelConfig
@@ -55,6 +56,21 @@ BUDGET = Final("exact", 0.3, 0, 0)
 MEASURED = LatencyEstimate.model_validate(
     {"statistic": "median", "value_ms": 1, "low_ms": 1, "high_ms": 1, "visits": 1, "runs": 1}
 )
+PROTOCOL: dict[str, Any] = {
+    "name": "small",
+    "data": "digits",
+    "data_fingerprint": load_images("digits", resolution=16, seed=0).fingerprint,
+    "images": (0, 0, 0, 0),
+    "device": "fake",
+    "resolution": 16,
+    "min_width": 0.3,
+    "max_width": 1.0,
+    "levels": 2,
+    "budgets": (0.5,),
+    "seeds": (0,),
+    "passes": 4,
+    "recipe": "",
+}
 SPLITS = (("train", 80), ("test", 30))
 
 
@@ -154,23 +170,7 @@ def test_published_slimming_drops_what_loses_least_whatever_it_saves(tmp_path: P
 
 def _experiment(folder: Path, *methods: str) -> Experiment:
     """One supernet, one budget, four passes after rivals."""
-    protocol = Protocol(
-        name="small",
-        data="digits",
-        data_fingerprint=load_images("digits", resolution=16, seed=0).fingerprint,
-        images=(0, 0, 0, 0),
-        device="fake",
-        resolution=16,
-        min_width=0.3,
-        max_width=1.0,
-        levels=2,
-        budgets=(0.5,),
-        supernets=1,
-        seeds=(0,),
-        passes=4,
-        recipe="",
-        methods=methods,
-    )
+    protocol = Protocol(**PROTOCOL, methods=methods, supernets=1)
     return Experiment.begin(folder / "small", protocol)
 
 
@@ -193,6 +193,16 @@ def test_a_machine_may_train_some_of_the_supernets_alone(tmp_path: Path) -> None
     some, every = ({task.name for task in all_tasks(experiment, these)} for these in ([1, 2], None))
     assert {name for name in every if not name.endswith("-0")} == some
     assert {"table", "supernet-1", "rivals-corrected-0.5-2", "choice-greedy-0.5-2"} < some
+
+
+def test_a_supernet_that_is_none_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is measured."""
+    protocol = _experiment(tmp_path, "uniform").protocol
+    monkeypatch.setattr(equal_latency, "_protocol", lambda _: protocol)
+    options = argparse.Namespace(only_supernets=[0, 1], folder=tmp_path / "new")
+    with pytest.raises(InputError, match="no supernet 1: they are 0 to 0"):
+        equal_latency.run(options)
+    assert not options.folder.exists()
 
 
 def test_methods_that_chose_alike_share_a_network(tmp_path: Path) -> None:
@@ -354,7 +364,7 @@ def test_machines_add_their_supernets_to_one_page(tmp_path: Path) -> None:
         ("c", 1, 93.0, ("greedy",)),
         ("c", 1, 93.0, ("uniform",)),
     ):
-        experiment = Experiment.begin(tmp_path / folder, protocol)
+        experiment = _begun(tmp_path / folder, protocol)
         for method in methods:
             _score(experiment, Final(method, 0.5, supernet, 0), greedy if method == "greedy" else 80.0)
         write_page([experiment], tmp_path / "docs")
@@ -365,11 +375,47 @@ def test_machines_add_their_supernets_to_one_page(tmp_path: Path) -> None:
     assert {row.final: row.int8 for row in results.rows} == {
         final: 80.0 if final.method == "uniform" else (90.0, 93.0)[final.supernet] for final in protocol.finals
     }
+    assert [row.final for row in results.rows] == protocol.finals
     assert "| greedy over uniform | 57.50 ± " in text  # half of 20 % errors fewer, and 65 %
-    assert results.joined(kept) == results
-    other = Experiment.begin(tmp_path / "other", protocol.model_copy(update={"passes": 5}))
-    with pytest.raises(MismatchError, match="another protocol"):
-        write_page([other], tmp_path / "docs")
+    write_page([], tmp_path / "docs")
+    write_page([_begun(tmp_path / "empty", protocol)], tmp_path / "docs")
+    assert page.read_text(encoding="utf-8") == text
+
+
+def test_results_of_another_protocol_or_budget_are_refused(tmp_path: Path) -> None:
+    """Nothing is written then; nor where the file is damaged."""
+    experiment = _begun(tmp_path / "one", _experiment(tmp_path, "uniform").protocol)
+    _score(experiment, experiment.protocol.finals[0], 80.0)
+    write_page([experiment], tmp_path)
+    written = (tmp_path / "results.md").read_text(encoding="utf-8")
+    for folder, update, latency_ms in (("two", {"passes": 5}, 1.0), ("three", {}, 1.1)):
+        other = _begun(tmp_path / folder, experiment.protocol.model_copy(update=update), latency_ms)
+        _score(other, other.protocol.finals[0], 90.0)
+        with pytest.raises(MismatchError, match="another protocol, or of other budgets"):
+            write_page([other], tmp_path)
+    (tmp_path / "results" / "small.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(FileError, match="no experiment's file of results"):
+        write_page([experiment], tmp_path)
+    assert (tmp_path / "results.md").read_text(encoding="utf-8") == written
+
+
+def test_supernets_without_networks_hide_no_others() -> None:
+    """One that was judged on this machine, and whose networks another one has finished."""
+    protocol = Protocol(**PROTOCOL, methods=("uniform",), supernets=2)
+    rows = [Row(final, "8", 1.0, 100.0, 80.0, 80.0, 1.0) for final in protocol.finals]
+    supernets = [Supernet(seed, 30, {}, float(seed), 0, 0.0, []) for seed in (0, 1)]
+    mine = Results(protocol, (1.0,), rows[1:], supernets[1:])
+    theirs = Results(protocol, (1.0,), rows[:1], supernets[:1])
+    assert mine.joined(theirs) == theirs.joined(mine) == Results(protocol, (1.0,), rows, supernets)
+
+
+def _begun(folder: Path, protocol: Protocol, latency_ms: float = 1.0) -> Experiment:
+    """An experiment whose budget is measured."""
+    experiment = Experiment.begin(folder, protocol)
+    measured = MEASURED.model_copy(update={"value_ms": latency_ms})
+    uniform = Uniform(config=experiment.space.smallest, measured=measured)
+    Uniforms(largest=measured, uniforms=(uniform,)).write(experiment.budgets)
+    return experiment
 
 
 def _score(experiment: Experiment, final: Final, percent: float) -> None:

@@ -90,8 +90,8 @@ def padding_ratios(*, batch: int, steps: int) -> dict[str, float]:
     widths, found = space.widths(space.largest), {}
     for layer in space.network.layers:
         operator = layer.operator
-        if isinstance(operator, Depthwise) and max(operator.stride) > 1:
-            shape = layer.reads[0]
+        shape = layer.reads[0]
+        if isinstance(operator, Depthwise) and any(before != after for before, after in operator.pads(shape.size)):
             x = torch.randn(batch, total(shape.channels, widths), *shape.size, dtype=training_dtype(CPU))
             x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
             kernel = torch.randn(x.shape[1], 1, *operator.kernel, dtype=layer_dtype(layer, x.dtype), requires_grad=True)

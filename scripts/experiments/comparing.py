@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How many fewer errors one method makes than another, and how sure that is.
 
-    comparing.py docs/results/cifar-10.json
+    comparing.py docs/results/first/cifar-10.json
 
 prints it of the final networks whose numbers a page was made of.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from protocol import Final
 from scipy.stats import t
+
+from edgewidth.errors import EdgewidthError, FileError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -159,17 +162,30 @@ def row_fields(row: Row) -> dict[str, Any]:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The final networks in an experiment's file of results."""
-    networks = json.loads(path.read_text(encoding="utf-8"))["networks"]
-    return [Row(**{**fields, "final": Final(**fields["final"])}) for fields in networks]
+    """The final networks in an experiment's file of results.
+
+    Raises:
+        FileError: It cannot be read, or is no such file.
+    """
+    try:
+        networks = json.loads(path.read_text(encoding="utf-8"))["networks"]
+        return [Row(**{**fields, "final": Final(**fields["final"])}) for fields in networks]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise FileError(f"{path} is no experiment's file of results: {error}.") from error
 
 
-def main() -> None:
+def main() -> int:
     """Read, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="an experiment's file of results")
-    print("\n".join(comparison_lines(read_rows(parser.parse_args().results))))
+    path = parser.parse_args().results
+    try:
+        print("\n".join(comparison_lines(read_rows(path))))
+    except EdgewidthError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

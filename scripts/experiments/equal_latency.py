@@ -29,7 +29,7 @@ from pilot import tell_pilot
 from protocol import COMPARED, METHODS, Experiment, Protocol, load_data, recipe_text
 from tasks import Task, all_tasks
 
-from edgewidth.errors import EdgewidthError
+from edgewidth.errors import EdgewidthError, InputError
 from edgewidth.stages.claim import locked
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ GRACE_S = 20.0
 def run(options: argparse.Namespace) -> int:
     """Do what is not done yet, ``--workers`` tasks at a time; the folder is this program's meanwhile."""
     protocol = _protocol(options)
+    if unknown := set(options.only_supernets or ()) - set(range(protocol.supernets)):
+        raise InputError(f"There is no supernet {min(unknown)}: they are 0 to {protocol.supernets - 1}.")
     with locked(options.folder):
         return _run(Experiment.begin(options.folder, protocol), options)
 
@@ -173,7 +175,7 @@ def main() -> int:
     shares = "shares of the largest network's latency"
     verb.add_argument("--budgets", type=float, nargs="+", default=[0.15, 0.25, 0.4], help=shares)
     verb.add_argument("--supernets", type=int, default=4, help="how many of them choose for every budget")
-    elsewhere = "those of them that are trained here, where other machines train the others; default: all"
+    elsewhere = "those of them, from 0, that are trained here, where other machines train the others; default: all"
     verb.add_argument("--only-supernets", type=int, nargs="+", metavar="N", help=elsewhere)
     verb.add_argument("--passes", type=int, default=24, help="of final training where rivals are trained")
     verb.add_argument("--methods", nargs="+", choices=METHODS, default=COMPARED)
@@ -188,7 +190,7 @@ def main() -> int:
     verb.add_argument("--seeds", type=int, default=6, help="trained with the first number of passes")
     verb = verbs.add_parser("page", help="write the results")
     verb.set_defaults(act=page)
-    verb.add_argument("folders", type=Path, nargs="+")
+    verb.add_argument("folders", type=Path, nargs="*", help="default: only what the page tells already, once more")
     verb.add_argument("--docs", type=Path, default=Path("docs"))
     verb = verbs.add_parser("task", help="one piece of work, as run starts it")
     verb.set_defaults(act=do_task)

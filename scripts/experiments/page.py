@@ -42,27 +42,29 @@ KINDS = {"corrected": "chosen", "cut": "uniform 1.0", "narrowed": "evolutionary"
 def write_page(experiments: Sequence[Experiment], docs: Path) -> None:
     """Write ``results.md``, a picture for each experiment, and the results of each as JSON.
 
-    What is there already of other supernets stays: of one protocol every machine may have some.
+    What is there already stays, of other experiments and of other supernets of these: of one protocol every machine may
+    have some.
 
     Raises:
-        MismatchError: Those are of another protocol.
+        FileError: One of those files is damaged.
+        MismatchError: One has an experiment's name, and is of another protocol or other budgets.
         StorageError: A file cannot be written.
     """
-    page = docs / "results.md"
+    page, folder = docs / "results.md", docs / "results"
     before, after = f"# Results\n\n{BEGIN}", f"{END}\n"
     if page.exists():
         text = page.read_text(encoding="utf-8")
         before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
-    parts = []
+    known = {path.stem: Results.read(path) for path in sorted(folder.glob("*.json"))}
     for experiment in experiments:
-        folder, name = docs / "results", _file_name(experiment.protocol)
-        results = Results.of(experiment).joined(folder / f"{name}.json")
-        if not results.rows:
-            continue
-        folder.mkdir(parents=True, exist_ok=True)
+        results, name = Results.of(experiment), _file_name(experiment.protocol)
+        if results is not None:
+            known[name] = results.joined(known[name]) if name in known else results
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, results in known.items():
         results.write(folder / f"{name}.json")
         write_atomic(folder / f"{name}.svg", _picture(results.rows).encode())
-        parts += [_section(results)]
+    parts = [_section(results) for results in known.values()]
     write_atomic(page, f"{before}\n\n{''.join(parts)}{after}".encode())
 
 

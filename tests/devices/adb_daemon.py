@@ -248,7 +248,8 @@ def _feed(stream: Stream, process: subprocess.Popen[bytes], framed: bool) -> Non
                     process.stdin.write(content)
                     process.stdin.flush()
     if process.poll() is None:
-        os.killpg(process.pid, signal.SIGHUP)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGHUP)
 
 
 def sync(stream: Stream) -> None:

@@ -153,16 +153,19 @@ def test_without_a_gpu_the_reason_is_told(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_what_was_logged_of_a_failure_is_its_reason() -> None:
-    """The accelerator's own words, once; where there are none LiteRT's, and those of no other accelerator."""
+    """Each once, where LiteRT raises places of its source alone; warnings that are no reason are none."""
     raised = "ERROR: [./litert/cc/litert_compiled_model.h:1961]\n└ ERROR: [litert/runtime/compiled_model.cc:1036]"
     log = (
         "WARNING: [npu_registry.cc:34] NPU accelerator could not be loaded.\n"
+        "Warning: maxDynamicUniformBuffersPerPipelineLayout artificially reduced from 500000 to 16\n"
         "Warning: Couldn't load Vulkan: libvulkan.so.1: no such file\n    at operator()\n"
         "ERROR: [delegate_webgpu.cc:359] No adapters found\nERROR: [delegate_webgpu.cc:359] No adapters found\n"
+        "ERROR: [compiled_model.cc:3]\n"
     )
     assert _reason(log, raised) == "Couldn't load Vulkan: libvulkan.so.1: no such file; No adapters found"
     assert _reason("", raised) == "LiteRT gives no reason"
-    assert _reason("INFO: all is well\n", f"{raised} Out of memory") == "Out of memory"
+    assert _reason(log, f"{raised} Out of memory") == "Out of memory"
+    assert _reason("INFO: all is well\n", "") == "LiteRT gives no reason"
 
 
 @pytest.mark.usefixtures("gpu")

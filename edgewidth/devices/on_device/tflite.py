@@ -28,9 +28,12 @@ if TYPE_CHECKING:
 
 _BUFFER_TYPES = {"float32", "float16", "int32", "int8", "uint8", "bool"}
 """What LiteRT's buffers can be given and read as, of NumPy's types."""
-_LOGGED = re.compile(r"^(?:ERROR|Warning): (?:\[[^\]]*\] )?(.+)$", re.MULTILINE)
-"""What LiteRT, and Dawn by which it reaches GPUs, log of what failed: its own warnings are of other accelerators."""
-_SOURCE = re.compile(r"^ERROR: \[[^\]]*\]\s*")
+_PLACE = r"(?:\[[^\]]*\] *)?"
+"""Where in its source LiteRT found an error."""
+_RAISED = re.compile(rf"^ERROR: {_PLACE}")
+_LOGGED = re.compile(rf"^(?:ERROR: {_PLACE}|Warning: (?=Couldn't ))(?!\[)(\S.*)$", re.MULTILINE)
+"""What LiteRT, and Dawn by which it reaches GPUs, log of what failed. Other warnings are of accelerators that nobody
+asked for, and of limits that hurt nobody."""
 
 
 class TfliteModule(NamedTuple):
@@ -247,7 +250,7 @@ def _accelerated(module: TfliteModule, asked: Asked) -> Loaded:
     compiled, accelerator = module.compiled, asked.engine["accelerator"]
     flags = compiled.HardwareAccelerator
     first, kinds = flags[accelerator.upper()], _kinds(module, asked)
-    log = ""
+    log = ""  # of both tries: what could not be loaded is only told of in the first
     for flag in (first, first | flags.CPU):
         options = _on_cpu(compiled, asked)
         options.hardware_accelerators = flag
@@ -300,11 +303,11 @@ def _option(group: Any, name: str, text: str) -> Any:
 
 
 def _reason(log: str, error: str) -> str:
-    """Why a model could not be loaded: what an accelerator logged of it, or else the end of what LiteRT raised.
+    """Why a model could not be loaded: the end of what LiteRT raised, or else what was logged.
 
-    That often has nothing but places of its source. What was logged begins with the cause and ends with its effect.
+    What is raised often has nothing but places in a source. What is logged begins with the cause and ends with its
+    effect.
     """
+    raised = _RAISED.sub("", (error.strip().splitlines() or [""])[-1].lstrip("└ "))
     logged = _LOGGED.findall(log)
-    if logged:
-        return "; ".join(dict.fromkeys((logged[0], logged[-1])))
-    return _SOURCE.sub("", error.strip().splitlines()[-1].lstrip("└ ")) or "LiteRT gives no reason"
+    return raised or "; ".join(dict.fromkeys((logged[0], logged[-1])) if logged else ["LiteRT gives no reason"])

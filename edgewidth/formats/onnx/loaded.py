@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _ERRORS_ONLY = 3
 _EXACT = "session.x64quantprecision"
-"""On x86-64 processors without VNNI the quick sums of int8 products saturate at 16 bits unless this is on."""
+"""As on devices, see ``edgewidth.devices.on_device.ort``, whose modules stand alone: for sums of int8 products that do
+not saturate."""
 
 
 class LoadedOnnx:
