@@ -32,6 +32,7 @@ COMPARISONS = (
     ("corrected", "cut"),
     ("corrected", "exact"),
     ("exact", "greedy"),
+    ("exact", "published"),
     ("exact", "lagrangian"),
     ("exact", "uniform"),
     ("narrowed", "exact"),
