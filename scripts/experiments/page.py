@@ -33,10 +33,13 @@ STYLE = """<style>
 svg { background: #fff; font: 13px sans-serif; } .grid { stroke: #ddd; } .axis { stroke: #666; }
 .tick, .axis-label { fill: #444; } .bar { stroke: #555; } .chosen { fill: #c0392b; } .uniform { fill: #7f8c8d; }
 .uniform.hollow { fill: none; stroke: #7f8c8d; stroke-width: 2; }
-.green { fill: #2e8b57; } .violet { fill: #6c3fa0; } .sky { fill: none; stroke: #3a8fb7; stroke-width: 2.4; }
+.green { fill: #2e8b57; } .green.hollow { fill: none; stroke: #2e8b57; stroke-width: 2; } .plain { fill: #1f6fb2; }
+.violet { fill: #6c3fa0; } .sky { fill: none; stroke: #3a8fb7; stroke-width: 2.4; }
 </style>"""
-KINDS = {"corrected": "chosen", "cut": "uniform 1.0", "narrowed": "evolutionary", "published": "greedy"}
+KINDS = {"corrected": "chosen", "cut": "uniform 1.0", "narrowed": "evolutionary"}
 """As which method of the report each is drawn, where it is not one of them."""
+PUBLISHED = Style("green hollow", "diamond")
+"""As the other greedy method, but hollow."""
 
 
 def write_page(experiments: Sequence[Experiment], docs: Path) -> None:
@@ -138,7 +141,7 @@ def _by_method(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 def _style(method: str) -> Style:
-    return style_of(KINDS.get(method, method))
+    return PUBLISHED if method == "published" else style_of(KINDS.get(method, method))
 
 
 def _picture(rows: Sequence[Row]) -> str:
