@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _CPU = "CPUExecutionProvider"
 _EXACT = "session.x64quantprecision"
-"""On x86-64 processors without VNNI the quick sums of int8 products saturate at 16 bits unless this is on: there the
-file of a network of the digits lost 2.5 points of its accuracy. Elsewhere it changes nothing."""
+"""On x86-64 processors without VNNI the quick sums of int8 products saturate at 16 bits unless this is on, which can
+cost a file points of its accuracy. Elsewhere it changes nothing."""
 _TYPES = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "uint8", "tensor(float16)": "float16"}
 
 
