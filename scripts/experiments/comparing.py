@@ -9,21 +9,21 @@ prints it of the final networks whose numbers a page was made of.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
 
 import numpy as np
 from protocol import Final
+from pydantic import ConfigDict, PlainSerializer
 from scipy.stats import t
 
-from edgewidth.errors import EdgewidthError, FileError
+from edgewidth.documents import Document, Record
+from edgewidth.errors import EdgewidthError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-    from typing import Any
 
 COMPARISONS = (
     ("corrected", "greedy"),
@@ -42,10 +42,10 @@ COMPARISONS = (
 )
 
 
-class Row(NamedTuple):
+class Row(Record):
     """One final network."""
 
-    final: Final
+    final: Annotated[Final, PlainSerializer(Final._asdict)]
     config: str
     latency_ms: float
     used: float
@@ -59,6 +59,15 @@ class Row(NamedTuple):
     def errors(self) -> float:
         """Test images in percent that the int8 file gets wrong."""
         return 100 - self.int8
+
+
+class Networks(Document):
+    """The final networks in an experiment's file of results, whatever else it holds."""
+
+    model_config = ConfigDict(extra="ignore")
+    schema_name: ClassVar[str] = "edgewidth/equal-latency-results"
+
+    networks: tuple[Row, ...]
 
 
 class Mean(NamedTuple):
@@ -157,31 +166,13 @@ def comparison_lines(rows: Sequence[Row]) -> list[str]:
     return [*lines, "", f"The int8 file of the worst network is {worst:.2f} points below its float32 file."]
 
 
-def row_fields(row: Row) -> dict[str, Any]:
-    """A row as JSON has it."""
-    return row._asdict() | {"final": row.final._asdict()}
-
-
-def read_rows(path: Path) -> list[Row]:
-    """The final networks in an experiment's file of results.
-
-    Raises:
-        FileError: It cannot be read, or is no such file.
-    """
-    try:
-        networks = json.loads(path.read_text(encoding="utf-8"))["networks"]
-        return [Row(**{**fields, "final": Final(**fields["final"])}) for fields in networks]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise FileError(f"{path} is no experiment's file of results: {error}.") from error
-
-
 def main() -> int:
     """Read, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="an experiment's file of results")
     path = parser.parse_args().results
     try:
-        print("\n".join(comparison_lines(read_rows(path))))
+        print("\n".join(comparison_lines(Networks.read(path).networks)))
     except EdgewidthError as error:
         print(error, file=sys.stderr)
         return 2

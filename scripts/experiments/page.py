@@ -66,7 +66,7 @@ def write_page(experiments: Sequence[Experiment], docs: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, results in known.items():
         results.write(folder / f"{name}.json")
-        write_atomic(folder / f"{name}.svg", _picture(results.rows).encode())
+        write_atomic(folder / f"{name}.svg", _picture(results.networks).encode())
     parts = [_section(results) for results in known.values()]
     write_atomic(page, f"{before}\n\n{''.join(parts)}{after}".encode())
 
@@ -76,7 +76,7 @@ def _file_name(protocol: Protocol) -> str:
 
 
 def _section(results: Results) -> str:
-    protocol, rows = results.protocol, results.rows
+    protocol, rows = results.protocol, results.networks
     budgets = " ".join(f"{budget:g}" for budget in protocol.budgets)
     train, search, judge, test = protocol.images
     what = f"--data {protocol.data} --name {quote(protocol.name)} --device {protocol.device}"

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from choosing import Choice
-from comparing import Row, read_rows, row_fields
+from comparing import Networks, Row
 from protocol import Protocol
 from supernets import Supernet, judged_supernets
 from tasks import SCORES, Scores
 
-from edgewidth.errors import FileError, MismatchError
-from edgewidth.files import write_atomic
+from edgewidth.documents import Document
+from edgewidth.errors import MismatchError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from protocol import Experiment
 
 
@@ -25,58 +22,34 @@ BUDGETS_PERCENT = 1.0
 """By how much machines may measure a budget differently: methods are settled as near to it."""
 
 
-class Results(NamedTuple):
+class Results(Document):
     """What is done of one protocol."""
+
+    schema_name: ClassVar[str] = Networks.schema_name
 
     protocol: Protocol
     """With the names of its files, wherever they are."""
     budgets_ms: tuple[float, ...]
     """As they were measured, in the protocol's order."""
-    rows: list[Row]
-    """In the protocol's order."""
-    supernets: list[Supernet]
-    """Those that rows are of, as far as they have been judged."""
+    networks: tuple[Row, ...]
+    """In the protocol's order, too."""
+    supernets: tuple[Supernet, ...]
+    """Those that networks are of, as far as they have been judged."""
 
     @classmethod
     def of(cls, experiment: Experiment) -> Results | None:
         """Those in a folder; None: it has no finished network."""
-        rows = _finished(experiment)
-        if not rows:
+        networks = _finished(experiment)
+        if not networks:
             return None
-        own = {row.final.supernet for row in rows}
-        supernets = [one for one in judged_supernets(experiment) if one.seed in own]
+        own = {row.final.supernet for row in networks}
         protocol = experiment.protocol
-        budgets = tuple(experiment.budget(budget).latency_ms for budget in protocol.budgets)
-        return cls(protocol.anywhere, budgets, rows, supernets)
-
-    @classmethod
-    def read(cls, path: Path) -> Results:
-        """Those in a file that ``write`` wrote.
-
-        Raises:
-            FileError: It is no such file, or cannot be read.
-        """
-        rows = read_rows(path)
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-            supernets = [Supernet.of_fields(one) for one in document["supernets"]]
-            return cls(Protocol.model_validate(document["protocol"]), tuple(document["budgets_ms"]), rows, supernets)
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            raise FileError(f"{path} is no experiment's file of results: {error}.") from error
-
-    def write(self, path: Path) -> None:
-        """Write all of them.
-
-        Raises:
-            StorageError: It cannot be written.
-        """
-        document = {
-            "protocol": self.protocol.model_dump(mode="json"),
-            "budgets_ms": self.budgets_ms,
-            "networks": [row_fields(row) for row in self.rows],
-            "supernets": [supernet.fields for supernet in self.supernets],
-        }
-        write_atomic(path, (json.dumps(document, indent=1) + "\n").encode())
+        return cls(
+            protocol=protocol.anywhere,
+            budgets_ms=tuple(experiment.budget(budget).latency_ms for budget in protocol.budgets),
+            networks=networks,
+            supernets=tuple(one for one in judged_supernets(experiment) if one.seed in own),
+        )
 
     def joined(self, kept: Results) -> Results:
         """These, and ``kept`` ones of supernets that these have nothing of.
@@ -93,16 +66,18 @@ class Results(NamedTuple):
                 f"Other results that are called {self.protocol.name} are of another protocol, or of other budgets.",
                 remedy="Move their file away, or write to another --docs.",
             )
-        own, order = {row.final.supernet for row in self.rows}, self.protocol.finals
-        rows = [*self.rows, *(row for row in kept.rows if row.final.supernet not in own)]
+        own, order = {row.final.supernet for row in self.networks}, self.protocol.finals
+        networks = [*self.networks, *(row for row in kept.networks if row.final.supernet not in own)]
         supernets = [*self.supernets, *(one for one in kept.supernets if one.seed not in own)]
-        return self._replace(
-            rows=sorted(rows, key=lambda row: order.index(row.final)),
-            supernets=sorted(supernets, key=lambda one: one.seed),
+        return Results(
+            protocol=self.protocol,
+            budgets_ms=self.budgets_ms,
+            networks=tuple(sorted(networks, key=lambda row: order.index(row.final))),
+            supernets=tuple(sorted(supernets, key=lambda one: one.seed)),
         )
 
 
-def _finished(experiment: Experiment) -> list[Row]:
+def _finished(experiment: Experiment) -> tuple[Row, ...]:
     """The final networks that are trained, exported and measured."""
     rows = []
     for final in experiment.protocol.finals:
@@ -113,8 +88,15 @@ def _finished(experiment: Experiment) -> list[Row]:
         scored = experiment.network(final, choice.config).path / SCORES
         if scored.exists():
             scores = Scores.read(scored)
-            latency_ms = scores.measured.value_ms
-            used, config = 100 * latency_ms / choice.budget_ms, str(choice.config)
-            accuracies = scores.int8_percent, scores.float32_percent
-            rows.append(Row(final, config, latency_ms, used, *accuracies, scores.int8_loss))
-    return rows
+            rows.append(
+                Row(
+                    final=final,
+                    config=str(choice.config),
+                    latency_ms=scores.measured.value_ms,
+                    used=100 * scores.measured.value_ms / choice.budget_ms,
+                    int8=scores.int8_percent,
+                    float32=scores.float32_percent,
+                    loss=scores.int8_loss,
+                )
+            )
+    return tuple(rows)

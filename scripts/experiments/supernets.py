@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from choosing import Slimmed
 from protocol import Final
 
+from edgewidth.documents import Record
 from edgewidth.records.losses import UnaryLosses
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any
+    from collections.abc import Sequence
 
     from protocol import Experiment
 
     from edgewidth.graph.space import ChannelConfig
 
 
-class Learned(NamedTuple):
+class Learned(Record):
     """What the rivals of one budget taught: how the supernet's losses rank them, and how the corrected ones do."""
 
     budget: float
@@ -28,30 +28,20 @@ class Learned(NamedTuple):
     corrected_spearman: float
 
 
-class Supernet(NamedTuple):
+class Supernet(Record):
     """One supernet whose losses have been judged, and what the rivals of its budgets taught."""
 
     seed: int
     evaluated: int
     """Configurations: those fitted, and those held out to see when that was enough."""
-    held_out: Mapping[str, Mapping[str, float]]
+    held_out: dict[str, dict[str, int | float]]
     """How well these predict, by kind of configuration."""
     seconds: float
     """Of one processor for the evaluation, all budgets together …"""
     slimmed: int
     slimming_seconds: float
     """… and for the configurations that greedy slimming per millisecond asked for, all budgets together."""
-    learned: Sequence[Learned]
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return self._asdict() | {"learned": [one._asdict() for one in self.learned]}
-
-    @classmethod
-    def of_fields(cls, fields: dict[str, Any]) -> Supernet:
-        """What ``fields`` made."""
-        return cls(**{**fields, "learned": [Learned(**one) for one in fields["learned"]]})
+    learned: tuple[Learned, ...]
 
 
 def judged_supernets(experiment: Experiment) -> list[Supernet]:
@@ -70,20 +60,25 @@ def judged_supernets(experiment: Experiment) -> list[Supernet]:
         slimmed = Slimmed(folder.path / "greedy.jsonl", experiment.space, _unknown)
         known = {final.budget: experiment.corrected(final).losses for final in finals}
         read = {budget: UnaryLosses.read(path).rivals for budget, path in known.items() if path.exists()}
-        learned = [
-            Learned(budget, len(rivals.rivals), rivals.supernet_spearman, rivals.corrected_spearman)
+        learned = tuple(
+            Learned(
+                budget=budget,
+                rivals=len(rivals.rivals),
+                supernet_spearman=rivals.supernet_spearman,
+                corrected_spearman=rivals.corrected_spearman,
+            )
             for budget, rivals in read.items()
             if rivals
-        ]
+        )
         found.append(
             Supernet(
-                seed,
-                len(losses.fitted) + sum(len(one.evaluated) for one in losses.held_out),
-                json.loads(quality.read_text(encoding="utf-8")),
-                seconds,
-                len(slimmed),
-                slimmed.seconds,
-                learned,
+                seed=seed,
+                evaluated=len(losses.fitted) + sum(len(one.evaluated) for one in losses.held_out),
+                held_out=json.loads(quality.read_text(encoding="utf-8")),
+                seconds=seconds,
+                slimmed=len(slimmed),
+                slimming_seconds=slimmed.seconds,
+                learned=learned,
             )
         )
     return found

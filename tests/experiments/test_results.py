@@ -7,26 +7,37 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from choosing import Choice
+from choosing import Choice, Slimmed
 from comparing import Mean, Row, better
 from page import BEGIN, END, write_page
 from protocol import Experiment, Final, Protocol, Uniform, Uniforms
+from report.sample import losses, make_truth
 from results import Results
 from scipy.stats import norm, ttest_1samp
 from search_images import regret, regret_by_trained
 from small_experiment import MEASURED, PROTOCOL, small_experiment
-from supernets import Learned, Supernet, supernet_lines
+from supernets import Learned, Supernet
 from tasks import SCORES, Scores
 
 from edgewidth.errors import FileError, MismatchError
 from edgewidth.graph.space import ChannelConfig
+
+SUPERNET = Supernet(
+    seed=0,
+    evaluated=30,
+    held_out={"random": {"configs": 9, "spearman": 0.5}},
+    seconds=2.5,
+    slimmed=7,
+    slimming_seconds=1.5,
+    learned=(Learned(budget=0.25, rivals=12, supernet_spearman=0.5, corrected_spearman=0.75),),
+)
 
 
 def test_errors_are_compared_within_budget_supernet_and_seed() -> None:
     """Ten percent wrong against eight is a fifth fewer errors; what lacks its rival does not count."""
 
     def row(method: str, seed: int, int8: float, supernet: int = 0) -> Row:
-        return Row(Final(method, 0.3, supernet, seed), "8", 1.0, 100.0, int8, int8, 1 - int8 / 100)
+        return _row(Final(method, 0.3, supernet, seed), int8, 1 - int8 / 100)
 
     rows = [row("greedy", 0, 90), row("exact", 0, 92), row("greedy", 1, 90), row("exact", 2, 99), row("uniform", 1, 80)]
     assert better(rows, "exact", "greedy").fewer == {(0.3, 0): pytest.approx(20.0)}
@@ -97,14 +108,14 @@ def test_machines_add_their_supernets_to_one_page(tmp_path: Path) -> None:
         for method in methods:
             _score(experiment, Final(method, 0.5, supernet, 0), greedy if method == "greedy" else 80.0)
         write_page([experiment], tmp_path / "docs")
-        whole = len(Results.read(kept).rows)
+        whole = len(Results.read(kept).networks)
         assert whole == (3 if methods == ("greedy",) else 2 + 2 * supernet)
     text, results = page.read_text(encoding="utf-8"), Results.read(kept)
     assert "4 of 4 final networks are done" in text
-    assert {row.final: row.int8 for row in results.rows} == {
+    assert {row.final: row.int8 for row in results.networks} == {
         final: 80.0 if final.method == "uniform" else (90.0, 93.0)[final.supernet] for final in protocol.finals
     }
-    assert [row.final for row in results.rows] == protocol.finals
+    assert [row.final for row in results.networks] == protocol.finals
     assert "| greedy over uniform | 57.50 ± " in text  # half of 20 % errors fewer, and 65 %
     write_page([], tmp_path / "docs")
     write_page([_begun(tmp_path / "empty", protocol)], tmp_path / "docs")
@@ -123,7 +134,7 @@ def test_results_of_another_protocol_or_budget_are_refused(tmp_path: Path) -> No
         with pytest.raises(MismatchError, match="another protocol, or of other budgets"):
             write_page([other], tmp_path)
     (tmp_path / "results" / "small.json").write_text("[]", encoding="utf-8")
-    with pytest.raises(FileError, match="no experiment's file of results"):
+    with pytest.raises(FileError, match="not a JSON object"):
         write_page([experiment], tmp_path)
     assert (tmp_path / "results.md").read_text(encoding="utf-8") == written
 
@@ -131,11 +142,54 @@ def test_results_of_another_protocol_or_budget_are_refused(tmp_path: Path) -> No
 def test_supernets_without_networks_hide_no_others() -> None:
     """One that was judged on this machine, and whose networks another one has finished."""
     protocol = Protocol(**PROTOCOL, methods=("uniform",), supernets=2)
-    rows = [Row(final, "8", 1.0, 100.0, 80.0, 80.0, 1.0) for final in protocol.finals]
-    supernets = [Supernet(seed, 30, {}, float(seed), 0, 0.0, []) for seed in (0, 1)]
-    mine = Results(protocol, (1.0,), rows[1:], supernets[1:])
-    theirs = Results(protocol, (1.0,), rows[:1], supernets[:1])
-    assert mine.joined(theirs) == theirs.joined(mine) == Results(protocol, (1.0,), rows, supernets)
+
+    def results(*supernets: int) -> Results:
+        networks = tuple(_row(final, 80.0) for final in protocol.finals if final.supernet in supernets)
+        judged = tuple(SUPERNET.model_copy(update={"seed": seed}) for seed in supernets)
+        return Results(protocol=protocol, budgets_ms=(1.0,), networks=networks, supernets=judged)
+
+    assert results(1).joined(results(0)) == results(0).joined(results(1)) == results(0, 1)
+
+
+def test_a_supernet_is_told_of_once_its_losses_are_judged(tmp_path: Path) -> None:
+    """What it cost beside slimming, how well its losses predict, and what the rivals of each budget taught."""
+    protocol = small_experiment(tmp_path, "exact", "corrected").protocol.model_copy(update={"supernets": 2})
+    experiment = _begun(tmp_path / "two", protocol)
+    corrected, other = Final("corrected", 0.5, 0, 0), Final("corrected", 0.5, 1, 0)
+    for final in (corrected, other):
+        _score(experiment, final, 90.0)
+    folder, found = experiment.supernet(corrected), losses(make_truth())
+    assert found.rivals is not None
+    found.model_copy(update={"rivals": None}).write(folder.losses)
+    found.write(experiment.corrected(corrected).losses)
+    held_out = {"random": {"configs": 100, "spearman": 0.875}}
+    (folder.path / "quality.json").write_text(json.dumps(held_out), encoding="utf-8")
+    (folder.path / "evaluation.json").write_text(json.dumps({"seconds": 2.5}), encoding="utf-8")
+    slimmed = Slimmed(folder.path / "greedy.jsonl", experiment.space, lambda _: 0.5)
+    for config in (experiment.space.largest, experiment.space.smallest):
+        slimmed.loss(config)
+    results = Results.of(experiment)
+    assert results is not None
+    assert results.supernets == (
+        Supernet(
+            seed=0,
+            evaluated=2 + 18 + 12,
+            held_out=held_out,
+            seconds=2.5,
+            slimmed=2,
+            slimming_seconds=slimmed.seconds,
+            learned=(Learned(budget=0.5, rivals=12, supernet_spearman=0.87, corrected_spearman=0.93),),
+        ),
+    )
+    write_page([experiment], tmp_path)
+    assert Results.read(tmp_path / "results" / "small.json") == results
+    page = (tmp_path / "results.md").read_text(encoding="utf-8")
+    assert "| 0 | 32 | random | 100 | 0.875 | 2 | " in page
+    assert "| 0 | 50% | 12 | 0.87 | 0.93 |" in page
+
+
+def _row(final: Final, int8: float, loss: float = 1.0) -> Row:
+    return Row(final=final, config="8", latency_ms=1.0, used=100.0, int8=int8, float32=int8, loss=loss)
 
 
 def _begun(folder: Path, protocol: Protocol, latency_ms: float = 1.0) -> Experiment:
@@ -155,10 +209,3 @@ def _score(experiment: Experiment, final: Final, percent: float) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     scores = Scores(config=config, measured=MEASURED, int8_percent=percent, float32_percent=percent, int8_loss=1.0)
     scores.write(path)
-
-
-def test_supernets_are_told_of_in_json_as_they_are() -> None:
-    told = Supernet(1, 30, {"random": {"configs": 9, "spearman": 0.5}}, 2.5, 7, 1.5, [Learned(0.25, 12, 0.5, 0.75)])
-    again = Supernet.of_fields(json.loads(json.dumps(told.fields)))
-    assert again == told
-    assert "| 1 | 25% | 12 | 0.50 | 0.75 |" in supernet_lines([again])
