@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING
@@ -165,10 +166,15 @@ def _cell(text: str) -> str:
 
 
 def as_csv(numbers: Numbers) -> str:
-    """A table as a spreadsheet reads it; no cell is taken for a formula."""
+    """A table as a spreadsheet reads it; no cell but a number is taken for a formula."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(numbers.columns)
     for row in numbers.rows:
-        writer.writerow(f"'{cell}" if cell[:1] in {"=", "+", "-", "@"} else cell for cell in row)
+        writer.writerow(f"'{cell}" if _is_formula(cell) else cell for cell in row)
     return stream.getvalue()
+
+
+def _is_formula(cell: str) -> bool:
+    """Whether a spreadsheet would compute it: a number with its sign and unit, such as ``-1.5 %``, is none."""
+    return cell[:1] in {"=", "+", "-", "@"} and not re.fullmatch(r"[+-]\d[\d.,]* ?(?:%|\w*)", cell)

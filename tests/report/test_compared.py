@@ -97,6 +97,17 @@ def test_no_cell_is_a_formula_or_a_tag() -> None:
     assert as_markdown(numbers).splitlines()[3] == "| a\\|b &lt;i> |"
 
 
+@pytest.mark.parametrize("cell", ["-1.5 %", "+0.3", "-2 ms", "-12,000"])
+def test_signed_numbers_are_numbers(cell: str) -> None:
+    """A spreadsheet reads them as they are."""
+    assert as_csv(Numbers(("run",), ((cell,),))).splitlines()[1].strip('"') == cell
+
+
+@pytest.mark.parametrize("cell", ["-1+cmd|' /C calc'!A0", "+A1", "-2 ms;=1", "@SUM(A1)", "-(1)"])
+def test_what_only_begins_as_a_number_is_a_formula(cell: str) -> None:
+    assert next(csv.reader([as_csv(Numbers(("run",), ((cell,),))).splitlines()[1]])) == [f"'{cell}"]
+
+
 def test_the_page_is_safe_and_whole(runs: ComparedRuns) -> None:
     evil = runs.model_copy(update={"runs": (runs.runs[0].model_copy(update={"name": sample.HOSTILE}), *runs.runs[1:])})
     html = render_comparison(evil)
