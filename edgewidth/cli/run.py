@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -155,7 +155,8 @@ def _run_several(job: Job, options: Options, folder: RunFolder, progress: Progre
     from edgewidth.stages.several import run_folders, run_several  # noqa: PLC0415  help stays instant
 
     budgets = [options.limits.beside(budget) for budget in options.budgets]
-    first, *_ = run_folders(budgets, folder).values()
+    (budget, first), *_ = run_folders(budgets, folder).items()
+    job = replace(job, request=job.request.model_copy(update={"budget": budget}))
     _say_plan(job, options, first, progress)
     runs = run_several(job, budgets, folder, force=options.force, progress=progress)
     verdicts = {str(one.verdict) for one in runs.runs}
@@ -163,9 +164,15 @@ def _run_several(job: Job, options: Options, folder: RunFolder, progress: Progre
 
 
 def _say_plan(job: Job, options: Options, folder: RunFolder, progress: Progress) -> None:
-    """What is going to be done, and about how long it takes; the bars tell it better once a tenth is done."""
-    from edgewidth.stages.forecast import forecast  # noqa: PLC0415  help stays instant
+    """What is going to be done, and about how long it takes; the bars tell it better once a tenth is done.
 
+    Nothing is said of what the folder refuses.
+    """
+    from edgewidth.stages.claim import check_claim  # noqa: PLC0415  help stays instant
+    from edgewidth.stages.forecast import forecast  # noqa: PLC0415
+
+    if not options.force:
+        check_claim(folder, job.request)
     progress.say(
         f"In {folder.path}, where what is done already is kept (times are of this machine, busy as it is now):"
     )

@@ -95,11 +95,7 @@ def claimed(folder: RunFolder, request: RunRequest, *, force: bool, needed: Sequ
         InputError: ``force`` would remove one of ``needed``, files that the run reads.
     """
     if folder.run.exists() and not force:
-        if found := differences(request.made_of, RunRequest.read(folder.run).made_of):
-            raise MismatchError(
-                f"{folder.path} holds another run: {'; '.join(one.since for one in found)}.",
-                remedy="Choose another `out`, or `force` to start again over it.",
-            )
+        check_claim(folder, request)
         yield
         return
     if force:
@@ -110,3 +106,19 @@ def claimed(folder: RunFolder, request: RunRequest, *, force: bool, needed: Sequ
     except MismatchError:
         remove(folder.run)
         raise
+
+
+def check_claim(folder: RunFolder, request: RunRequest) -> None:
+    """Whether the folder holds nothing, or this very run.
+
+    Raises:
+        MismatchError: It holds another one.
+        FileError: What stands there cannot be read.
+    """
+    if not folder.run.exists():
+        return
+    if found := differences(request.made_of, RunRequest.read(folder.run).made_of):
+        raise MismatchError(
+            f"{folder.path} holds another run: {'; '.join(one.since for one in found)}.",
+            remedy="Choose another `out`, or `force` to start again over it.",
+        )

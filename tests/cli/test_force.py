@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from report import sample
 from small_table import small_table
 
 from edgewidth.cli.main import exit_code
@@ -117,3 +118,19 @@ def test_each_verb_makes_its_own_again_and_leaves_the_others(
     write_atomic(folder.checkpoints / "finetune-000000007.safetensors", b"old")
     assert exit_code(["train", *options]) == 0
     assert old(folder) == {*OF_OTHERS, "checkpoints/finetune-000000007.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("own", "budgets"), [("out", ["--budget", "60%"]), ("out/30percent", ["--budget", "60%", "--budget", "30%"])]
+)
+def test_a_run_that_is_refused_tells_no_plan(
+    tmp_path: Path, own: str, budgets: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whose folder holds another run: neither what it would do nor how long that would take."""
+    request = sample.run_request(sample.make_truth())
+    (tmp_path / own).mkdir(parents=True)
+    request.write(tmp_path / own / "run.json")
+    assert exit_code(["run", "--device", "fake", *WIDTHS, *budgets, "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert f"{tmp_path / own} holds another run: " in said
+    assert "train a supernet" not in said
