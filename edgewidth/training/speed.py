@@ -54,24 +54,35 @@ def measure_speed(space: SearchSpace, data: ImageData, phase: Phase) -> Speed | 
     None: it took too long, or failed; what fails here fails in training as well, and is told there.
     """
     found: list[Speed] = []
+    given_up = threading.Event()
 
     def measure() -> None:
-        with contextlib.suppress(RuntimeError, MemoryError):
-            found.extend(_measured(space, data, phase))
+        with contextlib.suppress(RuntimeError, MemoryError, _GivenUpError):
+            found.extend(_measured(space, data, phase, given_up))
 
-    # A pass cannot be broken off: one that takes too long ends while nobody waits for it any more.
-    thread = threading.Thread(target=measure, daemon=True)
-    thread.start()
-    thread.join(LONGEST_S)
+    # A pass cannot be broken off: one that takes too long ends while nobody waits for it any more, but for Python's own
+    # end. A daemon would be torn out of torch there, which ends the process with SIGABRT.
+    thread = threading.Thread(target=measure)
+    try:
+        thread.start()
+        thread.join(LONGEST_S)
+    finally:
+        given_up.set()
     return found[-1] if found else None
 
 
-def _measured(space: SearchSpace, data: ImageData, phase: Phase) -> Iterator[Speed]:
+class _GivenUpError(Exception):
+    """Nobody waits for what is tried."""
+
+
+def _measured(space: SearchSpace, data: ImageData, phase: Phase, given_up: threading.Event) -> Iterator[Speed]:
     device = compute_device()
     supernet, objective = Supernet(space).to(device), data.task.objective()
     batch = make_batches(data, phase, seed=0, device=device)[0]
 
     def seconds(config: ChannelConfig, images: int) -> float:
+        if given_up.is_set():
+            raise _GivenUpError
         began = time.monotonic()
         loss = objective.loss(supernet(batch.images[:images], config), batch.targets[:images])
         torch.autograd.backward(loss)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -68,3 +70,23 @@ def test_what_fails_is_told_by_the_training_itself(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(speed, "_measured", fails)
     assert measure_speed(SPACE, DATA, RECIPE.supernet) is None
+
+
+GIVES_UP = """
+from edgewidth.data.split import load_images
+from edgewidth.graph.families.registry import search_space
+from edgewidth.training import speed
+from edgewidth.training.recipes import RECIPES
+
+space = search_space("resnet18", resolution=64, in_channels=1, num_classes=10)
+data = load_images("digits", resolution=64, seed=0)
+speed.LONGEST_S = 0.2
+assert speed.measure_speed(space, data, RECIPES["standard"].supernet) is None
+raise SystemExit(3)
+"""
+"""It leaves while a pass that takes longer is under way."""
+
+
+def test_leaving_in_the_middle_of_a_pass_is_no_crash() -> None:
+    done = subprocess.run([sys.executable, "-c", GIVES_UP], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (3, "")
