@@ -8,7 +8,7 @@ from edgewidth.documents import Document, Record
 from edgewidth.errors import FileError
 from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.records.measurement import FormatName, MeasurementWarning, Precision
-from edgewidth.records.provenance import Made
+from edgewidth.records.provenance import Digest, Facts, Made
 from edgewidth.records.upgrades import name_accuracies
 from edgewidth.resolution import Resolution
 from edgewidth.shown import Shown
@@ -144,6 +144,11 @@ class Artifacts(Shown, Made):
     """An int8 file that loses more points of accuracy than this is trained for."""
     artifacts: tuple[Artifact, ...]
     warnings: tuple[MeasurementWarning, ...] = ()
+
+    @property
+    def made_of(self) -> Facts:
+        """What they were made of, and the files themselves: what was made of them knows these."""
+        return super().made_of | {one.file: Digest(one.sha256) for one in self.artifacts}
 
     @classmethod
     def _upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:

@@ -137,13 +137,18 @@ def _alike(text: str) -> Difference:
 
 
 def file_digest(path: Path) -> str:
-    """16 hexadecimal digits that differ when anything in a file differs.
+    """16 hexadecimal digits that differ when anything in a file differs; raises as ``whole_digest``."""
+    return whole_digest(path)[:16]
+
+
+def whole_digest(path: Path) -> str:
+    """The SHA-256 of a file in hexadecimal digits.
 
     Raises:
         FileError: It cannot be read.
     """
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise FileError(
             f"{path} could not be read: {error.strerror}.", remedy="Give a file that is there and may be read."

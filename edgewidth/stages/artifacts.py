@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgewidth.files import write_atomic
@@ -14,6 +13,7 @@ from edgewidth.progress import SILENT
 from edgewidth.records.artifact import Artifacts, model_name
 from edgewidth.records.measurement import Precision
 from edgewidth.stages.int8 import choose_int8, quantisation_warnings
+from edgewidth.stages.ledger import remove
 from edgewidth.stages.parity import evaluate
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edgewidth.progress import Progress
     from edgewidth.records.artifact import Artifact
     from edgewidth.records.weights import FoldedWeights
+    from edgewidth.stages.folder import RunFolder
     from edgewidth.stages.parity import Truth
 
 
@@ -48,7 +49,7 @@ def export_artifacts(
     max_int8_drop_points: float,
     train_int8: Callable[[], Int8Network],
     precision: Precision = Precision.INT8,
-    folder: Path,
+    folder: RunFolder,
     progress: Progress = SILENT,
 ) -> Artifacts:
     """Write files of every format, int8 and float32, and the task's companions; run each on all test images.
@@ -90,8 +91,9 @@ def export_artifacts(
         artifacts.append(evaluate(model_name(*key), choice.content, truth, progress, int8=choice.accuracy))
     files |= {key: choice.content for key, choice in chosen.items()}
     models = {model_name(*key): content for key, content in files.items()}
+    remove(folder.artifacts)  # it tells of files that are replaced now
     for name, content in {**models, **test.task.companions()}.items():
-        write_atomic(folder / name, content)
+        write_atomic(folder.path / name, content)
     return Artifacts(
         space=space,
         config=config,

@@ -184,9 +184,12 @@ def open_bench(
     *,
     reach: Reach | None = None,
     setting: Setting | None = None,
+    with_prior: bool = True,
     progress: Progress = SILENT,
 ) -> Iterator[Bench]:
     """Prepare to measure variants of ``space``; ``folder`` has the store, and the prior table where there is one.
+
+    Without ``with_prior`` that table is left alone: for measuring no table is needed.
 
     ``reach`` reaches the device; None: it is reached for this bench alone. ``setting`` is that of the measurements that
     are to be joined: the device is reached when there is something to measure, and must then still be the same. None:
@@ -201,5 +204,5 @@ def open_bench(
         setting = setting or setting_now(reach(), target)
         store = stack.enter_context(open_store(folder.measurements, space))
         factory = VariantFactory(space, target.precision, target.engine.file_format, cache_folder(), progress=progress)
-        prior = LatencyTable.read(folder.prior) if folder.prior.exists() else None
+        prior = LatencyTable.read(folder.prior) if with_prior and folder.prior.exists() else None
         yield Bench(reach, target, setting, space, store, factory, prior, progress)

@@ -84,7 +84,7 @@ def export(
         max_int8_drop_points=max_int8_drop_points,
         train_int8=train_int8,
         precision=precision,
-        folder=folder.path,
+        folder=folder,
         progress=progress,
     )
     written = {folder.path / one.file for one in artifacts.artifacts}

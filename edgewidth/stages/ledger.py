@@ -19,7 +19,7 @@ from edgewidth.records.artifact import Artifacts
 from edgewidth.records.comparison import Comparison
 from edgewidth.records.judged import Judged
 from edgewidth.records.losses import UnaryLosses
-from edgewidth.records.provenance import Difference, Digest, Facts, Made, differences, file_digest
+from edgewidth.records.provenance import Difference, Digest, Facts, Made, differences, file_digest, whole_digest
 from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
 from edgewidth.records.validation import ValidationReport
@@ -174,6 +174,12 @@ def learned(document: Made) -> Facts:
         case Artifacts():
             return {one.file: _current(one.sha256, "file", one.file) for one in document.artifacts}
     return {}
+
+
+def models(folder: RunFolder) -> Facts:
+    """The exported files that a folder has, as they are now."""
+    there = (path for path in folder.models if path.exists())
+    return {path.name: _current(whole_digest(path), "file", path.name) for path in there}
 
 
 def contents(**files: Path) -> Facts:

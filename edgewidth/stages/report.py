@@ -59,7 +59,8 @@ def report_of(folder: RunFolder) -> Report:
     """
     from edgewidth.report.build import build_report  # noqa: PLC0415  scipy loads when it is needed
 
-    inputs, stale = _current(_inputs(folder), ledger.contents(supernet=folder.supernet, weights=folder.weights))
+    files = ledger.contents(supernet=folder.supernet, weights=folder.weights) | ledger.models(folder)
+    inputs, stale = _current(_inputs(folder), files)
     return build_report(inputs, stale)
 
 

@@ -30,11 +30,14 @@ from edgewidth.stages.ledger import (
     JUDGE,
     PROFILE,
     SEARCH,
+    STAGES,
     TRAIN,
     VALIDATE,
     Ledger,
     contents,
+    files_of,
     learned,
+    models,
     remove,
 )
 from edgewidth.stages.profile import ProfilePlan, profile
@@ -95,11 +98,11 @@ def run(job: Job, folder: RunFolder, *, force: bool = False, progress: Progress 
     if force and job.weights:
         check_weights(job.request.space, job.weights)
     needed = [path for path in (given, job.weights) if path]
-    with (
-        claimed(folder, job.request, force=force, needed=needed),
-        reaching(job.target.profile, progress=progress) as reach,
-    ):
-        done = _Run(job, folder, reach, progress).all()
+    with reaching(job.target.profile, progress=progress) as reach:
+        if force and any(path.exists() for path in files_of(folder, STAGES)):
+            _check_feasible(job, folder, reach, progress)  # before anything is removed
+        with claimed(folder, job.request, force=force, needed=needed):
+            done = _Run(job, folder, reach, progress).all()
     if done.seconds:
         progress.say(f"Where the time went: {times_text(done.seconds)}.")
     return done
@@ -143,19 +146,12 @@ class _Run:
         return report(folder)
 
     def _measured(self) -> tuple[LatencyTable, Budget]:
-        """The table, and the budget in milliseconds by the uniform 1.0 network's own measurement.
-
-        Raises:
-            InfeasibleBudgetError: Even the smallest configuration measured over it.
-        """
-        request, space = self._job.request, self._job.request.space
+        """The table and the budget; raises as ``_budget``."""
+        request = self._job.request
         found = LatencyTable.read(self._folder.table) if self._ledger.is_done(PROFILE) else None
         with self._bench(found) as bench:
             table = found or self._profiled(bench)
-            budget = request.budget.resolve(bench.estimate(space.uniform(1.0)).value_ms, request.statistic)
-            smallest = bench.estimate(space.smallest)
-        if smallest.low_ms > budget.latency_ms:
-            raise infeasible(budget, smallest.value_ms, bench.setting.clock.words.past)
+            budget = _budget(bench, request)
         self._progress.say(f"The budget is {budget}.")
         return table, budget
 
@@ -224,10 +220,13 @@ class _Run:
     def _exported(self, result: SearchResult) -> Artifacts:
         """The chosen network's files; it is trained first where that was not done."""
         job, request, folder = self._job, self._job.request, self._folder
-        self._ledger.learn(contents(weights=folder.weights))
+        self._ledger.learn(contents(weights=folder.weights) | models(folder))
         if self._ledger.is_done(EXPORT):
             artifacts = Artifacts.read(folder.artifacts)
-            if any(one.file == self._model.name for one in artifacts.artifacts):  # no verb exported others
+            gone = [one.file for one in artifacts.artifacts if not (folder.path / one.file).exists()]
+            if gone:
+                self._progress.say(f"Exported again, for what is gone: {', '.join(gone)}.")
+            elif any(one.file == self._model.name for one in artifacts.artifacts):  # no verb exported others
                 return artifacts
         if not self._ledger.is_done(FINETUNE):
             with timed(folder, FINETUNE.name):
@@ -281,6 +280,26 @@ class _Run:
         return open_bench(
             job.target, job.request.space, self._folder, reach=self._reach, setting=setting, progress=self._progress
         )
+
+
+def _check_feasible(job: Job, folder: RunFolder, reach: Reach, progress: Progress) -> None:
+    """Whether the device answers and the budget can be met; what is measured for that stays. Raises as ``_budget``."""
+    space = job.request.space
+    with open_bench(job.target, space, folder, reach=reach, with_prior=False, progress=progress) as bench:
+        _budget(bench, job.request)
+
+
+def _budget(bench: Bench, request: RunRequest) -> Budget:
+    """The budget in milliseconds, by the uniform 1.0 network's own measurement where it is a share of that.
+
+    Raises:
+        InfeasibleBudgetError: Even the smallest configuration measured over it.
+    """
+    budget = request.budget.resolve(bench.estimate(bench.space.uniform(1.0)).value_ms, request.statistic)
+    smallest = bench.estimate(bench.space.smallest)
+    if smallest.low_ms > budget.latency_ms:
+        raise infeasible(budget, smallest.value_ms, bench.setting.clock.words.past)
+    return budget
 
 
 def _asked(job: Job, folder: RunFolder) -> Facts:

@@ -96,7 +96,7 @@ def export_case(case: Case, folder: Path, **changes: Any) -> Exported:
         "max_int8_drop_points": 100.0,
         "train_int8": _needless,
         "precision": Precision.FLOAT16,
-        "folder": folder,
+        "folder": RunFolder(folder),
     }
     arguments |= changes
     return Exported(RunFolder(folder), export_artifacts(**arguments), arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import shutil
 import time
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from edgewidth.report.inputs import read_seconds
 from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.profile import ProfilePlan, refit
 from edgewidth.stages.refine import RefinePlan
+from edgewidth.stages.report import report_of
 from edgewidth.stages.run import Job, run
 from edgewidth.stages.search import search, table_budget
 
@@ -239,12 +241,72 @@ def test_a_measurement_of_another_file_is_made_again(
     again = RunFolder(tmp_path / "again")
     shutil.copytree(folder.path, again.path)
     artifacts = Artifacts.read(again.artifacts)
-    changed = [one.model_copy(update={"sha256": "0" * 64}) for one in artifacts.artifacts]
+    changed = []
+    for one in artifacts.artifacts:
+        content = (again.path / one.file).read_bytes() + b"another"
+        (again.path / one.file).write_bytes(content)
+        changed.append(one.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()}))
     artifacts.model_copy(update={"artifacts": tuple(changed)}).write(again.artifacts)
     judged = again.judged.stat().st_mtime_ns
     with pytest.raises(ReachedError):
         run(job, again)
     assert again.judged.stat().st_mtime_ns == judged
+
+
+def test_a_file_that_is_gone_is_exported_again(
+    job: Job, folder: RunFolder, report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run is not done without what it promises."""
+    del report
+    monkeypatch.setattr("edgewidth.stages.run.export", reached)
+    again = RunFolder(tmp_path / "again")
+    shutil.copytree(folder.path, again.path)
+    (again.path / "model_int8.onnx").unlink()
+    with pytest.raises(ReachedError):
+        run(job, again)
+
+
+@pytest.mark.parametrize("content", [b"cut off", None])
+def test_no_verdict_is_told_of_a_file_that_has_changed(
+    job: Job, folder: RunFolder, report: Report, tmp_path: Path, content: bytes | None
+) -> None:
+    """Neither by a run, which keeps it, nor by a report; whether it was cut off or another model took its place."""
+    assert report.verdict == "within budget"
+    again = RunFolder(tmp_path / "again")
+    shutil.copytree(folder.path, again.path)
+    model = again.path / "model_int8.tflite"
+    model.write_bytes(content or (again.path / "model_float32.tflite").read_bytes())
+    before = model.read_bytes()
+    with pytest.raises(
+        MismatchError, match=r"artifacts\.json is not of this run; .*model_int8\.tflite has changed since"
+    ):
+        run(job, again)
+    assert model.read_bytes() == before
+    told = report_of(again)
+    assert told.verdict != "within budget"
+    assert [one.code for one in told.warnings if "model_int8.tflite has changed since" in one.message] == [
+        "out-of-date"
+    ]
+
+
+@pytest.mark.parametrize("budget", ["60%", "0.0001ms"])
+def test_force_removes_nothing_where_no_run_can_follow(
+    job: Job, folder: RunFolder, report: Report, tmp_path: Path, budget: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device does not answer, or nothing meets the budget."""
+    del report
+    again = RunFolder(tmp_path / "again")
+    shutil.copytree(folder.path, again.path)
+    expected: type[Exception] = InfeasibleBudgetError
+    if budget == "60%":
+        monkeypatch.setattr("edgewidth.stages.bench.open_device", reached)
+        expected = ReachedError
+    request = job.request.model_copy(update={"budget": BudgetRequest.parse(budget)})
+    with pytest.raises(expected):
+        run(dataclasses.replace(job, request=request), again, force=True)
+    for one in folder.path.rglob("*.*"):
+        if one.is_file() and one != folder.measurements:
+            assert (again.path / one.relative_to(folder.path)).read_bytes() == one.read_bytes()
 
 
 def test_a_file_of_the_runs_precision_is_exported_where_a_verb_made_others(
