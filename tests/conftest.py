@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from converter import Converter
 from formats.cases import Case, Exported, MakeFactory, export_case, make_case, residual_space
 
 from edgewidth.formats.variants import VariantFactory
@@ -11,7 +12,18 @@ from edgewidth.graph.families.registry import search_space
 from edgewidth.graph.space import ChannelConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def converter() -> Iterator[Converter]:
+    """TensorFlow is loaded once for all conversions; each has a process of its own even so."""
+    converter = Converter()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edgewidth.formats.tflite.convert.run_to_end", converter.run)
+        yield converter
+    converter.close()
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +12,21 @@ from edgewidth.formats.conversion import Conversion
 from edgewidth.formats.tflite import convert as convert_module
 from edgewidth.formats.tflite.convert import tflite_files
 from edgewidth.records.measurement import Precision
+from edgewidth.waiting import run_to_end
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from converter import Converter
     from formats.cases import Case
 
 
-def convert(case: Case, **changes: Any) -> None:
+def convert(case: Case, **changes: Any) -> dict[Precision, bytes]:
     space = case.space
     images = np.zeros((1, 32, 32, 3), np.uint8)
     whole = Conversion(space.network, space.widths(space.largest), case.weights, [Precision.INT8], images)
-    tflite_files(whole._replace(**changes))
+    return tflite_files(whole._replace(**changes))
 
 
 @pytest.mark.parametrize(
@@ -73,3 +79,27 @@ def test_a_converter_that_hangs_is_given_up(residual_case: Case, monkeypatch: py
     monkeypatch.setattr(convert_module, "run_to_end", hang)
     with pytest.raises(SurroundingsError, match="took more than"):
         convert(residual_case)
+
+
+def test_a_process_of_its_own_makes_the_files_of_the_tests(
+    residual_case: Case, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Byte for byte what forks make, in which all other tests convert; nobody hears what TensorFlow says."""
+    forked = convert(residual_case)
+    commands: list[Sequence[str]] = []
+
+    def fresh(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        commands.append(command)
+        return run_to_end(command, **options)
+
+    monkeypatch.setattr(convert_module, "run_to_end", fresh)
+    assert convert(residual_case) == forked
+    assert len(commands) == 1
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_fork_that_fails_says_why(converter: Converter, tmp_path: Path) -> None:
+    """Or failures of the tests would be without a reason."""
+    done = converter.run([str(tmp_path)], timeout_s=60, environment=os.environ)
+    assert done.returncode == 1
+    assert "request.json" in done.stderr.splitlines()[-1]
