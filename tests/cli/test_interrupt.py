@@ -35,8 +35,14 @@ def visits(store: Path) -> int:
             return 0
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """So that what is measured is converted for the first test alone."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_two_devices_are_stopped_at_once(tmp_path: Path, number: signal.Signals) -> None:
+def test_two_devices_are_stopped_at_once(tmp_path: Path, cache: Path, number: signal.Signals) -> None:
     """By a signal to the whole group, as a terminal sends it, and by one to the program alone."""
     profiles, temporary = tmp_path / "profiles", tmp_path / "tmp"
     profiles.mkdir()
@@ -56,7 +62,7 @@ def test_two_devices_are_stopped_at_once(tmp_path: Path, number: signal.Signals)
         str(tmp_path / "out"),
     ]
     words += ["--network", f"{tmp_path / 'own.py'}:make", "--target-error", "0.001%"]
-    environment = os.environ | {"TMPDIR": str(temporary), "EDGEWIDTH_CACHE": str(tmp_path / "cache")}
+    environment = os.environ | {"TMPDIR": str(temporary), "EDGEWIDTH_CACHE": str(cache)}
     program = subprocess.Popen(
         [sys.executable, "-m", "edgewidth", *words],
         env=environment,
