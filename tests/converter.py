@@ -6,11 +6,12 @@ A fork is as fresh as a process that ``edgewidth.formats.tflite.convert`` starts
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Timer
 
 SAID = "said.txt"
 """What a fork prints, in its folder; TensorFlow prints from C++ too."""
@@ -26,14 +27,13 @@ class Converter:
     def run(
         self, command: Sequence[str], *, timeout_s: float, environment: Mapping[str, str]
     ) -> subprocess.CompletedProcess[str]:
-        """As ``edgewidth.waiting.run_to_end`` runs the converter; nothing but the end of the tests calls it off."""
-        del timeout_s
+        """As ``edgewidth.waiting.run_to_end`` runs the converter; nothing but its time limit calls it off."""
         folder = Path(command[-1])
         with self._lock:
-            code = self._ask(folder, environment)
+            code = self._ask(folder, timeout_s, environment)
         return subprocess.CompletedProcess(command, code, "", (folder / SAID).read_text(encoding="utf-8"))
 
-    def _ask(self, folder: Path, environment: Mapping[str, str]) -> int:
+    def _ask(self, folder: Path, timeout_s: float, environment: Mapping[str, str]) -> int:
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", __file__],
@@ -47,7 +47,12 @@ class Converter:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(folder, file=self._process.stdin, flush=True)
-        return int(self._process.stdout.readline())
+        watch = Timer(timeout_s, os.killpg, (self._process.pid, signal.SIGKILL))
+        watch.start()
+        answer = self._process.stdout.readline()
+        watch.cancel()
+        assert answer, f"A conversion took more than {timeout_s:g} s, or took its process with it."
+        return int(answer)
 
     def close(self) -> None:
         """End it; by itself it ends with the tests."""
