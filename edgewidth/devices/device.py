@@ -43,7 +43,8 @@ def open_device(profile: DeviceProfile, *, progress: Progress = SILENT) -> Itera
     transport = open_transport(profile, progress)
     try:
         engines = offered_supports(profile)
-        facts = transport.facts() if any(one.needs_python for one in engines) else shell_facts(transport)
+        # Where all engines are programs, only a shell is sure to be there.
+        facts = shell_facts(transport) if all(one.profile_key for one in engines) else transport.facts()
         found = {one.key: one.version(transport, profile, facts) for one in engines}
         versions = facts.runtimes | {key: version for key, version in found.items() if version is not None}
         yield Device(profile, transport, facts.model_copy(update={"runtimes": versions}))

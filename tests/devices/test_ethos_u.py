@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 from support import require
 
 from edgewidth.cli.output import print_validation
+from edgewidth.devices.device import open_device
 from edgewidth.devices.ethos_u.micro import run_micro
 from edgewidth.devices.ethos_u.vela import compile_with_vela
 from edgewidth.devices.profiles import EthosUSection, load_profile
@@ -24,6 +26,20 @@ from edgewidth.stages.validate import validate
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def test_without_vela_its_package_is_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A microcontroller has no Python, and needs none."""
+
+    def version(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", version)
+    target = make_target("ethos-u55-128")
+    with open_device(target.profile) as device, pytest.raises(DeviceError) as caught:
+        device.setting(target.engine, Precision.INT8, 1)
+    assert caught.value.message == "vela is not installed on ethos-u55-128."
+    assert caught.value.remedy == "pip install 'edgewidth[ethos-u]'"
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,7 @@ class VelaEngine:
     name = EngineName.VELA
     engine = Engine(runtime=Runtime.VELA, accelerator=Accelerator.NPU)
     key = Runtime.VELA.value
-    needs_python = True
-    """Its transport tells its facts, as those of devices with Python do."""
+    needs_python = False
     profile_key: None = None
 
     def on(self, profile: DeviceProfile, accelerator: Accelerator) -> Engine | None:
