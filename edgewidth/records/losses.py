@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import model_validator
 
 from edgewidth.documents import Record
+from edgewidth.errors import InputError
 from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.records.budget import Budget
 from edgewidth.records.measurement import Setting
@@ -201,6 +204,31 @@ class UnaryLosses(Shown, Made):
     """What it narrowed for; None: nothing, or it is not known."""
     rivals: Rivals | None = None
     """What brief trainings say of them: searches take the losses as these correct them. None: nothing was trained."""
+
+    @model_validator(mode="after")
+    def _fit_their_space(self) -> Self:
+        """Every width variable has its losses, in order, and every choice its own; configurations are of the space."""
+        choices = {variable.name: len(variable.choices) for variable in self.space.variables}
+        if (names := [one.variable for one in self.variables]) != list(choices):
+            raise ValueError(f"the losses are of {', '.join(names) or 'no variable'}, and not of {', '.join(choices)}")
+        for one in self.variables:
+            if not len(one.values) == len(one.standard_errors) == choices[one.variable]:
+                raise ValueError(f"the losses of {one.variable} are not {choices[one.variable]}, one for every choice")
+        for pair in self.pairs:
+            rows, columns = (choices.get(name, 0) for name in pair.variables)
+            if [len(row) for row in pair.values] != [columns] * rows or not columns:
+                raise ValueError(f"the pair {' and '.join(pair.variables)} does not have {rows} × {columns} values")
+        for step in self.narrowing:
+            if [len(marginal) for marginal in step.marginals] != list(choices.values()):
+                raise ValueError("the narrowing does not have a probability for every choice")
+        evaluated = [*self.fitted, *(one for part in self.held_out for one in part.evaluated)]
+        rivals = self.rivals.rivals if self.rivals else ()
+        try:
+            for config in (*(one.config for one in evaluated), *(one.config for one in rivals)):
+                self.space.check(config)
+        except InputError as error:  # to pydantic, a ValueError says what is wrong with a file
+            raise ValueError(error.message) from error
+        return self
 
     @property
     def made_of(self) -> Facts:

@@ -153,6 +153,37 @@ def test_documents_that_are_wrong(change: dict[str, Any], message: str, tmp_path
     assert str(path) in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content["variables"].pop(), "the losses are of w0, w1"),
+        (lambda content: content["variables"].reverse(), "and not of w0, w1"),
+        (lambda content: content["variables"][1]["values"].pop(), "the losses of w1 are not 11, one for every choice"),
+        (lambda content: content["variables"][1]["standard_errors"].append(0.1), "the losses of w1 are not 11"),
+        (lambda content: content["space"]["variables"][1]["choices"].pop(), "the losses of w1 are not 10"),
+        (lambda content: content["pairs"][0]["values"].pop(), "the pair w0 and w1 does not have 6 × 11 values"),
+        (lambda content: content["pairs"][0].update(variables=["w0", "w99"]), "the pair w0 and w99"),
+        (lambda content: content["fitted"][0].update(config="7-7"), "The channel configuration 7-7 has 2 widths"),
+        (
+            lambda content: content.update(
+                narrowing=[{"done": 0.5, "temperature": 0.1, "mean_ms": 2, "marginals": [[1]]}]
+            ),
+            "the narrowing does not have a probability for every choice",
+        ),
+    ],
+)
+def test_losses_that_are_not_of_their_space(change: Callable[[Any], object], message: str, tmp_path: Path) -> None:
+    """A search would take them for those of other widths."""
+    path = tmp_path / "losses.json"
+    content = json.loads(unary_losses().to_json())
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(FileError) as caught:
+        UnaryLosses.read(path)
+    assert message in caught.value.message
+    assert str(path) in caught.value.message
+
+
 class _Renamed(Document):
     schema_name: ClassVar[str] = "edgewidth/renamed"
     schema_version: ClassVar[int] = 3
