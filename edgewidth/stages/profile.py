@@ -15,6 +15,7 @@ from edgewidth.latency.fit import fit_table
 from edgewidth.records.provenance import Provenance
 from edgewidth.records.table import LatencyTable
 from edgewidth.stages.bench import measured_visits, open_store
+from edgewidth.stages.claim import locked
 
 if TYPE_CHECKING:
     from edgewidth.graph.space import ChannelConfig, SearchSpace
@@ -145,13 +146,19 @@ def refit(folder: RunFolder) -> LatencyTable:
 
     Raises:
         FileError: The folder has no table or no measurements.
+        InputError: It cannot be written, or another edgewidth is at work in it.
     """
-    old = LatencyTable.read(folder.table)
     if not folder.measurements.exists():
         raise FileError(
             f"There are no measurements in {folder.path}.",
             remedy="Give the folder that was the `out` of edgewidth run or profile.",
         )
+    with locked(folder.path):
+        return _refit(folder)
+
+
+def _refit(folder: RunFolder) -> LatencyTable:
+    old = LatencyTable.read(folder.table)
     prior = LatencyTable.read(folder.prior) if folder.prior.exists() else None
     with open_store(folder.measurements, old.space) as store:
         stored = measured_visits(store, old.setting, old.space, old.statistic)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from edgewidth.errors import MismatchError
+from edgewidth.errors import InputError, MismatchError
 from edgewidth.graph.families.registry import search_space
 from edgewidth.latency.predict import Predictor
 from edgewidth.progress import SILENT
 from edgewidth.records.measurement import Precision
 from edgewidth.records.table import ConfigVisits, LatencyTable
 from edgewidth.stages.bench import open_bench
+from edgewidth.stages.claim import locked
 from edgewidth.stages.fleet import profile_devices
 from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.profile import ProfilePlan, fit_measured, refit
@@ -125,6 +126,14 @@ def test_a_prior_of_another_precision_spares_measurements(first: Path, tmp_path:
     plain = refit(RunFolder(tmp_path / "without"))
     assert plain.quality.mape_percent != pytest.approx(outcome.quality.mape_percent)
     assert refit(RunFolder(tmp_path / "with")).quality.mape_percent == pytest.approx(outcome.quality.mape_percent)
+
+
+def test_a_folder_in_which_another_program_works_is_not_fitted(first: Path) -> None:
+    """Its table is that program's to write."""
+    before = (first / "table.json").read_bytes()
+    with locked(first), pytest.raises(InputError, match="Another edgewidth is at work in"):
+        refit(RunFolder(first))
+    assert (first / "table.json").read_bytes() == before
 
 
 def test_visits_join_and_part() -> None:
