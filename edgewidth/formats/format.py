@@ -118,8 +118,8 @@ class Format(Protocol):
     def work(self, content: bytes) -> tuple[OperatorWork, ...]:
         """What the operators of a file of any maker cost, in the file's order; empty where that cannot be told."""
 
-    def gathered(self, content: bytes, folder: Path) -> bytes:
-        """The file with what it keeps in other files of its ``folder``, as one.
+    def gathered(self, content: bytes, path: Path) -> bytes:
+        """The file at ``path`` with what it keeps in other files of its folder, as one.
 
         Raises:
             FileError: Such a file is not there, is outside of the folder, or all is too large for one file.

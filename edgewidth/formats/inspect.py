@@ -38,7 +38,7 @@ def read_model(path: Path) -> bytes:
     except OSError as error:
         raise FileError(f"{path} could not be read: {error.strerror}.") from error
     try:
-        return format_of(content).gathered(content, path.parent)
+        return format_of(content).gathered(content, path)
     except FileError as error:
         raise _about(path, error) from error
 

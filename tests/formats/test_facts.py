@@ -16,6 +16,7 @@ from small_tflite import small_tflite, with_second_graph
 
 from edgewidth.errors import FileError
 from edgewidth.formats.inspect import inspect_model, model_facts
+from edgewidth.formats.inspect import read_model as whole_model
 from edgewidth.formats.tflite.file import read_model, write_model
 from edgewidth.records.measurement import FormatName, OtherPrecision, Precision
 
@@ -224,15 +225,48 @@ def with_outside(folder: Path, place: str) -> Path:
 
 def test_constants_in_other_files_come_along(tmp_path: Path) -> None:
     """What ONNX Runtime computes of the file where it lies, it computes of the whole."""
-    from edgewidth.formats.inspect import read_model as whole
-
     path, x = with_outside(tmp_path, "w.data"), np.ones((1, 256), np.float32)
     expected = onnxruntime.InferenceSession(str(path)).run(None, {"x": x})[0]
-    content = whole(path)
+    content = whole_model(path)
     np.testing.assert_array_equal(onnxruntime.InferenceSession(content).run(None, {"x": x})[0], expected)
     (tmp_path / "w.data").unlink()
     with pytest.raises(FileError, match=r"keeps constants in w\.data, which is not beside it"):
         inspect_model(path)
+
+
+def test_links_as_hugging_face_keeps_files(tmp_path: Path) -> None:
+    """A snapshot's names are links into one folder of all files, which have other names there; it is whole like any."""
+    path, x = with_outside(tmp_path, "w.data"), np.ones((1, 256), np.float32)
+    expected = onnxruntime.InferenceSession(str(path)).run(None, {"x": x})[0]
+    snapshot, blobs = tmp_path / "snapshots" / "1" / "onnx", tmp_path / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    for name in ("m.onnx", "w.data"):
+        (tmp_path / name).rename(blobs / f"digest-{name[0]}")
+        (snapshot / name).symlink_to(f"../../../blobs/digest-{name[0]}")
+    content = whole_model(snapshot / "m.onnx")
+    np.testing.assert_array_equal(onnxruntime.InferenceSession(content).run(None, {"x": x})[0], expected)
+
+
+def test_a_link_beside_the_model(tmp_path: Path) -> None:
+    """To a file of the same folder."""
+    path = with_outside(tmp_path, "link.data")
+    (tmp_path / "link.data").symlink_to("w.data")
+    assert inspect_model(path).inputs
+
+
+@pytest.mark.parametrize("place", ["../blobs/w.data", "w.data", "below/w.data"])
+def test_links_that_lead_elsewhere(place: str, tmp_path: Path) -> None:
+    """Out of the folder by name, to a file that is not where the model is, or from a folder below."""
+    blobs, folder = tmp_path / "blobs", tmp_path / "folder"
+    (folder / "below").mkdir(parents=True)
+    blobs.mkdir()
+    (folder / "m.onnx").symlink_to(with_outside(blobs, place))
+    (tmp_path / "secret").write_bytes(bytes(4096))
+    (folder / "w.data").symlink_to("../secret")
+    (folder / "below" / "w.data").symlink_to("../../blobs/w.data")
+    with pytest.raises(FileError, match="outside of its own folder"):
+        inspect_model(folder / "m.onnx")
 
 
 @pytest.mark.parametrize(("key", "value"), [("offset", "-5"), ("offset", "abc"), ("length", str(10**15))])

@@ -54,11 +54,11 @@ class OnnxFormat:
 
         return onnx_work(content)
 
-    def gathered(self, content: bytes, folder: Path) -> bytes:
+    def gathered(self, content: bytes, path: Path) -> bytes:
         """With its external data, where it has some."""
         from edgewidth.formats.onnx.external import gathered
 
-        return gathered(content, folder)
+        return gathered(content, path)
 
     def load(self, content: bytes) -> LoadedModel:
         """Loaded by ONNX Runtime."""

@@ -55,9 +55,9 @@ class TfliteFormat:
 
         return tflite_work(content)
 
-    def gathered(self, content: bytes, folder: Path) -> bytes:
+    def gathered(self, content: bytes, path: Path) -> bytes:
         """As it is: a .tflite file keeps nothing elsewhere."""
-        del folder
+        del path
         return content
 
     def load(self, content: bytes) -> LoadedModel:
