@@ -22,6 +22,7 @@ from edgewidth.devices.measure.campaign import measure
 from edgewidth.devices.measure.policy import Policy
 from edgewidth.devices.measure.session import Model
 from edgewidth.devices.measure.store import MeasurementStore
+from edgewidth.devices.reach.local import LocalTransport
 from edgewidth.errors import DeviceError, TransientDeviceError
 from edgewidth.records.measurement import Engine, Precision, Runtime, Setting
 
@@ -226,6 +227,44 @@ def test_a_killed_program_loses_nothing(local: Device, tmp_path: Path) -> None:
         starts = {name: visit.started_s for name, visit in store.named_visits(setting)}
     first = min(starts[visit] for visit in made)
     assert all(starts[visit] - first < 30 for visit in made), "what it made then is what is stored"
+
+
+def spans(store: MeasurementStore, setting: Setting) -> list[tuple[float, float]]:
+    """From when to when every visit ran."""
+    visits = [visit for _, visit in store.named_visits(setting)]
+    return [(one.started_s, one.started_s + sum([*one.warmup_ns, *one.runs_ns]) / 1e9) for one in visits]
+
+
+def test_programs_measure_a_device_one_after_the_other(local: Device, tmp_path: Path) -> None:
+    """With stores of their own, which know nothing of each other; one that would wait for too long is told."""
+    setting, policy = onnx_setting(local), QUICK.model_copy(update={"rounds": 8, "patience_s": 60})
+    found: list[list[tuple[float, float]]] = []
+
+    def program(name: str) -> None:
+        device = local._replace(transport=LocalTransport(tmp_path / "device", sys.executable))
+        with MeasurementStore(tmp_path / name) as store:
+            measure(device, setting, MODELS, store, policy=policy)
+            found.append(spans(store, setting))
+
+    threads = [threading.Thread(target=program, args=(name,)) for name in ("a.sqlite", "b.sqlite")]
+    for thread in threads:
+        thread.start()
+    deadline_wait((tmp_path / "device" / "measuring.lock").exists)
+    deadline_wait(lambda: len(list((tmp_path / "device").glob("session-*/out.jsonl"))) == 2)
+    with (
+        MeasurementStore(tmp_path / "c.sqlite") as store,
+        pytest.raises(
+            DeviceError, match=r"local is being measured by another program \(process \d+ there\)\."
+        ) as caught,
+    ):
+        measure(local, setting, MODELS, store, policy=QUICK.model_copy(update={"patience_s": 0.1}))
+    assert caught.value.exit_code == 3
+    for thread in threads:
+        thread.join()
+    [first, second] = sorted(found)
+    assert len(first) == len(second) == 40
+    assert max(end for _, end in first) < min(begin for begin, _ in second)
+    assert list((tmp_path / "device").iterdir()) == []
 
 
 def deadline_wait(condition: Callable[[], Any], limit_s: float = 30) -> Any:

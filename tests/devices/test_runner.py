@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from small_onnx import small_onnx
 
 from edgewidth.devices import check
 from edgewidth.devices.on_device import forked, runner, visit, vitals
+from edgewidth.devices.on_device.alone import Alone
 from edgewidth.devices.reach.facts import runner_archive
 from edgewidth.records.measurement import DeviceState
 
@@ -34,6 +36,7 @@ JOB = {
     "cool_down_c": None,
     "cool_limit_s": 1,
     "idle_limit_s": 10,
+    "busy_limit_s": 10,
     "beat_s": 0.05,
     "nap_s": 0.01,
 }
@@ -254,6 +257,76 @@ def test_only_one_runner_works_in_a_folder(tmp_path: Path) -> None:
     first.join()
     assert folder.kinds().count("hello") == 1
     assert "beat" in folder.kinds()
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_one_session_at_a_time_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second says that it waits, and for whom; it begins when the first has ended, or has no more orders."""
+    monkeypatch.setattr(runner, "TOLD_S", 0.05)
+    first, second = Folder(tmp_path / "session-1"), Folder(tmp_path / "session-2")
+    first.order("a")
+    second.order("b")
+    ours, theirs = threading.Thread(target=first.serve), threading.Thread(target=second.serve)
+    ours.start()
+    wait_for(lambda: first.measured)
+    theirs.start()
+    wait_for(lambda: (second.path / "out.jsonl").exists() and "beat" in second.kinds()[2:])
+    assert second.records()[1]["holder"] == str(os.getpid())
+    assert second.measured == []
+    first.order("last")
+    ours.join()
+    wait_for(lambda: second.measured)
+    second.order("c")
+    wait_for(lambda: len(second.measured) == 2)
+    monkeypatch.setattr(runner, "HELD_S", 0.05)
+    third = Folder(tmp_path / "session-3")
+    third.order("last")
+    assert third.serve() == 0
+    second.order("last")
+    theirs.join()
+    assert second.measured == ["b", "c", "last"]
+    assert {path.name for path in tmp_path.iterdir()} == {"session-1", "session-2", "session-3"}
+
+
+@pytest.mark.parametrize(("stop", "status"), [(False, "busy"), (True, "stopped")])
+def test_a_device_that_stays_busy(tmp_path: Path, *, stop: bool, status: str) -> None:
+    """It is waited for so long and no longer, and not at all once nobody wants to measure."""
+    other, folder = Alone(tmp_path / "measuring.lock"), Folder(tmp_path / "session")
+    folder.order("a")
+    if stop:
+        (folder.path / "stop").touch()
+    assert other.take()
+    folder.serve(busy_limit_s=0.1)
+    assert (folder.measured, folder.records()[-1]["status"]) == ([], status)
+    assert other.take(), "it has it still"
+    other.leave()
+
+
+def test_a_killed_runner_leaves_no_lock(tmp_path: Path) -> None:
+    """Nor does the process live on in which it measured."""
+
+    def measure() -> dict[str, Any]:
+        time.sleep(60)
+        return {}
+
+    pid, ours = os.fork(), Alone(tmp_path / "measuring.lock")
+    if pid == 0:
+        with suppress(BaseException):
+            ours.take()
+            forked.in_child(measure, 60, (tmp_path / "beats").touch)
+        os._exit(0)
+    wait_for((tmp_path / "beats").exists)
+    assert (ours.take(), ours.holder()) == (False, str(pid))
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    wait_for(ours.take)
+    ours.leave()
 
 
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from edgewidth.devices.measure.policy import default_policy, visit_name
 from edgewidth.devices.measure.ran import check_ran, how_it_ran
 from edgewidth.devices.measure.reasons import plain_reason
 from edgewidth.devices.measure.session import KEPT_MODELS, Model, Order, RemoteSession
+from edgewidth.devices.measure.store import being_measured
 from edgewidth.devices.measure.warnings import find_warnings
 from edgewidth.devices.measure.watch import Watch
 from edgewidth.errors import DeviceError, ModelFailedError, StorageError, SurroundingsError
@@ -61,16 +62,18 @@ def measure(
     """Visit every model until the store holds ``policy.rounds`` undisturbed visits of it.
 
     May be killed at any moment and called again: what an earlier call left on the device is fetched first, and no visit
-    in the store is made twice. ``setting`` is what ``device.setting`` returned, the keys of the models are unique, and
-    every visit is committed to the store as it arrives. Without a policy it is the default one for the device's clock.
-    No visit begins after the moment ``until`` (monotonic seconds): some may be missing then, and some models have none.
-    Interrupted, it lets the visit in progress end and fetches it, if that takes no more than a few seconds.
+    in the store is made twice. While another program measures on the device, that is waited for. ``setting`` is what
+    ``device.setting`` returned, the keys of the models are unique, and every visit is committed to the store as it
+    arrives. Without a policy it is the default one for the device's clock. No visit begins after the moment ``until``
+    (monotonic seconds): some may be missing then, and some models have none. Interrupted, it lets the visit in progress
+    end and fetches it, if that takes no more than a few seconds.
 
     Returns:
         What makes all measurements of this setting in the store less trustworthy; also kept there.
 
     Raises:
-        DeviceError: The device cannot measure this: a model does not run there, no space, nonsense as answer.
+        DeviceError: The device cannot measure this: a model does not run there, no space, nonsense as answer; or
+            another program measures on it for longer than ``policy.patience_s``.
         TransientDeviceError: The link or the runner failed again and again.
         StorageError: The store cannot be written; the device keeps what was measured until the next call.
     """
@@ -250,7 +253,10 @@ class _Campaign:
             task.advance()
         self.store.advance(self.setting, self._session.position)
         for message in messages:
-            if isinstance(message, wire.Failed):
+            if isinstance(message, wire.Busy):
+                busy = being_measured(self.setting.device, f"{message.holder} there")
+                self.progress.say(f"{busy} It is waited for, for at most {self.policy.patience_s:g} s.")
+            elif isinstance(message, wire.Failed):
                 self._failed(message)
             elif isinstance(message, wire.End):
                 self._ended(message)
@@ -275,8 +281,8 @@ class _Campaign:
             self._begin_anew()
 
     def _revive(self) -> None:
-        """Start the runner again where it was; if that has not helped, begin anew with what is missing."""
-        helped = not self.watch.revived
+        """Start the runner again where it was; if that has not helped or cannot, begin anew with what is missing."""
+        helped = not self.watch.revived and self._session.exists()
         self.watch.count_restart(f"The runner on {self.setting.device} is silent.")
         self.watch.revive()
         if helped:
@@ -370,6 +376,13 @@ class _Campaign:
 
     def _ended(self, end: wire.End) -> None:
         name = self.setting.device
+        if end.status == "busy":
+            self._session.remove()  # all of it is read
+            self.session = None
+            raise DeviceError(
+                being_measured(name, f"{end.detail} there"),
+                remedy="Wait until it is done, and start the same command again.",
+            )
         if end.status == "no runtime":
             raise DeviceError(
                 f"{self.setting.engine} does not work on {name}: {end.detail}",

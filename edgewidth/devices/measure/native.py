@@ -56,7 +56,8 @@ def as_measured(device: Device, setting: Setting) -> Device:
 class NativeTransport(LocalTransport):
     """A device whose runner works on this machine and measures on another, ``link``.
 
-    The folder outlives this program, as a device's would: what was measured before a crash is still there.
+    The folder outlives this program, as a device's would: what was measured before a crash is still there. That one
+    session at a time measures is held on this machine, by profile: one on another machine is not seen.
     ``accelerated``: the program's models run on an accelerator, which is asked how it is doing.
     """
 

@@ -61,7 +61,8 @@ class Policy(Record):
     silence_s: Annotated[float, Field(gt=0)] = 60.0
     """After so long without a sign of life the runner is taken for dead."""
     patience_s: Annotated[float, Field(ge=0)] = 120.0
-    """How long a device that does not answer is waited for: longer than a small board takes to restart."""
+    """How long a device is waited for that does not answer, or that another program measures: longer than a small board
+    takes to restart."""
     retry_s: Annotated[float, Field(gt=0, le=60)] = 0.5
     """The wait before it is tried again; before each further try it is twice as long, within limits."""
     restarts: Annotated[int, Field(ge=0, le=100)] = 5

@@ -93,6 +93,7 @@ class RemoteSession:
             "cool_down_c": self._device.profile.cool_down_c,
             "cool_limit_s": policy.cool_limit_s,
             "idle_limit_s": _IDLE_LIMIT_S,
+            "busy_limit_s": policy.patience_s,
             "beat_s": policy.beat_s,
             "nap_s": _NAP_S,
         }

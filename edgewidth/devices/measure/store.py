@@ -179,7 +179,7 @@ class MeasurementStore:
             ).fetchone()
             if found is not None and is_another_alive(found[2]):
                 raise DeviceError(
-                    f"{setting.device} is being measured by another program (process {found[2].split(':')[1]}).",
+                    being_measured(setting.device, found[2].split(":")[1]),
                     remedy="Wait until it is done; what it measures can be used here.",
                 )
             if found is None:
@@ -303,6 +303,11 @@ def _visit(row: Sequence[Any]) -> Visit:
         load_ns=load_ns,
         ran=None if ran is None else Ran.model_validate_json(ran),
     )
+
+
+def being_measured(device: str, process: str) -> str:
+    """That another program has a device, as a sentence."""
+    return f"{device} is being measured by another program (process {process})."
 
 
 def this_process() -> str:

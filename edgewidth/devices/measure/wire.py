@@ -31,6 +31,14 @@ class Hello(Record):
     facts: DeviceFacts
 
 
+class Busy(Record):
+    """The runner waits for another one, the process ``holder``, that measures on the device."""
+
+    t: Literal["busy"]
+    at_s: Seconds
+    holder: Annotated[str, Field(max_length=20)]
+
+
 class Begin(Record):
     """A visit began."""
 
@@ -90,7 +98,7 @@ class Beat(Record):
 
 
 class End(Record):
-    """The runner ended. ``status``: stopped, idle, disk full, no runtime or failed; ``code`` its exit status."""
+    """The runner ended. ``status``: stopped, idle, busy, disk full, no runtime or failed; ``code`` its exit status."""
 
     t: Literal["end"]
     at_s: Seconds
@@ -99,7 +107,7 @@ class End(Record):
     code: int
 
 
-Message = Hello | Begin | Visit | Failed | Beat | End
+Message = Hello | Busy | Begin | Visit | Failed | Beat | End
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="t")])
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
+_PR_SET_PDEATHSIG = 1
+"""As Linux numbers it."""
 _LEAVE_S = 2.0
 """How long a process may take to end when it is no longer needed."""
 
@@ -41,6 +43,14 @@ def _limit_memory() -> None:
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
+def _end_with(parent: int) -> None:
+    """Let this process be killed when its parent ends, however that ends: nobody would hear what it measures."""
+    with contextlib.suppress(ImportError, OSError, AttributeError):  # a Python or a system that cannot
+        import_module("ctypes").CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
 class Child:
     """A forked process that answers with what ``answer`` makes of a question; both are JSON, one line each."""
 
@@ -51,8 +61,10 @@ class Child:
         questions, self._questions = os.pipe()
         self._answers, answers = os.pipe()
         self._open.update((self._questions, self._answers))
+        runner = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
+            _end_with(runner)
             for end in self._open:
                 os.close(end)
             _limit_memory()

@@ -7,25 +7,28 @@ other modules of this folder (see ``facts.runner_archive``). A session is a fold
 - ``orders-0001.jsonl`` …: visits to make, put there while the runner works; the last line counts the others,
   so that a half copied file is told from a whole one;
 - ``stop``: an empty file that asks for an end after the visit in progress;
-- ``out.jsonl``: one JSON object a line: ``hello``, ``begin``, ``visit``, ``failed``, ``beat``, ``end``.
+- ``out.jsonl``: one JSON object a line: ``hello``, ``busy``, ``begin``, ``visit``, ``failed``, ``beat``, ``end``.
 
 The runner imports the runtime once and forks a process for each visit (or each model, where the engine takes long to
 load one), so that no model inherits another one's memory, and one that crashes takes nothing with it. Started twice it
 works once (a lock); started again it skips what ``out.jsonl`` holds. It deletes models and orders when it ends; the
 output stays for the host to read.
+
+Of several sessions in one working folder one has the device, while it has work: the others wait for it, so long and no
+longer.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import shutil
 import time
 from pathlib import Path
 
+from edgewidth.devices.on_device.alone import Alone, try_lock
 from edgewidth.devices.on_device.forked import Forked
 from edgewidth.devices.on_device.values import values_file
 from edgewidth.devices.on_device.visit import VisitError, check_whole
@@ -43,6 +46,12 @@ RESERVE_BYTES = 16_384
 """Kept on the disk to be given back when it is full, so that the end can still be written down."""
 MAX_DEATHS = 2
 """A visit in which the runner died as often is not tried again."""
+HELD_S = 10.0
+"""After so long without orders a session lets others have the device: its host may be gone."""
+AGAIN_S = 0.25
+"""How often a session that waits for another one looks: seldom, because to look disturbs the other."""
+TOLD_S = 1.0
+"""After so long of waiting for another session that is told: one that is just ending is not worth a word."""
 
 
 class Session:
@@ -63,6 +72,7 @@ class Session:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder, self.measurer, self.clock = folder, measurer, clock
+        self.alone = Alone(folder.parent / "measuring.lock")
         self.offset_s = host_s - clock()
         self.deaths: dict[str, int] = {}
         self.done: set[str] = set()
@@ -74,9 +84,7 @@ class Session:
     def serve(self) -> int:
         """Work until told to stop, idle for too long, or in trouble; the exit status."""
         with (self.folder / "lock").open("ab") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            if not try_lock(lock):
                 return 0  # another runner is at work here
             if not self._recover():
                 return 0  # this session had its end
@@ -87,7 +95,7 @@ class Session:
         try:
             (self.folder / "reserve").write_bytes(b"\1" * RESERVE_BYTES)
             self._write("hello", version=PROTOCOL, pid=os.getpid(), facts=read_facts(str(self.folder)))
-            status, detail = self._work(self.measurer(self.job))
+            status, detail = self._served()
         except ImportError as error:
             status, detail = "no runtime", str(error)
         except OSError as error:
@@ -96,6 +104,7 @@ class Session:
             status, detail = "failed", f"{type(error).__name__}: {error}"
         code = 0 if status in {"stopped", "idle"} else 1
         self._clean_up()
+        self.alone.leave()  # before the end is told: who hears of it may start another session
         self._write("end", status=status, detail=detail[:2000], code=code)
         return code
 
@@ -137,16 +146,45 @@ class Session:
         if time.monotonic() - self.last_write >= self.job["beat_s"]:
             self._write("beat")
 
+    def _served(self) -> tuple[str, str]:
+        """How the session ended, and what there is to say of that."""
+        ended = self._take_device()
+        if ended is None:
+            ended = self._work(self.measurer(self.job))
+        return ended
+
+    def _take_device(self) -> tuple[str, str] | None:
+        """Wait until no other session measures on this device; how this one ends where that takes too long."""
+        began, told = time.monotonic(), False
+        while not self.alone.take():
+            waited_s = time.monotonic() - began
+            if (self.folder / "stop").exists():
+                return "stopped", ""
+            if waited_s > self.job["busy_limit_s"]:
+                return "busy", self.alone.holder()
+            if waited_s > TOLD_S and not told:
+                self._write("busy", holder=self.alone.holder())
+                told = True
+            self._beat()
+            time.sleep(AGAIN_S)
+        return None
+
     def _work(self, measure: Callable[[str, Json, Callable[[], None]], Json]) -> tuple[str, str]:
         idle_since = time.monotonic()
         for order in self._orders():
             if order is None:
-                if time.monotonic() - idle_since > self.job["idle_limit_s"]:
+                idle_s = time.monotonic() - idle_since
+                if idle_s > self.job["idle_limit_s"]:
                     return "idle", f"no orders for {self.job['idle_limit_s']:g} s"
+                if idle_s > HELD_S:
+                    self.alone.leave()
                 self._beat()
                 time.sleep(self.job["nap_s"])
                 continue
             if order["id"] not in self.done:
+                ended = self._take_device()
+                if ended is not None:
+                    return ended
                 self._visit(measure, order)
             idle_since = time.monotonic()
         return "stopped", ""
