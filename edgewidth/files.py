@@ -91,6 +91,11 @@ def temporary_folder() -> Iterator[Path]:
         yield Path(name)
 
 
+def alive_file(path: Path) -> Path | None:
+    """The file that a program has locked as long as the temporary folder lasts in which a path is; None: in none."""
+    return next((folder / _ALIVE for folder in path.parents if (folder / _ALIVE).exists()), None)
+
+
 @cache
 def _remove_abandoned(place: Path) -> None:
     """Remove the temporary folders of programs that live no more: their locks are free."""

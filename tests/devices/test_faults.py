@@ -267,6 +267,28 @@ def test_programs_measure_a_device_one_after_the_other(local: Device, tmp_path: 
     assert list((tmp_path / "device").iterdir()) == []
 
 
+def test_a_killed_program_whose_store_is_temporary_leaves_nothing(local: Device, tmp_path: Path) -> None:
+    """As ``validate`` has one: what ran for it ends, and goes at the next start."""
+    here, folder = Path(__file__).parent, tmp_path / "device"
+    words = [str(folder), "", str(here), str(here.parent)]
+    code = HOST.replace("Path(sys.argv[2])", 'stack.enter_context(temporary_folder()) / "m.sqlite"')
+    code = (
+        "from contextlib import ExitStack\nfrom edgewidth.files import temporary_folder\nstack = ExitStack()\n" + code
+    )
+    for _ in range(2):
+        host = subprocess.Popen([sys.executable, "-c", code, *words])  # ours, in tests
+        deadline_wait(lambda: any('"visit"' in one.read_text() for one in folder.glob("session-*/out.jsonl")))
+        host.kill()
+        host.wait()
+    assert list(folder.glob("session-*"))
+    deadline_wait(lambda: all('"end"' in one.read_text() for one in folder.glob("session-*/out.jsonl")))
+    setting = onnx_setting(local)
+    with MeasurementStore(tmp_path / "m.sqlite") as store:
+        measure(local, setting, MODELS, store, policy=QUICK.model_copy(update={"patience_s": 60}))
+        check_complete(store, setting)
+    assert list(folder.iterdir()) == []
+
+
 def deadline_wait(condition: Callable[[], Any], limit_s: float = 30) -> Any:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:

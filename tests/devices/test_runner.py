@@ -21,7 +21,7 @@ from small_onnx import small_onnx
 
 from edgewidth.devices import check
 from edgewidth.devices.on_device import forked, runner, visit, vitals
-from edgewidth.devices.on_device.alone import Alone
+from edgewidth.devices.on_device.alone import Alone, try_lock
 from edgewidth.devices.reach.facts import runner_archive
 from edgewidth.records.measurement import DeviceState
 
@@ -327,6 +327,46 @@ def test_a_killed_runner_leaves_no_lock(tmp_path: Path) -> None:
     os.waitpid(pid, 0)
     wait_for(ours.take)
     ours.leave()
+
+
+@pytest.mark.parametrize(
+    ("alive", "age_s", "runs", "goes"),
+    [
+        (None, 0, False, False),
+        (None, 60, False, True),
+        (None, 60, True, False),
+        ("held", 0, False, False),
+        ("free", 0, False, True),
+        ("free", 0, True, False),
+        ("not there", 0, False, True),
+    ],
+)
+def test_what_dead_sessions_left(tmp_path: Path, alive: str | None, age_s: float, *, runs: bool, goes: bool) -> None:
+    """It goes at the next start if its host is gone, or has let much time pass; not while a runner lives in it."""
+    left, folder = Folder(tmp_path / "session-left"), Folder(tmp_path / "session-new")
+    for name in ("held", "free"):
+        (tmp_path / name).touch()
+    (left.path / "job.json").write_text(json.dumps(JOB | {"alive": alive and str(tmp_path / alive)}))
+    (left.path / "lock").touch()
+    (left.path / "out.jsonl").touch()
+    then = time.time() - age_s
+    for path in (*left.path.iterdir(), left.path):
+        os.utime(path, (then, then))
+    folder.order("last")
+    with (tmp_path / "held").open("rb") as held, (left.path / "lock").open("rb") as lock:
+        assert try_lock(held)
+        assert not runs or try_lock(lock)
+        folder.serve(idle_limit_s=30)
+    assert left.path.exists() is not goes
+    assert folder.measured == ["last"]
+
+
+def test_a_runner_whose_host_is_gone_ends(tmp_path: Path) -> None:
+    """At once, where nobody could fetch what it measures."""
+    folder = Folder(tmp_path / "session")
+    folder.order("a")
+    assert folder.serve(alive=str(tmp_path / "nothing")) == 0
+    assert (folder.measured, folder.records()[-1]["status"]) == ([], "stopped")
 
 
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

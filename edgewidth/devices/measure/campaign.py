@@ -20,7 +20,9 @@ from edgewidth.devices.measure.session import KEPT_MODELS, Model, Order, RemoteS
 from edgewidth.devices.measure.store import being_measured
 from edgewidth.devices.measure.warnings import find_warnings
 from edgewidth.devices.measure.watch import Watch
+from edgewidth.devices.reach.local import LocalTransport
 from edgewidth.errors import DeviceError, ModelFailedError, StorageError, SurroundingsError
+from edgewidth.files import alive_file
 from edgewidth.progress import SILENT
 from edgewidth.records.measurement import Clock, Visit
 from edgewidth.waiting import last_words, pause
@@ -304,7 +306,9 @@ class _Campaign:
     def _open(self) -> None:
         folder = f"{self.device.transport.workdir}/session-{secrets.token_hex(6)}"
         self.store.open_session(self.setting, folder)
-        self.session = RemoteSession(self.device, self.setting, folder, self.patience)
+        # A store in a temporary folder ends with this program, and nobody comes back for what was measured for it.
+        alive = alive_file(self.store.path) if isinstance(self.device.transport, LocalTransport) else None
+        self.session = RemoteSession(self.device, self.setting, folder, self.patience, alive=alive)
         self.session.begin(self.policy)
         self.watch.begin()
 

@@ -18,6 +18,8 @@ from edgewidth.errors import SurroundingsError
 from edgewidth.waiting import go_on, pause
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgewidth.devices.device import Device
     from edgewidth.devices.measure.patience import Patience
     from edgewidth.devices.measure.policy import Policy
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from edgewidth.records.measurement import OperatorWork, Setting
 
 _IDLE_LIMIT_S = 900.0
-"""A runner whose host is gone ends after so long; what it measured stays."""
+"""A runner whose host is gone ends after so long; what it measured stays at least for as long again."""
 _NAP_S = 0.02
 _LIVING_BEATS = 2.0
 """After so many beats without one a runner that is to end is taken for dead."""
@@ -56,11 +58,22 @@ class Order(NamedTuple):
 class RemoteSession:
     """A session of the runner in ``folder``, an absolute path on the device.
 
-    Every call over the link goes through ``patience``; the output is read from ``position`` on.
+    Every call over the link goes through ``patience``; the output is read from ``position`` on. ``alive``: a file of
+    the device that this program has locked until nobody can read the output any more; None: that cannot be told there.
     """
 
-    def __init__(self, device: Device, setting: Setting, folder: str, patience: Patience, position: int = 0) -> None:
+    def __init__(
+        self,
+        device: Device,
+        setting: Setting,
+        folder: str,
+        patience: Patience,
+        position: int = 0,
+        *,
+        alive: Path | None = None,
+    ) -> None:
         self.folder = folder
+        self._alive = alive
         self._setting = setting
         self._device, self._link, self._patience = device, device.transport, patience
         self._reader = wire.Reader(position)
@@ -96,6 +109,7 @@ class RemoteSession:
             "busy_limit_s": policy.patience_s,
             "beat_s": policy.beat_s,
             "nap_s": _NAP_S,
+            "alive": None if self._alive is None else str(self._alive),
         }
         self._put({"runner.pyz": runner_archive(), "job.json": json.dumps(job).encode()})
         self._start()

@@ -3,7 +3,8 @@
 It needs Python 3.9, numpy and one runtime, and is copied to the device as one archive that Python runs, with the
 other modules of this folder (see ``facts.runner_archive``). A session is a folder:
 
-- ``job.json``: engine, threads, affinity and limits, the same for every visit of the session;
+- ``job.json``: engine, threads, affinity and limits, the same for every visit of the session; and a file that the
+  host has locked until it ends, where it is on this machine and nobody else would fetch the output;
 - ``orders-0001.jsonl`` …: visits to make, put there while the runner works; the last line counts the others,
   so that a half copied file is told from a whole one;
 - ``stop``: an empty file that asks for an end after the visit in progress;
@@ -15,7 +16,8 @@ works once (a lock); started again it skips what ``out.jsonl`` holds. It deletes
 output stays for the host to read.
 
 Of several sessions in one working folder one has the device, while it has work: the others wait for it, so long and no
-longer.
+longer. The first thing that one does is to delete what is left of sessions whose runner is dead and whose host will not
+come back.
 """
 
 from __future__ import annotations
@@ -150,6 +152,7 @@ class Session:
         """How the session ended, and what there is to say of that."""
         ended = self._take_device()
         if ended is None:
+            self._sweep()
             ended = self._work(self.measurer(self.job))
         return ended
 
@@ -158,7 +161,7 @@ class Session:
         began, told = time.monotonic(), False
         while not self.alone.take():
             waited_s = time.monotonic() - began
-            if (self.folder / "stop").exists():
+            if self._is_over():
                 return "stopped", ""
             if waited_s > self.job["busy_limit_s"]:
                 return "busy", self.alone.holder()
@@ -168,6 +171,15 @@ class Session:
             self._beat()
             time.sleep(AGAIN_S)
         return None
+
+    def _sweep(self) -> None:
+        for other in self.folder.parent.glob("session-*"):
+            if other != self.folder:
+                delete_left(other, self.job["idle_limit_s"])
+
+    def _is_over(self) -> bool:
+        """Whether nobody wants more of this session."""
+        return (self.folder / "stop").exists() or host_is_gone(self.job)
 
     def _work(self, measure: Callable[[str, Json, Callable[[], None]], Json]) -> tuple[str, str]:
         idle_since = time.monotonic()
@@ -190,12 +202,12 @@ class Session:
         return "stopped", ""
 
     def _orders(self) -> Iterator[Json | None]:
-        """The orders one by one, None whenever there is none yet; ends when ``stop`` is there."""
-        stop, number = self.folder / "stop", 1
+        """The orders one by one, None whenever there is none yet; ends when nobody wants more."""
+        number = 1
         while True:
             lines = self._order_lines(self.folder / f"orders-{number:04d}.jsonl")
             for line in lines or [None]:
-                if stop.exists():
+                if self._is_over():
                     return
                 yield line
             number += lines is not None
@@ -246,6 +258,36 @@ class Session:
         shutil.rmtree(self.folder / "models", ignore_errors=True)
         for name in [*self.folder.glob("orders-*.jsonl"), self.folder / "reserve"]:
             name.unlink()
+
+
+def host_is_gone(job: Json) -> bool:
+    """Whether the host has ended that ordered a session, where that can be told, and with it what it would fetch."""
+    alive = job.get("alive")
+    if alive is None:
+        return False
+    try:
+        with Path(alive).open("rb") as file:
+            return try_lock(file)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
+def delete_left(folder: Path, after_s: float) -> None:
+    """Delete a session's folder if no runner lives in it and its host is gone.
+
+    Where that cannot be told, a host that has let so much time pass since anything was written there is taken for gone.
+    """
+    job: Json = {}
+    with contextlib.suppress(OSError, ValueError):
+        job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    with contextlib.suppress(OSError):
+        newest_s = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+        if host_is_gone(job) or time.time() - newest_s > after_s:
+            with (folder / "lock").open("ab") as lock:
+                if try_lock(lock):
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def main(words: Sequence[str]) -> int:
