@@ -7,6 +7,7 @@ pass nothing and get silence.
 from __future__ import annotations
 
 import sys
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -85,8 +86,13 @@ class Lines(Silent):
 
     def say(self, text: str) -> None:
         """One line on standard error."""
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{harmless(text)}\n")
         sys.stderr.flush()
+
+
+def harmless(text: str) -> str:
+    """The text without characters that a terminal obeys, which names in files of other people may hold."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) == "Cc" and c != "\n" else c for c in text)
 
 
 def times_text(seconds: Mapping[str, float]) -> str:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import click
-
 from edgewidth.cli import options as shared
 from edgewidth.cli.output import print_json
 from edgewidth.cli.progress import meet
 from edgewidth.cli.record import option, verb
+from edgewidth.cli.terminal import echo
 from edgewidth.cli.values import FILE
 from edgewidth.errors import InputError
 
@@ -103,5 +102,5 @@ def command(options: Options) -> None:
     if options.as_json:
         print_json(outcome)
     else:
-        click.echo(f"{outcome['config']} {data.task.result(score)}.")
-        click.echo(f"Its weights are {outcome['weights']}")
+        echo(f"{outcome['config']} {data.task.result(score)}.")
+        echo(f"Its weights are {outcome['weights']}")

@@ -12,6 +12,7 @@ from edgewidth.cli.options import DeviceOption, JsonOption, ProfilesOption, SetO
 from edgewidth.cli.output import print_json
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.cli.record import option, verb
+from edgewidth.cli.terminal import echo
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,6 @@ def command(options: Options) -> None:
     if options.as_json:
         print_json(made.model_dump(mode="json", exclude_none=True))
         return
-    click.echo(f"{options.out}: {made.description}")
+    echo(f"{options.out}: {made.description}")
     name = options.out if options.out.parent != Path() else f"./{options.out}"
-    click.echo(f"Next: edgewidth devices check {name}")
+    echo(f"Next: edgewidth devices check {name}")

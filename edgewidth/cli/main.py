@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -102,7 +103,9 @@ def exit_code(arguments: list[str] | None) -> int:
         return error.exit_code
     except click.ClickException as error:
         if fails_first():
-            error.show()
+            shown = io.StringIO()
+            error.show(shown)
+            terminal.echo(shown.getvalue(), err=True, nl=False)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         _say("Interrupted.", "The same command goes on from here." if takes("out") else None)
@@ -133,6 +136,6 @@ def _unforeseen(error: Exception) -> int:
 def _say(message: str, remedy: str | None) -> None:
     if not fails_first():
         return
-    click.echo(f"Error: {terminal.harmless(with_flags(message))}", err=True)
+    terminal.echo(f"Error: {with_flags(message)}", err=True)
     if remedy:
-        click.echo(f"  → {terminal.harmless(with_flags(remedy))}", err=True)
+        terminal.echo(f"  → {with_flags(remedy)}", err=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-import click
 from rich.table import Table
 
 from edgewidth.cli import options as shared
@@ -13,6 +12,7 @@ from edgewidth.cli.networks import read_network
 from edgewidth.cli.output import print_result, print_table
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.cli.record import argument, option, verb
+from edgewidth.cli.terminal import echo
 from edgewidth.cli.values import TableFormat
 from edgewidth.cli.widths import WidthOptions
 
@@ -72,20 +72,20 @@ def _print(summary: NetworkSummary, how: TableFormat) -> None:
         print_table(_layers(summary), how=how)
         return
     pixels = "×".join(map(str, summary.size))
-    click.echo(
+    echo(
         f"{summary.network}: {pixels} pixels with {summary.in_channels} channel(s), {summary.outputs} outputs\n"
         f"{len(summary.layers)} layers, {summary.macs / 1e6:.1f} M MACs, {summary.parameters / 1e6:.2f} M parameters\n"
         f"{len(summary.variables)} width variables, {summary.configurations:.3g} configurations\n"
     )
     print_table(_layers(summary))
-    click.echo("")
+    echo("")
     print_table(_variables(summary))
     fixed = [layer for layer in summary.layers if layer.fixed is not None]
     if fixed:
         table = Table("fixed", "channels", "why", box=None)
         for layer in fixed:
             table.add_row(layer.layer, str(layer.channels), layer.fixed)
-        click.echo("")
+        echo("")
         print_table(table)
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.cells import cell_len
-from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from edgewidth.cli.terminal import harmless
+from edgewidth.cli.terminal import console, echo
 from edgewidth.cli.values import TableFormat
 from edgewidth.cli.wording import with_flags
+from edgewidth.progress import harmless
 from edgewidth.records.measurement import Accelerator
 from edgewidth.records.validation import over_memory
 from edgewidth.report.units import listed
@@ -62,61 +62,65 @@ def print_table(table: Table, *, how: TableFormat = TableFormat.TEXT, err: bool 
 
     For a person names and paths, which may have to be typed, are whole, and sentences fold in a terminal.
     """
+    heads = tuple(str(column.header) for column in table.columns)
+    rows = tuple(zip(*(map(str, column.cells) for column in table.columns), strict=True))
     if how is not TableFormat.TEXT:
         from edgewidth.report.figure import Numbers  # noqa: PLC0415  help stays instant
 
-        rows = zip(*(map(str, column.cells) for column in table.columns), strict=True)
-        print_numbers(Numbers(tuple(str(column.header) for column in table.columns), tuple(rows)), how)
+        print_numbers(Numbers(heads, rows), how)
         return
-    console = Console(highlight=False, stderr=err)
-    if not console.is_terminal:
-        console.width = WIDEST
-    for column in table.columns:
+    shown = Table(*map(harmless, heads), box=None, show_header=table.show_header)
+    for row in rows:
+        shown.add_row(*map(harmless, row))
+    where = console(stderr=err)
+    if not where.is_terminal:
+        where.width = WIDEST
+    for column in shown.columns:
         cells = [str(cell) for cell in column.cells]
         if not any(" " in cell and len(cell) > SENTENCE for cell in cells):
             column.min_width = max(map(cell_len, [str(column.header), *cells]))
-    unlimited = console.options.update(max_width=WIDEST)
-    console.width = max(console.width, Measurement.get(console, unlimited, table).minimum)
-    console.print(table)
+    unlimited = where.options.update(max_width=WIDEST)
+    where.width = max(where.width, Measurement.get(where, unlimited, shown).minimum)
+    where.print(shown)
 
 
 def print_numbers(numbers: Numbers, how: TableFormat) -> None:
     """A table alone, as Markdown or CSV."""
     from edgewidth.report.compared import as_csv, as_markdown  # noqa: PLC0415  help stays instant
 
-    click.echo((as_markdown if how is TableFormat.MARKDOWN else as_csv)(numbers), nl=False)
+    echo((as_markdown if how is TableFormat.MARKDOWN else as_csv)(numbers), nl=False)
 
 
 def say_warnings(warnings: Iterable[MeasurementWarning]) -> None:
     """Each warning with its remedy, on standard error."""
     for warning in sorted(warnings, key=lambda warning: warning.code):
-        click.echo(f"Warning: {with_flags(warning.message)}", err=True)
-        click.echo(f"  → {with_flags(warning.remedy)}", err=True)
+        echo(f"Warning: {with_flags(warning.message)}", err=True)
+        echo(f"  → {with_flags(warning.remedy)}", err=True)
 
 
 def print_report(report: Report, folder: RunFolder) -> None:
     """The summary of a run: the verdict, the device, the widths beside the uniform ones, latency, accuracy."""
-    click.echo(f"{report.verdict.capitalize()}: {report.summary}")
+    echo(f"{report.verdict.capitalize()}: {report.summary}")
     if report.device:
         setting = report.device.setting
-        click.echo(f"Device: {setting.device} ({setting.hardware}), {setting.engine} {setting.runtime_version},")
-        click.echo(f"        {setting.precision}, {setting.threads} thread(s), clock {setting.clock}")
+        echo(f"Device: {setting.device} ({setting.hardware}), {setting.engine} {setting.runtime_version},")
+        echo(f"        {setting.precision}, {setting.threads} thread(s), clock {setting.clock}")
     if report.widths:
-        click.echo("")
+        echo("")
         print_table(_widths(report))
     if report.candidates:
-        click.echo("")
+        echo("")
         print_table(_candidates(report))
     if report.predicted and report.measured:
-        click.echo(
+        echo(
             f"\nLatency ({report.measured.statistic}): predicted {report.predicted.value_ms:.4g} ms, "
             f"{report.words.past} {_interval(report.measured)}"
         )
     if report.artifacts:
-        click.echo("")
+        echo("")
         print_artifacts(report.artifacts, folder)
     say_warnings(report.warnings)
-    click.echo(f"\nThe report is {folder.report_html}")
+    echo(f"\nThe report is {folder.report_html}")
 
 
 def print_artifacts(artifacts: Sequence[Artifact], folder: RunFolder) -> None:
@@ -134,56 +138,56 @@ def print_artifacts(artifacts: Sequence[Artifact], folder: RunFolder) -> None:
 
 def print_compared(numbers: Numbers) -> None:
     """Runs side by side, a column for each."""
-    table = Table(*map(harmless, numbers.columns), box=None)
+    table = Table(*numbers.columns, box=None)
     for row in numbers.rows:
-        table.add_row(*map(harmless, row))
+        table.add_row(*row)
     print_table(table)
 
 
 def _print_verdict(validation: ValidationReport, budget: Budget) -> None:
     used = 100 * validation.estimate.value_ms / budget.latency_ms
     verdict = "Within" if validation.within_budget else "Over"
-    click.echo(f"{verdict} the budget of {budget}: {used:.1f} % of it.")
+    echo(f"{verdict} the budget of {budget}: {used:.1f} % of it.")
     if memory := over_memory(validation.ran, budget):
-        click.echo(f"It takes {memory}.")
+        echo(f"It takes {memory}.")
 
 
 def _print_what_ran(validation: ValidationReport) -> None:
     """Loading, where it ran, and what that took."""
     if validation.load_ms is not None and validation.first_ms is not None:
-        click.echo(f"Loading it took {validation.load_ms:.3g} ms, the first inference {validation.first_ms:.3g} ms.")
+        echo(f"Loading it took {validation.load_ms:.3g} ms, the first inference {validation.first_ms:.3g} ms.")
     for where in (validation.ran, validation.micro):
         if where is not None:
-            click.echo(f"{harmless(str(where))}.")
+            echo(f"{where}.")
     if validation.energy:
-        click.echo(f"Energy: {harmless(str(validation.energy[0]))}.")
+        echo(f"Energy: {validation.energy[0]}.")
 
 
 def print_validation(validation: ValidationReport) -> None:
     """One file's latency, the verdict where there is a budget, and what makes it less trustworthy."""
     setting = validation.setting
     where = f"{setting.device}, {setting.engine} {setting.runtime_version}, {setting.threads} thread(s)"
-    click.echo(f"{validation.file}: {validation.estimate.statistic} {_interval(validation.estimate)} on {where}")
+    echo(f"{validation.file}: {validation.estimate.statistic} {_interval(validation.estimate)} on {where}")
     _print_what_ran(validation)
     if validation.signature is not None:
         past = setting.clock.words.past
-        click.echo(f"Of its signatures or graphs {validation.signature} was {past}; --signature chooses another.")
+        echo(f"Of its signatures or graphs {validation.signature} was {past}; --signature chooses another.")
     if validation.inputs:
-        click.echo(f"Given {harmless('; '.join(map(str, validation.inputs)))}.")
+        echo(f"Given {'; '.join(map(str, validation.inputs))}.")
     if validation.budget is not None:
         _print_verdict(validation, validation.budget)
     if validation.regression is not None:
         compared = validation.regression
         told = "allowed" if compared.within else "too much"
-        click.echo(
+        echo(
             f"{compared.slower_percent:+.1f} % against the baseline of {compared.baseline_ms:.4g} ms "
-            f"({harmless(compared.file)}): {told}, {compared.most_percent:g} % may be."
+            f"({compared.file}): {told}, {compared.most_percent:g} % may be."
         )
     if rest := uncounted(validation.estimate, validation.budget, setting.clock):
-        click.echo(f"{rest[0].upper()}{rest[1:]}.")
+        echo(f"{rest[0].upper()}{rest[1:]}.")
     if validation.sustained is not None:
         load = validation.sustained
-        click.echo(
+        echo(
             f"After {load.duration_s:.0f} s without a pause: {load.last_ms:.4g} ms, {load.drift_percent:+.1f} % "
             f"against {load.first_ms:.4g} ms at the beginning."
         )
@@ -202,26 +206,26 @@ def print_comparison(comparison: Comparison) -> None:
     print_table(table, err=True)
     if len(of_engines := comparison.fastest_of_engines) > 1:
         told = (f"{one.way} ({one.latencies[0].value_ms:.4g} ms)" for one in of_engines)
-        click.echo(f"The fastest of each runtime: {', '.join(told)}", err=True)
+        echo(f"The fastest of each runtime: {', '.join(told)}", err=True)
     if comparison.fastest is not None:
         way = comparison.fastest.way
         accelerator = "" if way.engine.accelerator is Accelerator.CPU else f" --accelerator {way.engine.accelerator}"
         options = f"--runtime {support_of(way.engine).name}{accelerator} --precision {way.precision}"
         options += f" --threads {way.threads}"
-        click.echo(f"The fastest on {comparison.device}: {options}", err=True)
+        echo(f"The fastest on {comparison.device}: {options}", err=True)
 
 
 def print_quality(outcome: ProfileOutcome) -> None:
     """How profiling one device ended."""
     if outcome.quality is None:
-        click.echo(f"{outcome.device}: {with_flags(outcome.error or '')}", err=True)
+        echo(f"{outcome.device}: {with_flags(outcome.error or '')}", err=True)
         if outcome.remedy:
-            click.echo(f"  → {with_flags(outcome.remedy)}", err=True)
+            echo(f"  → {with_flags(outcome.remedy)}", err=True)
         return
-    click.echo(f"{outcome.device}: {_describe_quality(outcome.quality)}")
-    click.echo(f"  uniform 1.0: {outcome.uniform_ms:.4g} ms; smallest: {outcome.smallest_ms:.4g} ms")
-    click.echo(f"  {with_flags(outcome.quality.verdict)}")
-    click.echo(f"  {outcome.table}")
+    echo(f"{outcome.device}: {_describe_quality(outcome.quality)}")
+    echo(f"  uniform 1.0: {outcome.uniform_ms:.4g} ms; smallest: {outcome.smallest_ms:.4g} ms")
+    echo(f"  {with_flags(outcome.quality.verdict)}")
+    echo(f"  {outcome.table}")
 
 
 def print_entries(latency_table: LatencyTable, *, how: TableFormat = TableFormat.TEXT) -> None:
@@ -233,12 +237,12 @@ def print_entries(latency_table: LatencyTable, *, how: TableFormat = TableFormat
         print_table(_entries(latency_table), how=how)
         return
     setting = latency_table.setting
-    click.echo(
+    echo(
         f"{setting.device} ({setting.hardware}), {setting.engine} {setting.runtime_version}, {setting.precision}, "
         f"{setting.threads} thread(s), clock {setting.clock}, {latency_table.statistic}"
     )
-    click.echo(_describe_quality(latency_table.quality))
-    click.echo(f"{with_flags(latency_table.quality.verdict)}\n")
+    echo(_describe_quality(latency_table.quality))
+    echo(f"{with_flags(latency_table.quality.verdict)}\n")
     print_table(_entries(latency_table))
     _print_residuals(latency_table)
 
@@ -271,16 +275,16 @@ def _print_residuals(latency_table: LatencyTable) -> None:
             f"{one.mape_percent:.2f} %",
         )
         table.add_row(*row)
-    click.echo("")
+    echo("")
     print_table(table)
 
 
 def print_losses(losses: UnaryLosses, path: Path) -> None:
     """What each variable costs at its narrowest, and how well the losses predict."""
-    click.echo(f"{len(losses.fitted)} configurations fitted ({losses.evaluation.stopped}); of those held out:")
+    echo(f"{len(losses.fitted)} configurations fitted ({losses.evaluation.stopped}); of those held out:")
     for held in losses.held_out:
         quality = held.quality
-        click.echo(
+        echo(
             f"  {quality.held_out} {held.kind}: rank correlation {quality.spearman:.3f}, R² {quality.r2:.3f}, "
             f"residual {quality.residual_sigma:.4f}"
         )
@@ -288,7 +292,7 @@ def print_losses(losses: UnaryLosses, path: Path) -> None:
     for variable in losses.variables:
         table.add_row(variable.variable, f"{variable.values[0]:+.4f} ± {variable.standard_errors[0]:.4f}")
     print_table(table)
-    click.echo(str(path))
+    echo(str(path))
 
 
 def print_search(result: SearchResult, path: Path, *, how: TableFormat = TableFormat.TEXT) -> None:
@@ -300,12 +304,10 @@ def print_search(result: SearchResult, path: Path, *, how: TableFormat = TableFo
     if how is not TableFormat.TEXT:
         print_table(table, how=how)
         return
-    click.echo(f"Budget {result.budget}")
+    echo(f"Budget {result.budget}")
     print_table(table)
-    click.echo(
-        f"No configuration within the budget is better by more than {result.certificate.gap:.2g} under these numbers."
-    )
-    click.echo(str(path))
+    echo(f"No configuration within the budget is better by more than {result.certificate.gap:.2g} under these numbers.")
+    echo(str(path))
 
 
 def _widths(report: Report) -> Table:

@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from edgewidth.cli import terminal
 from edgewidth.cli.wording import with_flags
-from edgewidth.progress import SILENT, duration_text
+from edgewidth.progress import SILENT, duration_text, harmless
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from edgewidth.progress import Progress, Task
     from edgewidth.training.loop.processes import Processes
 
@@ -28,13 +30,13 @@ class TerminalProgress:
     """Bars that live on standard error, several at once; one object serves the whole command."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = terminal.console(stderr=True)
         self._bars = Bars(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("{task.fields[note]}", style="dim"),
+            TextColumn("{task.fields[note]}", style="dim", markup=False),
             console=self._console,
             transient=True,
         )
@@ -43,7 +45,7 @@ class TerminalProgress:
     @contextmanager
     def task(self, title: str, total: float | None = None) -> Iterator[Task]:
         """A bar, gone when it is done; a line says that it is."""
-        started = time.monotonic()
+        started, title = time.monotonic(), harmless(title)
         if self._console.is_terminal:
             self._bars.start()
             self._open += 1
@@ -61,7 +63,7 @@ class TerminalProgress:
 
     def say(self, text: str) -> None:
         """One line, above the bars."""
-        self._console.print(with_flags(text), markup=False, soft_wrap=True)
+        self._console.print(harmless(with_flags(text)), soft_wrap=True)
 
 
 def meet() -> tuple[Processes, Progress]:
@@ -93,7 +95,7 @@ class _Bar:
         self._bars.update(self._bar, total=total)
 
     def note(self, text: str) -> None:
-        self._bars.update(self._bar, note=text)
+        self._bars.update(self._bar, note=harmless(text))
 
 
 class _Lines:
@@ -119,7 +121,7 @@ class _Lines:
                 left = (now - since) * (self._total - self._done) / (self._done - before)
                 line += f", about {duration_text(max(left, 0.0))} left"
         line += f", {self._note}" if self._note else ""
-        self._console.print(line, markup=False, soft_wrap=True)
+        self._console.print(harmless(line), soft_wrap=True)
 
     def total(self, total: float) -> None:
         self._total = total

@@ -14,6 +14,7 @@ from edgewidth.cli.output import print_compared, print_comparison, print_report,
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.cli.record import names_of, option, refuse_without, verb
 from edgewidth.cli.start import StartOptions
+from edgewidth.cli.terminal import echo
 from edgewidth.cli.values import FOLDER
 from edgewidth.errors import AnswerError
 from edgewidth.records.budget import BudgetRequest
@@ -186,7 +187,7 @@ def _print_several(runs: ComparedRuns, folder: RunFolder) -> None:
     from edgewidth.stages.several import PAGE  # noqa: PLC0415
 
     print_compared(side_by_side(summary(runs)))
-    click.echo(f"\nCompared in {folder.path / PAGE}; each run's own report is in its folder there.")
+    echo(f"\nCompared in {folder.path / PAGE}; each run's own report is in its folder there.")
 
 
 def _print(report: Report, folder: RunFolder, options: Options) -> None:
@@ -208,4 +209,4 @@ def _print(report: Report, folder: RunFolder, options: Options) -> None:
     words += [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
     words += [word for key, value in measuring.overrides.items() for word in ("--set", f"{key}={value}")]
     words += ["--allow-fallback"] if measuring.allow_fallback else []
-    click.echo(f"\nNext, in a pipeline for instance, its file measured once more:\n{shlex.join(words)}")
+    echo(f"\nNext, in a pipeline for instance, its file measured once more:\n{shlex.join(words)}")

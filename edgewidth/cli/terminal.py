@@ -10,9 +10,13 @@ import unicodedata
 from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
+import click
+
 from edgewidth.errors import OutputError
+from edgewidth.progress import harmless
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from typing_extensions import Buffer
 
 PLAIN = {
@@ -51,9 +55,16 @@ def prepare() -> None:
     sys.stderr = _text(_Unheard(2, "w", closefd=False), sys.stderr)
 
 
-def harmless(text: str) -> str:
-    """The text without characters that a terminal obeys, which names in files of other people may hold."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) == "Cc" and c != "\n" else c for c in text)
+def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Print a text as it is, but for what a terminal would obey: devices and files of other people have their words."""
+    click.echo(harmless(text), err=err, nl=nl)
+
+
+def console(*, stderr: bool) -> Console:
+    """Where tables and bars are drawn: brackets and colons in a text are the text's own, and no marks of rich's."""
+    from rich.console import Console  # noqa: PLC0415  errors are told without it
+
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
 def flush() -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from report.sample import sample_folder
 from rich.table import Table
 
 from edgewidth.cli import terminal
-from edgewidth.cli.output import print_table
+from edgewidth.cli.main import exit_code
+from edgewidth.cli.output import print_table, say_warnings
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.errors import StorageError
 from edgewidth.files import cache_folder
 from edgewidth.progress import Named
+from edgewidth.records.measurement import MeasurementWarning
 
 PATH = "a/very/long/path/that/somebody/has/to/type/" + "x" * 60 + ".tflite"
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
@@ -91,6 +95,73 @@ def test_what_has_to_be_typed_is_whole(
     printed = capsys.readouterr().out
     assert f"{PATH}  1024 w13  some" in printed
     assert len(printed.splitlines()) > 2
+
+
+HOSTILE = "[b]x[/red] [/] :bug: \x1b[2J\x9b31m\x07\r"
+"""What would be marks of rich's, and what a terminal would obey, in a name that somebody else gave."""
+SHOWN = "[b]x[/red] [/] :bug: �[2J�31m��"
+
+
+@pytest.mark.parametrize("colours", [{}, {"FORCE_COLOR": "1", "COLUMNS": "200"}])
+def test_a_cell_is_printed_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], colours: dict[str, str]
+) -> None:
+    for name, value in colours.items():
+        monkeypatch.setenv(name, value)
+    table = Table("file", HOSTILE, box=None)
+    table.add_row(HOSTILE, "1 MB")
+    print_table(table)
+    printed = re.sub(r"\x1b\[\d+m", "", capsys.readouterr().out)  # bold heads
+    assert [SHOWN in line for line in printed.splitlines()] == [True, True]
+
+
+def test_progress_is_told_as_it_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """In lines and in bars."""
+    progress = TerminalProgress()
+    with progress.task(HOSTILE, 2) as task:
+        monkeypatch.setattr("edgewidth.cli.progress.LINE_EVERY_S", -1.0)
+        task.note(HOSTILE)
+        task.advance()
+    progress.say(HOSTILE)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [f"{SHOWN}: 1 of 2, {SHOWN}", f"{SHOWN} · 0 s", SHOWN]
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    progress = TerminalProgress()
+    with progress.task(HOSTILE, 2) as task:
+        task.note(HOSTILE)
+        progress._bars.refresh()
+    drawn = capsys.readouterr().err
+    assert drawn.count(SHOWN) >= 3
+    assert not {"\x1b[2J", "\x9b", "\x07"} & set(re.findall(r"\x1b\[2J|\x9b|\x07", drawn))
+
+
+def test_warnings_are_told_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of texts of the device, too, which stand in them."""
+    say_warnings([MeasurementWarning(code="software-accelerator", message=HOSTILE, remedy=HOSTILE)])
+    assert capsys.readouterr().err.splitlines() == [f"Warning: {SHOWN}", f"  → {SHOWN}"]
+
+
+@pytest.mark.parametrize("verb", [["report"], ["validate"], ["network"], ["devices", "check"], ["devices"]])
+def test_a_name_in_an_error_is_told_as_it_is(verb: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code([*verb, HOSTILE]) == 2
+    told = capsys.readouterr().err
+    assert "[b]x[/red]" in told
+    assert not {"\x1b", "\x9b", "\x07"} & set(told)
+
+
+def test_a_description_with_brackets_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "own.toml").write_text('transport = "local"\ndescription = "Pi [/kitchen] [red]"\n')
+    assert exit_code(["devices", "list", "--profiles", str(tmp_path)]) == 0
+    assert "Pi [/kitchen] [red]; litert" in capsys.readouterr().out
+
+
+def test_a_run_folder_with_brackets_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = sample_folder(tmp_path / "run[b] [" / "b]")
+    assert exit_code(["report", str(folder.path)]) == 0
+    printed = capsys.readouterr().out
+    assert f"{folder.path}/model_int8.tflite" in printed
+    assert f"The report is {folder.report_html}" in printed
 
 
 def test_no_home_folder_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
