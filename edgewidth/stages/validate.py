@@ -241,7 +241,7 @@ class _File:
             warnings = self._visit(policy.model_copy(update={"rounds": VISITS * 2 ** (1 + extension)}))
         if self.setting.clock is Clock.WALL:
             remember(self.setting, self.visits())
-            warnings += state_warnings(self.visits(), self.earlier.get(self.model.key, ()), self.latency())
+            warnings += state_warnings(self.visits(), self.earlier.get(self.model.key, ()), self._median())
         return warnings
 
     def visits(self) -> list[Visit]:
@@ -252,10 +252,14 @@ class _File:
         """What the visits amount to, by the device's other states too; ``steady``: in its present one alone."""
         if self.target.statistic is not Statistic.MEDIAN:
             return estimate(self.visits(), self.target.statistic)
+        return self._median(steady=steady)
+
+    def _median(self, *, steady: bool = False) -> LatencyEstimate:
+        """The latency's median, whatever the statistic; ``steady`` as above."""
         found = self.store.visits(self.setting)
         together = {key: [*found.get(key, ()), *self.earlier.get(key, ())] for key in {*found, *self.earlier}}
-        known = scatter_of(together.values(), self.target.statistic)
-        return estimate(self.visits(), self.target.statistic, known=known._replace(state=STEADY) if steady else known)
+        known = scatter_of(together.values(), Statistic.MEDIAN)
+        return estimate(self.visits(), Statistic.MEDIAN, known=known._replace(state=STEADY) if steady else known)
 
     def _visit(self, policy: Policy) -> tuple[MeasurementWarning, ...]:
         return measure(self.device, self.setting, [self.model], self.store, policy=policy, progress=self.progress)

@@ -115,10 +115,12 @@ def test_one_disturbed_visit_has_an_interval() -> None:
     assert found.low_ms < 0.9 < found.value_ms < 1.1 < found.high_ms
 
 
-def validated(path: Path, tmp_path: Path, seed: int, noise: FakeNoise) -> ValidationReport:
+def validated(
+    path: Path, tmp_path: Path, seed: int, noise: FakeNoise, statistic: Statistic = Statistic.MEDIAN
+) -> ValidationReport:
     profile = DeviceProfile(name="fake", transport="fake")
     transport = FakeTransport(tmp_path / f"device-{seed}", seed=seed, noise=noise)
-    target = make_target("fake", runtime=EngineName.ONNXRUNTIME)
+    target = make_target("fake", runtime=EngineName.ONNXRUNTIME, statistic=statistic)
     return validate(path, target, device=Device(profile, transport, transport.facts()))
 
 
@@ -180,3 +182,23 @@ def test_another_state_than_before_is_told() -> None:
         slower = [one.model_copy(update={"runs_ns": tuple(round(factor * ns) for ns in one.runs_ns)}) for one in now]
         latency = estimate(slower, Statistic.MEDIAN, known=scatter_of([[*earlier, *slower]], Statistic.MEDIAN))
         assert [warning.code for warning in state_warnings(slower, earlier, latency)] == codes
+
+
+@pytest.mark.parametrize("statistic", Statistic)
+def test_a_tail_is_no_other_state(statistic: Statistic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A p99 lies far above the median of the same device; only a device that changed is told, whatever is asked."""
+    path = tmp_path / "m.onnx"
+    path.write_bytes(small_onnx((64, 64)))
+    noise = FakeNoise(run=0.05, visit=0.002, drift=0.0)
+    first = validated(path, tmp_path, 0, noise, statistic)
+    earlier: list[Visit] = []
+    monkeypatch.setattr("edgewidth.stages.validate.recall", lambda _: {earlier[0].model: earlier})
+    for factor, is_told in ((1.0, False), (0.8, True)):
+        runs = [tuple(round(factor * ns) for ns in one.runs_ns) for one in first.visits]
+        earlier[:] = [
+            one.model_copy(update={"started_s": one.started_s + 600.0 * at, "runs_ns": of_one})
+            for at in range(4)
+            for one, of_one in zip(first.visits, runs, strict=True)
+        ]
+        found = validated(path, tmp_path, 0, noise, statistic)
+        assert ("another-state" in {warning.code for warning in found.warnings}) is is_told

@@ -161,7 +161,10 @@ def _slowed(visits: Sequence[Visit], setting: Setting) -> MeasurementWarning | N
 def state_warnings(
     visits: Sequence[Visit], earlier: Sequence[Visit], latency: LatencyEstimate
 ) -> tuple[MeasurementWarning, ...]:
-    """That a device was in other states than usual, within the ``visits`` to one model or against ``earlier`` ones."""
+    """That a device was in other states than usual, within the ``visits`` to one model or against ``earlier`` ones.
+
+    ``latency`` is the median of the ``visits``, whatever else is asked of them: of the earlier ones it is, too.
+    """
     found = [_slow_sessions(visits), _other_state(earlier, latency)]
     return tuple(warning for warning in found if warning is not None)
 
