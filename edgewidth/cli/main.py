@@ -108,7 +108,7 @@ def exit_code(arguments: list[str] | None) -> int:
             terminal.echo(shown.getvalue(), err=True, nl=False)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        _say("Interrupted.", "The same command goes on from here." if takes("out") else None)
+        _say("Interrupted.", "The same command goes on from here." if takes("--out") else None)
         return INTERRUPTED
     except BrokenPipeError:
         terminal.give_up_output()  # whoever read it has gone

@@ -32,10 +32,13 @@ def speak_for(command: click.Command) -> None:
     _COMMAND.set(command)
 
 
-def takes(name: str) -> bool:
-    """Whether the command at hand has such a parameter; any may be meant where none is known."""
+def takes(flag: str) -> bool:
+    """Whether the command at hand has such an option; any may be meant where none is known.
+
+    Not the parameter counts: where an option may be repeated it is called otherwise.
+    """
     command = _COMMAND.get()
-    return command is None or any(one.name == name for one in command.params)
+    return command is None or any(flag in one.opts for one in command.params)
 
 
 @cache
@@ -46,15 +49,16 @@ def flags() -> dict[str, str]:
 
 @cache
 def _options() -> dict[str, tuple[str, str]]:
-    """Of every parameter that is an option its flag, and the first command that has it."""
+    """Of every parameter that is an option its flag, and the first command that has that."""
     commands = {verb: load(verb) for verb in VERBS}
     groups = {verb: group for verb, group in commands.items() if isinstance(group, click.Group)}
     commands |= {f"{verb} {name}": one for verb, group in groups.items() for name, one in group.commands.items()}
     found: dict[str, tuple[str, str]] = {}
+    first: dict[str, str] = {}
     for path, command in commands.items():
         for one in command.params:
             if isinstance(one, click.Option) and one.name:
-                found.setdefault(one.name, (one.opts[0], path))
+                found.setdefault(one.name, (one.opts[0], first.setdefault(one.opts[0], path)))
     return found
 
 
@@ -64,4 +68,4 @@ def _as_option(quoted: re.Match[str]) -> str:
         return f"--set {shlex.quote(f'{name}={value}')}" if value else quoted[0]
     flag, path = _options()[name]
     written = f"{flag} {value}" if value else flag
-    return written if takes(name) else f"{written} of edgewidth {path}"
+    return written if takes(flag) else f"{written} of edgewidth {path}"

@@ -47,10 +47,24 @@ def test_options_that_the_command_has_not_are_named_with_their_verb() -> None:
         assert with_flags("Try `threads=1`, a longer `time_budget_s`.") == (
             "Try --threads 1, a longer --time-budget of edgewidth run."
         )
-        assert (wording.takes("statistic"), wording.takes("out")) == (True, False)
+        assert (wording.takes("--statistic"), wording.takes("--out")) == (True, False)
 
     Context().run(told)
     assert Context().run(with_flags, "A longer `time_budget_s`.") == "A longer --time-budget."
+
+
+@pytest.mark.parametrize("verb", ["run", "profile", "train", "search", "validate", "finetune", "init"])
+def test_an_option_of_the_command_is_named_without_a_verb(verb: str) -> None:
+    """Also where it may be repeated there, and its parameter is called otherwise than other verbs'."""
+    taken = {flag for one in load(verb).params for flag in one.opts}
+
+    def told() -> None:
+        wording.speak_for(load(verb))
+        for name, flag in flags().items():
+            expected = flag if flag in taken else rf"{flag} of edgewidth [a-z ]+"
+            assert re.fullmatch(expected, with_flags(f"`{name}`")), name
+
+    Context().run(told)
 
 
 def spoken(path: Path) -> Iterator[str]:
