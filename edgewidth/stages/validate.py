@@ -21,7 +21,7 @@ from edgewidth.devices.measure.estimate import estimate, scatter_of
 from edgewidth.devices.measure.history import recall, remember
 from edgewidth.devices.measure.scatter import STEADY
 from edgewidth.devices.measure.store import MeasurementStore
-from edgewidth.devices.measure.sustained import measure_sustained
+from edgewidth.devices.measure.sustained import check_sustained, measure_sustained
 from edgewidth.devices.measure.tail import TAIL_RUNS
 from edgewidth.devices.measure.warnings import state_warnings
 from edgewidth.errors import FileError, InputError, ModelFailedError
@@ -82,19 +82,22 @@ def validate(
     """Measure a model file, also one of another maker, as it is.
 
     The target's precision is replaced by the file's own. Without a ``budget`` the file is only measured. With
-    ``sustained_s`` it then runs without a pause for so long, to see how its latency drifts. ``input_shapes``, by name,
-    are for the sizes that the file leaves open, and ``input_values`` what inputs hold; see ``choose_feed``.
-    ``signature`` is which of its signatures is measured; None: the first. ``baseline`` is an earlier validation, of
-    this file or of one in its place: it may be slower than that by ``most_regression_percent``. The raw values are kept
-    in the store ``measurements``; None: they are only in the report. ``device`` is given where it is open already.
+    ``sustained_s`` it then runs without a pause for so long, to see how its latency drifts; where the device fails
+    meanwhile the verdict stands, with a warning. ``input_shapes``, by name, are for the sizes that the file leaves
+    open, and ``input_values`` what inputs hold; see ``choose_feed``. ``signature`` is which of its signatures is
+    measured; None: the first. ``baseline`` is an earlier validation, of this file or of one in its place: it may be
+    slower than that by ``most_regression_percent``. The raw values are kept in the store ``measurements``; None: they
+    are only in the report. ``device`` is given where it is open already.
 
     Raises:
         FileError: It cannot be read, is of no known format, is damaged, or does not run on the device.
-        InputError: The engine does not execute files of this format, there is no such ``signature``, or sizes or values
-            of inputs are to be given.
+        InputError: The engine does not execute files of this format, there is no such ``signature``, sizes or values of
+            inputs are to be given, or no load can be sustained for so long.
         MismatchError: The baseline was measured in another way.
         DeviceError, TransientDeviceError: The device failed.
     """
+    if sustained_s is not None:
+        check_sustained(target.profile, sustained_s)
     given = _Given.read(model, target, input_shapes or {}, input_values, signature)
     with ExitStack() as stack, _explained(model, given, target):
         device = device or stack.enter_context(open_device(target.profile, progress=progress))
@@ -110,6 +113,12 @@ def validate(
         latency, loading = file.latency(), _loading(file.visits())
         regression = None if baseline is None else Regression.of(latency, baseline, most_regression_percent)
         too_much = over_memory(loading["ran"], budget)
+        energy, visits, sustained = measure_energy(device, setting, file.visits()), tuple(file.visits()), None
+        if sustained_s is not None:
+            sustained, failed = measure_sustained(
+                device, setting, file.model, store, duration_s=sustained_s, progress=progress
+            )
+            warnings += failed
         return ValidationReport(
             file=model.name,
             sha256=given.digest,
@@ -121,15 +130,13 @@ def validate(
             estimate=latency,
             budget=budget,
             within_budget=None if budget is None else latency.value_ms <= budget.latency_ms and not too_much,
-            visits=tuple(file.visits()),
+            visits=visits,
             **loading,
             micro=_micro(given.content, target, progress),
-            energy=measure_energy(device, setting, file.visits()),
+            energy=energy,
             warnings=(*_close(latency, budget, regression), *warnings),
             regression=regression,
-            sustained=None
-            if sustained_s is None
-            else measure_sustained(device, setting, file.model, store, duration_s=sustained_s, progress=progress),
+            sustained=sustained,
         )
 
 

@@ -11,20 +11,35 @@ import numpy as np
 
 from edgewidth.devices.measure.campaign import Model, measure
 from edgewidth.devices.measure.policy import Policy
-from edgewidth.errors import DeviceError, InputError
+from edgewidth.errors import DeviceError, InputError, TransientDeviceError
 from edgewidth.progress import SILENT
-from edgewidth.records.measurement import Clock
+from edgewidth.records.measurement import Clock, MeasurementWarning
 from edgewidth.records.validation import Sustained, SustainedPoint
 
 if TYPE_CHECKING:
     from edgewidth.devices.device import Device
     from edgewidth.devices.measure.store import MeasurementStore
+    from edgewidth.devices.profiles import DeviceProfile
     from edgewidth.progress import Progress
     from edgewidth.records.measurement import Setting, Visit
 
 VISIT_S = {Clock.WALL: 2.0, Clock.ICOUNT: 0.1}
 """How long a visit lasts by the device's clock. An emulator's second takes its host a minute."""
 _SHORTEST_S, _LONGEST_S = 2.0, 24 * 3600.0
+
+
+def check_sustained(profile: DeviceProfile, duration_s: float) -> None:
+    """Whether so long a load can be measured there, told before anything is measured.
+
+    Raises:
+        InputError: The duration is not between two seconds and a day, or the device is an estimate.
+    """
+    if profile.clock is Clock.ESTIMATE:
+        raise InputError(f"{profile.name} is estimated, and is never under load.", remedy="Leave out `sustained_s`.")
+    if not _SHORTEST_S <= duration_s <= _LONGEST_S:
+        raise InputError(
+            f"{duration_s:g} s of sustained load cannot be measured.", remedy="Use from 2s to 24h, such as 10m."
+        )
 
 
 def measure_sustained(
@@ -35,24 +50,20 @@ def measure_sustained(
     *,
     duration_s: float,
     progress: Progress = SILENT,
-) -> Sustained:
+) -> tuple[Sustained | None, tuple[MeasurementWarning, ...]]:
     """Run one model for ``duration_s`` of this machine's time, with no more pause than loading it again takes.
 
     Its visits are kept in the store as those of the model ``sustained <seconds> <key>``, apart from visits that a
-    rested device made; called again after an interruption it goes on. Interrupted it ends early, with what there is.
+    rested device made; called again after an interruption it goes on. Interrupted it ends early, with what there is;
+    where the device fails, too, since a load shows just that: there is a warning then, and maybe nothing else.
 
     Raises:
-        InputError: The duration is not between two seconds and a day.
+        InputError: As ``check_sustained``.
         KeyboardInterrupt: Before there was anything.
-        DeviceError, TransientDeviceError, StorageError: As ``measure`` raises them.
+        StorageError: The store cannot be written.
     """
-    if setting.clock is Clock.ESTIMATE:
-        raise InputError(f"{setting.device} is estimated, and is never under load.", remedy="Leave out `sustained_s`.")
+    check_sustained(device.profile, duration_s)
     visit_s = VISIT_S[setting.clock]
-    if not _SHORTEST_S <= duration_s <= _LONGEST_S:
-        raise InputError(
-            f"{duration_s:g} s of sustained load cannot be measured.", remedy="Use from 2s to 24h, such as 10m."
-        )
     policy = Policy(
         rounds=min(1000, math.ceil(duration_s / visit_s)),
         visit_ms=1e3 * max(visit_s, duration_s / 1000),
@@ -66,15 +77,28 @@ def measure_sustained(
     hot = device._replace(profile=device.profile.model_copy(update={"cool_down_c": None, "max_temperature_c": None}))
     loaded = model._replace(key=f"sustained {duration_s:g} {model.key}")
     until = time.monotonic() + duration_s
+    warnings: tuple[MeasurementWarning, ...] = ()
     try:
         measure(hot, setting, [loaded], store, policy=policy, until=until, progress=progress)
     except KeyboardInterrupt:
         if loaded.key not in store.visits(setting):
             raise
         progress.say("The sustained load was stopped; what it showed until then counts.")
-    if not (visits := store.visits(setting).get(loaded.key)):
-        raise DeviceError(f"Nothing was measured within {duration_s:g} s.", remedy="Load the device for longer.")
-    return summarise(visits)
+    except (DeviceError, TransientDeviceError) as error:
+        warnings = (_failed(error),)
+    visits = store.visits(setting).get(loaded.key, [])
+    if not visits and not warnings:
+        warnings = (_failed(DeviceError(f"Nothing was measured within {duration_s:g} s.")),)
+    return summarise(visits) if visits else None, warnings
+
+
+def _failed(error: DeviceError | TransientDeviceError) -> MeasurementWarning:
+    """That the load ended before its time; what was found of the rested device stands."""
+    return MeasurementWarning(
+        code="load-failed",
+        message=f"The sustained load failed, and what was measured before it stands. {error.message}",
+        remedy=error.remedy or "Look at the device's cooling and power supply, or load it for longer.",
+    )
 
 
 def summarise(visits: Sequence[Visit]) -> Sustained:
