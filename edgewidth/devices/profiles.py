@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -262,7 +263,7 @@ def load_profile(
         name_or_path: A device's name, or a path that ends in ``.toml``.
         folder: The user's own profiles; None: the folder that ``EDGEWIDTH_DEVICE_PROFILES`` names, if any.
         overrides: Single values as text, by key: ``{"address": "pi@10.0.0.7", "emulator.memory_mb": "4096"}``;
-            lists are separated by commas, and an empty text clears a key.
+            lists are separated by commas, in brackets or without, and an empty text clears a key.
 
     Raises:
         ProfileError: No such device or file, or a key that does not make sense; the message names both.
@@ -374,7 +375,9 @@ def _override(content: dict[str, Any], key: str, text: str) -> None:
 def _typed(annotation: Any, text: str) -> Any:
     """The JSON value that ``text`` stands for in a field of this type."""
     if get_origin(annotation) is tuple:
-        return [_typed(get_args(annotation)[0], part.strip()) for part in text.split(",")]
+        listed = re.fullmatch(r"\s*\[(.*)\]\s*", text)  # as TOML has it
+        parts = listed[1] if listed else text
+        return [_typed(get_args(annotation)[0], part.strip()) for part in parts.split(",")] if parts.strip() else []
     adapter: TypeAdapter[Any] = TypeAdapter(annotation)
     return adapter.dump_python(adapter.validate_strings(text), mode="json")
 

@@ -137,6 +137,17 @@ def test_overrides_are_typed_by_the_model() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "processors"), [("7", (7,)), ("[7]", (7,)), (" [ 4, 7 ] ", (4, 7)), ("[]", ()), ("", ())]
+)
+def test_a_list_may_stand_in_brackets(text: str, processors: tuple[int, ...]) -> None:
+    """As it does in the file; one pair, and both of them."""
+    assert load_profile("android", overrides={"affinity": text}).affinity == processors
+    for wrong in ("[7", "7]", "[[7]]"):
+        with pytest.raises(ProfileError):
+            load_profile("android", overrides={"affinity": wrong})
+
+
+@pytest.mark.parametrize(
     ("key", "text", "says"),
     [
         ("adress", "pi@x", "unknown key 'adress'"),
