@@ -341,7 +341,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     if len(raw) > _MAX_PROFILE_BYTES:
         raise ProfileError(f"{path} is larger than {_MAX_PROFILE_BYTES} bytes, and no device profile.", remedy=_REMEDY)
     try:
-        return tomllib.loads(raw.decode())
+        return tomllib.loads(raw.decode("utf-8-sig"))  # some editors begin a file with a mark
     except UnicodeDecodeError as error:
         raise ProfileError(f"{path} is not text in UTF-8.", remedy=_REMEDY) from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:

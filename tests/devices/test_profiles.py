@@ -92,6 +92,11 @@ def test_a_path_is_a_file_of_the_users_own(write: Callable[..., str]) -> None:
     assert load_profile(write(SSH + 'name = "kitchen"\n', "my-pi")).name == "kitchen"
 
 
+def test_a_mark_at_the_beginning_is_no_content(write: Callable[..., str]) -> None:
+    """Editors of Windows put one there."""
+    assert load_profile(write("\N{BYTE ORDER MARK}" + SSH, "my-pi")).name == "my-pi"
+
+
 def test_own_folder_by_option_and_by_environment(
     write: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
