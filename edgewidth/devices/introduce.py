@@ -9,11 +9,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from edgewidth.devices.device import open_device
 from edgewidth.devices.engines.table import offered_supports
 from edgewidth.devices.profiles import load_profile
 from edgewidth.devices.reach.shell_facts import shell_state
-from edgewidth.errors import InputError
+from edgewidth.devices.words import Name
+from edgewidth.documents import first_problem
+from edgewidth.errors import InputError, ProfileError
 from edgewidth.files import temporary_folder, write_atomic
 from edgewidth.progress import SILENT
 from edgewidth.records.measurement import DeviceState
@@ -56,23 +60,36 @@ def introduce(profile: DeviceProfile, out: Path, *, force: bool = False, progres
 
     Raises:
         InputError: ``out`` is no name of a profile, or is there already and ``force`` is not set.
+        ProfileError: ``out`` is no name of a device.
         DeviceError: The device cannot be reached, or none of the runtimes is installed there.
         TransientDeviceError: It did not answer.
     """
     if out.suffix != ".toml":
         raise InputError(f"{out} is no device profile: its name does not end in .toml.", remedy=f"Write {out}.toml.")
+    _check_name(out)
     if out.exists() and not force:
         raise InputError(f"{out} is there already.", remedy="Choose another `out`, or `force` to write over it.")
     with open_device(profile, progress=progress) as device:
         state = shell_state(device.transport) if profile.transport in _WITH_SHELL else DeviceState()
         text = profile_text(device, state)
     with temporary_folder() as folder:
-        # Read as it will be, before anything is written: its name, too, has to be one of a device.
+        # Read as it will be, before anything is written.
         made = folder / out.name
         made.write_text(text, encoding="utf-8")
         found = load_profile(str(made))
     write_atomic(out, text.encode())
     return found
+
+
+def _check_name(out: Path) -> None:
+    """Whether the file's name is one of a device, before that is asked anything."""
+    try:
+        TypeAdapter(Name).validate_python(out.stem)
+    except ValidationError as error:
+        raise ProfileError(
+            f"{out} is no name of a device: {first_problem(error)}.",
+            remedy="Choose another `out`: the device is called as the file is, without .toml.",
+        ) from error
 
 
 def profile_text(device: Device, state: DeviceState) -> str:

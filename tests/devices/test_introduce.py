@@ -11,7 +11,7 @@ from edgewidth.devices import introduce as introducing
 from edgewidth.devices.device import Device, open_device
 from edgewidth.devices.introduce import introduce, profile_text
 from edgewidth.devices.profiles import DeviceProfile, load_profile
-from edgewidth.errors import InputError, ProfileError
+from edgewidth.errors import EdgewidthError, InputError, ProfileError
 from edgewidth.records.measurement import DeviceFacts, DeviceState
 
 if TYPE_CHECKING:
@@ -78,10 +78,15 @@ def test_this_machine_introduces_itself_and_is_not_overwritten(tmp_path: Path) -
     assert introduce(load_profile("local"), out, force=True) == made
 
 
-@pytest.mark.parametrize(("name", "error"), [("mine", InputError), ("my pi.toml", ProfileError)])
+@pytest.mark.parametrize(
+    ("name", "error"), [("mine", InputError), ("my pi.toml", ProfileError), ("x" * 101 + ".toml", ProfileError)]
+)
 def test_a_file_that_names_no_device_is_refused(
-    tmp_path: Path, name: str, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, name: str, error: type[EdgewidthError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(introducing, "write_atomic", lambda *_: pytest.fail("it was written"))
-    with pytest.raises(error):
+    """By the path that was given, before the device is asked."""
+    monkeypatch.setattr(introducing, "open_device", lambda *_, **__: pytest.fail("it was asked"))
+    with pytest.raises(error) as caught:
         introduce(load_profile("fake"), tmp_path / name)
+    assert str(tmp_path / name) in caught.value.message
+    assert "Mend it there" not in (caught.value.remedy or "")
