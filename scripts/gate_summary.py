@@ -34,7 +34,8 @@ def main() -> None:
     found = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     print("| edgewidth | |\n|---|---|")
     for name, text in rows(found):
-        safe = text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+        plain = "".join(one if one.isprintable() else " " for one in text)  # a device has its own words
+        safe = plain.replace("|", "\\|").replace("<", "&lt;")
         print(f"| {name} | {safe} |")
 
 

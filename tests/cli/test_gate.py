@@ -89,6 +89,40 @@ def test_a_file_that_grew_slower_than_its_baseline(folder: Path) -> None:
     assert gate(folder, BASELINE="baseline.json", MAX_REGRESSION="80%").returncode == 0
 
 
+def test_a_verdict_of_before_is_not_taken_for_this_ones(folder: Path) -> None:
+    """A device that fails leaves what it said, and nothing else."""
+    out = folder / "edgewidth-gate"
+    assert gate(folder, BUDGET="1000ms").returncode == 0
+    assert {path.name for path in out.iterdir()} == {"validation.json", "summary.md", "log.txt"}
+    failed = gate(folder, DEVICE="local", SET="python=/no/such/python")
+    assert failed.returncode == 3
+    assert {path.name for path in out.iterdir()} == {"log.txt"}
+    assert "/no/such/python" in (out / "log.txt").read_text()
+
+
+def test_a_baseline_that_would_be_replaced_is_refused(folder: Path) -> None:
+    """It is not lost, either."""
+    kept = folder / "edgewidth-gate" / "validation.json"
+    assert gate(folder).returncode == 0
+    before = kept.read_bytes()
+    refused = gate(folder, BASELINE="edgewidth-gate/validation.json")
+    assert refused.returncode == 2
+    assert "keep it in another place" in refused.stderr
+    assert kept.read_bytes() == before
+
+
+def test_a_summary_commands_no_terminal(folder: Path) -> None:
+    """Though a device may call itself anything."""
+    assert gate(folder).returncode == 0
+    kept = folder / "edgewidth-gate" / "validation.json"
+    found = json.loads(kept.read_text())
+    found["setting"]["hardware"] = "Pi \x1b[2J\r\n| 5 |"
+    kept.write_text(json.dumps(found))
+    told = start(folder, [sys.executable, str(ROOT / "scripts" / "gate_summary.py"), str(kept)], {}).stdout
+    assert not {"\x1b", "\r"} & set(told)
+    assert "Pi  [2J  \\| 5 \\|" in told
+
+
 def test_what_is_given_is_never_a_command(folder: Path) -> None:
     """Quotes, semicolons and substitutions are part of a name, in every input."""
     evil = '"; touch evil; $(touch evil) `touch evil`'
