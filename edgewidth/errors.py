@@ -21,6 +21,7 @@ EdgewidthError
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
 
@@ -103,6 +104,17 @@ def as_missing(error: Exception) -> MissingPackageError | None:
     if package not in EXTRAS:
         return None
     return MissingPackageError(package, extra=EXTRAS[package], purpose="This")
+
+
+UNUSABLE = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EACCES}
+"""What the system says of a path that is wrong itself, whatever is done with it."""
+
+
+def as_unusable(error: Exception) -> InputError | None:
+    """What to tell of ``error`` if it is that a path cannot be one of what is looked for; None: it is another one."""
+    if not isinstance(error, OSError) or error.errno not in UNUSABLE or not error.filename:
+        return None
+    return InputError(f"{error.filename} cannot be used: {error.strerror}.", remedy="Give another path.")
 
 
 class DeviceError(SurroundingsError):

@@ -24,6 +24,8 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 """A folder that may have to be made."""
 MOST_PIXELS = 8192
 """A side of this many is no input of a small device."""
+_MOST_DIGITS = 20
+"""Of a whole number; no size of anything has as many."""
 
 
 class TableFormat(StrEnum):
@@ -75,13 +77,13 @@ def duration(text: str) -> float:
 
 def resolution(text: str) -> Resolution:
     """Pixels a side from ``96``, height and width from ``96x128``; one number for a square."""
-    parts = text.lower().replace("×", "x").split("x")
-    if not 1 <= len(parts) <= 2 or not all(part.isdecimal() and 0 < int(part) <= MOST_PIXELS for part in parts):
+    sides = [_whole(part) for part in text.lower().replace("×", "x").split("x")]
+    if not 1 <= len(sides) <= 2 or not all(0 < side <= MOST_PIXELS for side in sides):
         raise InputError(
             f"{text!r} is no size of images.",
             remedy=f"Write 96, or 96x128 for height and width, of 1 to {MOST_PIXELS:,} pixels.",
         )
-    return resolution_of(int(parts[0]), int(parts[-1]))
+    return resolution_of(sides[0], sides[-1])
 
 
 def percent(text: str) -> float:
@@ -119,10 +121,10 @@ def shapes(_context: click.Context, parameter: click.Parameter, given: tuple[str
     found = {}
     for text in given:
         name, _, sizes = text.rpartition("=")
-        parts = sizes.lower().replace("×", "x").split("x")
-        if not all(part.isdecimal() and 0 < int(part) < 2**31 for part in parts):
+        shape = tuple(_whole(part) for part in sizes.lower().replace("×", "x").split("x"))
+        if not all(0 < size < 2**31 for size in shape):
             raise InputError(f"{parameter.opts[0]} {text}: {sizes!r} is no shape.", remedy="Write 1x224x224x3.")
-        found[name] = tuple(map(int, parts))
+        found[name] = shape
     return found
 
 
@@ -150,6 +152,11 @@ def multipliers(
             )
         found[name] = (least, greatest)
     return found
+
+
+def _whole(text: str) -> int:
+    """A whole number; 0: it is none, or has more digits than any that is meant."""
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else 0
 
 
 def _amount(text: str, unit: float = 1.0) -> float | None:

@@ -44,6 +44,8 @@ def test_a_budget_that_is_none_is_refused(budget: str, capsys: pytest.CaptureFix
         (["--resolution", "7"], "8 to 1024 pixels"),
         (["--resolution", "96x1025"], "96×1025 does not fit"),
         (["--resolution", "96x"], "is no size of images"),
+        (["--resolution", "9" * 5000], "is no size of images"),
+        (["--resolution", "96x" + "9" * 5000], "is no size of images"),
         (["--resolution", "-5"], "is no size of images"),
         (["--resolution", "1025"], "8 to 1024 pixels"),
         (["--min-width", "2"], "are no range"),
@@ -144,6 +146,40 @@ def test_a_broken_model_is_refused(
         path.write_bytes(content)
     assert exit_code(["validate", str(path), "--budget", "8ms"]) == 2
     assert message in said(capsys)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "loop/x", "file/x"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "report {}",
+        "report {} {}",
+        "validate {}",
+        "network {}.pt2",
+        "network {}.py:make",
+        "network mobilenet_v1 --data {}",
+        "run --data {}.npz",
+        "train --out {}",
+        "init --device fake --out {}.toml",
+        "devices check {}.toml",
+        "devices list --profiles {}",
+    ],
+)
+def test_a_path_that_can_be_none_is_refused(
+    words: str, name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that is too long, links in a circle, or a file where a folder should be."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    code = exit_code(words.format(name, name).split())
+    assert code == (3 if words.startswith("init") and "/" in name else 2)
+    assert len(said(capsys).splitlines()) <= 4
+
+
+def test_a_shape_without_end_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert exit_code(["validate", str(tmp_path / "m.onnx"), "--input-shape", "1x" + "9" * 5000]) == 2
+    assert "is no shape" in said(capsys)
 
 
 def test_a_share_of_nothing_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
