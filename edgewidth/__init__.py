@@ -12,7 +12,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from edgewidth.shown import Shown
-from edgewidth.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from edgewidth.capture.capture import Captured as Captured
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from edgewidth.training.networks.supernet import Supernet as Supernet
     from edgewidth.training.networks.weights import save_supernet as save_supernet
     from edgewidth.training.recipes import Recipe as Recipe
+    from edgewidth.version import __version__ as __version__
 
 _ROOMS = {
     "capture.capture": "Captured capture",
@@ -70,6 +70,7 @@ _ROOMS = {
     "training.networks.supernet": "Supernet",
     "training.networks.weights": "save_supernet",
     "training.recipes": "Recipe",
+    "version": "__version__",
 }
 """Where the names above are from; a test holds that both lists are the same."""
 _MODULES = {name: f"edgewidth.{module}" for module, names in _ROOMS.items() for name in names.split()}

@@ -8,14 +8,13 @@ import sqlite3
 import subprocess
 import sys
 import time
+import tomllib
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 NETWORK = """
 from torch import nn
 
@@ -33,6 +32,32 @@ def visits(store: Path) -> int:
             return int(connection.execute("SELECT count(*) FROM visits").fetchone()[0])
         except sqlite3.OperationalError:
             return 0
+
+
+SITE = """import os, signal, sys
+from importlib.abc import MetaPathFinder
+class Interrupt(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == os.environ["INTERRUPTED_AT"]:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+"""
+
+
+@pytest.mark.parametrize("module", ["edgewidth.cli.main", "click", "edgewidth.cli.wording"])
+def test_an_interrupt_while_it_loads_is_quiet(tmp_path: Path, module: str) -> None:
+    """However it was started, and whatever is being loaded; where it is to be ignored, it is."""
+    (tmp_path / "sitecustomize.py").write_text(SITE)
+    entry = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["scripts"]["edgewidth"]
+    name, _, function = entry.partition(":")
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{PROJECT.parent}", "INTERRUPTED_AT": module}
+    for words in (["-m", "edgewidth"], ["-c", f"from {name} import {function}; {function}()"]):
+        start = [sys.executable, *words, "--version"]
+        done = subprocess.run(start, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+        ignored = ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh", *start]
+        done = subprocess.run(ignored, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.fixture(scope="module")
