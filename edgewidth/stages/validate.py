@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -156,9 +157,10 @@ class _Given(NamedTuple):
         """Read the file, and choose its inputs.
 
         Raises:
-            FileError: It cannot be read, is of no known format, or is damaged.
+            FileError: It cannot be read, or not twice, is of no known format, or is damaged.
             InputError: The engine does not execute it, there is no such signature, or its inputs are to be given.
         """
+        _check_readable_again(path)
         facts, executed = inspect_model(path, signature), target.engine.file_format
         if facts.format is not executed:
             raise InputError(
@@ -180,6 +182,23 @@ class _Given(NamedTuple):
         signature = [] if self.signature is None else [self.signature]
         key = "; ".join([self.digest, *map(str, self.feed.inputs), *values, *signature])
         return Model(key, lambda: self.content, self.feed, operator_work)
+
+
+def _check_readable_again(path: Path) -> None:
+    """Whether a file is one that can be read more than once: what it is, is asked before what it holds.
+
+    Raises:
+        FileError: It is a pipe or the like, which would be empty the second time.
+    """
+    try:
+        kind = path.stat().st_mode
+    except OSError:
+        return  # whoever reads it says what is wrong
+    if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+        raise FileError(
+            f"{path} is no file that can be read more than once, such as a pipe.",
+            remedy="Write the model into a file, and give that.",
+        )
 
 
 def _close(
@@ -335,8 +354,9 @@ def engine_for(model: Path, profile: DeviceProfile, accelerator: Accelerator | N
     ``accelerator`` is what it shall compute on; None: the profile's default.
 
     Raises:
-        FileError: The file cannot be read, is of no known format, or is damaged.
+        FileError: The file cannot be read, or not twice, is of no known format, or is damaged.
     """
+    _check_readable_again(model)
     found = inspect_model(model).format
     wanted = accelerator or profile.accelerator
     offered = [one for one in offered_engines(profile) if one.accelerator is wanted and one.file_format is found]

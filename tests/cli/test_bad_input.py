@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +11,10 @@ from report import sample
 from small_table import small_table
 
 from edgewidth.cli.main import exit_code
+from edgewidth.formats.registry import FORMATS
 from edgewidth.graph.families.registry import search_space
 from edgewidth.records.losses import UnaryLosses
+from edgewidth.records.measurement import FormatName
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -180,6 +183,17 @@ def test_a_path_that_can_be_none_is_refused(
 def test_a_shape_without_end_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert exit_code(["validate", str(tmp_path / "m.onnx"), "--input-shape", "1x" + "9" * 5000]) == 2
     assert "is no shape" in said(capsys)
+
+
+@pytest.mark.parametrize("words", [[], ["--runtime", "litert"]])
+def test_a_model_from_a_pipe_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """It is said what it is, and not that a good file is none."""
+    read, write = os.pipe()
+    with os.fdopen(write, "wb") as stream:
+        stream.write(FORMATS[FormatName.TFLITE].trial())
+    with os.fdopen(read):
+        assert exit_code(["validate", f"/dev/fd/{read}", "--device", "fake", *words]) == 2
+    assert "no file that can be read more than once" in said(capsys)
 
 
 def test_a_share_of_nothing_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
