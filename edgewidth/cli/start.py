@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from edgewidth.cli.options import WeightsOption
 from edgewidth.cli.record import option
-from edgewidth.cli.values import numbers
+from edgewidth.cli.values import numbers, positive_numbers
 from edgewidth.errors import InputError
 from edgewidth.records.provenance import file_digest
 
@@ -39,7 +39,7 @@ class StartOptions:
     ]
     std: Annotated[
         tuple[float, ...] | None,
-        option("--std", parse=numbers, help="What it divides them by after that, such as 0.229,0.224,0.225."),
+        option("--std", parse=positive_numbers, help="What it divides them by after that, such as 0.229,0.224,0.225."),
     ]
 
     def __post_init__(self) -> None:
@@ -48,6 +48,8 @@ class StartOptions:
             raise InputError("--weights and --from-scratch are different starts.", remedy="Give one of them.")
         if (self.mean is None) != (self.std is None):
             raise InputError("--mean and --std belong together.", remedy="Give both or none of them.")
+        if self.from_scratch:
+            self._refuse_normalisation("--from-scratch begins with random ones")
 
     def file(
         self, network: NetworkOptions, data: ImageData, folder: RunFolder, *, force: bool, progress: Progress
@@ -58,7 +60,8 @@ class StartOptions:
 
         Raises:
             FileError: Weights do not fit.
-            InputError: The normalisation does not fit, or it is given for features, which are no pixels.
+            InputError: The normalisation does not fit, or it is given for features, which are no pixels, or for random
+                weights.
             SurroundingsError: The weights of a library's network cannot be had.
         """
         if self.mean is not None and data.are_features:
@@ -76,8 +79,10 @@ class StartOptions:
         if self.weights:
             source, tensors, digest = self.weights, read_tensors(self.weights)[0], file_digest(self.weights)
         elif captured is None:
+            self._refuse_normalisation(f"{network.network} brings none")
             return None
         elif captured.is_untrained:
+            self._refuse_normalisation(f"{network.network} was never trained, by its batch normalisation")
             progress.say(f"{network.network} was never trained, by its batch normalisation: its weights are random.")
             return None
         else:
@@ -89,6 +94,13 @@ class StartOptions:
         if force or not was_asked(folder.given, asked):
             save_brought(given.space, tensors, folder.given, source=source, mean=mean, std=std, asked=asked)
         return folder.given
+
+    def _refuse_normalisation(self, why: str) -> None:
+        if self.mean is not None:
+            raise InputError(
+                f"--mean and --std count only with trained weights; {why}.",
+                remedy="Give --weights of a network that takes such pixels, or leave --mean and --std out.",
+            )
 
 
 def _list(values: tuple[float, ...]) -> str:

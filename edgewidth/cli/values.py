@@ -100,11 +100,22 @@ def share(text: str) -> float:
 
 
 def numbers(text: str) -> tuple[float, ...]:
-    """Numbers from ``0.485,0.456,0.406``."""
+    """Finite numbers from ``0.485,0.456,0.406``."""
     try:
-        return tuple(float(part) for part in text.split(","))
+        found = tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"{text!r} are not numbers.", remedy="Write 0.485,0.456,0.406.") from None
+        found = ()
+    if not found or not all(map(math.isfinite, found)):
+        raise InputError(f"{text!r} are not numbers.", remedy="Write 0.485,0.456,0.406.")
+    return found
+
+
+def positive_numbers(text: str) -> tuple[float, ...]:
+    """The same, each above zero."""
+    found = numbers(text)
+    if min(found) <= 0:
+        raise InputError(f"{text!r} are not all above zero.", remedy="Write 0.229,0.224,0.225.")
+    return found
 
 
 def pairs(_context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:

@@ -115,6 +115,9 @@ def test_a_network_that_was_never_trained_begins_with_random_weights(
     """Its batch normalisation has never seen an image, which is said."""
     assert brought(tmp_path, asked, trained=0.0) is None
     assert "normalised.py:make was never trained" in capsys.readouterr().err
+    words = ["--mean", "0.3", "--std", "0.2", "--out", str(tmp_path / "other")]
+    assert exit_code(["train", "--network", f"{tmp_path / 'normalised.py'}:make", *words]) == 2
+    assert "--mean and --std count only with trained weights" in capsys.readouterr().err
     assert brought(tmp_path, asked, trained=0.5) is not None
     assert "never trained" not in capsys.readouterr().err
 
@@ -133,11 +136,26 @@ def test_features_are_no_pixels(tmp_path: Path, capsys: pytest.CaptureFixture[st
     [
         (("--mean", "0.3"), "--mean and --std belong together"),
         (("--mean", "0.3", "--std", "dark"), "'dark' are not numbers"),
+        (("--mean", "nan", "--std", "0.2"), "--mean: 'nan' are not numbers"),
+        (("--mean", "-inf", "--std", "0.2"), "--mean: '-inf' are not numbers"),
+        (("--mean", "0.3", "--std", "inf"), "--std: 'inf' are not numbers"),
+        (("--mean", "0.3", "--std", "0"), "--std: '0' are not all above zero"),
+        (("--mean", "0.3", "--std", "-0.2"), "--std: '-0.2' are not all above zero"),
+        (("--mean", "0.3", "--std", "0.2", "--from-scratch"), "--from-scratch begins with random ones"),
         (("--mean", "0.3,0.3,0.3", "--std", "0.2,0.2,0.2"), "does not fit images of 1 channel"),
     ],
 )
 def test_a_normalisation_that_makes_no_sense_is_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], message: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], asked: dict[str, Any], options: tuple[str, ...], message: str
 ) -> None:
     assert exit_code(arguments(tmp_path, *options)) == 2
+    assert not asked
     assert message in capsys.readouterr().err
+
+
+def test_a_family_brings_no_weights_for_a_normalisation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], asked: dict[str, Any]
+) -> None:
+    assert exit_code(["train", "--mean", "0.3", "--std", "0.2", "--out", str(tmp_path / "out")]) == 2
+    assert not asked
+    assert "mobilenet_v1 brings none" in capsys.readouterr().err

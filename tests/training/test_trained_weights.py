@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -256,6 +257,10 @@ def test_the_normalisation_of_pixels_is_absorbed(*, padding: int, normalised: bo
     [
         (Conv(width=4), (0.5, 0.5), (0.2, 0.2), "does not fit images of 3 channel"),
         (Conv(width=4), (0.5, 0.5, 0.5), (0.2, 0.0, 0.2), "does not fit images of 3 channel"),
+        (Conv(width=4), (0.5, 0.5, 0.5), (0.2, math.nan, 0.2), "does not fit images of 3 channel"),
+        (Conv(width=4), (0.5, 0.5, 0.5), (0.2, 0.2, math.inf), "does not fit images of 3 channel"),
+        (Conv(width=4), (0.5, math.nan, 0.5), (0.2, 0.2, 0.2), "does not fit images of 3 channel"),
+        (Conv(width=4), (-math.inf, 0.5, 0.5), (0.2, 0.2, 0.2), "does not fit images of 3 channel"),
         (MaxPool(kernel=2), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), "The layer first reads the image"),
         (Conv(width=4, affine="none"), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), "The layer first reads the image"),
     ],

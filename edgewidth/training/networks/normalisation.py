@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -42,15 +43,18 @@ def absorb_normalisation(network: PlainNetwork, mean: Sequence[float], std: Sequ
         std: Likewise.
 
     Raises:
-        InputError: There are not as many numbers as channels, a standard deviation is not positive, or something else
-            than a convolution or fully connected layer with batch normalisation or a bias reads the image.
+        InputError: There are not as many numbers as channels, one is not finite, a standard deviation is not positive,
+            or something else than a convolution or fully connected layer with batch normalisation or a bias reads the
+            image.
     """
     channels = network.space.network.in_channels
-    if len(mean) != channels or len(std) != channels or min(std) <= 0:
+    # Whatever compares is no nan.
+    fit = all(-math.inf < one < math.inf for one in mean) and all(0 < one < math.inf for one in std)
+    if len(mean) != channels or len(std) != channels or not fit:
         raise InputError(
             f"The normalisation with mean {tuple(mean)} and standard deviation {tuple(std)} does not fit images of "
             f"{channels} channel(s).",
-            remedy="Give one mean and one positive standard deviation for each channel, of pixels from 0 to 1.",
+            remedy="Give one finite mean and one positive standard deviation for each channel, of pixels from 0 to 1.",
         )
     # (pixel / 255 - mean) / std = slope · ours + offset, where ours = (pixel - PIXEL_MEAN) / PIXEL_STD.
     slope = PIXEL_STD / FULL_SCALE / torch.tensor(std)
