@@ -7,7 +7,7 @@ the order of the fields, and calls the function below it with the record filled 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -22,6 +22,31 @@ FIRST = ("--network", "--device", "--data", "--budget", "--out")
 """The options that matter most, in the order of the help."""
 OTHERS = "Other options"
 """The heading of what belongs to no group."""
+
+
+class _Option(click.Option):
+    """An option that takes one value has one: click takes the last of several without a word."""
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Let the parser keep every value that is given."""
+        if self.multiple or self.is_flag:
+            super().add_to_parser(parser, ctx)
+        else:
+            parser.add_option(obj=self, opts=self.opts, dest=self.name, action="append", nargs=self.nargs)
+
+    def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> tuple[Any, ParameterSource]:
+        """Take the one value that was given, once or several times.
+
+        Raises:
+            InputError: There are different ones.
+        """
+        if self.name in opts and not self.multiple and not self.is_flag:
+            value, *others = dict.fromkeys(opts[self.name])
+            if others:
+                given = " and ".join([value, *others])
+                raise InputError(f"{self.opts[0]} takes one value, and was given {given}.", remedy="Give one of them.")
+            opts = {**opts, self.name: value}
+        return super().consume_value(ctx, opts)
 
 
 @dataclass(frozen=True)
@@ -49,7 +74,7 @@ def option(flag: str, *, parse: Callable[[str], Any] | None = None, **settings: 
     settings["show_default"] = "default" in settings
     if parse is not None:
         settings["callback"] = _by(parse)
-    return Declaration(click.Option, (flag,), settings)
+    return Declaration(_Option, (flag,), settings)
 
 
 def argument(**settings: Any) -> Declaration:

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 
 from edgewidth.cli import devices, export, finetune, init, network, profile, report, run, search, table, train, validate
 from edgewidth.cli.record import _fill
+from edgewidth.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,10 +137,25 @@ def test_texts_mean_what_they_say() -> None:
 
 
 def test_a_text_that_makes_no_sense_is_told_with_its_option() -> None:
-    from edgewidth.errors import InputError
-
     with pytest.raises(InputError, match=r"^--max-macs: 'many' is not an amount\.$"):
         filled(run.command, run.Options, ["--max-macs", "many"])
+
+
+@pytest.mark.parametrize(("command", "record"), RECORDS, ids=[f"{record.__module__[14:]}" for _, record in RECORDS])
+def test_an_option_of_one_value_is_given_one(command: click.Command, record: type) -> None:
+    """Twice the same is one; of several different ones none is taken without a word."""
+    single = [one for one in command.params if isinstance(one, click.Option) and not (one.is_flag or one.multiple)]
+    for flag in (one.opts[0] for one in single):
+        for words in ([flag, "1", flag, "2"], [f"{flag}=1", flag, "2"], [flag, "1", flag, "1", flag, "2"]):
+            with pytest.raises(InputError, match=rf"^{flag} takes one value, and was given 1 and 2\.$"):
+                filled(command, record, words)
+
+
+def test_the_same_value_twice_is_one() -> None:
+    """And flags, and options that may be repeated, are what they were."""
+    words = ["--seed", "3", "--seed=3", "--force", "--force", "--budget", "8ms", "--budget", "9ms"]
+    options: run.Options = filled(run.command, run.Options, words)
+    assert (options.seed, options.force, len(options.budgets)) == (3, True, 2)
 
 
 def test_help_begins_with_what_matters_most_and_shows_every_option_once() -> None:
