@@ -26,10 +26,10 @@ from edgewidth.training.networks.inference import (
 )
 from edgewidth.training.networks.layers import compute_device, training_dtype
 from edgewidth.training.networks.plain import PlainNetwork
-from edgewidth.training.networks.pretrained import begin_with, start_from
+from edgewidth.training.networks.pretrained import copy_weights, read_given, start_from, tell_start
 from edgewidth.training.networks.quantised import QuantisedNetwork
 from edgewidth.training.networks.weights import digest, load_supernet, save_plain
-from edgewidth.training.ordinary import MOMENT_IMAGES, Lesson, finish
+from edgewidth.training.ordinary import MOMENT_IMAGES, Lesson, finish, settle
 from edgewidth.training.provenance import final_training
 
 if TYPE_CHECKING:
@@ -131,7 +131,13 @@ def begin(
     processes, device = join(), compute_device()
     if supernet is None:
         network = PlainNetwork(space, config, seed=seed).to(device)
-        return Beginning(network, begin_with(network, weights, progress) or "scratch", None)
+        if weights is None:
+            return Beginning(network, "scratch", None)
+        read = read_given(network, weights)
+        copy_weights(network, read)
+        tell_start(weights, list(read.fresh), progress)
+        settle(network, read.folded, data, seed=seed)
+        return Beginning(network, file_digest(weights), None)
     start = load_supernet(supernet, space).to(device)
     network, begun = PlainNetwork.from_supernet(start, config).to(device), file_digest(supernet)
     if trained is not None:

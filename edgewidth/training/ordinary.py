@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +14,7 @@ from edgewidth.training.loop.loop import LOSS, Averager, Training, run_training
 from edgewidth.training.loop.optimise import Optimiser
 from edgewidth.training.loop.processes import ALONE
 from edgewidth.training.networks.inference import batch_size, measure_moments
+from edgewidth.training.networks.normalisation import settle_normalisation
 
 if TYPE_CHECKING:
     from edgewidth.data.batches import Batch, Batches
@@ -72,6 +73,18 @@ class Lesson(NamedTuple):
         run_training(training, checkpoints=checkpoints, log=log, title=title, progress=progress, until=until)
         if averager is not None:
             averager.apply()
+
+
+def settle(network: PlainNetwork, folded: Collection[str], data: ImageData, *, seed: int) -> None:
+    """Let training begin with what the network computes, though batch normalisation was put into these layers.
+
+    It gets the statistics of training images, as many as fit into memory at once; ``seed`` decides which.
+    """
+    if folded:
+        device = next(network.parameters()).device
+        most = batch_size(network.space.network, network.widths)
+        images = torch.from_numpy(data.sample(most, stream(seed, Purpose.STATISTICS)))
+        settle_normalisation(network, folded, images.to(device))
 
 
 def finish(network: PlainNetwork, data: ImageData, *, seed: int, most: int = MOMENT_IMAGES) -> None:

@@ -9,16 +9,13 @@ import torch
 
 from edgewidth.records.provenance import Provenance, file_digest
 from edgewidth.records.training import IMAGES, RECIPE, SEED, START
-from edgewidth.streams import Purpose, stream
 from edgewidth.training.importance import measure_importance, order_channels
 from edgewidth.training.loop.checkpoint import Checkpoints
 from edgewidth.training.loop.loop import make_batches
 from edgewidth.training.loop.processes import join
-from edgewidth.training.networks.inference import batch_size
 from edgewidth.training.networks.layers import compute_device
-from edgewidth.training.networks.normalisation import settle_normalisation
 from edgewidth.training.networks.pretrained import tell_start, trained_network
-from edgewidth.training.ordinary import Lesson, finish
+from edgewidth.training.ordinary import Lesson, finish, settle
 
 if TYPE_CHECKING:
     from edgewidth.data.split import ImageData
@@ -68,10 +65,7 @@ def adapted_network(
     tell_start(weights, list(given.fresh), progress)
     device = compute_device()
     network = network.to(device)
-    if given.folded:
-        most = batch_size(space.network, network.widths)
-        images = torch.from_numpy(data.sample(most, stream(seed, Purpose.STATISTICS)))
-        settle_normalisation(network, given.folded, images.to(device))
+    settle(network, given.folded, data, seed=seed)
     batches = make_batches(data, phases.adapt, seed=seed, device=device, processes=processes)
     provenance = Provenance(
         inputs={"search space": network.space.fingerprint, IMAGES: data.fingerprint, START: file_digest(weights)},

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_training import KillAfter, Killed, small_data, small_recipe, small_space, supernet_files
+from small_training import RESOLUTION, KillAfter, Killed, small_data, small_recipe, small_space, supernet_files
+from torch import Tensor, nn
+from torch.nn import functional
 
+from edgewidth.capture.capture import capture
+from edgewidth.data.augmentation import Augmentation
+from edgewidth.graph.families.ranges import WidthRanges, space_around
+from edgewidth.graph.normalised import with_batch_norm
 from edgewidth.graph.space import ChannelConfig, SearchSpace
 from edgewidth.records.provenance import Digest, file_digest
 from edgewidth.records.training import FINAL_START, START
@@ -24,14 +30,18 @@ from edgewidth.streams import Purpose, stream
 from edgewidth.training.evaluation import Evaluator
 from edgewidth.training.networks.inference import network_outputs
 from edgewidth.training.networks.plain import PlainNetwork
+from edgewidth.training.networks.pretrained import save_brought, trained_network
 from edgewidth.training.networks.supernet import Supernet
 from edgewidth.training.networks.weights import load_plain, load_supernet, save_plain, save_supernet
 from edgewidth.training.ordinary import finish
+from edgewidth.training.recipes import Phase
+from edgewidth.training.start import adapted_network
 from edgewidth.training.train import _sample, train_supernet
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edgewidth.data.pixels import Inputs
     from edgewidth.training.networks.plain import PlainNetwork as Plain
 
 SPACE, DATA, RECIPE = small_space(), small_data(), small_recipe(passes=2)
@@ -118,6 +128,73 @@ def test_weights_without_a_head_begin_one_anew(own: Path, tmp_path: Path) -> Non
     train_supernet(SPACE, DATA, RECIPE, seed=0, weights=weights, progress=said, **supernet_files(folder))
     assert any("but for logits" in text for text in said.said)
     assert Evaluator(load_supernet(folder.supernet), DATA).loss(SPACE.largest) < 0.8 * DATA.task.chance_loss
+
+
+class Unnormalised(nn.Sequential):
+    """A network without batch normalisation, certain of its answers, for pixels normalised as torch's users do."""
+
+    MEAN, STD = 0.3, 0.2
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        convs = nn.Conv2d(1, 8, 3, stride=2), nn.ReLU(), nn.Conv2d(8, 12, 3), nn.ReLU()
+        head = nn.Linear(12, 3)
+        head.weight.data.mul_(20)
+        super().__init__(*convs, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
+
+    @torch.no_grad()
+    def answers(self, images: Inputs) -> Tensor:
+        """For pixels as they are stored."""
+        found: Tensor = self((torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - self.MEAN) / self.STD)
+        return found
+
+
+@pytest.fixture(scope="module")
+def brought(tmp_path_factory: pytest.TempPathFactory) -> tuple[Unnormalised, SearchSpace, Path]:
+    """That network, and its weights as they are kept in a run folder, with batch normalisation in the search space."""
+    module, path = Unnormalised(), tmp_path_factory.mktemp("brought") / "given.safetensors"
+    captured = capture(module, torch.zeros(2, 1, RESOLUTION, RESOLUTION))
+    space = space_around(with_batch_norm(captured.network), captured.base_widths, WidthRanges(with_base=True))
+    normalisation: dict[str, Any] = {"mean": (module.MEAN,), "std": (module.STD,)}
+    save_brought(space, captured.weights, path, source=path, asked="", **normalisation)
+    return module, space, path
+
+
+STILL = Phase(images=0, passes=1, batch=len(DATA.train), learning_rate=1e-9, augmentation=Augmentation(shift=0.0))
+"""One step on all images that changes next to nothing."""
+
+
+def check_first_loss(module: Unnormalised, log: Path) -> None:
+    """Training must begin with what the network that was given loses."""
+    targets = torch.from_numpy(DATA.train.targets)
+    expected = float(functional.cross_entropy(module.answers(DATA.train.images), targets))
+    assert json.loads(log.read_text().splitlines()[0])["loss"] == pytest.approx(expected, rel=0.02)
+
+
+def test_a_network_without_batch_normalisation_loses_nothing_when_its_training_begins(
+    brought: tuple[Unnormalised, SearchSpace, Path], tmp_path: Path
+) -> None:
+    """It is put in for the supernet's sake, and must compute what the network did, in training and in inference."""
+    module, space, path = brought
+    _, given = trained_network(space, path, seed=0)
+    assert given.folded == ("layer_0", "layer_2")
+    phases = replace(RECIPE.trained, adapt=STILL)
+    log, checkpoints = tmp_path / "log.jsonl", tmp_path / "checkpoints"
+    network = adapted_network(space, DATA, phases, path, log=log, checkpoints=checkpoints, seed=0, progress=KillAfter())
+    check_first_loss(module, log)
+    expected = module.answers(DATA.test.images).numpy()
+    np.testing.assert_allclose(network_outputs(network, DATA.test.images), expected, atol=0.02 * np.ptp(expected))
+
+
+def test_nor_does_it_when_it_is_trained_at_one_width(
+    brought: tuple[Unnormalised, SearchSpace, Path], tmp_path: Path
+) -> None:
+    """From the same file, without a supernet."""
+    module, space, path = brought
+    folder, own = RunFolder(tmp_path), ChannelConfig(variable.base for variable in space.variables)
+    recipe = replace(RECIPE, trained=replace(RECIPE.trained, finetune=STILL))
+    finetune(space, own, DATA, recipe, folder, supernet=None, weights=path)
+    check_first_loss(module, folder.finetune_log)
 
 
 @pytest.mark.parametrize("better", ["supernet", "trained"])

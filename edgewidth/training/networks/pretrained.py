@@ -59,7 +59,7 @@ class Given(NamedTuple):
         return cls(network.state_dict(), _own_widths(network))
 
 
-def begin_with(network: Supernet | PlainNetwork, weights: Path | None, progress: Progress) -> str:
+def begin_with(network: Supernet, weights: Path | None, progress: Progress) -> str:
     """Start from a file if there is one, and say so; its digest, or nothing."""
     if weights is None:
         return ""
@@ -123,8 +123,16 @@ def save_brought(
     network, given = _at_own_widths(space, _fitting(PlainNetwork(space, space.largest), dict(tensors), source), seed=0)
     if mean is not None and std is not None:
         absorb_normalisation(network, mean, std)
-    fresh = tuple(f"layers.{name}." for name in given.fresh)
-    kept = {name: t for name, t in network.state_dict().items() if not name.startswith(fresh)}
+    left_out = [f"layers.{name}." for name in given.fresh]
+    for name in given.folded:
+        # What was put back goes again, or whoever reads the file would take it for a trained one. Of what was absorbed
+        # its mean has a part, which goes where the bias is.
+        shift = layer_weights(network.layers, name).shift
+        assert shift is not None  # noqa: S101 - only a layer with a bias is folded; for the type checker
+        with torch.no_grad():
+            shift.sub_(network.moments[name].mean)
+        left_out += [f"layers.{name}.scale", f"statistics.{name}."]
+    kept = {name: t for name, t in network.state_dict().items() if not name.startswith(tuple(left_out))}
     save_tensors(kept, path, {_ASKED: asked})
 
 
@@ -155,8 +163,6 @@ def _at_own_widths(space: SearchSpace, given: Given, *, seed: int) -> tuple[Plai
     own = SearchSpace(network=space.network, variables=variables)
     network = PlainNetwork(own, own.largest, seed=seed)
     copy_weights(network, given)
-    for name in given.folded:
-        network.moments[name].variance.fill_(1 - layer_weights(network.layers, name).epsilon)
     for name, buffer in network.statistics.named_buffers(prefix="statistics"):
         if name in given.tensors:
             buffer.copy_(given.tensors[name])
@@ -204,7 +210,11 @@ def _fitting(network: Supernet | PlainNetwork, tensors: dict[str, Tensor], path:
 
 @torch.no_grad()
 def copy_weights(network: Supernet | PlainNetwork, given: Given) -> None:
-    """Copy the channels that both have of every segment; existing channels read new ones with zeros."""
+    """Copy the channels that both have of every segment; existing channels read new ones with zeros.
+
+    A plain network gets the statistics by which batch normalisation that was folded away changes nothing: mean 0 and
+    variance 1.
+    """
     own_widths = _own_widths(network)
     common = {name: min(width, own_widths[name]) for name, width in given.widths.items()}
     for layer in network.space.network.layers:
@@ -221,6 +231,9 @@ def copy_weights(network: Supernet | PlainNetwork, given: Given) -> None:
             )
             for ours, its in zip(here, there, strict=True):
                 own[ours] = theirs[its].to(own)
+    if isinstance(network, PlainNetwork):
+        for name in given.folded:
+            network.moments[name].variance.fill_(1 - layer_weights(network.layers, name).epsilon)
 
 
 def _axes(layer: Layer, network: Supernet | PlainNetwork) -> Axes:
