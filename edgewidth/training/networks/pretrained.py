@@ -3,12 +3,12 @@
 Of every width that is searched the first channels are taken, as many as both networks have; where the file is
 narrower, the channels that it lacks have random weights, and what reads them begins with zeros, so that the network
 computes what the narrower one did. All other sizes must agree, but for the number of outputs: where the file has
-others, or lacks the last layer, that keeps its random weights.
+others, or lacks the layers that give them, these keep their random weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,7 +27,7 @@ from edgewidth.training.networks.weights import is_number, read_tensors, save_te
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from edgewidth.graph.spec import Layer
+    from edgewidth.graph.spec import Layer, NetworkSpec
     from edgewidth.graph.widths import Axes, Channels, Widths
     from edgewidth.progress import Progress
     from edgewidth.training.networks.supernet import Supernet
@@ -123,7 +123,7 @@ def save_brought(
     network, given = _at_own_widths(space, _fitting(PlainNetwork(space, space.largest), dict(tensors), source), seed=0)
     if mean is not None and std is not None:
         absorb_normalisation(network, mean, std)
-    left_out = [f"layers.{name}." for name in given.fresh]
+    left_out = [f"{room}.{name}." for name in given.fresh for room in ("layers", "statistics")]
     for name in given.folded:
         # What was put back goes again, or whoever reads the file would take it for a trained one. Of what was absorbed
         # its mean has a part, which goes where the bias is.
@@ -163,9 +163,10 @@ def _at_own_widths(space: SearchSpace, given: Given, *, seed: int) -> tuple[Plai
     own = SearchSpace(network=space.network, variables=variables)
     network = PlainNetwork(own, own.largest, seed=seed)
     copy_weights(network, given)
-    for name, buffer in network.statistics.named_buffers(prefix="statistics"):
-        if name in given.tensors:
-            buffer.copy_(given.tensors[name])
+    for layer, moments in network.moments.items():
+        for key, own in moments._asdict().items() if layer not in given.fresh else ():
+            if (theirs := given.tensors.get(f"statistics.{layer}.{key}")) is not None:
+                own.copy_(theirs)
     return network, given
 
 
@@ -180,14 +181,15 @@ def read_given(network: Supernet | PlainNetwork, path: Path) -> Given:
 
 def _fitting(network: Supernet | PlainNetwork, tensors: dict[str, Tensor], path: Path) -> Given:
     layers = [layer for layer in network.space.network.layers if layer.kernel]
+    outputs = _layers_of_outputs(network.space.network)
     left = {name for name in tensors if not name.startswith("statistics.")}
     fresh, folded, axes_of = [], [], {}
     for layer in layers:
-        axes = _axes(layer, network)
+        axes = _axes(layer, outputs)
         own = {
             f"layers.{layer.name}.{key}": p for key, p in layer_weights(network.layers, layer.name).named_parameters()
         }
-        if axes[0] == (OUTPUTS,) and not any(name in tensors for name in own):
+        if layer.name in outputs and not any(name in tensors for name in own):
             fresh.append(layer.name)
             continue
         scale, shift = (f"layers.{layer.name}.{key}" for key in ("scale", "shift"))
@@ -198,7 +200,7 @@ def _fitting(network: Supernet | PlainNetwork, tensors: dict[str, Tensor], path:
             _check(axes, name, parameter, tensors.get(name), path)
             axes_of[name] = axes
         left -= own.keys()
-        if axes[0] == (OUTPUTS,) and any(len(p) != len(tensors[name]) for name, p in own.items()):
+        if layer.name in outputs and any(len(p) != len(tensors[name]) for name, p in own.items()):
             fresh.append(layer.name)
     if left:
         raise FileError(f"{path} does not fit: {min(left)} is no tensor of this network.", remedy=REMEDY)
@@ -216,11 +218,12 @@ def copy_weights(network: Supernet | PlainNetwork, given: Given) -> None:
     variance 1.
     """
     own_widths = _own_widths(network)
+    outputs = _layers_of_outputs(network.space.network)
     common = {name: min(width, own_widths[name]) for name, width in given.widths.items()}
     for layer in network.space.network.layers:
         if not layer.kernel or layer.name in given.fresh:
             continue
-        axes = _axes(layer, network)
+        axes = _axes(layer, outputs)
         for key, own in layer_weights(network.layers, layer.name).named_parameters():
             theirs = given.tensors[f"layers.{layer.name}.{key}"]
             for rows in first_of_segments(axes[0], common, own_widths):
@@ -236,10 +239,23 @@ def copy_weights(network: Supernet | PlainNetwork, given: Given) -> None:
             network.moments[name].variance.fill_(1 - layer_weights(network.layers, name).epsilon)
 
 
-def _axes(layer: Layer, network: Supernet | PlainNetwork) -> Axes:
-    """The axes of a layer's kernel; that of the last layer's outputs may have any length, as a variable's."""
-    is_last = layer.name == network.space.network.layers[-1].name
-    return ((OUTPUTS,), *layer.kernel[1:]) if is_last else layer.kernel
+def _axes(layer: Layer, outputs: Collection[str]) -> Axes:
+    """The axes of a layer's kernel; along that of the ``outputs`` it may have any length, as along a variable's."""
+    return ((OUTPUTS,), *layer.kernel[1:]) if layer.name in outputs else layer.kernel
+
+
+def _layers_of_outputs(network: NetworkSpec) -> frozenset[str]:
+    """The layers whose channels are the outputs: those that make them, and what passes them on one by one.
+
+    The last layer may pool what a convolution makes, scale it, or add what several make.
+    """
+    last = network.layers[-1]
+    found = {last.name}
+    for layer in reversed(network.layers):
+        passes_on = not layer.operator.mixes and all(read.channels == layer.output.channels for read in layer.reads)
+        if layer.name in found and passes_on:
+            found.update(layer.inputs)
+    return frozenset(found)
 
 
 def _own_widths(network: Supernet | PlainNetwork) -> Widths:
