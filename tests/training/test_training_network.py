@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import re
 from dataclasses import replace
 from importlib.util import find_spec
-from typing import cast
+from itertools import pairwise
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
@@ -16,17 +19,22 @@ from torch.nn import functional
 
 from edgewidth.data.pixels import normalise_tensor
 from edgewidth.graph.families.registry import search_space
-from edgewidth.graph.operators import Conv, Depthwise
+from edgewidth.graph.operators import Conv, Dense, Depthwise, GlobalAveragePool
 from edgewidth.graph.operators.operator import NORM_EPSILON
-from edgewidth.graph.space import ChannelConfig
-from edgewidth.graph.spec import INPUT, Layer
+from edgewidth.graph.space import ChannelConfig, SearchSpace, WidthVariable
+from edgewidth.graph.spec import INPUT, Layer, NetworkSpec, Node
 from edgewidth.graph.widths import TensorShape
 from edgewidth.training.networks.inference import fold, fold_tensors, folded_outputs, measure_moments, network_outputs
 from edgewidth.training.networks.layers import layer_weights
 from edgewidth.training.networks.operators import compute
 from edgewidth.training.networks.plain import PlainNetwork
 from edgewidth.training.networks.supernet import Supernet
+from edgewidth.training.networks.weights import load_plain, save_plain
 from edgewidth.training.ordinary import MOMENT_IMAGES, finish
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 
 class _Reference(nn.Module):
@@ -207,3 +215,40 @@ def test_the_input_is_between_minus_one_and_one() -> None:
     torch.testing.assert_close(x.flatten(), torch.tensor([-1.0, 1.0]))
     images = torch.zeros(2, RESOLUTION, RESOLUTION, 3, dtype=torch.uint8)
     assert normalise_tensor(images).is_contiguous(memory_format=torch.channels_last)
+
+
+RESERVED = sorted(name for name in dir(nn.ModuleDict()) if re.fullmatch("[a-z][a-z0-9_]*", name))
+"""What torch's dictionary of modules has attributes of, among names that layers may have."""
+
+
+def chain(names: Sequence[str]) -> SearchSpace:
+    """A convolution for each name and a linear layer."""
+    nodes = [
+        Node(name=name, operator=Conv(width=f"w{place}", activation="relu"), inputs=(before,))
+        for place, (before, name) in enumerate(pairwise((INPUT, *names)))
+    ]
+    nodes += [
+        Node(name="mean", operator=GlobalAveragePool(), inputs=(names[-1],)),
+        Node(name="logits", operator=Dense(width=3), inputs=("mean",)),
+    ]
+    network = NetworkSpec(family="chain", resolution=RESOLUTION, in_channels=1, nodes=tuple(nodes))
+    variables = tuple(WidthVariable(name=name, base=3, choices=(2, 3)) for name in network.variables)
+    return SearchSpace(network=network, variables=variables)
+
+
+def test_layers_may_be_called_anything(tmp_path: Path) -> None:
+    """As methods of torch's modules are, for one; the network is the one with other names."""
+    assert {"values", "training", "to", "pop"} <= set(RESERVED)
+    space, other = chain(RESERVED), chain([f"layer{place}" for place in range(len(RESERVED))])
+    images = torch.randint(0, 256, (4, RESOLUTION, RESOLUTION, 1), dtype=torch.uint8)
+    for config in (space.smallest, space.largest):
+        supernets = [Supernet(one, seed=1).to(torch.float64).float().train() for one in (space, other)]
+        found, expected = (supernet(normalise_tensor(images), config) for supernet in supernets)
+        assert torch.equal(found, expected)
+        network, plain = (copy.deepcopy(PlainNetwork.from_supernet(one, config)).eval() for one in supernets)
+        for one in (network, plain):
+            one.set_moments(measure_moments(one.forward, images, batch=4))
+        assert not network.layers.training
+        save_plain(network, tmp_path / "network.safetensors")
+        again = load_plain(tmp_path / "network.safetensors")
+        np.testing.assert_array_equal(network_outputs(again, images.numpy()), network_outputs(plain, images.numpy()))

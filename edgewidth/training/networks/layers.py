@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -133,6 +133,25 @@ def cut(parameter: nn.Parameter, parts: Sequence[tuple[slice, ...]], dtype: torc
         return parameter.detach()[part].to(dtype)
     found: Tensor = _Cut.apply(parameter, part, dtype)  # type: ignore[no-untyped-call]
     return found
+
+
+class ByLayer(nn.ModuleDict):
+    """Modules by the names of layers, whichever these are.
+
+    torch's own refuses names that are attributes of it, and people call layers ``values`` or ``type``.
+    """
+
+    def add_module(self, name: str, module: nn.Module | None) -> None:
+        """Put it there. It hides no attribute: modules are found by ``[]``."""
+        if module is not None:
+            self._modules[name] = module
+
+    def train(self, mode: bool = True) -> Self:
+        """As torch does; but it would take ``training`` for the layer of that name."""
+        self.__dict__["training"] = mode
+        for module in self.children():
+            module.train(mode)
+        return self
 
 
 def layer_weights(layers: nn.ModuleDict, name: str) -> LayerWeights:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewidth.graph.widths import Cuts
-from edgewidth.training.networks.layers import LayerTensors, LayerWeights, layer_weights
+from edgewidth.training.networks.layers import ByLayer, LayerTensors, LayerWeights, layer_weights
 from edgewidth.training.networks.supernet import Moments, NetworkMoments, Supernet, run_layers
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class PlainNetwork(nn.Module):
         self.config = config
         self.widths = space.widths(config)
         generator = torch.Generator().manual_seed(seed)
-        self.layers = nn.ModuleDict()
-        self.statistics = nn.ModuleDict()
+        self.layers = ByLayer()
+        self.statistics = ByLayer()
         for layer in space.network.layers:
             if layer.kernel:
                 weights = LayerWeights(layer, self.widths, generator)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgewidth.graph.widths import Cuts
-from edgewidth.training.networks.layers import LayerTensors, LayerWeights, layer_weights, run_graph
+from edgewidth.training.networks.layers import ByLayer, LayerTensors, LayerWeights, layer_weights, run_graph
 from edgewidth.training.networks.operators import compute, layer_dtype
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Supernet(nn.Module):
         self.space = space
         generator = torch.Generator().manual_seed(seed)
         self.widths = space.widths(space.largest)
-        self.layers = nn.ModuleDict(
+        self.layers = ByLayer(
             {layer.name: LayerWeights(layer, self.widths, generator) for layer in space.network.layers if layer.kernel}
         )
 
