@@ -44,7 +44,8 @@ class Draft:
     @property
     def computes(self) -> tuple[Hashable, ...]:
         """What it computes of what: equal for layers that give the same, as where one module is called twice."""
-        weights = ((key, tensor.data_ptr(), tensor.shape) for key, tensor in self.tensors.items())
+        # With the strides: a kernel and its transpose lie at the same place, and may have the same shape.
+        weights = ((key, one.data_ptr(), one.shape, one.stride()) for key, one in self.tensors.items())
         return self.operator.model_dump_json(exclude={"width"}), self.inputs, self.cut, *weights
 
 

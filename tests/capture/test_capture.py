@@ -10,6 +10,7 @@ import torch
 from own_networks import CLASSES, SIZE, WAYS, Several, logit_error, masked, randomised, sliced
 from support import require
 from torch import Tensor, nn
+from torch.nn import functional
 
 from edgewidth.capture.capture import Captured, capture
 
@@ -37,6 +38,32 @@ def test_captured_networks_compute_what_torch_computes(ways: Sequence[str]) -> N
     assert captured.network.outputs == CLASSES
     assert logit_error(module, captured, images) < 1e-5
     check_left_out(module, captured, images)
+
+
+class Turned(nn.Module):
+    """Layers that share one tensor, of which each reads it otherwise: turned over, mirrored, or a part of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel, self.matrix = nn.Parameter(torch.randn(3, 3, 3, 3)), nn.Parameter(torch.randn(6, 6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits, one layer's beside another's."""
+        views = self.kernel, self.kernel.transpose(2, 3), self.kernel.transpose(0, 1), self.kernel.flip(3)
+        maps = torch.cat([functional.conv2d(x, kernel) for kernel in views], 1)
+        y = functional.linear(maps.mean((2, 3)), self.matrix.reshape(3, 12))
+        y = torch.cat([y, functional.relu(y)], 1)
+        matrices = self.matrix, self.matrix.t(), self.matrix[:3], self.matrix[::2], self.matrix.t()[3:]
+        return torch.cat([functional.linear(y, matrix) for matrix in matrices], 1)
+
+
+def test_layers_that_share_a_tensor_are_the_same_only_if_they_read_it_alike() -> None:
+    """A kernel beside its transpose is another layer; the same one again is not."""
+    torch.manual_seed(0)
+    module, images = Turned(), torch.randn(3, 3, SIZE, SIZE)
+    captured = capture(module, images)
+    assert logit_error(module, captured, images) < 1e-5
+    assert len([layer for layer in captured.network.layers if layer.kernel]) == 4 + 1 + 5
 
 
 def check_left_out(module: nn.Module, captured: Captured, images: Tensor) -> None:
