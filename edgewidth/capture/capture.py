@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -18,16 +19,18 @@ from edgewidth.capture.program import export, export_again, own_shape, read
 from edgewidth.capture.spec import network_of, weights_of
 from edgewidth.capture.trace import Trace, Value
 from edgewidth.errors import InputError
+from edgewidth.graph.operators import BatchNorm
 from edgewidth.graph.spec import INPUT
 from edgewidth.resolution import sides
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from torch import Tensor
 
     from edgewidth.capture.program import Program
+    from edgewidth.capture.trace import Draft
     from edgewidth.graph.spec import NetworkSpec
     from edgewidth.resolution import Resolution
 
@@ -52,12 +55,12 @@ class Captured(NamedTuple):
     """Layers that have no weights here, because they give another number of outputs than the module's."""
     normalisation: Normalisation | None = None
     """What the module does to pixels from 0 to 1 before it, as far as its library says; None: not known."""
+    is_untrained: bool | None = None
+    """Whether its weights are random; None: that cannot be told, and they are taken for trained ones.
 
-    @property
-    def is_untrained(self) -> bool:
-        """Whether batch normalisation has its first statistics still, mean 0 and variance 1: it never saw an image."""
-        moments = {name: tensor for name, tensor in self.weights.items() if name.startswith("statistics.")}
-        return bool(moments) and all((t == name.endswith(".variance")).all() for name, t in moments.items())
+    They are if batch normalisation has its first statistics still, mean 0 and variance 1: it never saw an image. Where
+    there is none, they are if a callable gives others each time that torch draws other numbers.
+    """
 
     @property
     def weights_digest(self) -> str:
@@ -99,9 +102,10 @@ def capture_named(
     """Capture what ``file.py:callable``, ``package.module:callable``, ``network.pt2`` or ``library:NAME`` names.
 
     None stands for the network's own: the classes that it has by itself, the channels that its first convolution
-    reads, and the resolution that a program was exported for, or ``USUAL_RESOLUTION``. Of a library's network the
-    weights are fetched only if it is wanted ``trained``. What torch draws at random for a module is drawn the same each
-    time, so that its weights differ only if it is another one, or was trained on.
+    reads, and the resolution that a program was exported for, or ``USUAL_RESOLUTION``. Only if it is wanted ``trained``
+    are the weights of a library's network fetched, and is a callable called again where nothing else tells whether its
+    weights are random. What torch draws at random for a module is drawn the same each time, so that its weights differ
+    only if it is another one, or was trained on.
 
     Raises:
         InputError: There is no such network, or it cannot be captured for these images and classes.
@@ -110,14 +114,45 @@ def capture_named(
     path = check_named(text)
     if path is not None:
         return _captured_program(path, resolution, in_channels, num_classes)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
-        if is_of_library(text):
+    if is_of_library(text):
+        with _seeded(0):
             module, normalisation = library_network(text, num_classes=num_classes, trained=trained)
-        else:
-            module, normalisation = make_module(text, num_classes=num_classes), None
+    else:
+        module, normalisation = _made(text, num_classes, seed=0), None
     images = torch.zeros(2, in_channels or _first_channels(module), *sides(resolution or USUAL_RESOLUTION))
-    return capture(module, images, name=text, outputs=num_classes)._replace(normalisation=normalisation)
+    captured = capture(module, images, name=text, outputs=num_classes)._replace(normalisation=normalisation)
+    if is_of_library(text):
+        return captured._replace(is_untrained=not trained)
+    if trained and captured.is_untrained is None and _draws_anew(text, num_classes, module):
+        return captured._replace(is_untrained=True)
+    return captured
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Let torch draw the same each time, and afterwards go on as it would have."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def _made(text: str, num_classes: int | None, *, seed: int) -> nn.Module:
+    with _seeded(seed):
+        return make_module(text, num_classes=num_classes)
+
+
+def _draws_anew(text: str, num_classes: int | None, module: nn.Module) -> bool:
+    """Whether a callable that is called again, as torch draws other numbers, gives no kernel that this module has.
+
+    Those of one number throughout are passed over: they are as random weights begin, too.
+    """
+    try:
+        again = _made(text, num_classes, seed=1)
+    except InputError:  # it was called once, and may have had reasons to count on that
+        return False
+    pairs = zip(module.parameters(), again.parameters(), strict=False)
+    same = [torch.equal(one, other) for one, other in pairs if one.ndim > 1 and (one != one.flatten()[:1]).any()]
+    return bool(same) and not any(same)
 
 
 def _first_channels(module: nn.Module) -> int:
@@ -160,7 +195,17 @@ def _captured(program: Program, image: tuple[int, ...], outputs: int | None) -> 
     output = trace.as_vector(found, last)
     if output == INPUT:
         raise trace.unknown(last, "gives its input as it is")
+    is_untrained = _never_saw_an_image(trace.drafts.values())
     drafts = join(trace.drafts, output)
     fresh = give_outputs(trace, drafts, outputs)
     network, base_widths, fixed = network_of(trace, drafts)
-    return Captured(network, base_widths, fixed, weights_of(drafts, fresh), fresh)
+    return Captured(network, base_widths, fixed, weights_of(drafts, fresh), fresh, is_untrained=is_untrained)
+
+
+def _never_saw_an_image(drafts: Iterable[Draft]) -> bool | None:
+    """Whether all batch normalisation has its first statistics; None: there is none.
+
+    That is asked before layers are joined: the mean of one that follows a bias is another then.
+    """
+    norms = [draft.tensors for draft in drafts if isinstance(draft.operator, BatchNorm)]
+    return all((t["mean"] == 0).all() and (t["variance"] == 1).all() for t in norms) if norms else None
