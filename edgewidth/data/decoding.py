@@ -25,6 +25,8 @@ GREY_MODES = frozenset({"1", "L", "LA"}) | DEEP_MODES
 MOST_PIXELS = 180_000_000
 """An image of more pixels is not decoded: it may be made to fill the memory. A JPEG is decoded at a fraction."""
 MOST_JPEG_PIXELS = 1_000_000_000
+JPEG = frozenset({"JPEG", "MPO"})
+"""What Pillow calls JPEGs: one in which a phone has put further pictures, such as a preview, is an MPO to it."""
 ORIENTATION = 0x0112
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -80,21 +82,21 @@ def decode(file: Path, size: tuple[int, int], channels: int) -> NDArray[np.uint8
     """
     mode = "L" if channels == 1 else "RGB"
     with _open(file) as image:
+        most = MOST_JPEG_PIXELS if image.format in JPEG else MOST_PIXELS
+        pixels = image.width * image.height
         # A JPEG larger than needed is decoded at a half, a quarter or an eighth, which is several times faster. It
         # may be turned afterwards.
-        most = MOST_JPEG_PIXELS if image.format == "JPEG" else MOST_PIXELS
-        pixels = image.width * image.height
         image.draft(mode, (2 * max(size), 2 * max(size)))
         if pixels > most or image.width * image.height > MOST_PIXELS:
+            most = most if pixels > most else MOST_PIXELS
             raise DataError(
-                f"{file} has {image.width * image.height / 1e6:.0f} million pixels; at most "
-                f"{MOST_PIXELS / 1e6:.0f} million are read.",
+                f"{file} has {pixels / 1e6:.0f} million pixels; at most {most / 1e6:.0f} million are read.",
                 remedy=REMEDY,
             )
         try:
             return fit(_flat(_upright(image), mode), size)
-        except (OSError, SyntaxError, ValueError, TypeError, IndexError, EOFError, MemoryError) as error:
-            raise DataError(f"{file} is damaged: {error}.", remedy=REMEDY) from error
+        except Exception as error:
+            raise DataError(f"{file} is damaged: {_reason(error)}.", remedy=REMEDY) from error
 
 
 def _open(file: Path) -> Image.Image:
@@ -103,8 +105,13 @@ def _open(file: Path) -> Image.Image:
     except UnidentifiedImageError as error:
         known = ", ".join(FORMATS)
         raise DataError(f"{file} is no {known} image, whatever its name says.", remedy=REMEDY) from error
-    except (OSError, SyntaxError, ValueError, TypeError, IndexError, EOFError) as error:
-        raise DataError(f"{file} could not be read: {error}.", remedy=REMEDY) from error
+    except Exception as error:
+        raise DataError(f"{file} could not be read: {_reason(error)}.", remedy=REMEDY) from error
+
+
+def _reason(error: Exception) -> str:
+    """Why a decoder gave up. Each of them raises what it likes, AVIF's a RuntimeError, and some without a word."""
+    return str(error) or type(error).__name__
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -139,12 +139,42 @@ def test_an_exif_that_is_damaged_does_not_matter(exif: bytes, tmp_path: Path) ->
         assert decode(path, SIZE, 3).shape == (24, 24, 3)
 
 
-def test_a_large_photograph_is_read_at_a_fraction(tmp_path: Path) -> None:
-    """More pixels than Pillow decodes by itself; the colours are those of the whole."""
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_damaged_file_is_told_whatever_its_decoder_raises(name: str, tmp_path: Path) -> None:
+    """Cut off anywhere, or with other bytes anywhere: it is read, or refused by its name."""
+    path, rng, refused = tmp_path / f"x{FORMATS[name][0]}", np.random.default_rng(0), 0
+    smooth().save(path)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    for place in rng.integers(0, len(whole), 100):
+        changed = whole.copy()
+        changed[rng.integers(0, place + 1, 6)] = rng.integers(0, 256, 6)
+        for content in (whole[:place], changed):
+            path.write_bytes(content.tobytes())
+            try:
+                with reading():
+                    assert decode(path, SIZE, 3).shape == (*SIZE, 3)
+            except DataError as error:
+                refused += 1
+                assert str(path) in error.message  # noqa: PT017 - it need not be refused
+    assert refused > 10
+
+
+@pytest.mark.parametrize("further", [{}, {"format": "MPO", "save_all": True, "append_images": [smooth()]}])
+def test_a_large_photograph_is_read_at_a_fraction(
+    further: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More pixels than Pillow decodes by itself; the colours are those of the whole. A phone may add a preview."""
     path = tmp_path / "x.jpg"
-    Image.new("RGB", (20_000, 10_000), (10, 200, 90)).save(path)
+    Image.new("RGB", (20_000, 10_000), (10, 200, 90)).save(path, **further)
     with reading():
         assert np.abs(decode(path, SIZE, 3).astype(int) - (10, 200, 90)).max() <= 2
+        monkeypatch.setattr("edgewidth.data.decoding.MOST_JPEG_PIXELS", 190_000_000)
+        with pytest.raises(DataError, match=r"x\.jpg has 200 million pixels; at most 190 million are read"):
+            decode(path, SIZE, 3)
+
+
+def test_other_images_are_not_decoded_beyond_a_limit(tmp_path: Path) -> None:
+    """Few bytes would fill the memory."""
     path = tmp_path / "x.png"
     Image.new("1", (20_000, 10_000)).save(path)
     with reading(), pytest.raises(DataError, match=r"x\.png has 200 million pixels; at most 180 million are read"):
