@@ -24,15 +24,20 @@ def guarded(text: str, action: Callable[[], T]) -> T:
     """Run the user's own code; what it raises is told with their lines.
 
     Raises:
-        InputError: It raised.
+        InputError: It raised, or would have ended the program.
     """
     try:
         return action()
+    except SystemExit as error:
+        raise InputError(
+            f"{text} ends the program while its network is made; it raises {told(error)}",
+            remedy="Read arguments, and do whatever a script does, below if __name__ == '__main__'.",
+        ) from error
     except Exception as error:
         raise InputError(f"{text} raises {told(error)}", remedy="Run it in Python by itself first.") from error
 
 
-def told(error: Exception) -> str:
+def told(error: BaseException) -> str:
     """An exception with the lines of the user's own code that led to it: none of Python's, torch's or edgewidth's."""
     name, reason = type(error).__name__, str(error).strip()
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_users(frame.filename)]

@@ -59,7 +59,7 @@ def check_named(text: str) -> Path | None:
     if Path(place).suffix == ".py":
         if not Path(place).is_file():
             raise FileError(f"{place} is not there.", remedy=FORMS)
-    elif not _can_be_found(place):
+    elif not guarded(text, lambda: _can_be_found(place)):  # which imports the packages around it
         raise InputError(f"There is no package {place} that Python could import.", remedy=FORMS)
     return None
 

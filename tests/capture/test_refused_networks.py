@@ -40,8 +40,19 @@ def nothing():
 def choosy(depth):
     return network()
 
+def leaves():
+    raise SystemExit
+
 value = 3
 """
+SCRIPT = """
+import argparse
+
+arguments = argparse.ArgumentParser()
+arguments.add_argument("--epochs", type=int)
+arguments = arguments.parse_args(["network", "script.py:network"])
+"""
+"""A file that is run, and reads arguments wherever it is imported: edgewidth's."""
 
 
 def small(*layers: nn.Module) -> nn.Module:
@@ -60,8 +71,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with ``mine.py``, the current one."""
     (tmp_path / "mine.py").write_text(NETWORK)
     (tmp_path / "broken.py").write_text("import torch\nnetwork = torch.nn.Conv3(\n")
+    (tmp_path / "script.py").write_text(SCRIPT + NETWORK)
+    for package, content in (("leaving", SCRIPT), ("raising", "raise RuntimeError('no licence')")):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text(content)
+        (tmp_path / package / "mine.py").write_text(NETWORK)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     return tmp_path
 
 
@@ -72,11 +88,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("missing.pt2", "missing.pt2 is not there", "torch.export.save"),
         ("broken.py:network", "broken.py:network raises SyntaxError", "by itself"),
         ("no_such_package_of_mine:network", "no package no_such_package_of_mine", "file.py:callable"),
-        ("mine.py:missing", "mine.py has no missing", "network, fails, nothing, choosy"),
+        ("mine.py:missing", "mine.py has no missing", "network, fails, nothing, choosy, leaves"),
         ("mine.py:value", "mine.py has no callable value", "network, fails"),
         ("mine.py:two words", "names no network", "file.py:callable"),
         ("mine.py:nothing", "gives a dict, and not a torch.nn.Module", "the network itself"),
         ("mine.py:choosy", "missing a required argument: 'depth'", "needs nothing"),
+        ("script.py:network", r"ends the program .* SystemExit: 2\n  .*script.py:6  arguments = ", "__name__ =="),
+        ("mine.py:leaves", r"ends the program .* SystemExit\.", "__name__ =="),
+        ("leaving.mine:network", r"ends the program .* SystemExit: 2", "__name__ =="),
+        ("raising.mine:network", "raises RuntimeError: no licence", "by itself"),
         ("weights.pt", "does not safely say what network it is", "weights_only=True"),
         ("weights.pth", "does not safely say what network it is", "torch.export.save"),
     ],
