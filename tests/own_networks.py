@@ -291,6 +291,8 @@ WAYS: dict[str, Callable[[], nn.Module | Callable[[Tensor], Tensor]]] = {
     ),
     "every third row": lambda: lambda x: functional.relu(x[:, :, ::3]) * 0.5,
     "zeros around and channels of zeros": lambda: lambda x: functional.pad(x, (1, 0, 0, 2, 2, 0)),
+    "zeros on two sides, and on none": lambda: lambda x: functional.pad(functional.pad(x, (1, 2)), (0, 0, 0, 0, 0, 0)),
+    "zeros around no image more": lambda: lambda x: functional.pad(x, (1, 0, 2, 0, 0, 0, 0, 0), value=0.0),
     "other floating-point numbers": lambda: lambda x: x.double().float(),
     "residual": lambda: lambda x: x + functional.relu(x),
     "twice itself": lambda: lambda x: x + x,

@@ -93,14 +93,17 @@ def pad(
 ) -> Value:
     """Zeros around a map, and as further channels of it."""
     filling = value or 0 if isinstance(mode, str) else mode
-    if len(pads) not in {4, 6} or min(pads) < 0 or (isinstance(mode, str) and mode != "constant") or filling:
-        raise trace.unknown(node, f"pads a tensor of shape {x.shape} by {list(pads)} otherwise than with zeros around")
-    left, right, top, bottom, *further = pads
+    # Two numbers for each axis, the last one first; those of axes that stay as they are may be left out.
+    left, right, top, bottom, before, after, *of_images = [*pads, *[0] * (8 - len(pads))]
+    only_zeros = not filling and (mode == "constant" or not isinstance(mode, str))
+    if len(x.shape) != 4 or any(of_images) or min(pads, default=0) < 0 or not only_zeros:
+        what = f"pads a tensor of shape {x.shape} by {list(pads)}"
+        raise trace.unknown(node, f"{what} otherwise than with zeros around a map")
     if any(pads[:4]):
         size = (x.shape[2] + top + bottom, x.shape[3] + left + right)
         made = ZeroPad(padding=((top, bottom), (left, right)))
         x = trace.same_channels(node, made, [trace.as_map(x, node)], (*x.shape[:2], *size))
-    return zero_channels(trace, node, x, *further) if any(further) else x
+    return zero_channels(trace, node, x, before, after) if before or after else x
 
 
 def upsample(trace: Trace, node: fx.Node, x: Value, *arguments: Any) -> Value:

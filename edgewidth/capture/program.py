@@ -48,6 +48,7 @@ def export(module: nn.Module, example: Tensor, *, name: str) -> Program:
     if not isinstance(module, nn.Module):
         raise InputError(f"{name} is no torch.nn.Module.", remedy="Give the network itself.")
     _check_inputs(module, name)
+    _check_sizes(module, name)
     copied = _copied(module, name)
     _check_finite(copied.state_dict(), name)
     example = example.detach().cpu().float()
@@ -131,6 +132,15 @@ def _check_inputs(module: nn.Module, name: str) -> None:
     needed = [p.name for p in parameters if p.default is empty and p.kind in positional]
     if len(needed) > 1:
         raise InputError(f"{name} takes {len(needed)} inputs: {', '.join(needed)}.", remedy=ONE_IN_ONE_OUT)
+
+
+def _check_sizes(module: nn.Module, name: str) -> None:
+    lazy = [path for path, layer in module.named_modules() if getattr(layer, "has_uninitialized_params", bool)()]
+    if lazy:
+        raise InputError(
+            f"{name} has lazy layers whose sizes nothing has told yet, such as {lazy[0] or 'itself'}.",
+            remedy="Call it once with a batch of images, or give these layers their sizes.",
+        )
 
 
 def _check_finite(tensors: Mapping[str, Any], name: str) -> None:
