@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import nn
 
+from edgewidth.capture.agreement import check_agreement
 from edgewidth.capture.archive import load_program
 from edgewidth.capture.aten import read_into
 from edgewidth.capture.head import give_outputs
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from edgewidth.capture.join import Drafts
     from edgewidth.capture.program import Program
     from edgewidth.capture.trace import Draft
     from edgewidth.graph.spec import NetworkSpec
@@ -197,9 +200,24 @@ def _captured(program: Program, image: tuple[int, ...], outputs: int | None) -> 
         raise trace.unknown(last, "gives its input as it is")
     is_untrained = _never_saw_an_image(trace.drafts.values())
     drafts = join(trace.drafts, output)
+    _check(program, trace, drafts, image)
     fresh = give_outputs(trace, drafts, outputs)
     network, base_widths, fixed = network_of(trace, drafts)
     return Captured(network, base_widths, fixed, weights_of(drafts, fresh), fresh, is_untrained=is_untrained)
+
+
+def _check(program: Program, trace: Trace, drafts: Drafts, image: tuple[int, ...]) -> None:
+    """Make sure that the layers, with the outputs that the program has, compute what it does; they stay as they are.
+
+    Raises:
+        InputError: They do not.
+    """
+    own = copy.copy(trace)
+    own.segments = copy.deepcopy(trace.segments)
+    give_outputs(own, drafts, None)
+    network, base_widths, _ = network_of(own, drafts)
+    widths = dict(zip(network.variables, base_widths, strict=True))
+    check_agreement(program, image, network, widths, weights_of(drafts, ()))
 
 
 def _never_saw_an_image(drafts: Iterable[Draft]) -> bool | None:

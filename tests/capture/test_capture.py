@@ -12,10 +12,14 @@ from support import require
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgewidth.capture.capture import Captured, capture
+from edgewidth.capture import agreement
+from edgewidth.capture.aten import TABLE
+from edgewidth.capture.capture import Captured, capture, capture_named
+from edgewidth.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 NETWORKS = {
     "resnet20_cifar10": 32,
@@ -64,6 +68,47 @@ def test_layers_that_share_a_tensor_are_the_same_only_if_they_read_it_alike() ->
     captured = capture(module, images)
     assert logit_error(module, captured, images) < 1e-5
     assert len([layer for layer in captured.network.layers if layer.kernel]) == 4 + 1 + 5
+
+
+@pytest.mark.parametrize("operator", ["aten.relu.default", "aten.mul.Tensor"])
+@pytest.mark.parametrize("outputs", [CLASSES, CLASSES + 2])
+def test_a_network_that_was_captured_wrongly_is_refused(
+    operator: str, outputs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong: here an operator is passed over. Also where the last layer is to begin anew."""
+    module, images = nn.Sequential(nn.Conv2d(3, 8, 3), Scaled(), nn.Linear(8, CLASSES)), torch.zeros(2, 3, SIZE, SIZE)
+    assert capture(module, images, outputs=outputs).network.outputs == outputs
+    monkeypatch.setitem(TABLE, operator, lambda _, __, x, *___: x)
+    with pytest.raises(InputError, match="was captured as another network") as caught:
+        capture(module, images, outputs=outputs)
+    assert "defect" in str(caught.value.remedy)
+
+
+class Scaled(nn.Module):
+    """A third of the means of all pixels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A vector."""
+        return functional.relu(x).mean((2, 3)) * 0.33
+
+
+def test_rounding_is_no_other_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much a network makes of it; without the tolerance, all are taken to make much of it."""
+    monkeypatch.setattr(agreement, "TOLERANCE", 0.0)
+    monkeypatch.setattr(agreement, "ROUNDING", 0.0)
+    module, images = Several(["numbers of a vector", "squeeze and excite", "dilation"]), torch.randn(3, 3, SIZE, SIZE)
+    module(images)
+    assert capture(randomised(module), images).fresh == ()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_programs_of_another_precision_are_taken(dtype: torch.dtype, tmp_path: Path) -> None:
+    """Those that compute in half of it tell nothing of rounding."""
+    module = nn.Sequential(*(nn.Conv2d(3, 3, 3) for _ in range(6)), Scaled(), nn.Linear(3, CLASSES)).to(dtype)
+    images = torch.zeros(2, 3, SIZE, SIZE)
+    torch.export.save(torch.export.export(module.eval(), (images.to(dtype),)), tmp_path / "mine.pt2")
+    captured = capture_named(str(tmp_path / "mine.pt2"), resolution=SIZE, in_channels=3, num_classes=CLASSES)
+    assert logit_error(module.float(), captured, torch.randn_like(images)) < 1e-5
 
 
 def check_left_out(module: nn.Module, captured: Captured, images: Tensor) -> None:
