@@ -56,7 +56,7 @@ class StartOptions:
     ) -> Path | None:
         """The file of weights to begin with, made in the run folder if the network brings them; None: random ones.
 
-        A network whose batch normalisation has never seen an image brings none.
+        A network that was never trained brings none.
 
         Raises:
             FileError: Weights do not fit.
@@ -82,10 +82,15 @@ class StartOptions:
             self._refuse_normalisation(f"{network.network} brings none")
             return None
         elif captured.is_untrained:
-            self._refuse_normalisation(f"{network.network} was never trained, by its batch normalisation")
-            progress.say(f"{network.network} was never trained, by its batch normalisation: its weights are random.")
+            self._refuse_normalisation(f"{network.network} was never trained")
+            progress.say(f"{network.network} was never trained: its weights are random.")
             return None
         else:
+            if captured.is_untrained is None:
+                progress.say(
+                    f"Whether {network.network} was trained cannot be told, since it has no batch normalisation: its "
+                    "weights are taken for trained ones. --from-scratch begins with random ones."
+                )
             source, tensors, digest = Path(network.network), dict(captured.weights), captured.weights_digest
             if captured.normalisation and mean is None and not data.are_features:
                 mean, std = captured.normalisation

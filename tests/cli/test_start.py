@@ -124,6 +124,20 @@ def test_a_network_that_was_never_trained_begins_with_random_weights(
     assert "never trained" not in capsys.readouterr().err
 
 
+def test_without_batch_normalisation_what_is_assumed_is_said(
+    tmp_path: Path, asked: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same weights each time may be trained ones; others each time are random."""
+    words = arguments(tmp_path)
+    assert exit_code(words) == 2
+    assert asked["weights"] is not None
+    assert "taken for trained ones. --from-scratch begins with random ones" in " ".join(capsys.readouterr().err.split())
+    (tmp_path / "own.py").write_text(SOURCE.replace("torch.manual_seed(7)", "pass"))
+    assert exit_code(words) == 2
+    assert asked["weights"] is None
+    assert "was never trained" in capsys.readouterr().err
+
+
 def test_features_are_no_pixels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """To which a normalisation of pixels would belong."""
     features, labels = np.random.default_rng(0).normal(size=(60, 9, 7, 1)).astype(np.float32), np.arange(60) % 3
