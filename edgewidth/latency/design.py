@@ -10,18 +10,20 @@ be found out. So every third one is of the size of which the fewest are measured
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
+from edgewidth.graph.space import ChannelConfig
 from edgewidth.latency.basis import nominal_work
 from edgewidth.latency.stored import cached_basis, model_of
 from edgewidth.latency.terms import choice_indices
 
 if TYPE_CHECKING:
-    from edgewidth.graph.space import ChannelConfig, SearchSpace
+    from edgewidth.graph.space import SearchSpace
     from edgewidth.latency.model import Model
     from edgewidth.latency.terms import Floats, Ints
     from edgewidth.records.table import LatencyTable
@@ -37,6 +39,8 @@ _TURN = 3
 """One in so many configurations is chosen from the band of which the fewest are known."""
 _FIRST_ERROR = 0.01
 """Relative error of a measurement, before any is known."""
+_TRIES = 20
+"""Draws for every configuration that is wanted, at most."""
 
 
 def first_configs(
@@ -227,12 +231,19 @@ def _filled(
     rng: np.random.Generator,
     exclude: Collection[ChannelConfig] = frozenset(),
 ) -> list[ChannelConfig]:
-    """The distinct ones not excluded, made up to ``count`` by uniform draws; a bounded number of tries."""
+    """The distinct ones not excluded, made up to ``count`` by others; fewer where a space hardly has as many."""
     found = dict.fromkeys(config for config in configs if config not in exclude)
-    for _ in range(20 * count):
-        if len(found) >= count:
-            break
-        config = space.sample(rng)
+    others = _drawn(space, _TRIES * count, rng)
+    while len(found) < count and (config := next(others, None)) is not None:
         if config not in exclude:
             found[config] = None
     return list(found)[:count]
+
+
+def _drawn(space: SearchSpace, most: int, rng: np.random.Generator) -> Iterator[ChannelConfig]:
+    """So many configurations, uniformly; if there are no more than that, every one of them once, in random order."""
+    if space.size > most:
+        yield from (space.sample(rng) for _ in range(most))
+    else:
+        every = list(product(*(variable.choices for variable in space.variables)))
+        yield from (ChannelConfig(every[number]) for number in rng.permutation(len(every)))

@@ -100,9 +100,8 @@ def quality_of(held_out: Sequence[HeldOut], errors: Floats, fitted: int) -> Tabl
 
 
 def _verdict(percent: Floats, noise_percent: float) -> str:
-    error = (
-        f"{percent.mean():.2g} % on average over {len(percent)} held-out configurations, at worst {percent.max():.2g} %"
-    )
+    held_out = f"{len(percent)} held-out configuration{'' if len(percent) == 1 else 's'}"
+    error = f"{percent.mean():.2g} % on average over {held_out}, at worst {percent.max():.2g} %"
     root_mean_square = float(np.sqrt(np.mean(percent**2)))
     if percent.mean() <= GOOD_PERCENT:
         return f"Good enough: predictions are off by {error}."

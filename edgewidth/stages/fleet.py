@@ -16,7 +16,7 @@ from edgewidth.stages.bench import open_bench, reaching
 from edgewidth.stages.claim import locked
 from edgewidth.stages.compare import compare
 from edgewidth.stages.ledger import PROFILE, Ledger, clear
-from edgewidth.stages.profile import ProfilePlan, profile
+from edgewidth.stages.profile import ProfilePlan, check_size, profile
 from edgewidth.stages.reuse import read_given, reuse, take_prior
 from edgewidth.waiting import side_by_side
 
@@ -65,8 +65,10 @@ def profile_devices(
     ``compare_ways`` every runtime, precision and thread count is measured first.
 
     Raises:
+        InputError: The space is too small for any table.
         EdgewidthError: With one target, as it is; with several, a failure is in its outcome.
     """
+    check_size(space)  # before anything is removed or measured
     given = table or prior
     if force and given:
         read_given(given, space)  # before anything is removed for one that does not fit

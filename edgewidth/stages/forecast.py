@@ -104,7 +104,8 @@ class _Work:
             return most
         policy = default_policy(clock)
         first = plan.first_with_prior if self._job.prior else plan.first
-        least = (first + plan.held_out) * policy.rounds * (policy.warmup_min_ms + policy.visit_ms) / 1e3
+        networks = min(first + plan.held_out, self._job.request.space.size)
+        least = networks * policy.rounds * (policy.warmup_min_ms + policy.visit_ms) / 1e3
         return f"{duration_text(least)} at least, {most}" if least < plan.time_budget_s else most
 
     def supernet(self, speed: Speed | None) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgewidth.errors import DeviceError, FileError
+from edgewidth.errors import DeviceError, FileError, InputError
 from edgewidth.latency.design import first_configs, held_out_configs, next_configs
-from edgewidth.latency.fit import fit_table
+from edgewidth.latency.fit import LEAST_CONFIGS, fit_table
 from edgewidth.records.provenance import Provenance
 from edgewidth.records.table import LatencyTable
 from edgewidth.stages.bench import measured_visits, open_store
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from edgewidth.stages.folder import RunFolder
 
 LEAST_HELD_OUT = 4
-"""With fewer networks to judge it by, a table is none."""
+"""With fewer networks to judge it by, a table is none, unless the space is small."""
+HELD_OUT_OF_ALL = 4
+"""At most one in so many configurations of a small space is held out, so that most are left to fit."""
 
 
 @dataclass(frozen=True)
@@ -60,22 +62,26 @@ def profile(
     most of all configurations and, with a budget, those that tell most of the ones near it: the answer is there.
 
     Raises:
+        InputError: The space is too small for any table.
         DeviceError: The time was too short for any table; what was measured until then stays in the store.
         TransientDeviceError: The device does not answer; the same.
     """
+    check_size(bench.space)
     plan = plan or ProfilePlan()
     first, step = (plan.first_with_prior, plan.first_with_prior // 2) if bench.prior else (plan.first, plan.step)
     until = time.monotonic() + plan.time_budget_s
     rng = np.random.default_rng(seed)
     space, progress = bench.space, bench.progress
-    held_out = held_out_configs(space, plan.held_out, rng)
     # The budget may be a share of the uniform network, and an infeasible one is told by the smallest.
     fixed = [space.uniform(1.0), space.smallest, space.largest]
+    most_held_out = min(plan.held_out, max(1, space.size // HELD_OUT_OF_ALL))
+    held_out = held_out_configs(space, most_held_out, rng, exclude=fixed)
     configs = list(dict.fromkeys([*fixed, *first_configs(space, first - len(fixed), rng, exclude=held_out)]))
     # First what no table can do without, for a time that is over soon.
-    bench.measure([*fixed, *held_out[:LEAST_HELD_OUT]], until=until)
+    needed = [*configs[:LEAST_CONFIGS], *held_out[:LEAST_HELD_OUT]]
+    bench.measure(needed, until=until)
     bench.measure([*held_out, *configs], until=until)
-    _check_enough(bench, plan, fixed, held_out, len(configs) + len(held_out))
+    _check_enough(bench, plan, needed, len(configs) + len(held_out))
     full_ms = bench.estimate(space.uniform(1.0)).value_ms
     near_ms = budget.resolve(full_ms, bench.target.statistic).latency_ms if budget else None
     turn = 0
@@ -93,12 +99,22 @@ def profile(
         turn += 1
 
 
-def _check_enough(
-    bench: Bench, plan: ProfilePlan, fixed: Sequence[ChannelConfig], held_out: Sequence[ChannelConfig], wanted: int
-) -> None:
+def check_size(space: SearchSpace) -> None:
+    """Whether a space has configurations enough for a latency table.
+
+    Raises:
+        InputError: There are too few to fit one and hold another against it.
+    """
+    if space.size <= LEAST_CONFIGS:
+        raise InputError(
+            f"These widths leave {space.size} configurations: a latency table needs {LEAST_CONFIGS + 1}.",
+            remedy="Widen `min_width` and `max_width`, raise `levels`, lower `divisor` or fix fewer widths.",
+        )
+
+
+def _check_enough(bench: Bench, plan: ProfilePlan, needed: Collection[ChannelConfig], wanted: int) -> None:
     measured = bench.visits()
-    needed = {*fixed, *held_out[:LEAST_HELD_OUT]}
-    if not measured.keys() >= needed:
+    if not measured.keys() >= set(needed):
         raise DeviceError(
             f"{plan.time_budget_s:g} s were enough for {len(measured)} of {wanted} networks: too few for a table.",
             remedy="What is known is kept: start the same command again, or give it a longer `time_budget_s`.",

@@ -46,7 +46,22 @@ def test_no_more_is_asked_for_than_exists() -> None:
     small = space.model_copy(
         update={"variables": tuple(v.model_copy(update={"choices": (8, 16)}) for v in space.variables)}
     )
-    assert 12 <= len(first_configs(small, 40, np.random.default_rng(0))) <= small.size == 16
+    assert len(set(first_configs(small, 40, np.random.default_rng(0)))) == small.size == 16
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_what_is_left_of_a_small_space_is_found(seed: int) -> None:
+    """However little that is."""
+    space, rng = chain(), np.random.default_rng(seed)
+    searched = {variable.name: variable.choices for variable in space.variables[3:5]}
+    variables = tuple(v.model_copy(update={"choices": searched.get(v.name, (v.base,))}) for v in space.variables)
+    small = space.model_copy(update={"variables": variables})
+    assert small.size > 120
+    configs = first_configs(small, small.size - 1, rng)
+    table = fit_table(small, SETTING, Statistic.MEDIAN, measure(tiled_device(small), configs, QUIET, rng), [])
+    configs += next_configs(table, 12, rng, exclude=configs)
+    assert len(set(configs)) == len(configs) == small.size
+    assert next_configs(table, 12, rng, exclude=configs) == []
 
 
 def test_next_configurations_are_new_and_near_the_budget() -> None:

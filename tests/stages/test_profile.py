@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
+from latency_truths import QUIET, SETTING, measure, tiled_device
 
-from edgewidth.errors import DeviceError, MismatchError
-from edgewidth.graph.families.registry import search_space
+from edgewidth.errors import DeviceError, InputError, MismatchError
+from edgewidth.graph.families.ranges import WidthRanges, space_around
+from edgewidth.graph.families.registry import describe, search_space
+from edgewidth.progress import SILENT
 from edgewidth.records.budget import BudgetRequest
+from edgewidth.records.measurement import Statistic
+from edgewidth.stages import fleet
 from edgewidth.stages.bench import open_bench
 from edgewidth.stages.folder import RunFolder
 from edgewidth.stages.profile import ProfilePlan, profile
@@ -21,7 +27,86 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from edgewidth.graph.space import ChannelConfig
+    from edgewidth.graph.space import ChannelConfig, SearchSpace
+    from edgewidth.records.table import ConfigVisits
+    from edgewidth.stages.bench import Bench
+
+
+def one_width(levels: int, *, max_width: float = 1.5) -> SearchSpace:
+    """MobileNet-v1 with so many configurations: one width alone is searched."""
+    network, base_widths = describe("mobilenet_v1", resolution=32, in_channels=1, num_classes=10)
+    space = space_around(network, base_widths, WidthRanges(only=("w5",), levels=levels, max_width=max_width))
+    assert space.size == levels
+    return space
+
+
+class KnownBench(SimpleNamespace):
+    """A device whose latencies are a formula; it measures in no time, all or, with ``calls_left``, what it can.
+
+    ``calls`` is what was measured in each call.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        super().__init__(space=space, setting=SETTING, target=SimpleNamespace(statistic=Statistic.MEDIAN))
+        self.device, self.prior, self.progress, self.warnings = SimpleNamespace(facts=None), None, SILENT, ()
+        self.truth, self.rng = tiled_device(space), np.random.default_rng(0)
+        self.calls: list[list[ChannelConfig]] = []
+        self.calls_left = math.inf
+        self.known: dict[ChannelConfig, ConfigVisits] = {}
+
+    def measure(self, configs: Iterable[ChannelConfig], until: float = math.inf) -> None:
+        """Visit the ones that are not known yet."""
+        del until
+        new = [config for config in dict.fromkeys(configs) if config not in self.known]
+        self.calls_left -= 1
+        if new and self.calls_left >= 0:
+            self.known |= {one.config: one for one in measure(self.truth, new, QUIET, self.rng)}
+            self.calls.append(new)
+
+    def visits(self) -> dict[ChannelConfig, ConfigVisits]:
+        """All that was measured."""
+        return dict(self.known)
+
+    def estimate(self, config: ChannelConfig) -> SimpleNamespace:
+        """The truth."""
+        return SimpleNamespace(value_ms=self.truth(config))
+
+
+@pytest.mark.parametrize("max_width", [1.0, 1.5])
+@pytest.mark.parametrize("levels", [4, 5, 7, 14, 18, 27])
+def test_a_small_space_has_a_table(levels: int, max_width: float, tmp_path: Path) -> None:
+    """Most is left to fit: the smallest and the largest network, and the one whose latency budgets are shares of."""
+    space = one_width(levels, max_width=max_width)
+    bench = KnownBench(space)
+    table = profile(cast("Bench", bench), RunFolder(tmp_path), budget=BudgetRequest.parse("98%"))
+    assert table.quality.fitted + table.quality.held_out == levels
+    assert table.quality.held_out == max(1, levels // 4)
+    assert {one.config for one in table.fitted} >= {space.smallest, space.largest, space.uniform(1.0)}
+
+
+@pytest.mark.parametrize("max_width", [1.0, 1.5])
+def test_the_shortest_time_is_enough_for_a_table_or_for_none(max_width: float, tmp_path: Path) -> None:
+    """What is measured first has three networks to fit also where the uniform 1.0 network is the largest."""
+    bench = KnownBench(one_width(14, max_width=max_width))
+    bench.calls_left = 1
+    table = profile(cast("Bench", bench), RunFolder(tmp_path), plan=ProfilePlan(held_out=2))
+    assert (table.quality.fitted, table.quality.held_out) == (3, 2)
+
+
+@pytest.mark.parametrize("levels", [2, 3])
+def test_a_space_without_a_table_is_refused_before_anything_is_measured_or_removed(levels: int, tmp_path: Path) -> None:
+    space, folder = one_width(levels), RunFolder(tmp_path)
+    bench = KnownBench(space)
+    with pytest.raises(InputError, match=rf"^These widths leave {levels} configurations") as caught:
+        profile(cast("Bench", bench), folder)
+    assert "`levels`" in (caught.value.remedy or "")
+    assert bench.calls == []
+    folder.table.write_text("of another space")
+    with pytest.raises(InputError, match=r"^These widths leave"):
+        fleet.profile_devices(
+            [make_target("fake")], space, tmp_path, plan=ProfilePlan(), seed=0, force=True, progress=SILENT
+        )
+    assert folder.table.exists()
 
 
 def test_every_other_step_measures_near_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
