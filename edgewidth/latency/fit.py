@@ -72,7 +72,7 @@ def fit_table(
         curve=model.curve.points(),
         fitted=tuple(fitted),
         held_out=judged,
-        quality=quality_of(judged, found.errors, len(fitted)),
+        quality=quality_of(judged, found.errors, len(fitted), of=space.size),
         hyperparameters=table_hyperparameters(model),
     )
 

@@ -67,10 +67,10 @@ def hold_out(model: Model, space: SearchSpace, visits: Sequence[ConfigVisits], f
     )
 
 
-def quality_of(held_out: Sequence[HeldOut], errors: Floats, fitted: int) -> TableQuality:
+def quality_of(held_out: Sequence[HeldOut], errors: Floats, fitted: int, *, of: int) -> TableQuality:
     """The numbers and the verdict of so many ``fitted`` configurations, and of held-out ones, predicted and measured.
 
-    ``errors``: (held out,) relative standard errors of the measurements.
+    ``errors``: (held out,) relative standard errors of the measurements. ``of``: how many configurations there are.
     """
     if not held_out:
         return TableQuality(
@@ -95,11 +95,11 @@ def quality_of(held_out: Sequence[HeldOut], errors: Floats, fitted: int) -> Tabl
         within10_percent=float(100 * np.mean(percent <= 10)),
         coverage_percent=float(100 * np.mean([h.low_ms <= h.measured_ms <= h.high_ms for h in held_out])),
         noise_percent=noise_percent,
-        verdict=_verdict(percent, noise_percent),
+        verdict=_verdict(percent, noise_percent, exhausted=len(held_out) + fitted == of),
     )
 
 
-def _verdict(percent: Floats, noise_percent: float) -> str:
+def _verdict(percent: Floats, noise_percent: float, *, exhausted: bool) -> str:
     held_out = f"{len(percent)} held-out configuration{'' if len(percent) == 1 else 's'}"
     error = f"{percent.mean():.2g} % on average over {held_out}, at worst {percent.max():.2g} %"
     root_mean_square = float(np.sqrt(np.mean(percent**2)))
@@ -111,7 +111,8 @@ def _verdict(percent: Floats, noise_percent: float) -> str:
             f"{noise_percent:.2g} %. Keep the device idle and cool, or give it more time so that each configuration "
             "is visited more often."
         )
-    return f"Not good enough: predictions are off by {error}. Profile more configurations (a longer `time_budget_s`)."
+    remedy = "There are no others to profile" if exhausted else "Profile more configurations (a longer `time_budget_s`)"
+    return f"Not good enough: predictions are off by {error}. {remedy}."
 
 
 def residuals(table: LatencyTable) -> tuple[Residual, ...]:

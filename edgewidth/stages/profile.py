@@ -33,7 +33,10 @@ HELD_OUT_OF_ALL = 4
 
 @dataclass(frozen=True)
 class ProfilePlan:
-    """How much to measure. Profiling ends when the held-out error is met, or the time or the networks are up."""
+    """How much to measure. Profiling ends when the held-out error is met, or the time or the networks are up.
+
+    The networks are also up when the search space has no others.
+    """
 
     first: int = 32
     """Networks before the first fit, beside the held-out ones."""
@@ -87,7 +90,8 @@ def profile(
     turn = 0
     while True:
         table = fit_measured(bench, held_out)
-        reason = _why_stop(plan, table, len(configs) + step, late=time.monotonic() >= until)
+        known, late = len(configs) + len(held_out), time.monotonic() >= until
+        reason = _why_stop(plan, table, len(configs) + step, late=late, exhausted=known == space.size)
         if reason:
             # Only now: a run that finds a table takes profiling for done.
             table.write(folder.table)
@@ -186,12 +190,14 @@ def _refit(folder: RunFolder) -> LatencyTable:
     return table
 
 
-def _why_stop(plan: ProfilePlan, table: LatencyTable, would_have: int, *, late: bool) -> str | None:
+def _why_stop(plan: ProfilePlan, table: LatencyTable, would_have: int, *, late: bool, exhausted: bool) -> str | None:
     error = table.quality.mape_percent
     if error <= plan.target_error_percent:
         return f"the held-out error of {error:.1f} % meets the {plan.target_error_percent:g} % asked for"
     if late:
         return f"the time is up at a held-out error of {error:.1f} %"
+    if exhausted:
+        return f"every configuration was measured, at a held-out error of {error:.1f} %"
     if would_have > plan.most:
         return f"{table.quality.fitted} networks are known, at a held-out error of {error:.1f} %"
     return None

@@ -84,6 +84,19 @@ def test_a_small_space_has_a_table(levels: int, max_width: float, tmp_path: Path
     assert {one.config for one in table.fitted} >= {space.smallest, space.largest, space.uniform(1.0)}
 
 
+def test_profiling_ends_with_the_last_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much time is left, and whatever is still to be gained: a latency here is no sum over layers."""
+    bench, said = KnownBench(one_width(18)), list[str]()
+    monkeypatch.setattr(bench, "progress", SimpleNamespace(say=said.append))
+    monkeypatch.setattr(bench, "truth", lambda config: 1.0 + config[5] * 7919 % 13)
+    plan = ProfilePlan(first=8, step=4, target_error_percent=1e-9)
+    quality = profile(cast("Bench", bench), RunFolder(tmp_path), plan=plan).quality
+    assert (quality.fitted, quality.held_out) == (14, 4)
+    assert said[-1].startswith("Latency table: every configuration was measured, at a held-out error of")
+    assert said[-1].endswith("There are no others to profile.")
+    assert len(bench.calls) == 4  # what no table can do without, the first ones, and two steps more
+
+
 @pytest.mark.parametrize("max_width", [1.0, 1.5])
 def test_the_shortest_time_is_enough_for_a_table_or_for_none(max_width: float, tmp_path: Path) -> None:
     """What is measured first has three networks to fit also where the uniform 1.0 network is the largest."""
