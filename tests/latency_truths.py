@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from edgewidth.graph.costs import layer_costs
 from edgewidth.graph.families.registry import search_space
-from edgewidth.graph.operators import Add, Conv, Dense, Depthwise, GlobalAveragePool
+from edgewidth.graph.operators import Add, Conv, Dense, Depthwise, GlobalAveragePool, MaxPool
 from edgewidth.graph.space import SearchSpace, WidthVariable
 from edgewidth.graph.spec import NetworkSpec, Node
 from edgewidth.graph.widths import total
@@ -73,6 +74,37 @@ def residual_space() -> SearchSpace:
     choices = tuple(range(8, 72, 8))
     variables = tuple(WidthVariable(name=name, base=32, choices=choices) for name in network.variables)
     return SearchSpace(network=network, variables=variables)
+
+
+def flattening_space() -> SearchSpace:
+    """LeNet, whose first dense layer reads all pixels of a map."""
+    nodes = (
+        Node(name="conv0", operator=Conv(width="w0", kernel=5, activation="relu"), inputs=("input",)),
+        Node(name="pool0", operator=MaxPool(kernel=2, stride=2), inputs=("conv0",)),
+        Node(name="conv1", operator=Conv(width="w1", kernel=5, activation="relu"), inputs=("pool0",)),
+        Node(name="pool1", operator=MaxPool(kernel=2, stride=2), inputs=("conv1",)),
+        Node(name="dense0", operator=Dense(width="w2", activation="relu"), inputs=("pool1",)),
+        Node(name="dense1", operator=Dense(width="w3", activation="relu"), inputs=("dense0",)),
+        Node(name="logits", operator=Dense(width=10), inputs=("dense1",)),
+    )
+    network = NetworkSpec(family="lenet", resolution=28, in_channels=1, nodes=nodes)
+    bases = {"w0": 8, "w1": 16, "w2": 120, "w3": 84}
+    variables = tuple(
+        WidthVariable(name=name, base=base, choices=tuple(range(4, base + base // 2, max(4, base // 40 * 4))))
+        for name, base in bases.items()
+    )
+    return SearchSpace(network=network, variables=variables)
+
+
+def counted_device(space: SearchSpace) -> Callable[[ChannelConfig], float]:
+    """Milliseconds on a device that takes its time for multiply-accumulates, weights and what it writes alone."""
+
+    def latency_ms(config: ChannelConfig) -> float:
+        widths = space.widths(config)
+        found = [(layer_costs(layer, widths), layer.output.elements(widths)) for layer in space.network.layers]
+        return 0.02 + sum(5e-7 * cost.macs + 4e-6 * cost.parameters + 5e-7 * written for cost, written in found)
+
+    return latency_ms
 
 
 def tiled_device(space: SearchSpace) -> Callable[[ChannelConfig], float]:

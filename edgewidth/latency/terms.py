@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewidth.graph.widths import variables_of
+from edgewidth.graph.widths import total, variables_of
 
 if TYPE_CHECKING:
     from edgewidth.graph.operators.operator import Part
@@ -37,7 +38,7 @@ class Term(NamedTuple):
     mixes: bool
     """Whether every channel that leaves is computed from all that enter."""
     taps: int
-    """Kernel elements per channel."""
+    """Kernel elements per channel; of a dense layer that reads a map as many as that has pixels."""
     in_pixels: int
     pixels: int
     """Spatial elements of the output."""
@@ -95,7 +96,7 @@ def _term(space: SearchSpace, layer: Layer, place: int, part: Part) -> Term:
         kind=kind,
         shape="/".join([kind, *sizes]),
         mixes=layer.operator.mixes,
-        taps=layer.operator.taps,
+        taps=_taps(layer),
         in_pixels=part.in_pixels,
         pixels=layer.output.pixels,
         scope=scope,
@@ -104,6 +105,11 @@ def _term(space: SearchSpace, layer: Layer, place: int, part: Part) -> Term:
         in_widths=ins.ravel().astype(float),
         out_widths=outs.ravel().astype(float),
     )
+
+
+def _taps(layer: Layer) -> int:
+    """What follows the channels in the kernel's shape, which may be a matter of the input; a window has no kernel."""
+    return math.prod(total(axis, {}) for axis in layer.kernel[2:]) if layer.kernel else layer.operator.taps
 
 
 def _widths(space: SearchSpace, part: Part) -> tuple[Ints, Ints]:

@@ -15,6 +15,8 @@ from latency_truths import (
     Disturbance,
     cached_device,
     chain,
+    counted_device,
+    flattening_space,
     measure,
     residual_space,
     tiled_device,
@@ -27,6 +29,7 @@ from edgewidth.latency.fit import fit_table
 from edgewidth.latency.noise import Noise
 from edgewidth.latency.predict import Predictor, latency_factors
 from edgewidth.latency.quality import residuals
+from edgewidth.latency.terms import terms_of
 from edgewidth.records.measurement import Statistic
 from edgewidth.records.table import ConfigVisits, LatencyTable
 
@@ -207,6 +210,21 @@ def test_a_residual_network_has_a_table_too() -> None:
     table = _fit(space, visits[:30], visits[30:])
     assert _errors(table, tiled_device(space), judged).mean() < 0.5
     assert {len(scope) for scope, _ in latency_factors(table).factors} == {1, 2}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_dense_layer_that_reads_a_map_works_for_every_pixel(seed: int) -> None:
+    """A few networks are enough when that is known beforehand: most weights are there."""
+    space, rng = flattening_space(), np.random.default_rng(seed)
+    fitted = first_configs(space, 12, rng)
+    judged = held_out_configs(space, 40, rng, exclude=fitted)
+    table = _fit(space, measure(counted_device(space), fitted, QUIET, rng), [])
+    assert _errors(table, counted_device(space), judged).mean() < 0.5
+
+
+def test_taps_are_those_of_the_kernel_as_it_is() -> None:
+    taps = {term.name: term.taps for term in terms_of(flattening_space())}
+    assert taps == {"conv0": 25, "pool0": 4, "conv1": 25, "pool1": 4, "dense0": 49, "dense1": 1, "logits": 1}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
