@@ -137,13 +137,14 @@ MaxInt8DropOption = Annotated[
 
 
 RivalsOption = Annotated[
-    float | None,
+    float,
     option(
         "--rivals",
         parse=share,
+        default="0%",
         metavar="SHARE",
-        help="What brief trainings of configurations near the budget may cost, as a share of the final training (50%, "
-        "or what the recipe says; 0%: none). The losses learn from them.",
+        help="What brief trainings of configurations near the budget may cost, as a share of the final training, such "
+        "as 50%. The losses learn from them.",
     ),
 ]
 

@@ -28,14 +28,14 @@ def make_request(
     *,
     budget: BudgetRequest,
     narrowing: Narrowing | None = None,
-    rivals: float | None = None,
+    rivals: float = 0.0,
     max_int8_drop_points: float = MAX_INT8_DROP_POINTS,
     seed: int,
     command: str,
 ) -> RunRequest:
     """The contents of ``run.json``; ``command`` is what asks for this run again.
 
-    ``rivals``: what they cost at most, as a share of the final training; None: what the recipe says.
+    ``rivals``: what they cost at most, as a share of the final training; 0: there are none.
     """
     from edgewidth.data.split import data_facts  # noqa: PLC0415  a light module in a heavy room
 
@@ -51,7 +51,7 @@ def make_request(
         statistic=target.statistic,
         recipe=recipe.name,
         narrowing=narrowing,
-        rivals=recipe.rivals if rivals is None else rivals,
+        rivals=rivals,
         max_int8_drop_points=max_int8_drop_points,
         seed=seed,
         command=command,

@@ -101,8 +101,7 @@ class Recipe:
     ``minimum_every``: in how many steps the minimum configuration is trained once. Trained at every step it is
     overtrained, and ties networks several times its size.
 
-    ``trained``: the phases where training begins with trained weights. ``rivals``: what brief trainings of rivals, by
-    which the losses are corrected, cost at most, as a share of the final training; 0: there are none.
+    ``trained``: the phases where training begins with trained weights.
     """
 
     name: str
@@ -111,7 +110,6 @@ class Recipe:
     evaluations: int
     minimum_every: int = 4
     trained: FromTrained = FromTrained()
-    rivals: float = 0.5
 
     def phases(self, *, trained: bool) -> Phases:
         """How long and how fast a supernet and the chosen network are trained, from trained weights or random ones."""
@@ -155,7 +153,6 @@ RECIPES = {
             supernet=Phase(images=16_000, passes=1, batch=64),
             finetune=Phase(images=8_000, passes=3, label_smoothing=0.1, averaging=0.05),
             evaluations=72,
-            rivals=0.0,
             trained=FromTrained(
                 adapt=Phase(images=2_000, passes=1, learning_rate=0.16),
                 supernet=Phase(images=8_000, passes=2, batch=64, learning_rate=0.24),
@@ -165,7 +162,7 @@ RECIPES = {
         Recipe(
             name="standard",
             supernet=Phase(images=24_000, passes=2, batch=64),
-            finetune=Phase(images=16_000, passes=6, batch=64, label_smoothing=0.1, averaging=0.05),
+            finetune=Phase(images=16_000, passes=9, batch=64, label_smoothing=0.1, averaging=0.05),
             evaluations=120,
         ),
         Recipe(

@@ -47,7 +47,6 @@ RECIPE = Recipe(
     supernet=Phase(images=0, passes=12, batch=128),
     finetune=Phase(images=0, passes=0, batch=128, label_smoothing=0.1, averaging=0.05),
     evaluations=260,
-    rivals=RIVALS,
 )
 """As a user's run has it, but for its length, which the protocol says; a supernet that begins with given weights is
 trained as the recipe ``standard`` trains it. Every final network begins with the weights of the supernet that chose it,
@@ -294,6 +293,6 @@ def search_space_of(data: ImageData, protocol: Protocol) -> SearchSpace:
 
 def recipe_text(*, trained: bool) -> str:
     """The recipe as the protocol records it, for supernets that begin with trained weights or random ones."""
-    values = asdict(RECIPE)
+    values = asdict(RECIPE) | {"rivals": RIVALS}
     from_trained = values.pop("trained")
     return repr(values | {"trained": from_trained} if trained else values)
