@@ -16,7 +16,7 @@ from edgewidth.errors import InfeasibleBudgetError, MismatchError
 from edgewidth.graph.families.registry import search_space
 from edgewidth.records.artifact import Artifacts
 from edgewidth.records.budget import BudgetRequest
-from edgewidth.records.losses import NarrowedFor, UnaryLosses
+from edgewidth.records.losses import NarrowedFor, UnaryLosses, VariableLosses
 from edgewidth.records.provenance import Provenance
 from edgewidth.records.run import Narrowing
 from edgewidth.records.search import SearchResult
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from edgewidth.devices.device import Device
     from edgewidth.devices.profiles import DeviceProfile
+    from edgewidth.graph.space import SearchSpace
     from edgewidth.records.measurement import Setting, Visit
     from edgewidth.records.report import Report
 
@@ -382,9 +383,30 @@ def test_losses_of_other_images_or_widths_are_refused(job: Job, tmp_path: Path) 
     from report import sample
 
     losses = UnaryLosses.read(sample.sample_folder(tmp_path / "sample").losses)
-    mine = losses.model_copy(update={"space": job.request.space})
+    mine = of_space(job.request.space, losses)
     for found, message in ((losses, "resolution: 32 here"), (mine, "images: not the same")):
         refuses(job, RunFolder(tmp_path / "run"), found, message)
+
+
+def of_space(space: SearchSpace, losses: UnaryLosses) -> UnaryLosses:
+    """As if they were of another space, in which no width costs anything and nothing was evaluated."""
+    choices = {variable.name: len(variable.choices) for variable in space.variables}
+    nothing = [
+        VariableLosses(variable=name, values=(0.0,) * count, standard_errors=(0.0,) * count)
+        for name, count in choices.items()
+    ]
+    marginals = tuple((1 / count,) * count for count in choices.values())
+    return losses.model_copy(
+        update={
+            "space": space,
+            "variables": tuple(nothing),
+            "pairs": (),
+            "fitted": (),
+            "held_out": tuple(one.model_copy(update={"evaluated": ()}) for one in losses.held_out),
+            "rivals": None,
+            "narrowing": tuple(step.model_copy(update={"marginals": marginals}) for step in losses.narrowing),
+        }
+    )
 
 
 def refuses(job: Job, folder: RunFolder, losses: UnaryLosses, message: str) -> None:
@@ -402,9 +424,8 @@ def test_losses_of_another_training_are_refused(job: Job, tmp_path: Path) -> Non
     from edgewidth.training.provenance import supernet_training
 
     folder, trained = RunFolder(tmp_path / "run"), supernet_training(job.data, job.recipe, seed=0, start="0123")
-    narrowed = UnaryLosses.read(sample.sample_folder(tmp_path / "sample").losses)
-    mine = {"space": job.request.space, "data_fingerprint": job.data.fingerprint}
-    narrowed = narrowed.model_copy(update={**mine, "provenance": trained})
+    narrowed = of_space(job.request.space, UnaryLosses.read(sample.sample_folder(tmp_path / "sample").losses))
+    narrowed = narrowed.model_copy(update={"data_fingerprint": job.data.fingerprint, "provenance": trained})
     plain = narrowed.model_copy(update={"narrowing": ()})
     for change, message in (
         ({"seed": 1}, "this run; seed: 0 here, 1 there"),
