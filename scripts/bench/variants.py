@@ -70,7 +70,7 @@ def convert_tflite(
     from edgewidth.formats.tflite.keras_network import keras_network  # noqa: PLC0415 - after the log level is set
     from edgewidth.formats.tflite.worker import convert_keras  # noqa: PLC0415 - the same
 
-    return convert_keras(keras_network(network, widths, weights), Precision.INT8, images)
+    return convert_keras(keras_network(network, widths, weights), [Precision.INT8], images)[Precision.INT8]
 
 
 def convert_onnx(

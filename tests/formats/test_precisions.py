@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from importlib.util import find_spec
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,7 +71,7 @@ def fresh(name: FormatName, precision: Precision, config: ChannelConfig) -> byte
     require(find_spec("tensorflow"), "tensorflow")
     from edgewidth.formats.tflite.worker import convert_keras
 
-    return convert_keras(keras_model(config), precision, None)
+    return convert_keras(keras_model(config), [precision], None)[precision]
 
 
 def keras_model(config: ChannelConfig) -> Any:
@@ -147,6 +148,29 @@ def test_tflite_files_are_tensorflows_own(precision: Precision) -> None:
     assert operators(content) == operators(usual)
     assert shapes(content) == shapes(usual)
     assert error(run(TFLITE, content), run(TFLITE, usual)) < (1e-6 if precision is FLOAT16 else ROUNDING[DYNAMIC][1])
+
+
+def test_keras_exports_once_for_all_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And each file is byte for byte TensorFlow's own, but for the field that says what it was converted from."""
+    require(find_spec("tensorflow"), "tensorflow")
+    import keras
+    import tensorflow as tf
+
+    from edgewidth.formats.tflite.worker import convert_keras
+
+    model = keras_model(SPACE.largest)
+    exact = bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    archive, exports = keras.export.ExportArchive, count()
+
+    def exported() -> Any:
+        next(exports)
+        return archive()
+
+    monkeypatch.setattr(keras.export, "ExportArchive", exported)
+    files = convert_keras(model, [FLOAT32, *ROUNDING], None)
+    assert next(exports) == 1
+    assert [model_facts(content).precision for content in files.values()] == [FLOAT32, *ROUNDING]
+    assert sum(one != other for one, other in zip(files[FLOAT32], exact, strict=True)) <= 2
 
 
 def test_onnx_in_float16_is_what_onnx_runtimes_tool_makes() -> None:

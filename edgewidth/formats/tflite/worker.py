@@ -7,16 +7,20 @@ Started by ``edgewidth.formats.tflite.convert`` as ``python -m edgewidth.formats
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from tensorflow.lite.python.convert import mlir_quantize
+from tensorflow.lite.python.lite import TFLiteSavedModelConverterV2
 
 from edgewidth.data.pixels import normalise
+from edgewidth.files import temporary_folder
 from edgewidth.formats.tflite.convert import CALIBRATION_FILE, REQUEST_FILE, WEIGHTS_FILE, ConversionRequest
 from edgewidth.formats.tflite.file import read_model, write_model
 from edgewidth.formats.tflite.keras_network import keras_network
@@ -38,8 +42,8 @@ ACTIVATIONS = {
 """What a tensor goes through that only these operators read, a product that of the first one's output."""
 
 
-def convert_keras(model: Any, precision: Precision, calibration: Inputs | None) -> bytes:
-    """The content of a .tflite file.
+def convert_keras(model: Any, precisions: Sequence[Precision], calibration: Inputs | None) -> dict[Precision, bytes]:
+    """The contents of .tflite files.
 
     - int8 means all of it: weights, activations, input and output.
     - Of dynamic int8, a kernel of ``LEAST_ROUNDED`` numbers or more is int8, and all else float32.
@@ -49,7 +53,25 @@ def convert_keras(model: Any, precision: Precision, calibration: Inputs | None) 
     ``model`` is a Keras network with a fixed batch of one; ``calibration`` are images or features (n, height, width,
     channels).
     """
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    with temporary_folder() as saved:
+        _save(model, saved)
+        return {precision: _converted(saved, precision, calibration) for precision in precisions}
+
+
+def _save(model: Any, folder: Path) -> None:
+    """Export a Keras network as TensorFlow's converter does, which would do it for every precision anew."""
+    (image,) = model.inputs
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    signature = [tf.TensorSpec(image.shape, dtype=image.dtype, name=image.name)]
+    archive.add_endpoint("serve", partial(model.__call__, training=False), signature)
+    archive.write_out(str(folder), verbose=False)
+
+
+def _converted(saved: Path, precision: Precision, calibration: Inputs | None) -> bytes:
+    # Not by TFLiteConverter.from_saved_model, which loads it once more to look for signatures.
+    signature = [tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY]
+    converter = TFLiteSavedModelConverterV2(str(saved), {tf.saved_model.SERVING}, signature)
     match precision:
         case Precision.INT8:
             return _int8(converter, calibration)
@@ -113,8 +135,8 @@ def main(folder: Path) -> None:
     path = folder / CALIBRATION_FILE
     calibration = np.load(path, allow_pickle=False) if path.exists() else None
     model = keras_network(request.network, request.widths, weights)
-    for precision in request.precisions:
-        (folder / f"{precision}.tflite").write_bytes(convert_keras(model, precision, calibration))
+    for precision, content in convert_keras(model, request.precisions, calibration).items():
+        (folder / f"{precision}.tflite").write_bytes(content)
 
 
 if __name__ == "__main__":
