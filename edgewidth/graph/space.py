@@ -143,6 +143,19 @@ class SearchSpace(Record):
         """A configuration drawn uniformly."""
         return ChannelConfig(int(rng.choice(variable.choices)) for variable in self.variables)
 
+    def check_choice(self) -> None:
+        """Whether there is anything to choose.
+
+        Raises:
+            InputError: There is only one configuration.
+        """
+        if self.size == 1:
+            raise InputError(
+                f"These widths leave one configuration, {self.smallest}: there is nothing to search.",
+                remedy="Widen `min_width` and `max_width`, raise `levels`, lower `divisor` or fix fewer widths; "
+                "edgewidth finetune trains that one network.",
+            )
+
     def check(self, config: ChannelConfig) -> None:
         """Hold a configuration against the space.
 

@@ -109,6 +109,7 @@ def check_size(space: SearchSpace) -> None:
     Raises:
         InputError: There are too few to fit one and hold another against it.
     """
+    space.check_choice()
     if space.size <= LEAST_CONFIGS:
         raise InputError(
             f"These widths leave {space.size} configurations: a latency table needs {LEAST_CONFIGS + 1}.",

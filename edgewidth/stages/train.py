@@ -65,7 +65,7 @@ def train(
     again, and what there was is removed once it is known that everything given fits.
 
     Raises:
-        InputError: ``force`` would remove the weights to begin with.
+        InputError: There is one configuration, or ``force`` would remove the weights to begin with.
         FileError: Weights that do not fit.
         TrainingError: The loss is not finite or diverges.
         MismatchError: The aim's table is of another space, or the folder's supernet was trained otherwise.
@@ -76,6 +76,7 @@ def train(
     from edgewidth.training.provenance import supernet_training  # noqa: PLC0415
     from edgewidth.training.train import train_supernet  # noqa: PLC0415
 
+    space.check_choice()
     if aim:
         _check_space(space, aim.table)
     focus = budget_focus(aim.table, aim.budget, data.task.output_names) if aim else None

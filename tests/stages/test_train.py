@@ -9,7 +9,7 @@ import pytest
 from small_table import small_table
 from small_training import KillAfter, Killed, small_data, small_recipe, small_space
 
-from edgewidth.errors import MismatchError
+from edgewidth.errors import InputError, MismatchError
 from edgewidth.records.budget import Budget
 from edgewidth.records.provenance import Provenance
 from edgewidth.records.run import Narrowing
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgewidth.data.split import ImageData
+    from edgewidth.graph.space import SearchSpace
 
 SPACE, RECIPE = small_space(), small_recipe()
 TABLE = small_table(SPACE)
@@ -44,6 +45,30 @@ def narrowed(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     folder = RunFolder(tmp_path_factory.mktemp("narrowed"))
     train(SPACE, small_data(), RECIPE, folder, aim=AIM)
     return folder
+
+
+def of_size(size: int) -> SearchSpace:
+    """The small space with so many configurations: one width alone is searched."""
+    a, b = SPACE.variables
+    variables = (a.model_copy(update={"choices": a.choices[:1]}), b.model_copy(update={"choices": b.choices[:size]}))
+    return SPACE.model_copy(update={"variables": variables})
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_where_nothing_can_be_chosen_nothing_is_trained_or_removed(
+    force: bool, data: ImageData, tmp_path: Path
+) -> None:
+    folder = RunFolder(tmp_path)
+    folder.losses.write_text("of another space")
+    with pytest.raises(InputError, match=r"^These widths leave one configuration, 4-4: there is nothing to search"):
+        train(of_size(1), data, RECIPE, folder, force=force)
+    assert [path.name for path in tmp_path.iterdir()] == [folder.losses.name]
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_the_smallest_spaces_have_losses(size: int, data: ImageData, tmp_path: Path) -> None:
+    losses = train(of_size(size), data, RECIPE, RunFolder(tmp_path))
+    assert [len(variable.choices) for variable in losses.space.variables] == [1, size]
 
 
 @pytest.mark.parametrize(
