@@ -19,7 +19,7 @@ NETWORK = """
 from torch import nn
 
 def make(num_classes):
-    return nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 900, num_classes))
+    return nn.Sequential(nn.Conv2d(1, 64, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64 * 900, num_classes))
 """
 
 
