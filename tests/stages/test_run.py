@@ -107,6 +107,15 @@ def report(first_run: FirstRun) -> Report:
     return first_run.report
 
 
+@pytest.fixture
+def again(folder: RunFolder, report: Report, tmp_path: Path) -> RunFolder:
+    """A copy of the first run's folder, for a second one."""
+    del report
+    copied = RunFolder(tmp_path / "again")
+    shutil.copytree(folder.path, copied.path)
+    return copied
+
+
 def true_ms(path: Path) -> float:
     from edgewidth.devices.fake.operators import read_operators
     from edgewidth.devices.fake.transport import latency_ms
@@ -166,13 +175,10 @@ def test_the_choice_and_the_baselines_are_judged_on_images_of_their_own(
 
 
 def test_when_the_time_is_up_the_first_that_keeps_the_budget_is_enough(
-    job: Job, folder: RunFolder, report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: Job, again: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though this loop, which nothing settles, would go on for eight rounds."""
-    del report
     monkeypatch.setattr("edgewidth.stages.run.judge", reached)
-    again = RunFolder(tmp_path / "again")
-    shutil.copytree(folder.path, again.path)
     for file in (again.search, again.judged, again.weights, again.artifacts):
         file.unlink()
     plan = RefinePlan(visits=4, settled=-1.0, time_budget_s=0.0)
@@ -202,13 +208,9 @@ def test_a_finished_run_does_nothing_again(job: Job, folder: RunFolder, report: 
     assert written() == before
 
 
-def test_the_device_is_reached_once_and_only_to_measure(
-    job: Job, folder: RunFolder, first_run: FirstRun, tmp_path: Path
-) -> None:
+def test_the_device_is_reached_once_and_only_to_measure(job: Job, again: RunFolder, first_run: FirstRun) -> None:
     """Once for the table, the candidates and the file together; for the file alone; and never where all is done."""
     assert first_run.reached == 1
-    again = RunFolder(tmp_path / "again")
-    shutil.copytree(folder.path, again.path)
     with counted_reaches() as names:
         run(job, again)
         assert names == []
@@ -218,13 +220,10 @@ def test_the_device_is_reached_once_and_only_to_measure(
 
 
 def test_what_an_option_asks_for_is_made_anew_by_force(
-    job: Job, folder: RunFolder, report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: Job, again: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing of the run before is shown: not its comparison either."""
-    del report
     monkeypatch.setattr("edgewidth.stages.run.profile", reached)
-    again = RunFolder(tmp_path / "again")
-    shutil.copytree(folder.path, again.path)
     again.comparison.write_text("of the run before")
     again.times.write_text('{"train": 1000.0}\n')
     with pytest.raises(ReachedError):
@@ -234,13 +233,10 @@ def test_what_an_option_asks_for_is_made_anew_by_force(
 
 
 def test_a_measurement_of_another_file_is_made_again(
-    job: Job, folder: RunFolder, report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: Job, again: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after ``edgewidth export --force`` in the same folder; what the baselines were judged by stays."""
-    del report
     monkeypatch.setattr("edgewidth.stages.run.validate", reached)
-    again = RunFolder(tmp_path / "again")
-    shutil.copytree(folder.path, again.path)
     artifacts = Artifacts.read(again.artifacts)
     changed = []
     for one in artifacts.artifacts:
@@ -254,14 +250,9 @@ def test_a_measurement_of_another_file_is_made_again(
     assert again.judged.stat().st_mtime_ns == judged
 
 
-def test_a_file_that_is_gone_is_exported_again(
-    job: Job, folder: RunFolder, report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_is_gone_is_exported_again(job: Job, again: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run is not done without what it promises."""
-    del report
     monkeypatch.setattr("edgewidth.stages.run.export", reached)
-    again = RunFolder(tmp_path / "again")
-    shutil.copytree(folder.path, again.path)
     (again.path / "model_int8.onnx").unlink()
     with pytest.raises(ReachedError):
         run(job, again)
@@ -269,12 +260,10 @@ def test_a_file_that_is_gone_is_exported_again(
 
 @pytest.mark.parametrize("content", [b"cut off", None])
 def test_no_verdict_is_told_of_a_file_that_has_changed(
-    job: Job, folder: RunFolder, report: Report, tmp_path: Path, content: bytes | None
+    job: Job, again: RunFolder, report: Report, content: bytes | None
 ) -> None:
     """Neither by a run, which keeps it, nor by a report; whether it was cut off or another model took its place."""
     assert report.verdict == "within budget"
-    again = RunFolder(tmp_path / "again")
-    shutil.copytree(folder.path, again.path)
     model = again.path / "model_int8.tflite"
     model.write_bytes(content or (again.path / "model_float32.tflite").read_bytes())
     before = model.read_bytes()
@@ -292,12 +281,9 @@ def test_no_verdict_is_told_of_a_file_that_has_changed(
 
 @pytest.mark.parametrize("budget", ["60%", "0.0001ms"])
 def test_force_removes_nothing_where_no_run_can_follow(
-    job: Job, folder: RunFolder, report: Report, tmp_path: Path, budget: str, monkeypatch: pytest.MonkeyPatch
+    job: Job, again: RunFolder, folder: RunFolder, budget: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The device does not answer, or nothing meets the budget."""
-    del report
-    again = RunFolder(tmp_path / "again")
-    shutil.copytree(folder.path, again.path)
     expected: type[Exception] = InfeasibleBudgetError
     if budget == "60%":
         monkeypatch.setattr("edgewidth.stages.bench.open_device", reached)
@@ -311,13 +297,10 @@ def test_force_removes_nothing_where_no_run_can_follow(
 
 
 def test_a_file_of_the_runs_precision_is_exported_where_a_verb_made_others(
-    job: Job, folder: RunFolder, report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: Job, again: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As ``edgewidth export`` does without the precision of the run."""
-    del report
     monkeypatch.setattr("edgewidth.stages.run.export", reached)
-    again = RunFolder(tmp_path / "again")
-    shutil.copytree(folder.path, again.path)
     artifacts = Artifacts.read(again.artifacts)
     others = tuple(one for one in artifacts.artifacts if one.precision is not job.target.precision)
     artifacts.model_copy(update={"artifacts": others}).write(again.artifacts)
