@@ -231,7 +231,9 @@ class NetworkOptions:
         self.widths.ranges(with_base=False)
         resolution = self.resolution
         if not is_own(self.network):
-            _check_choice(self._space(resolution or 32, in_channels=3, num_classes=2), searched)
+            space = self._space(resolution or 32, in_channels=3, num_classes=2)
+            if searched:
+                space.check_choice()
         elif (program := check_named(self.network)) is not None and resolution is None:
             from edgewidth.capture.archive import own_resolution  # noqa: PLC0415  torch loads when it is needed
 
@@ -245,7 +247,8 @@ class NetworkOptions:
             InputError: The network does not fit them, or there is nothing to choose where widths are ``searched``.
         """
         space = self._space(data.resolution, in_channels=data.in_channels, num_classes=len(data.task.output_names))
-        _check_choice(space, searched)
+        if searched:
+            space.check_choice()
         return space
 
     def given(self, data: ImageData, *, trained: bool) -> Given:
@@ -266,15 +269,6 @@ class NetworkOptions:
             in_channels=in_channels,
             num_classes=num_classes,
             trained=trained,
-        )
-
-
-def _check_choice(space: SearchSpace, searched: bool) -> None:
-    if searched and space.size == 1:
-        raise InputError(
-            f"These widths leave one configuration, {space.smallest}: there is nothing to search.",
-            remedy="Widen --min-width and --max-width, raise --levels or fix fewer widths; "
-            f"with the same widths edgewidth finetune --config {space.smallest} trains that one network.",
         )
 
 

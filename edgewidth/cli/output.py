@@ -343,6 +343,6 @@ def _interval(estimate: LatencyEstimate | Measured) -> str:
 
 def _describe_quality(quality: TableQuality) -> str:
     return (
-        f"{quality.fitted} networks fitted; on {quality.held_out} others the error is {quality.mape_percent:.2f} % "
+        f"{quality.fitted} networks fitted; on {quality.held_out} held out the error is {quality.mape_percent:.2f} % "
         f"(worst {quality.worst_percent:.2f} %, noise {quality.noise_percent:.2f} %)."
     )

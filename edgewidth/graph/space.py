@@ -153,7 +153,7 @@ class SearchSpace(Record):
             raise InputError(
                 f"These widths leave one configuration, {self.smallest}: there is nothing to search.",
                 remedy="Widen `min_width` and `max_width`, raise `levels`, lower `divisor` or fix fewer widths; "
-                "edgewidth finetune trains that one network.",
+                "edgewidth finetune trains that one network by its `config`.",
             )
 
     def check(self, config: ChannelConfig) -> None:

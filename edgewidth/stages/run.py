@@ -40,7 +40,7 @@ from edgewidth.stages.ledger import (
     models,
     remove,
 )
-from edgewidth.stages.profile import ProfilePlan, profile
+from edgewidth.stages.profile import ProfilePlan, check_size, profile
 from edgewidth.stages.refine import RefinePlan, refine
 from edgewidth.stages.report import report
 from edgewidth.stages.reuse import read_given, reuse, take_prior
@@ -93,6 +93,8 @@ def run(job: Job, folder: RunFolder, *, force: bool = False, progress: Progress 
         EdgewidthError: As the stages raise.
     """
     given = job.table or job.prior
+    if not job.table:
+        check_size(job.request.space)
     if force and given:
         read_given(given, job.request.space)  # before anything is removed for one that does not fit
     if force and job.weights:

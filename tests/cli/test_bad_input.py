@@ -91,7 +91,7 @@ def test_one_configuration_leaves_nothing_to_search(
     out = ["--out", str(tmp_path / "out")]
     assert exit_code([*verb.split(), *widths.split(), *out]) == 2
     assert "one configuration" in (told := said(capsys))
-    assert "edgewidth finetune --config" in told
+    assert "edgewidth finetune trains that one network by its --config" in told
     assert not (tmp_path / "out").exists()
     assert exit_code(["finetune", "--config", "8", *widths.split(), *out]) == 2
     assert "has 1 widths" in said(capsys)
