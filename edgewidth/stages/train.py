@@ -76,9 +76,7 @@ def train(
     from edgewidth.training.provenance import supernet_training  # noqa: PLC0415
     from edgewidth.training.train import train_supernet  # noqa: PLC0415
 
-    space.check_choice()
-    if aim:
-        _check_space(space, aim.table)
+    _check_space(space, aim)
     focus = budget_focus(aim.table, aim.budget, data.task.output_names) if aim else None
     if force:
         _clear(folder, space, weights)
@@ -188,10 +186,12 @@ def budget_focus(table: LatencyTable, budget: Budget, output_names: tuple[str, .
     return Focus(problem, (budget_ms,), "latency")
 
 
-def _check_space(space: SearchSpace, table: LatencyTable) -> None:
-    if table.space.fingerprint != space.fingerprint:
+def _check_space(space: SearchSpace, aim: Aim | None) -> None:
+    """Whether there is anything to choose, and by a table of just that."""
+    space.check_choice()
+    if aim and aim.table.space.fingerprint != space.fingerprint:
         raise MismatchError(
-            f"The latency table is of another search space; {space.differences(table.space)}.",
+            f"The latency table is of another search space; {space.differences(aim.table.space)}.",
             remedy="Give the same `network`, `resolution`, widths and `data` as to edgewidth profile.",
         )
 

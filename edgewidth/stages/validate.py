@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from edgewidth.formats.format import ModelFacts
     from edgewidth.records.budget import Budget
     from edgewidth.records.measurement import Accelerator, Engine, LatencyEstimate, MeasurementWarning, Setting, Visit
-    from edgewidth.records.validation import MicroRun
+    from edgewidth.records.validation import MicroRun, Sustained
     from edgewidth.stages.target import Target
 
 VISITS = 12
@@ -114,12 +114,8 @@ def validate(
         latency, loading = file.latency(), _loading(file.visits())
         regression = None if baseline is None else Regression.of(latency, baseline, most_regression_percent)
         too_much = over_memory(loading["ran"], budget)
-        energy, visits, sustained = measure_energy(device, setting, file.visits()), tuple(file.visits()), None
-        if sustained_s is not None:
-            sustained, failed = measure_sustained(
-                device, setting, file.model, store, duration_s=sustained_s, progress=progress
-            )
-            warnings += failed
+        energy = measure_energy(device, setting, file.visits())  # of the device at rest
+        sustained, failed = file.sustain(sustained_s)
         return ValidationReport(
             file=model.name,
             sha256=given.digest,
@@ -131,11 +127,11 @@ def validate(
             estimate=latency,
             budget=budget,
             within_budget=None if budget is None else latency.value_ms <= budget.latency_ms and not too_much,
-            visits=visits,
+            visits=tuple(file.visits()),
             **loading,
             micro=_micro(given.content, target, progress),
             energy=energy,
-            warnings=(*_close(latency, budget, regression), *warnings),
+            warnings=(*_close(latency, budget, regression), *warnings, *failed),
             regression=regression,
             sustained=sustained,
         )
@@ -279,6 +275,14 @@ class _File:
         if self.target.statistic is not Statistic.MEDIAN:
             return estimate(self.visits(), self.target.statistic)
         return self._median(steady=steady)
+
+    def sustain(self, duration_s: float | None) -> tuple[Sustained | None, tuple[MeasurementWarning, ...]]:
+        """What it takes under a load of so long, and warnings; None: there is no load."""
+        if duration_s is None:
+            return None, ()
+        return measure_sustained(
+            self.device, self.setting, self.model, self.store, duration_s=duration_s, progress=self.progress
+        )
 
     def _median(self, *, steady: bool = False) -> LatencyEstimate:
         """The latency's median, whatever the statistic; ``steady`` as above."""
