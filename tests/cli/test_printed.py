@@ -213,7 +213,7 @@ def of_network(network: dict[str, Any]) -> Iterator[str]:
 
 
 def of_quality(quality: dict[str, Any]) -> Iterator[str]:
-    yield f"{quality['fitted']} networks fitted; on {quality['held_out']} others"
+    yield f"{quality['fitted']} networks fitted; on {quality['held_out']} held out the error is"
     yield from (f"{quality['mape_percent']:.2f} %", f"worst {quality['worst_percent']:.2f} %", quality["verdict"])
 
 
