@@ -61,7 +61,7 @@ class Focus:
         """The search problem with these losses; sum budgets left out."""
         return replace(self.problem, losses=tuple(losses), sums=())
 
-    def field(self, space: SearchSpace, losses: Sequence[Factor], budget: float, temperature: float) -> RandomField:
+    def field(self, losses: Sequence[Factor], budget: float, temperature: float) -> RandomField:
         """The field whose mean cost is the budget.
 
         ``temperature`` is in standard deviations of the loss of uniformly drawn configurations.
@@ -70,7 +70,8 @@ class Focus:
             InfeasibleError: No configuration keeps the budget.
         """
         rng = np.random.default_rng(0)
-        drawn = np.array([space.indices(space.sample(rng)) for _ in range(_SCALE_DRAWS)])
+        sizes = self.problem.sizes
+        drawn = rng.integers(sizes, size=(_SCALE_DRAWS, len(sizes)))
         scale = max(float(np.std(total(losses, drawn))), 1e-6)
         return field_at_budget(self.with_losses(losses), budget, scale * temperature)
 
@@ -81,7 +82,7 @@ class Focus:
 
         Without losses all are alike.
         """
-        drawn = self.field(space, losses, budget, TEMPERATURE).sample(POOL * count, rng)
+        drawn = self.field(losses, budget, TEMPERATURE).sample(POOL * count, rng)
         pools = drawn.reshape(count, POOL, -1)
         off = np.abs(self.problem.latency_ms(drawn) - budget).reshape(count, POOL)
         return [space.config(pool[nearest]) for pool, nearest in zip(pools, off.argmin(1), strict=True)]

@@ -89,7 +89,7 @@ class _Loop:
             found = [Entrant(config, tuple(of), race) for config, of in methods.items()]
         rng = stream(self.seed, Purpose.RIVALS, len(known))
         factors = loss_factors(losses)
-        drawn = self.focus.field(losses.space, factors, self.focus.budgets[0], TEMPERATURE).sample(POOL, rng)
+        drawn = self.focus.field(factors, self.focus.budgets[0], TEMPERATURE).sample(POOL, rng)
         within = drawn[self.focus.problem.latency_ms(drawn) <= self.focus.budgets[0]]
         taken = [*before, *(one.config for one in found)]
         telling = most_telling(losses, [losses.space.config(one) for one in within], taken, count - len(found))

@@ -123,7 +123,7 @@ class NarrowingSampler:
         if update not in self._fields:
             fit = fit_losses(self._space, self._evaluated[update])
             temperature, [budget] = self._schedule.temperature(update), self._focus.budgets
-            self._fields[update] = self._focus.field(self._space, fit.mean_factors, budget, temperature)
+            self._fields[update] = self._focus.field(fit.mean_factors, budget, temperature)
         return self._fields[update]
 
     def _evaluations(self, update: int, supernet: Supernet | None = None) -> Evaluations | None:

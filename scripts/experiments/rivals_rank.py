@@ -57,7 +57,7 @@ def main() -> None:
     space, height_width = losses.space, losses.space.network.resolution
     data = load_images(options.data, resolution=height_width, seed=0)
     focus = budget_focus(table, rivals.budget, losses.class_names)
-    field = focus.field(space, loss_factors(losses), focus.budgets[0], TEMPERATURE)
+    field = focus.field(loss_factors(losses), focus.budgets[0], TEMPERATURE)
     drawn = field.sample(DRAWS, np.random.default_rng(options.seed))
     near = np.abs(focus.problem.latency_ms(drawn) / focus.budgets[0] - 1) < 0.05
     known = {one.config for one in rivals.rivals}

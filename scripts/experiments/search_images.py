@@ -60,7 +60,7 @@ def main() -> None:
     if data.fingerprint != losses.data_fingerprint:
         raise InputError(f"{folder.losses} is of other images.")
     focus = budget_focus(table, Budget(latency_ms=options.budget), losses.class_names)
-    drawn = focus.field(space, loss_factors(losses), focus.budgets[0], TEMPERATURE).sample(DRAWS, rng)
+    drawn = focus.field(loss_factors(losses), focus.budgets[0], TEMPERATURE).sample(DRAWS, rng)
     near = np.abs(focus.problem.latency_ms(drawn) / focus.budgets[0] - 1) < 0.05
     configs = list(dict.fromkeys(map(space.config, drawn[near])))[: options.networks]
     supernet = load_supernet(folder.supernet, space)

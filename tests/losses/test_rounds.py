@@ -159,7 +159,7 @@ def test_the_expected_regret_is_that_of_trying_everything() -> None:
 
 def test_without_losses_configurations_near_a_budget_are_as_likely_as_their_costs_alone_make_them() -> None:
     """The field of no losses: widths follow p ∝ exp(−weight × cost)."""
-    field = ONE_BUDGET.field(SPACE, (), ONE_BUDGET.budgets[0], 1.0)
+    field = ONE_BUDGET.field((), ONE_BUDGET.budgets[0], 1.0)
     assert field.mean_latency_ms == pytest.approx(ONE_BUDGET.budgets[0], rel=1e-5)
     expected = RandomField(ONE_BUDGET.with_losses(()), 1.0, field.latency_weight / field.temperature)
     for ours, theirs in zip(field.marginals, expected.marginals, strict=True):

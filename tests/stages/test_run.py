@@ -331,6 +331,7 @@ def test_a_narrowed_run_goes_on_where_it_was_killed(
     narrowed = dataclasses.replace(job, request=job.request.model_copy(update={"narrowing": Narrowing()}))
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr("edgewidth.stages.run.refine", killed)  # so far and no further
+    monkeypatch.setattr("edgewidth.stages.train.LEAST_EVALUATIONS", 8)  # of an untrained supernet: as good as any
     folders = [RunFolder(tmp_path / name) for name in ("unbroken", "broken")]
     for one in folders:
         one.path.mkdir()
