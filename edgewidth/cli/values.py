@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,6 +17,8 @@ from edgewidth.resolution import resolution_of
 
 if TYPE_CHECKING:
     from edgewidth.resolution import Resolution
+
+T = TypeVar("T")
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 """A file that is there."""
@@ -120,23 +122,36 @@ def positive_numbers(text: str) -> tuple[float, ...]:
 
 def pairs(_context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
     """Values by key from every ``key=value``; a callback of click's."""
+    flag, found = parameter.opts[0], dict[str, str]()
     for pair in given:
-        if "=" not in pair:
-            flag = parameter.opts[0]
+        key, equals, value = pair.partition("=")
+        if not equals:
             raise InputError(f"{flag} {pair}: there is no value.", remedy=f"Write {flag} key=value.")
-    return {key.strip(): value for key, value in (pair.split("=", 1) for pair in given)}
+        _add(found, key.strip(), value, flag)
+    return found
 
 
 def shapes(_context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
     """Sizes by name from every ``NAME=1x224x224x3``, that without a name under ""; a callback of click's."""
-    found = {}
+    flag, found = parameter.opts[0], dict[str, tuple[int, ...]]()
     for text in given:
         name, _, sizes = text.rpartition("=")
         shape = tuple(_whole(part) for part in sizes.lower().replace("×", "x").split("x"))
         if not all(0 < size < 2**31 for size in shape):
-            raise InputError(f"{parameter.opts[0]} {text}: {sizes!r} is no shape.", remedy="Write 1x224x224x3.")
-        found[name] = shape
+            raise InputError(f"{flag} {text}: {sizes!r} is no shape.", remedy="Write 1x224x224x3.")
+        _add(found, name, shape, flag)
     return found
+
+
+def _add(found: dict[str, T], name: str, value: T, flag: str) -> None:
+    """Keep the value of a name.
+
+    Raises:
+        InputError: It has another one.
+    """
+    if found.setdefault(name, value) != value:
+        of_name = f" of {name}" if name else ""
+        raise InputError(f"{flag} gives different values{of_name}.", remedy="Give one of them.")
 
 
 def input_values(text: str) -> Fill | Path:

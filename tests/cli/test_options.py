@@ -158,6 +158,20 @@ def test_the_same_value_twice_is_one() -> None:
     assert (options.seed, options.force, len(options.budgets)) == (3, True, 2)
 
 
+@pytest.mark.parametrize(
+    ("command", "record", "words", "of_name"),
+    [
+        (run.command, run.Options, ["--set", "threads=2", "--set", "threads=4"], " of threads"),
+        (validate.command, validate.Options, ["m.tflite", "--input-shape", "a=1x2", "--input-shape", "a=1x3"], " of a"),
+        (validate.command, validate.Options, ["m.tflite", "--input-shape", "1x2", "--input-shape", "1x3"], ""),
+    ],
+)
+def test_a_name_has_one_value(command: click.Command, record: type, words: list[str], of_name: str) -> None:
+    with pytest.raises(InputError, match=rf"^{words[-2]} gives different values{of_name}\.$"):
+        filled(command, record, [*words])
+    filled(command, record, [*words[:-1], words[-3]])
+
+
 def test_help_begins_with_what_matters_most_and_shows_every_option_once() -> None:
     """The order that was asked for, and nothing lost in the groups."""
     text = run.command.get_help(run.command.make_context("run", []))
