@@ -162,7 +162,12 @@ class DataOptions:
         ),
     ]
     skip_bad: Annotated[
-        bool, option("--skip-bad", is_flag=True, help="Leave out files of a folder that cannot be read, and say so.")
+        bool,
+        option(
+            "--skip-bad",
+            is_flag=True,
+            help="Leave out files of a folder that cannot be read or are no images, and say so.",
+        ),
     ]
 
 

@@ -35,7 +35,8 @@ def read_folder(path: Path, resolution: Resolution | None, progress: Progress, *
     """The images of ``train/<class>/`` and ``val/<class>/``, and of folders in these; grey if every image is.
 
     Every file is decoded once, by threads, and kept as uint8 at ``resolution``; None: see ``default_resolution``.
-    With ``skip_bad`` files that cannot be read are left out, which is said; otherwise the first of them is an error.
+    With ``skip_bad`` files that cannot be read or are no images are left out, which is said; otherwise the first of
+    them is an error.
 
     Raises:
         DataError: A folder is missing or empty, a class is unknown, a file is not a readable image, or all
@@ -48,9 +49,11 @@ def read_folder(path: Path, resolution: Resolution | None, progress: Progress, *
             f"{path / 'val'} has the class {unknown[0]!r}, which {path / 'train'} lacks.",
             remedy="Add images of it for training, or take its folder away.",
         )
-    train, val = (list_images(path / part, class_names) for part in ("train", "val"))
+    train, val = (list_images(path / part, class_names, skip_bad=skip_bad) for part in ("train", "val"))
     if left_out := [*train.left_out, *val.left_out]:
         progress.say(f"{_files(len(left_out))} that systems leave in folders, such as {left_out[0]}, left out.")
+    if strangers := [*train.strangers, *val.strangers]:
+        progress.say(f"{_files(len(strangers))} without the ending of an image left out, such as {strangers[0]}.")
     with reading():
         images, kept = _Reader(path, [*train.files, *val.files], progress, skip_bad=skip_bad).read(resolution)
     task, first = Classification(class_names), len(train.files)

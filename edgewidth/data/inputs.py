@@ -35,11 +35,11 @@ def read_inputs(where: str, name: str, given: NDArray[np.generic]) -> Inputs:
             remedy="Where channels come first, store x.transpose(0, 2, 3, 1).",
         )
     if np.issubdtype(found.dtype, np.floating):
-        return _features(where, name, found.astype(np.float32))
+        return _features(where, name, found)
     if found.dtype != np.uint8:
         raise DataError(
             f"{where}: {name} is {found.dtype}; images must be uint8, from 0 to 255, and features floating-point.",
-            remedy="Store pixels as x.astype('uint8'), and features as x.astype('float32').",
+            remedy=f"Store pixels as {_as_pixels(found)}, and features as x.astype('float32').",
         )
     if found.shape[3] == RGBA:
         raise DataError(
@@ -54,15 +54,28 @@ def read_inputs(where: str, name: str, given: NDArray[np.generic]) -> Inputs:
     return found.astype(np.uint8, copy=False)
 
 
-def _features(where: str, name: str, found: NDArray[np.float32]) -> NDArray[np.float32]:
+def _as_pixels(found: NDArray[np.generic]) -> str:
+    """What makes pixels from 0 to 255 of numbers of another type: none of those that one byte cuts off."""
+    if found.dtype.kind not in "biu" or not found.size:
+        return "x.astype('uint8')"
+    least, most = int(found.min()), int(found.max())
+    if least < 0 or most > 255:
+        return f"((x.astype('float32') - {least}) * (255 / {most - least})).round().astype('uint8')"
+    return "x.astype('uint8')" if most > 1 else "x.astype('uint8') * 255"
+
+
+def _features(where: str, name: str, given: NDArray[np.generic]) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # it becomes infinite, which is told
+        found = given.astype(np.float32)
     if not np.isfinite(found).all():
         row = int(np.argmax(~np.isfinite(found).reshape(len(found), -1).all(1)))
         raise DataError(
             f"{where}: {name} has numbers that are not finite, the first in example {row}.",
             remedy="Replace or leave out such examples.",
         )
+    far = 0.25 if given.dtype.itemsize == 2 else 1e-2  # 255 times the last digit of a float16
     for scale, written in ((255.0, "(x * 255).round().astype('uint8')"), (1.0, "x.astype('uint8')")):
-        if _are_pixels(found * np.float32(scale)):
+        if _are_pixels(found * np.float32(scale), far):
             raise DataError(
                 f"{where}: {name} holds 8-bit pixels as {found.dtype}; images must be uint8, from 0 to 255.",
                 remedy=f"Store {written}.",
@@ -70,12 +83,12 @@ def _features(where: str, name: str, found: NDArray[np.float32]) -> NDArray[np.f
     return found
 
 
-def _are_pixels(found: NDArray[np.float32]) -> bool:
-    """Whether they are whole numbers from 0 to 255, by some hundred of them, and more than two or three numbers."""
+def _are_pixels(found: NDArray[np.float32], far: float) -> bool:
+    """Whether they are whole numbers from 0 to 255 but for ``far``, by some hundred, and more than two or three."""
     if len(found) == 0 or found.min() < 0 or found.max() > 255.5:
         return False
     some = found[:: max(1, len(found) // 256)]
-    return bool(np.abs(some - np.rint(some)).max() < 1e-2) and len(np.unique(np.rint(some))) > 3
+    return bool(np.abs(some - np.rint(some)).max() < far) and len(np.unique(np.rint(some))) > 3
 
 
 def check_alike(where: str, train: Inputs, test: Inputs) -> None:
@@ -124,3 +137,12 @@ def doubt(features: Inputs) -> str | None:
                 "numbers. Store them less their mean and divided by their standard deviation."
             )
     return None
+
+
+def described(features: Inputs) -> str:
+    """Their shape in words, by which one sees where channels were stored first."""
+    height, width, channels = features.shape[1:]
+    values = f"{height}×{width} values" if channels == 1 else f"{height}×{width} values in {channels} channels"
+    if height in {1, 3} and width == channels > RGBA:
+        return f"{values} (if channels come first, store x.transpose(0, 2, 3, 1))"
+    return values

@@ -37,6 +37,8 @@ class Listed(NamedTuple):
     """For each file, the place of its class."""
     left_out: list[Path]
     """What systems left there."""
+    strangers: list[Path]
+    """What else is no image by its ending."""
 
 
 def class_folders(path: Path) -> dict[str, Path]:
@@ -50,7 +52,11 @@ def class_folders(path: Path) -> dict[str, Path]:
             f"{path} does not exist.", remedy="A data folder holds train/<class>/*.jpg and val/<class>/*.jpg."
         )
     found: dict[str, Path] = {}
-    for folder in sorted(entry for entry in path.iterdir() if entry.is_dir() and not _is_left(entry.name)):
+    for folder in sorted(entry for entry in path.iterdir() if not _is_left(entry.name)):
+        if not folder.is_dir():
+            if folder.is_symlink() and not folder.exists():
+                raise DataError(f"{folder} is a link to what is not there.", remedy="Mend the link, or take it away.")
+            continue
         name = class_name(folder.name, f"The class folder {str(folder)!r}")
         if name in found:
             raise DataError(
@@ -59,26 +65,32 @@ def class_folders(path: Path) -> dict[str, Path]:
             )
         found[name] = folder
     if not found:
-        raise DataError(
-            f"{path} is empty: it has no class folders.", remedy="Put the images of each class in a folder of its own."
-        )
+        what = "has no class folders" if any(path.iterdir()) else "is empty: it has no class folders"
+        raise DataError(f"{path} {what}.", remedy="Put the images of each class in a folder of its own.")
     return dict(sorted(found.items()))
 
 
-def list_images(path: Path, class_names: tuple[str, ...]) -> Listed:
-    """All images below the class folders of a side, ``train`` or ``val``; folders inside of them count.
+def list_images(path: Path, class_names: tuple[str, ...], *, skip_bad: bool = False) -> Listed:
+    """All images below the class folders of a side, ``train`` or ``val``; folders inside of them count, as do links.
 
     Raises:
-        DataError: Something else lies there, or a class has no images to train with.
+        DataError: Something else lies there, which ``skip_bad`` leaves out; a folder cannot be read, or lies in itself;
+            a class has no images to train with.
     """
-    folders, found = class_folders(path), Listed([], [], [])
+    folders, found = class_folders(path), Listed([], [], [], [])
     for label, name in enumerate(class_names):
         before = len(found.files)
         for file in _below(folders[name], found.left_out) if name in folders else ():
-            if file.suffix.lower() not in SUFFIXES:
-                raise DataError(_stranger(file), remedy="Leave nothing but images in the class folders.")
-            found.files.append(file)
-            found.labels.append(label)
+            if file.suffix.lower() in SUFFIXES:
+                found.files.append(file)
+                found.labels.append(label)
+            elif skip_bad:
+                found.strangers.append(file)
+            else:
+                raise DataError(
+                    _stranger(file),
+                    remedy="Leave nothing but images in the class folders, or leave out all such files: `skip_bad`.",
+                )
         if len(found.files) == before and path.name == "train":
             raise DataError(
                 f"{folders.get(name, path / name)} has no images.",
@@ -87,13 +99,26 @@ def list_images(path: Path, class_names: tuple[str, ...]) -> Listed:
     return found
 
 
-def _below(folder: Path, left_out: list[Path]) -> Iterator[Path]:
-    """All files of a folder and of those in it, in order; links to folders are not followed."""
-    for where, folders, names in os.walk(folder):
-        for kept in (folders, names):
-            left_out += [Path(where, name) for name in kept if _is_left(name) and not name.startswith(".")]
-            kept[:] = sorted(name for name in kept if not _is_left(name))
-        yield from (Path(where, name) for name in names)
+def _below(folder: Path, left_out: list[Path], above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """All files of a folder, then those of the folders in it, in order; ``above`` are the ones that led there."""
+    here = folder.resolve()
+    if here in above:
+        raise DataError(f"{folder} is a link to a folder that it lies in.", remedy="Take the link away.")
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted((entry.is_dir(), entry.name) for entry in entries)
+    except OSError as error:
+        raise DataError(
+            f"{folder} could not be read: {error.strerror}.", remedy="Let its images be read, or take it away."
+        ) from error
+    left_out += [folder / name for _, name in found if _is_left(name) and not name.startswith(".")]
+    for is_folder, name in found:
+        if _is_left(name):
+            continue
+        if is_folder:
+            yield from _below(folder / name, left_out, (*above, here))
+        else:
+            yield folder / name
 
 
 def _is_left(name: str) -> bool:

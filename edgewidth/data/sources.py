@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgewidth.data.fitting import default_resolution, fit_all
-from edgewidth.data.inputs import check_alike, doubt, keep_size, read_inputs
+from edgewidth.data.inputs import check_alike, described, doubt, keep_size, read_inputs
 from edgewidth.data.pixels import are_features
 from edgewidth.errors import DataError, MissingPackageError
 from edgewidth.files import ARCHIVE_ERRORS
@@ -118,7 +118,7 @@ def read_arrays(
             )
     if are_features(x_train):
         keep_size(where, x_train, resolution)
-        progress.say(doubt(x_train) or f"{where} has floating-point numbers: features, taken as they are.")
+        progress.say(doubt(x_train) or f"{where} has features of {described(x_train)}, taken as they are.")
         return RawData(Split(x_train, targets.train), Split(x_test, targets.test), targets.task)
     size = sides(resolution or default_resolution(min(x_train.shape[1:3])))
     with progress.task("Scaling images", None):

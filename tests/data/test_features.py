@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,9 +16,12 @@ from edgewidth.data.fitting import fit, fit_all
 from edgewidth.data.pixels import normalise
 from edgewidth.data.split import load_images
 from edgewidth.errors import DataError
+from edgewidth.progress import Lines
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from edgewidth.resolution import Resolution
 
@@ -69,6 +73,11 @@ def test_features_are_not_varied() -> None:
         ({"x_train": np.full((60, 49, 10), np.nan)}, None, "not finite, the first in example 0"),
         ({"x_train": np.linspace(0, 255, 60 * 490).round().reshape(60, 49, 10)}, None, "8-bit pixels as float32"),
         ({"x_train": (np.arange(60 * 490) % 256 / 255).reshape(60, 49, 10)}, None, "8-bit pixels as float32"),
+        (
+            {"x_train": (np.arange(60 * 490) % 256 / 255).reshape(60, 49, 10).astype(np.float16)},
+            None,
+            "8-bit pixels as float32",
+        ),
     ],
 )
 def test_features_that_cannot_be_used(changes: dict[str, Any], resolution: Resolution | None, said: str) -> None:
@@ -77,6 +86,37 @@ def test_features_that_cannot_be_used(changes: dict[str, Any], resolution: Resol
         load_images(_features(**changes), resolution=resolution, seed=0)
     assert said in error.value.message
     assert error.value.remedy
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        np.random.default_rng(0).integers(0, 256, (60, 9, 9)),
+        np.random.default_rng(0).integers(0, 65536, (60, 9, 9)).astype(np.uint16),
+        np.random.default_rng(0).integers(-128, 128, (60, 9, 9)).astype(np.int8),
+        np.random.default_rng(0).random((60, 9, 9)) > 0.5,
+        np.random.default_rng(0).integers(0, 2, (60, 9, 9)),
+    ],
+)
+def test_what_makes_pixels_of_other_numbers_keeps_their_order(stored: NDArray[np.generic]) -> None:
+    """From black to white: one byte would cut off 16 bits, and leave nothing of zeros and ones to see."""
+    with pytest.raises(DataError, match="images must be uint8") as error:
+        load_images(_features(x_train=stored), resolution=None, seed=0)
+    [told] = re.findall(r"pixels as (.*), and features", error.value.remedy or "")
+    pixels = eval(told, {"x": stored})  # noqa: S307 - our own words
+    assert pixels.dtype == np.uint8
+    assert (pixels.min(), pixels.max()) == (0, 255)
+    assert np.all(np.diff(pixels.reshape(-1)[np.argsort(stored, axis=None)].astype(int)) >= 0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [((49, 10), "49×10 values, taken"), ((3, 32, 32), "3×32 values in 32 channels (if channels come first, ")],
+)
+def test_the_shape_of_features_is_said(shape: tuple[int, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever stored channels first, as torch does, sees it there."""
+    load_images(_features(shape), resolution=None, seed=0, progress=Lines())
+    assert said in capsys.readouterr().err
 
 
 def test_images_that_are_not_square(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import unicodedata
@@ -19,6 +20,7 @@ from edgewidth.data.decoding import decode, is_grey, reading
 from edgewidth.data.listing import FORMATS
 from edgewidth.data.split import data_facts, load_images
 from edgewidth.errors import DataError, InputError
+from edgewidth.progress import Lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -217,6 +219,52 @@ def test_bad_files_are_left_out_where_that_is_wanted(
     printed = capsys.readouterr().err
     assert "1 file that cannot be read left out, the first of them: " in printed
     assert "Error: enough" in printed
+
+
+def test_what_is_no_image_is_left_out_where_that_is_wanted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Notes and formats that are not read, as bad files are; without the option the message names it."""
+    plain = load(folder)
+    for name in ("notes.txt", "13.tif"):
+        (folder / "train" / "cat" / name).write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"13\.tif is no image") as error:
+        load(folder)
+    assert "`skip_bad`" in (error.value.remedy or "")
+    assert load(folder, skip_bad=True, progress=Lines()).fingerprint == plain.fingerprint
+    assert "2 files without the ending of an image left out, such as " in capsys.readouterr().err
+
+
+def test_links_count_as_what_they_lead_to(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """To a file, or to a folder of them inside of a class; one that leads to nothing or into itself is told."""
+    elsewhere, cat = tmp_path_factory.mktemp("elsewhere"), folder / "train" / "cat"
+    for i in range(5):
+        smooth().save(elsewhere / f"{i}.png")
+    (cat / "batch").symlink_to(elsewhere)
+    (cat / "one.png").symlink_to(elsewhere / "0.png")
+    data = load(folder)
+    assert len(data.train) + len(data.search) + len(data.holdout) == 24 + 5 + 1
+    (cat / "again").symlink_to(cat)
+    with pytest.raises(DataError, match="again is a link to a folder that it lies in"):
+        load(folder)
+    (cat / "again").unlink()
+    (folder / "val" / "bird").symlink_to(folder / "gone")
+    with pytest.raises(DataError, match="bird is a link to what is not there"):
+        load(folder)
+
+
+def test_a_folder_that_may_not_be_read_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its images were left out, and a class of them was said to have none."""
+    shut = folder / "train" / "dog" / "more"
+    shut.mkdir()
+    scandir = os.scandir
+
+    def refused(path: Path) -> Any:
+        if path == shut:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("edgewidth.data.listing.os.scandir", refused)
+    with pytest.raises(DataError, match="more could not be read: Permission denied"):
+        load(folder)
 
 
 def enough(*_: Any, **__: Any) -> None:
