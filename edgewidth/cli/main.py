@@ -12,7 +12,7 @@ import click
 
 from edgewidth.cli import terminal
 from edgewidth.cli.verbs import VERBS, load
-from edgewidth.cli.wording import takes, with_flags
+from edgewidth.cli.wording import goes_on, with_flags
 from edgewidth.errors import EdgewidthError, InputError, OutputError, as_missing, as_unusable
 from edgewidth.training.loop.processes import are_several, as_full_gpu, fails_first
 from edgewidth.version import __version__
@@ -108,7 +108,7 @@ def exit_code(arguments: list[str] | None) -> int:
             terminal.echo(shown.getvalue(), err=True, nl=False)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        _say("Interrupted.", "The same command goes on from here." if takes("--out") else None)
+        _say("Interrupted.", "The same command goes on from here." if goes_on() else None)
         return INTERRUPTED
     except BrokenPipeError:
         terminal.give_up_output()  # whoever read it has gone

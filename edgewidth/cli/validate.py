@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import click
 
-from edgewidth.cli.options import DeviceOption, JsonOption, StatisticOption, TargetOptions
+from edgewidth.cli.options import DeviceOption, ForceOption, JsonOption, StatisticOption, TargetOptions
 from edgewidth.cli.output import print_result, print_validation
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.cli.record import argument, option, refuse_without, verb
-from edgewidth.cli.values import budget_in_ms, duration, input_values, percent, shapes
+from edgewidth.cli.values import FOLDER, budget_in_ms, duration, input_values, percent, shapes
 from edgewidth.errors import AnswerError
 from edgewidth.records.budget import BudgetRequest
 from edgewidth.records.inputs import Fill
@@ -79,6 +80,11 @@ class Options:
             help="How much slower than the baseline it may be.  [default: 20%]",
         ),
     ]
+    out: Annotated[
+        Path | None,
+        option("--out", type=FOLDER, help="Run folder whose report is to have it.  [default: it is only printed]"),
+    ]
+    force: ForceOption
     as_json: JsonOption
 
 
@@ -89,16 +95,19 @@ def command(options: Options) -> int:
     Without a budget or a baseline it is only measured.
     """
     from edgewidth.records.validation import ValidationReport  # noqa: PLC0415  help stays instant
-    from edgewidth.stages.validate import MOST_REGRESSION_PERCENT, engine_for, validate  # noqa: PLC0415  as above
+    from edgewidth.stages.validate import MOST_REGRESSION_PERCENT, engine_for, kept, validate  # noqa: PLC0415  as above
 
     if options.baseline is None:
         refuse_without("--baseline", "max_regression")
+    if options.out is None:
+        refuse_without("--out", "force")
     target = options.measuring.target(options.device, statistic=options.statistic)
     if options.measuring.runtime is None:
         engine = engine_for(options.model, target.profile, options.measuring.accelerator)
         target = replace(target, engine=engine or target.engine)
     budget = None if options.budget is None else options.budget.in_ms(target.statistic)
-    validation = validate(
+    measured = partial(
+        validate,
         options.model,
         target,
         budget=budget,
@@ -110,5 +119,6 @@ def command(options: Options) -> int:
         most_regression_percent=options.max_regression or MOST_REGRESSION_PERCENT,
         progress=TerminalProgress(),
     )
+    validation = kept(measured, options.out, force=options.force)
     print_result(validation, as_json=options.as_json, text=lambda: print_validation(validation))
     return 0 if validation.passed else AnswerError.exit_code

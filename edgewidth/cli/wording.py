@@ -20,6 +20,8 @@ from edgewidth.cli.verbs import VERBS, load
 _COMMAND: ContextVar[click.Command | None] = ContextVar("command", default=None)
 QUOTED = re.compile(r"`([a-z][a-z0-9_.]*)(?:=([^`]+))?`")
 """A parameter, and its value where it has one."""
+AT_ONCE = {"validate", "report", "init"}
+"""Verbs that write what they were asked for when it is done, and nothing before."""
 
 
 def with_flags(text: str) -> str:
@@ -39,6 +41,12 @@ def takes(flag: str) -> bool:
     """
     command = _COMMAND.get()
     return command is None or any(flag in one.opts for one in command.params)
+
+
+def goes_on() -> bool:
+    """Whether the command at hand keeps what it has done, and goes on from there when it is typed again."""
+    command = _COMMAND.get()
+    return command is None or (takes("--out") and command.name not in AT_ONCE)
 
 
 @cache

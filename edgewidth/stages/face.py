@@ -34,7 +34,7 @@ from edgewidth.stages.bench import open_bench
 from edgewidth.stages.claim import locked
 from edgewidth.stages.fleet import profile_devices
 from edgewidth.stages.folder import RunFolder
-from edgewidth.stages.ledger import EXPORT, FINETUNE, SEARCH, VALIDATE, refuse_existing, replacing
+from edgewidth.stages.ledger import EXPORT, FINETUNE, SEARCH, refuse_existing, replacing
 from edgewidth.stages.request import make_request
 from edgewidth.stages.target import Target, make_target
 from edgewidth.training.recipes import Recipe, load_recipe
@@ -249,12 +249,7 @@ def validate(
         most_regression_percent=most_regression_percent,
         progress=progress,
     )
-    if out is None:
-        return measured()
-    with locked(out) as folder, replacing(folder, VALIDATE, force=force):
-        validation = measured()
-        validation.write(folder.validation)
-        return validation
+    return validating.kept(measured, out, force=force)
 
 
 def report(out: Path) -> Report:

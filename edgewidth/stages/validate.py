@@ -6,7 +6,7 @@ import hashlib
 import math
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -41,6 +41,8 @@ from edgewidth.records.validation import (
 )
 from edgewidth.stages.baseline import check_baseline
 from edgewidth.stages.bench import visiting
+from edgewidth.stages.claim import locked
+from edgewidth.stages.ledger import VALIDATE, replacing
 
 if TYPE_CHECKING:
     from edgewidth.devices.device import Device
@@ -63,6 +65,20 @@ MOST_REGRESSION_PERCENT = 20.0
 """How much slower than its baseline a file may be unless told otherwise."""
 EXTENSIONS = 2
 """How often, at most, the visits are doubled because a limit lies within the interval of the latency."""
+
+
+def kept(measured: Callable[[], ValidationReport], out: Path | None, *, force: bool) -> ValidationReport:
+    """A validation, which a run folder is to have for its report if one is given.
+
+    Raises:
+        InputError: The folder has one, and ``force`` is not set; or it cannot be written.
+    """
+    if out is None:
+        return measured()
+    with locked(out) as folder, replacing(folder, VALIDATE, force=force):
+        validation = measured()
+        validation.write(folder.validation)
+        return validation
 
 
 def validate(

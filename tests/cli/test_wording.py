@@ -12,7 +12,7 @@ import pytest
 
 import edgewidth
 from edgewidth.cli import wording
-from edgewidth.cli.verbs import load
+from edgewidth.cli.verbs import VERBS, load
 from edgewidth.cli.wording import QUOTED, flags, with_flags
 from edgewidth.devices.profiles import AcceleratorSection, DeviceProfile
 
@@ -47,10 +47,21 @@ def test_options_that_the_command_has_not_are_named_with_their_verb() -> None:
         assert with_flags("Try `threads=1`, a longer `time_budget_s`.") == (
             "Try --threads 1, a longer --time-budget of edgewidth run."
         )
-        assert (wording.takes("--statistic"), wording.takes("--out")) == (True, False)
+        assert (wording.takes("--statistic"), wording.takes("--data")) == (True, False)
 
     Context().run(told)
     assert Context().run(with_flags, "A longer `time_budget_s`.") == "A longer --time-budget."
+
+
+def test_what_goes_on_where_it_stopped() -> None:
+    """Is told of verbs alone that do: what others wrote, they wrote at the end."""
+
+    def goes_on(verb: str) -> bool:
+        wording.speak_for(load(verb))
+        return wording.goes_on()
+
+    told = {verb for verb in VERBS if Context().run(goes_on, verb)}
+    assert told == {"run", "profile", "train", "search", "finetune", "export"}
 
 
 @pytest.mark.parametrize("verb", ["run", "profile", "train", "search", "validate", "finetune", "init"])

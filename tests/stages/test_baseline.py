@@ -14,6 +14,7 @@ from edgewidth.errors import MismatchError
 from edgewidth.records.measurement import Statistic
 from edgewidth.records.validation import ValidationReport
 from edgewidth.stages.baseline import check_baseline
+from edgewidth.stages.folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,3 +104,19 @@ def test_a_baseline_that_was_measured_otherwise(validate: Callable[..., Run], tm
 def test_options_that_count_for_nothing(validate: Callable[..., Run], tmp_path: Path) -> None:
     assert "--max-regression counts only with --baseline" in validate("--max-regression", "5%")[2]
     assert validate("--baseline", str(tmp_path / "none.json"))[0] == 2
+
+
+def test_a_run_folder_gets_what_is_measured(validate: Callable[..., Run], tmp_path: Path) -> None:
+    """Where the report looks for it; it is not overwritten unasked, and over the budget it is kept, too."""
+    out = tmp_path / "out"
+    code, document, _ = validate("--budget", "9s", "--out", str(out))
+    assert (code, json.loads((out / "validation.json").read_text())) == (0, document)
+    assert RunFolder(out).validation == out / "validation.json"
+    code, _, said = validate("--budget", "9s", "--out", str(out))
+    assert code == 2
+    assert "validation.json exists." in said
+    code, document, _ = validate("--budget", "0.0001ms", "--out", str(out), "--force")
+    assert (code, ValidationReport.read(out / "validation.json").within_budget) == (1, False)
+    code, _, said = validate("--force")
+    assert code == 2
+    assert "--force counts only with --out." in said
