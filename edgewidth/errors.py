@@ -117,6 +117,20 @@ def as_unusable(error: Exception) -> InputError | None:
     return InputError(f"{error.filename} cannot be used: {error.strerror}.", remedy="Give another path.")
 
 
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+"""What the system says of a disk that takes no more."""
+
+
+def as_full_disk(error: Exception) -> StorageError | None:
+    """What to tell of ``error`` if it is that a disk takes no more; None: it is another one."""
+    if not isinstance(error, OSError) or error.errno not in FULL:
+        return None
+    return StorageError(
+        f"{error.filename or 'A file'} could not be written: {error.strerror}.",
+        remedy="Free space in the run folder, the cache folder, and for temporary files, in /tmp or what TMPDIR says.",
+    )
+
+
 class DeviceError(SurroundingsError):
     """The device cannot do what was asked, and would fail again in the same way."""
 

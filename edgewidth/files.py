@@ -82,8 +82,14 @@ def temporary_folder() -> Iterator[Path]:
     """A new folder for the length of a block, readable by this user alone, with a path short enough for sockets.
 
     One that a killed program left behind is removed by the next that needs one.
+
+    Raises:
+        StorageError: There is none that can be written.
     """
-    usual = tempfile.gettempdir()
+    try:
+        usual = tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise StorageError(f"{error.strerror}.", remedy="Free space there, or set TMPDIR to another folder.") from error
     place = usual if len(usual) < _SHORT else "/tmp"  # noqa: S108 - random name, mode 0700
     _remove_abandoned(Path(place))
     with tempfile.TemporaryDirectory(prefix="ew-", dir=place) as name, (Path(name) / _ALIVE).open("w") as alive:

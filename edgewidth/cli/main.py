@@ -13,7 +13,7 @@ import click
 from edgewidth.cli import terminal
 from edgewidth.cli.verbs import VERBS, load
 from edgewidth.cli.wording import goes_on, with_flags
-from edgewidth.errors import EdgewidthError, InputError, OutputError, as_missing, as_unusable
+from edgewidth.errors import EdgewidthError, InputError, OutputError, as_full_disk, as_missing, as_unusable
 from edgewidth.training.loop.processes import are_several, as_full_gpu, fails_first
 from edgewidth.version import __version__
 
@@ -122,7 +122,7 @@ def exit_code(arguments: list[str] | None) -> int:
 
 def _unforeseen(error: Exception) -> int:
     """Tell an exception that is none of ours; its exit code."""
-    known = as_full_gpu(error) or as_missing(error) or as_unusable(error)
+    known = as_full_gpu(error) or as_missing(error) or as_unusable(error) or as_full_disk(error)
     if known is not None:
         _say(known.message, known.remedy)
         return known.exit_code

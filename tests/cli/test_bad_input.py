@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -337,3 +339,24 @@ def test_threads_that_show_nothing_are_refused_before_a_board_boots(
     words = ["profile", "--device", "emulator-cortex-a72", "--threads", "2", "--out", str(tmp_path / "out")]
     assert exit_code(words) == 2
     assert "→ Use --threads 1." in capsys.readouterr().err
+
+
+LIMITED = """
+import resource, sys, tempfile
+from edgewidth.cli.main import main
+tempfile.tempdir = None
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize(("most", "message"), [(99, "File too large"), (0, "No usable temporary directory")])
+def test_a_full_disk_is_no_defect(most: int, message: str, tmp_path: Path) -> None:
+    """Also that of the system's temporary files, where a file of more bytes than so many cannot be written."""
+    words = ["init", "--device", "fake", "--out", str(tmp_path / "mine.toml")]
+    command = [sys.executable, "-c", LIMITED, str(most), *words]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.returncode == 3
+    assert message in done.stderr
+    assert "TMPDIR" in done.stderr
+    assert not any(tmp_path.iterdir())
