@@ -72,6 +72,15 @@ def test_within_over_and_wrong(folder: Path) -> None:
     assert not (folder / "edgewidth-gate" / "validation.json.part").exists()
 
 
+def test_what_is_not_asked_for_is_not_over_a_budget(folder: Path) -> None:
+    """Exit code 1 means that a file is too slow, and nothing else."""
+    for given in ({"MODEL": ""}, {"DEVICE": ""}):
+        done = gate(folder, **given)
+        assert done.returncode == 2
+        assert f"{next(iter(given))} is not set: MODEL names the .tflite" in done.stderr
+    assert gate(folder, OUT="model.tflite/out").returncode == 3
+
+
 def test_a_file_that_grew_slower_than_its_baseline(folder: Path) -> None:
     """By more than may be; one that is not there yet is passed over, and said."""
     first = gate(folder, BASELINE="baseline.json")
