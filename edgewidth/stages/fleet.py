@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewidth.documents import Record
-from edgewidth.errors import EdgewidthError
+from edgewidth.errors import EdgewidthError, InputError
 from edgewidth.progress import Named
 from edgewidth.records.comparison import Comparison
 from edgewidth.records.measurement import MeasurementWarning, Setting
@@ -65,10 +65,16 @@ def profile_devices(
     ``compare_ways`` every runtime, precision and thread count is measured first.
 
     Raises:
-        InputError: The space is too small for any table.
+        InputError: The space is too small for any table, or two devices have one name, and so one folder.
         EdgewidthError: With one target, as it is; with several, a failure is in its outcome.
     """
     check_size(space)  # before anything is removed or measured
+    names = [target.profile.name for target in targets]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(
+            f"Two device profiles are called {twice[0]}, and each device has a folder of its name.",
+            remedy="Rename the file of one of them, or profile them one by one, each with an `out` of its own.",
+        )
     given = table or prior
     if force and given:
         read_given(given, space)  # before anything is removed for one that does not fit

@@ -122,6 +122,19 @@ def test_a_space_without_a_table_is_refused_before_anything_is_measured_or_remov
     assert folder.table.exists()
 
 
+def test_two_devices_of_one_name_are_told_before_either_is_measured(tmp_path: Path) -> None:
+    """Their files would be in one folder: the second was left out, as if another program were at work there."""
+    for place in ("attic", "kitchen"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "pi.toml").write_text('description = ""\ntransport = "fake"\nruntime = "litert"\n')
+    targets = [make_target(str(tmp_path / place / "pi.toml")) for place in ("attic", "kitchen")]
+    with pytest.raises(InputError, match="Two device profiles are called pi"):
+        fleet.profile_devices(
+            targets, one_width(8), tmp_path / "out", plan=ProfilePlan(), seed=0, force=False, progress=SILENT
+        )
+    assert not (tmp_path / "out").exists()
+
+
 def test_every_other_step_measures_near_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     space = search_space("mobilenet_v1", resolution=32, in_channels=1, num_classes=10, max_width=0.5, levels=4)
     plan = ProfilePlan(first=16, held_out=4, step=4, most=24, target_error_percent=1e-9)
