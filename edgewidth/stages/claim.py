@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from edgewidth.errors import InputError, MismatchError
+from edgewidth.errors import InfeasibleBudgetError, InputError, MismatchError
 from edgewidth.files import remove_parts
 from edgewidth.records.provenance import differences
 from edgewidth.records.run import RunRequest
@@ -88,23 +88,28 @@ def locked_by_first(path: Path, processes: Processes) -> Iterator[RunFolder]:
 def claimed(folder: RunFolder, request: RunRequest, *, force: bool, needed: Sequence[Path] = ()) -> Iterator[None]:
     """The folder as this request's: written down in ``run.json``, or the same as what stands there.
 
-    Where what other verbs left in it turns out to be of something else, it is as unclaimed as before.
+    Where what other verbs left in it turns out to be of something else, it is as unclaimed as before. Where nothing
+    meets the budget, too: what was measured is as good for another budget.
 
     Raises:
         MismatchError: It holds another run and ``force`` is not set.
         InputError: ``force`` would remove one of ``needed``, files that the run reads.
     """
-    if folder.run.exists() and not force:
+    goes_on = folder.run.exists() and not force
+    if goes_on:
         check_claim(folder, request)
-        yield
-        return
-    if force:
-        remove(*everything(folder), needed=needed)
-    request.write(folder.run)
+    else:
+        if force:
+            remove(*everything(folder), needed=needed)
+        request.write(folder.run)
     try:
         yield
-    except MismatchError:
+    except InfeasibleBudgetError:
         remove(folder.run)
+        raise
+    except MismatchError:
+        if not goes_on:
+            remove(folder.run)
         raise
 
 

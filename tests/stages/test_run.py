@@ -564,11 +564,19 @@ def test_the_same_images_by_another_path_are_the_same_run(job: Job, folder: RunF
     assert run(again, folder).measured == report.measured
 
 
-def test_an_infeasible_budget_is_told_before_training(tmp_path: Path) -> None:
-    with pytest.raises(InfeasibleBudgetError, match="the fastest is measured at"):
-        run(make_job("0.01ms"), RunFolder(tmp_path))
+def test_an_infeasible_budget_is_told_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A higher one can then be asked for in the same folder, whose table it takes."""
+    for _ in range(2):
+        with pytest.raises(InfeasibleBudgetError, match="the fastest is measured at"):
+            run(make_job("0.01ms"), RunFolder(tmp_path))
     assert not (tmp_path / "supernet.safetensors").exists()
     assert (tmp_path / "table.json").exists()
+    monkeypatch.setattr("edgewidth.stages.run.profile", None)
+    monkeypatch.setattr("edgewidth.stages.run.train", reached)
+    with pytest.raises(ReachedError):
+        run(make_job(), RunFolder(tmp_path))
+    with pytest.raises(MismatchError, match="budget was"):
+        run(make_job("70%"), RunFolder(tmp_path))
 
 
 def test_what_was_measured_before_a_kill_is_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
