@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from report import sample
 from small_table import small_table
@@ -70,4 +71,27 @@ def test_stages_take_paths_and_words(tmp_path: Path) -> None:
     sample.judged(truth, found).write(tmp_path / "judged.json")
     assert edgewidth.search(table, losses, "50%", out=tmp_path, force=True).budget != found.budget
     assert not (tmp_path / "judged.json").exists()  # it was of the choice before
-    assert edgewidth.report(tmp_path).missing == ("profile", "train", "finetune", "export", "validate")
+    missing = ("profile", "train", "finetune", "export", "validate")
+    assert edgewidth.report(tmp_path).missing == edgewidth.report(str(tmp_path)).missing == missing
+
+
+def test_a_path_may_be_a_text_and_a_source_a_path(tmp_path: Path) -> None:
+    """Wherever one is asked for."""
+    model, kept = tmp_path / "model.tflite", tmp_path / "kept"
+    model.write_bytes(small_tflite())
+    assert edgewidth.validate(str(model), "fake", "1s", out=str(kept)).within_budget
+    assert (kept / "validation.json").is_file()
+    truth = sample.make_truth()
+    table, losses = tmp_path / "t.json", tmp_path / "l.json"
+    small_table(truth.space).write(table)
+    sample.losses(truth).write(losses)
+    assert edgewidth.search(str(table), str(losses)) == edgewidth.search(table, losses)
+    source = tmp_path / "images.npz"
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(256, size=(60, 8, 8), dtype=np.uint8), np.arange(60) % 2
+    np.savez(source, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    found = [edgewidth.load_images(path, resolution=32, seed=0).fingerprint for path in (source, str(source))]
+    assert found[0] == found[1]
+    gone = str(tmp_path / "gone")
+    with pytest.raises(edgewidth.EdgewidthError, match="gone could not be read"):
+        edgewidth.finetune(truth.space.largest, source, truth.space, str(tmp_path / "new"), supernet=gone)

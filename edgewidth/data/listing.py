@@ -81,7 +81,7 @@ def list_images(path: Path, class_names: tuple[str, ...], *, skip_bad: bool = Fa
     for label, name in enumerate(class_names):
         before = len(found.files)
         for file in _below(folders[name], found.left_out) if name in folders else ():
-            if file.suffix.lower() in SUFFIXES:
+            if file.suffix.lower() in SUFFIXES and not _is_no_file(file):
                 found.files.append(file)
                 found.labels.append(label)
             elif skip_bad:
@@ -121,11 +121,18 @@ def _below(folder: Path, left_out: list[Path], above: tuple[Path, ...] = ()) -> 
             yield folder / name
 
 
+def _is_no_file(path: Path) -> bool:
+    """Whether it is there, and a pipe or a device, which reading would wait for."""
+    return not path.is_file() and path.exists()
+
+
 def _is_left(name: str) -> bool:
     return name.startswith(".") or name.lower() in LEFT_BY_SYSTEMS
 
 
 def _stranger(file: Path) -> str:
+    if _is_no_file(file):
+        return f"{file} is no file of pixels, but a pipe or a device."
     known = ", ".join(sorted(SUFFIXES))
     if file.suffix.lower() in {".heic", ".heif"}:
         return f"{file} is of a format that Pillow cannot read; these are: {known}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,7 @@ class ImageData:
 
 
 def load_images(
-    source: str | Mapping[str, ArrayLike],
+    source: str | os.PathLike[str] | Mapping[str, ArrayLike],
     *,
     resolution: Resolution | None,
     seed: int,
@@ -96,12 +97,13 @@ def load_images(
     Raises:
         DataError: The source is missing or cannot be used as it is.
     """
-    if isinstance(source, str):
-        raw = _read(source, resolution, progress, skip_bad=skip_bad)
-    else:
+    if isinstance(source, Mapping):
         arrays = {name: np.asarray(array) for name, array in source.items()}
         source = "arrays"
         raw = read_arrays(arrays, source, resolution, progress)
+    else:
+        source = os.fspath(source)
+        raw = _read(source, resolution, progress, skip_bad=skip_bad)
     _check(raw, source)
     rng, strata = stream(seed, Purpose.SPLIT), raw.task.strata(raw.train.targets)
     train = np.ones(len(strata), bool)

@@ -1,11 +1,12 @@
 """The stages as a program calls them: with paths, documents and plain values, each in a folder of its own or of a run.
 
-A device is a ``Target`` or the name of a profile; images are ``ImageData`` or what ``load_images`` takes; a budget is
-written as on the command line. Whatever a stage raises passes through.
+A path is a ``Path`` or a text. A device is a ``Target`` or the name of a profile; images are ``ImageData`` or what
+``load_images`` takes; a budget is written as on the command line. Whatever a stage raises passes through.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -49,13 +50,14 @@ if TYPE_CHECKING:
     from edgewidth.records.validation import ValidationReport
     from edgewidth.training.networks.plain import PlainNetwork
 
-    Images = ImageData | str | Mapping[str, ArrayLike]
+    AnyPath = str | os.PathLike[str]
+    Images = ImageData | AnyPath | Mapping[str, ArrayLike]
 
 D = TypeVar("D", bound=Document)
 
 
 def run(
-    out: Path,
+    out: AnyPath,
     *,
     device: Target | str = "local",
     data: Images = "digits",
@@ -71,7 +73,7 @@ def run(
     Without ``space`` the network is MobileNet-v1 for these images. What ``out`` has of this run is not done again.
     """
     target, how = _target(device), _recipe(recipe)
-    with locked(out) as folder:
+    with locked(Path(out)) as folder:
         images = _images(data, seed, progress, space)
         options = f"device={target.profile.name!r}, data={images.source!r}, budget={str(budget)!r}, recipe={how.name!r}"
         request = make_request(
@@ -81,7 +83,7 @@ def run(
             how,
             budget=_budget(budget),
             seed=seed,
-            command=f"edgewidth.run(Path({str(out)!r}), {options}, seed={seed})",
+            command=f"edgewidth.run(Path({os.fspath(out)!r}), {options}, seed={seed})",
         )
         return running.run(running.Job(request, target, images, how), folder, force=force, progress=progress)
 
@@ -89,7 +91,7 @@ def run(
 def profile(
     device: Target | str,
     space: SearchSpace,
-    out: Path,
+    out: AnyPath,
     *,
     plan: profiling.ProfilePlan | None = None,
     seed: int = 0,
@@ -98,6 +100,7 @@ def profile(
 ) -> LatencyTable:
     """Measure variants of ``space`` on a device and fit its latency table; goes on from what ``out`` has measured."""
     targets, plan = [_target(device)], plan or profiling.ProfilePlan()
+    out = Path(out)
     profile_devices(targets, space, out, plan=plan, seed=seed, force=force, progress=progress)
     return LatencyTable.read(RunFolder(out).table)
 
@@ -105,10 +108,10 @@ def profile(
 def train(
     data: Images,
     space: SearchSpace,
-    out: Path,
+    out: AnyPath,
     *,
     recipe: Recipe | str = "standard",
-    weights: Path | None = None,
+    weights: AnyPath | None = None,
     seed: int = 0,
     force: bool = False,
     progress: Progress = SILENT,
@@ -117,19 +120,19 @@ def train(
 
     That may be one of your own, written by ``save_supernet`` as ``supernet.safetensors``.
     """
-    with locked(out) as folder:
+    with locked(Path(out)) as folder:
         images = _images(data, seed, progress, space)
         return training.train(
-            space, images, _recipe(recipe), folder, seed=seed, weights=weights, force=force, progress=progress
+            space, images, _recipe(recipe), folder, seed=seed, weights=_path(weights), force=force, progress=progress
         )
 
 
 def search(
-    table: LatencyTable | Path,
-    losses: UnaryLosses | Path,
+    table: LatencyTable | AnyPath,
+    losses: UnaryLosses | AnyPath,
     budget: BudgetRequest | str = "60%",
     *,
-    out: Path | None = None,
+    out: AnyPath | None = None,
     force: bool = False,
 ) -> SearchResult:
     """The best configuration within a budget, with its certificate, the frontier and the baselines' choices.
@@ -140,7 +143,7 @@ def search(
     within = searching.table_budget(_budget(budget), table)
     if out is None:
         return searching.search(table, losses, within)
-    with locked(out) as folder, replacing(folder, SEARCH, force=force):
+    with locked(Path(out)) as folder, replacing(folder, SEARCH, force=force):
         result = searching.search(table, losses, within)
         result.write(folder.search)
         return result
@@ -148,14 +151,14 @@ def search(
 
 def refine(
     device: Target | str,
-    out: Path,
+    out: AnyPath,
     budget: BudgetRequest | str = "60%",
     *,
     plan: refining.RefinePlan | None = None,
     progress: Progress = SILENT,
 ) -> SearchResult:
     """Measure the best configurations near a budget and choose again, by the table and the losses in ``out``."""
-    with locked(out) as folder:
+    with locked(Path(out)) as folder:
         table, losses = LatencyTable.read(folder.table), UnaryLosses.read(folder.losses)
         within = searching.table_budget(_budget(budget), table)
         with open_bench(_target(device), table.space, folder, setting=table.setting, progress=progress) as bench:
@@ -166,17 +169,17 @@ def finetune(
     config: ChannelConfig | SearchResult,
     data: Images,
     space: SearchSpace,
-    out: Path,
+    out: AnyPath,
     *,
-    supernet: Path | None = None,
-    weights: Path | None = None,
+    supernet: AnyPath | None = None,
+    weights: AnyPath | None = None,
     recipe: Recipe | str = "standard",
     seed: int = 0,
     force: bool = False,
     progress: Progress = SILENT,
 ) -> PlainNetwork:
     """Train one configuration, from a supernet, from other weights or from scratch; writes ``weights.safetensors``."""
-    with locked(out) as folder:
+    with locked(Path(out)) as folder:
         refuse_existing(folder, FINETUNE, force=force)
         return finetuning.finetune(
             space,
@@ -184,8 +187,8 @@ def finetune(
             _images(data, seed, progress, space),
             _recipe(recipe),
             folder,
-            supernet=supernet,
-            weights=weights,
+            supernet=_path(supernet),
+            weights=_path(weights),
             seed=seed,
             force=force,
             progress=progress,
@@ -193,9 +196,9 @@ def finetune(
 
 
 def export(
-    weights: Path,
+    weights: AnyPath,
     data: Images,
-    out: Path,
+    out: AnyPath,
     *,
     recipe: Recipe | str = "standard",
     max_int8_drop_points: float = MAX_INT8_DROP_POINTS,
@@ -207,8 +210,9 @@ def export(
     """Write the network of a ``weights.safetensors`` as ``.tflite`` and ``.onnx``: float32, int8 and ``precision``."""
     from edgewidth.training.networks.weights import load_plain  # noqa: PLC0415  torch loads when it is needed
 
+    weights = Path(weights)
     space = load_plain(weights).space
-    with locked(out) as folder, replacing(folder, EXPORT, force=force):
+    with locked(Path(out)) as folder, replacing(folder, EXPORT, force=force):
         return exporting.export(
             weights,
             _images(data, seed, progress, space),
@@ -222,13 +226,13 @@ def export(
 
 
 def validate(
-    model: Path,
+    model: AnyPath,
     device: Target | str,
     budget: Budget | BudgetRequest | str | None = None,
     *,
     baseline: ValidationReport | None = None,
     most_regression_percent: float = validating.MOST_REGRESSION_PERCENT,
-    out: Path | None = None,
+    out: AnyPath | None = None,
     force: bool = False,
     progress: Progress = SILENT,
 ) -> ValidationReport:
@@ -237,7 +241,7 @@ def validate(
     That of a search's result is one. With an earlier validation as ``baseline`` it is told how much slower the file is,
     and whether by more than it may. With ``out`` the report goes to its ``validation.json``.
     """
-    target = _target(device)
+    model, target = Path(model), _target(device)
     if isinstance(device, str):
         target = replace(target, engine=validating.engine_for(model, target.profile) or target.engine)
     measured = partial(
@@ -249,14 +253,15 @@ def validate(
         most_regression_percent=most_regression_percent,
         progress=progress,
     )
-    return validating.kept(measured, out, force=force)
+    return validating.kept(measured, _path(out), force=force)
 
 
-def report(out: Path) -> Report:
+def report(out: AnyPath) -> Report:
     """Write ``report.json`` and ``report.html`` of a run folder, complete or not."""
-    if not out.is_dir():
-        raise InputError(f"There is no folder {out}.", remedy="Give the folder that was the `out` of edgewidth run.")
-    return reporting.report(RunFolder(out))
+    folder = Path(out)
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}.", remedy="Give the folder that was the `out` of edgewidth run.")
+    return reporting.report(RunFolder(folder))
 
 
 def space_for(images: ImageData, network: str = "mobilenet_v1") -> SearchSpace:
@@ -290,5 +295,9 @@ def _recipe(recipe: Recipe | str) -> Recipe:
     return load_recipe(recipe) if isinstance(recipe, str) else recipe
 
 
-def _document(kind: type[D], given: D | Path) -> D:
-    return kind.read(given) if isinstance(given, Path) else given
+def _path(given: AnyPath | None) -> Path | None:
+    return None if given is None else Path(given)
+
+
+def _document(kind: type[D], given: D | AnyPath) -> D:
+    return kind.read(Path(given)) if isinstance(given, (str, os.PathLike)) else given

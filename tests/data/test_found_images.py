@@ -233,6 +233,15 @@ def test_what_is_no_image_is_left_out_where_that_is_wanted(folder: Path, capsys:
     assert "2 files without the ending of an image left out, such as " in capsys.readouterr().err
 
 
+def test_a_pipe_is_not_waited_for(folder: Path) -> None:
+    """It is told, or left out, as what is no image."""
+    plain = load(folder)
+    os.mkfifo(folder / "train" / "cat" / "13.png")
+    with pytest.raises(DataError, match=r"13\.png is no file of pixels"):
+        load(folder)
+    assert load(folder, skip_bad=True).fingerprint == plain.fingerprint
+
+
 def test_links_count_as_what_they_lead_to(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """To a file, or to a folder of them inside of a class; one that leads to nothing or into itself is told."""
     elsewhere, cat = tmp_path_factory.mktemp("elsewhere"), folder / "train" / "cat"
