@@ -17,6 +17,7 @@ from edgewidth.records.losses import PairLosses, UnaryLosses
 from edgewidth.records.measurement import MeasurementWarning, Statistic
 from edgewidth.records.provenance import Provenance
 from edgewidth.records.report import Report
+from edgewidth.records.run import RunRequest
 from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
 from edgewidth.records.validation import ValidationReport
@@ -148,6 +149,16 @@ def test_widths_at_an_end_of_their_range_are_said(folder: RunFolder) -> None:
     assert warning.message.startswith("At the widest that the search space allows: w0; at the narrowest")
     assert "`max_width`" in warning.remedy
     assert "`min_width`" in warning.remedy
+
+
+@pytest.mark.parametrize(("images", "told"), [(1, "compared on 1 image:"), (99, "compared on 99 images:"), (100, None)])
+def test_a_choice_by_few_images_is_warned_of(folder: RunFolder, images: int, told: str | None) -> None:
+    request = RunRequest.read(folder.run)
+    data = request.data.model_copy(update={"search": images})
+    request.model_copy(update={"data": data}).write(folder.run)
+    found = [one.message for one in report_of(folder).warnings if one.code == "few-search-images"]
+    assert len(found) == (told is not None)
+    assert all(told in message for message in found if told)
 
 
 def test_what_was_judged_of_another_choice_is_not_shown(folder: RunFolder) -> None:
