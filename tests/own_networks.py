@@ -234,6 +234,36 @@ class Again(nn.Module):
         return weights.mul(self.conv(x))
 
 
+class MeansEverywhere(nn.Module):
+    """Channels beside their means, which a convolution reads at every pixel: its padding tells them from one pixel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2 * CHANNELS, 6, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Six channels."""
+        means = x.mean((2, 3), keepdim=True).expand_as(x)
+        found: Tensor = self.conv(torch.cat([means, x], 1))
+        return found
+
+
+class Counting(nn.Module):
+    """It notes in tensors of its own how often it was called and what it gave, as for plots, and shifts its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = nn.Buffer(torch.zeros(1))
+        self.mean = nn.Buffer(torch.zeros(CHANNELS))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shifted in place."""
+        self.calls.add_(1)
+        y = x.add_(0.25)
+        self.mean.copy_(y.detach().mean((0, 2, 3)))
+        return y
+
+
 def blurred(x: Tensor) -> Tensor:
     """Every second pixel of a map that was smoothed with a constant kernel."""
     kernel = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]) / 16
@@ -261,10 +291,12 @@ WAYS: dict[str, Callable[[], nn.Module | Callable[[Tensor], Tensor]]] = {
     "elu": lambda: nn.ELU(0.5),
     "prelu for each channel": lambda: nn.PReLU(CHANNELS, 0.3),
     "prelu for all channels": lambda: nn.PReLU(1, 0.3),
+    "prelu of a flattened map": lambda: nn.Sequential(nn.Flatten(), nn.PReLU(), nn.Linear(CHANNELS * 64, 6)),
     "clamp": lambda: lambda x: x.clamp(-0.5, 1),
     "clamp below": lambda: lambda x: x.clamp(min=-0.25),
     "clamp far away": lambda: lambda x: x.clamp(-40, 40),
     "relu in place": lambda: in_place,
+    "notes of its own": Counting,
     "an activation of an activation": lambda: lambda x: torch.sigmoid(functional.leaky_relu(x, 0.1)),
     "times a number": lambda: lambda x: functional.max_pool2d(x, 2) * 0.3,
     "less than a number": lambda: lambda x: 1 - torch.sigmoid((x - 0.25) / 3),
@@ -315,6 +347,7 @@ WAYS: dict[str, Callable[[], nn.Module | Callable[[Tensor], Tensor]]] = {
     "slices": lambda: Branches(lambda x: (x[:, :4], x[:, 4:])),
     "channel shuffle": lambda: shuffled,
     "channel shuffle as a module": lambda: nn.ChannelShuffle(2),
+    "means at every pixel": MeansEverywhere,
     "channels last and back": lambda: lambda x: functional.relu(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2),
     "max pool": lambda: nn.MaxPool2d(3, 2, 1),
     "max pool, rounded up": lambda: nn.MaxPool2d(3, 2, ceil_mode=True),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from edgewidth.capture.elementwise import PARAMETRISED
 from edgewidth.capture.trace import Elements, Value
-from edgewidth.graph.operators import Add, Multiply
+from edgewidth.graph.operators import Add, Multiply, Upsample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -94,11 +94,16 @@ def _of_channels(constant: Tensor, shape: Sequence[int]) -> Tensor | None:
 
 
 def expand(trace: Trace, node: fx.Node, x: Value, size: Any) -> Value:
-    """One number for all pixels of a channel, which a product reads without being told so."""
+    """One number for all pixels of a channel, which a product reads without being told so, and others as a map."""
     del size
-    if x.shape != _shape(node) and x.shape[2:] != (1, 1):
-        raise trace.unknown(node, f"expands a tensor of shape {x.shape} to {_shape(node)}")
-    return x
+    shape = _shape(node)
+    if x.shape == shape:
+        return x
+    if x.shape[2:] != (1, 1) or x.shape[:2] != shape[:2]:
+        raise trace.unknown(node, f"expands a tensor of shape {x.shape} to {shape}")
+    if all(str(reader.target) == "aten.mul.Tensor" for reader in node.users):
+        return x
+    return trace.same_channels(node, Upsample(size=shape[2:], mode="nearest"), [trace.as_map(x, node)], shape)
 
 
 def _of_two(trace: Trace, node: fx.Node, x: Value, y: Value, options: dict[str, Any]) -> str:

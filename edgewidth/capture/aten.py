@@ -16,6 +16,7 @@ from edgewidth.capture.arithmetic import binary, elements_of, expand
 from edgewidth.capture.channels import cat, narrow, split
 from edgewidth.capture.elementwise import PARAMETRISED, PLAIN
 from edgewidth.capture.maps import adaptive_average, adaptive_max, average_pool, max_pool, mean, pad, upsample
+from edgewidth.capture.origin import SUPPORTED
 from edgewidth.capture.shapes import permute, shuffle, transpose, view
 from edgewidth.capture.trace import Value
 from edgewidth.capture.weighted import batch_norm, conv2d, conv2d_padded, linear, prelu
@@ -93,6 +94,17 @@ TABLE: dict[str, Callable[..., Any]] = {
 }
 """Takes the trace, the operator's node and its arguments, tensors as ``Value`` or as weights, and gives its results."""
 
+REMEDIES: dict[str, str] = {
+    **dict.fromkeys(
+        ("aten.softmax.int", "aten.log_softmax.int"),
+        "Where it makes the outputs, return what it reads, the logits: the loss that training takes has it in it.",
+    ),
+    "aten._native_batch_norm_legit.no_stats": "Let it keep statistics, by track_running_stats: without them it "
+    "normalises an image by those that it happens to be in a batch with.",
+    "aten.native_dropout.default": "Let dropout end with training: functional.dropout(x, p, self.training).",
+}
+"""What helps with frequent operators that are not known, where that is not another operator."""
+
 
 def read_into(trace: Trace, program: Program, image: Value) -> Value:
     """Read all operators of a program; what its output is.
@@ -123,7 +135,8 @@ def _read(trace: Trace, node: fx.Node, known: dict[fx.Node, Any]) -> Any:
         return _constant(trace, node, arguments, options)
     name = str(node.target)
     if name not in TABLE:
-        raise trace.unknown(node, f"uses {name}, which edgewidth does not know")
+        remedy = REMEDIES.get(name, SUPPORTED)
+        raise trace.unknown(node, f"uses {name}, which edgewidth does not know", remedy=remedy)
     if name in WEIGHTED and [place for place, one in enumerate(arguments) if isinstance(one, Value)] != [0]:
         raise trace.unknown(node, f"uses {name} with weights that it computes from its input")
     try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.export.graph_signature import OutputKind
 
 from edgewidth.capture.guard import told
 from edgewidth.errors import InputError
@@ -69,7 +70,8 @@ def read(exported: ExportedProgram, name: str) -> Program:
     """The graph of an exported program without in-place operators, with its tensors by placeholder.
 
     Raises:
-        InputError: It has several inputs or outputs, or weights that are no finite numbers.
+        InputError: It has several inputs or outputs, weights that are no finite numbers, or outputs that depend on what
+            earlier images left behind.
     """
     with quiet():
         functional = exported.run_decompositions({})
@@ -77,6 +79,7 @@ def read(exported: ExportedProgram, name: str) -> Program:
     if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1:
         counts = f"{len(signature.user_inputs)} inputs and {len(signature.user_outputs)} outputs"
         raise InputError(f"{name} has {counts}.", remedy=ONE_IN_ONE_OUT)
+    _leave_out_changes(functional, name)
     held = {**functional.state_dict, **functional.constants}
     _check_finite(held, name)
     paths = {spec.arg.name: spec.target for spec in signature.input_specs if spec.target is not None}
@@ -84,6 +87,27 @@ def read(exported: ExportedProgram, name: str) -> Program:
     given = str(signature.user_inputs[0])
     (images,) = (node.meta["val"].shape[0] for node in functional.graph.nodes if node.name == given)
     return Program(name, functional.graph, tensors, given, int(images))
+
+
+def _leave_out_changes(functional: ExportedProgram, name: str) -> None:
+    """Let a program give its logits alone: a functional one gives what it writes into tensors before them.
+
+    Raises:
+        InputError: Its logits depend on a tensor of its own that it writes into, such as statistics of the last batch.
+    """
+    graph, made = functional.graph, functional.graph_signature.output_specs
+    output = next(node for node in graph.nodes if node.op == "output")
+    pairs = zip(output.args[0], made, strict=True)
+    output.args = (tuple(node for node, spec in pairs if spec.kind is OutputKind.USER_OUTPUT),)
+    graph.eliminate_dead_code()
+    changed = {spec.target for spec in made if spec.kind in {OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION}}
+    read_on = {node.name for node in graph.nodes if node.users}
+    for spec in functional.graph_signature.input_specs:
+        if spec.target in changed and spec.arg.name in read_on:
+            raise InputError(
+                f"{name} changes {spec.target} each time that it is called, and what it gives depends on that.",
+                remedy="Let it do that in training alone, as under `if self.training:`.",
+            )
 
 
 def own_shape(exported: ExportedProgram, name: str) -> tuple[int | None, int | None, int | None]:

@@ -166,9 +166,9 @@ class Trace:
         base, first = values[0].base, values[0]
         return Value(first.shape, base if known == "none" else Elements(base, whole, known, cache(apart)), first.order)
 
-    def unknown(self, node: fx.Node, what: str) -> InputError:
+    def unknown(self, node: fx.Node, what: str, *, remedy: str = SUPPORTED) -> InputError:
         """An error that says what cannot be captured, and which module and line asked for it."""
-        return InputError(f"{self.name} {what}{origin(node)}", remedy=SUPPORTED)
+        return InputError(f"{self.name} {what}{origin(node)}", remedy=remedy)
 
     def activated(self, base: str, activation: Activation, node: fx.Node) -> str:
         """The layer that is an activation of another one; one for all that ask for it."""

@@ -94,8 +94,13 @@ def batch_norm(
 def prelu(trace: Trace, node: fx.Node, x: Value, slopes: Tensor) -> Value:
     """A rectifier with trained slopes; where all channels share one, each gets it."""
     source = trace.layer(x, node)
-    tensors = {"kernel": slopes.expand(x.shape[1]).contiguous()}
-    return _weighted(trace, node, PRelu(), source, tensors, trace.channels[source])
+    channels = sum(map(trace.segments.size, trace.segments.resolve(trace.channels[source])))
+    if slopes.numel() not in {1, channels}:
+        raise trace.unknown(node, f"has {slopes.numel()} slopes for a flattened map of {channels} channels")
+    tensors = {"kernel": slopes.expand(channels).contiguous()}
+    made = _weighted(trace, node, PRelu(), source, tensors, trace.channels[source])
+    trace.sizes[made.base] = trace.sizes[source]  # a flattened map is a map
+    return made
 
 
 def zero_channels(trace: Trace, node: fx.Node, x: Value, before: int, after: int) -> Value:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from edgewidth.cli.terminal import printing_aside
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -50,9 +52,10 @@ def read_network(
     from edgewidth.capture.capture import capture_named  # noqa: PLC0415  torch loads when it is needed
     from edgewidth.graph.normalised import with_batch_norm  # noqa: PLC0415
 
-    captured = capture_named(
-        text, resolution=resolution, in_channels=in_channels, num_classes=num_classes, trained=trained
-    )
+    with printing_aside():
+        captured = capture_named(
+            text, resolution=resolution, in_channels=in_channels, num_classes=num_classes, trained=trained
+        )
     network = with_batch_norm(captured.network)
     space = space_around(network, captured.base_widths, widths.ranges(with_base=True))
     return Given(space, captured.fixed, captured)

@@ -10,6 +10,7 @@ import click
 
 from edgewidth.cli.networks import Given, read_network
 from edgewidth.cli.record import option
+from edgewidth.cli.terminal import printing_aside
 from edgewidth.cli.values import (
     FILE,
     FOLDER,
@@ -235,11 +236,13 @@ class NetworkOptions:
         # Reading images can take minutes; an option that makes no sense is told before.
         self.widths.ranges(with_base=False)
         resolution = self.resolution
+        with printing_aside():
+            program = check_named(self.network) if is_own(self.network) else None
         if not is_own(self.network):
             space = self._space(resolution or 32, in_channels=3, num_classes=2)
             if searched:
                 space.check_choice()
-        elif (program := check_named(self.network)) is not None and resolution is None:
+        elif program is not None and resolution is None:
             from edgewidth.capture.archive import own_resolution  # noqa: PLC0415  torch loads when it is needed
 
             resolution = own_resolution(program)

@@ -7,7 +7,7 @@ import io
 import os
 import sys
 import unicodedata
-from contextlib import suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import TYPE_CHECKING, TextIO
 
 import click
@@ -16,6 +16,8 @@ from edgewidth.errors import OutputError
 from edgewidth.progress import harmless
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
     from typing_extensions import Buffer
 
@@ -65,6 +67,13 @@ def console(*, stderr: bool) -> Console:
     from rich.console import Console  # noqa: PLC0415  errors are told without it
 
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+
+@contextmanager
+def printing_aside() -> Iterator[None]:
+    """Let what a user's own code prints go to standard error: standard output holds the answer alone, such as JSON."""
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def flush() -> None:

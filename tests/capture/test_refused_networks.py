@@ -145,6 +145,19 @@ class Giving(nn.Module):
         return self.made(x.mean((2, 3)))
 
 
+class Remembering(nn.Module):
+    """What it gives depends on how often it was called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = nn.Buffer(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A vector that grows."""
+        self.calls.add_(1)
+        return x.mean((2, 3)) * self.calls
+
+
 class Positions(nn.Module):
     """A trained number for every element of a map."""
 
@@ -204,6 +217,11 @@ def with_computed_weights() -> nn.Module:
         (nn.Sequential(nn.LazyConv2d(4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()), "lazy layers .* such as 0"),
         (small(nn.LazyBatchNorm2d(affine=False)), "lazy layers .* such as 1"),
         (small(nn.LeakyReLU(-0.1)), r"does not know: slope: Input should be greater.* in 1 \(LeakyReLU\)"),
+        (Remembering(), "changes calls each time that it is called, and what it gives depends on that"),
+        (
+            nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.PReLU(1568), nn.Linear(1568, 4)),
+            "1568 slopes for a flattened map of 8 channels",
+        ),
         (small(Positions()), r"constant of shape \(1, 8, 14, 14\), which is not one number for each channel"),
     ],
 )
@@ -219,6 +237,22 @@ def test_an_unknown_operator_names_the_line_that_called_it() -> None:
         capture(Giving(torch.tanh), IMAGES)
     assert f"{Path(__file__).name}:" in caught.value.message
     assert "return self.made(x.mean((2, 3)))" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("module", "remedy"),
+    [
+        (Giving(lambda x: functional.log_softmax(x, 1)), "return what it reads, the logits"),
+        (Giving(lambda x: functional.softmax(x, 1)), "return what it reads, the logits"),
+        (Giving(functional.dropout), "self.training"),
+        (small(nn.BatchNorm2d(CHANNELS, track_running_stats=False)), "track_running_stats"),
+        (Giving(torch.tanh), "what edgewidth knows"),
+    ],
+)
+def test_what_often_stands_in_networks_has_a_remedy_of_its_own(module: nn.Module, remedy: str) -> None:
+    with pytest.raises(InputError, match="which edgewidth does not know") as caught:
+        capture(module, IMAGES)
+    assert remedy in str(caught.value.remedy)
 
 
 @pytest.mark.usefixtures("folder")

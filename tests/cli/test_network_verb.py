@@ -55,6 +55,28 @@ def test_a_network_of_ones_own_is_shown(own: str, capsys: pytest.CaptureFixture[
     assert [layer["layer"] for layer in found["layers"] if layer["fixed"]] == [found["layers"][-1]["layer"]]
 
 
+def test_what_its_code_prints_is_no_part_of_the_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """When a package is found, a file is imported, a network made and run."""
+    (tmp_path / "talking").mkdir()
+    (tmp_path / "talking" / "__init__.py").write_text("print('found')")
+    talking = NETWORK.replace("return x +", "print('run', x.shape); return x +")
+    (tmp_path / "talking" / "mine.py").write_text(f"print('imported')\n{talking}\nprint('made' and 'ready')")
+    where = ["network", f"{tmp_path}/talking/mine.py:grey", "--resolution", "16"]
+    for arguments in (["--json"], ["--format", "csv"]):
+        assert exit_code([*where, *arguments]) == 0
+        printed = capsys.readouterr()
+        assert printed.out.startswith(("{", "layer,"))
+        assert printed.err.count("imported") == printed.err.count("ready") == 1
+        assert "run torch.Size([2, 32, 8, 8])" in printed.err
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        data = ["--data", "digits", "--out", str(tmp_path / "out"), "--budget", "5ms"]
+        assert exit_code(["run", "--network", "talking.mine:missing", *data]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "found" in printed.err
+
+
 def test_its_input_and_classes_are_those_of_the_images(own: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The digits are grey, of 32 pixels, and ten classes."""
     found = summary(capsys, own, "--data", "digits", "--fix", "layer_1_inner")
