@@ -9,8 +9,11 @@ from edgewidth.graph.operators import Activate, BatchNorm, Depthwise, Flatten, M
 from edgewidth.graph.operators.conv import Convolution
 from edgewidth.graph.operators.operator import Affine
 from edgewidth.graph.operators.pool import GlobalPool
+from edgewidth.graph.spec import INPUT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from torch import Tensor
 
     from edgewidth.capture.trace import Draft
@@ -41,7 +44,17 @@ def join(drafts: Drafts, output: str) -> Drafts:
             joined[draft.name] = draft
         else:
             joined[draft.name] = draft
+    _let_absorb(joined.values())
     return joined
+
+
+def _let_absorb(drafts: Iterable[Draft]) -> None:
+    """Give layers that read the image a bias where they have none: it absorbs what is subtracted from pixels."""
+    for draft in drafts:
+        operator = draft.operator
+        if INPUT in draft.inputs and isinstance(operator, Affine) and not operator.biased:
+            draft.operator = changed(operator, affine="bias")
+            draft.tensors["shift"] = draft.tensors["kernel"].new_zeros(len(draft.tensors["kernel"]))
 
 
 def _needed(drafts: Drafts, output: str) -> Drafts:

@@ -197,6 +197,35 @@ def test_nor_does_it_when_it_is_trained_at_one_width(
     check_first_loss(module, folder.finetune_log)
 
 
+class Preactivated(nn.Module):
+    """A first convolution without a bias, which a residual connection reads beside the normalisation after it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm = nn.Conv2d(1, 8, 3, stride=2, bias=False), nn.BatchNorm2d(8)
+        self.conv, self.head = nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        y = self.stem(x)
+        found: Tensor = self.head((y + self.conv(functional.relu(self.norm(y)))).mean((2, 3)))
+        return found
+
+
+def test_pixels_of_other_normalisation_are_absorbed_where_the_first_layer_has_no_bias(tmp_path: Path) -> None:
+    """It gets one."""
+    torch.manual_seed(0)
+    module, mean, std, path = Preactivated().eval(), 0.3, 0.2, tmp_path / "given.safetensors"
+    captured = capture(module, torch.zeros(2, 1, RESOLUTION, RESOLUTION))
+    space = space_around(with_batch_norm(captured.network), captured.base_widths, WidthRanges(with_base=True))
+    save_brought(space, captured.weights, path, source=path, mean=(mean,), std=(std,), asked="")
+    images = DATA.test.images
+    with torch.no_grad():
+        expected = module((torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - mean) / std).numpy()
+    found = network_outputs(trained_network(space, path, seed=0)[0], images)
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.ptp(expected))
+
+
 @pytest.mark.parametrize("better", ["supernet", "trained"])
 def test_the_chosen_network_starts_from_the_better_one(trained: RunFolder, tmp_path: Path, better: str) -> None:
     """On the search images: of the supernet and the trained network, one is spoiled."""
