@@ -91,14 +91,39 @@ def make_module(text: str, *, num_classes: int | None) -> nn.Module:
 
 def _import(text: str, place: str) -> ModuleType:
     path = Path(place)
-    return guarded(text, lambda: _run_file(path) if path.suffix == ".py" else importlib.import_module(place))
+    if path.suffix != ".py":
+        return guarded(text, lambda: importlib.import_module(place))
+    try:
+        return guarded(text, lambda: _run_file(path))
+    except InputError as error:
+        if "attempted relative import" not in str(error.__cause__):
+            raise
+        raise InputError(
+            error.message,
+            remedy="It is a part of a package: write package.module:callable in the folder where the package is.",
+        ) from error
 
 
 def _can_be_found(package: str) -> bool:
+    """Whether Python can import a module, whose packages it imports; also from the current folder, as ``python -m``."""
+    if package.startswith("."):
+        return False
+    _import_from(Path.cwd())
     try:
         return importlib.util.find_spec(package) is not None
-    except (ImportError, ValueError):
+    except ModuleNotFoundError as error:
+        # Of the packages around it one may be there, and import something that is not.
+        if f"{package}.".startswith(f"{error.name}."):
+            return False
+        raise
+    except ValueError:
         return False
+
+
+def _import_from(folder: Path) -> None:
+    """Let Python find what lies in a folder, after everything that it finds without."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
 
 
 def _run_file(path: Path) -> ModuleType:
@@ -106,9 +131,7 @@ def _run_file(path: Path) -> ModuleType:
     specification = importlib.util.spec_from_file_location(path.stem, path)
     assert specification is not None and specification.loader is not None  # noqa: S101, PT018  it ends in .py
     module = importlib.util.module_from_spec(specification)
-    folder = str(path.resolve().parent)
-    if folder not in sys.path:
-        sys.path.append(folder)
+    _import_from(path.resolve().parent)
     sys.modules.setdefault(path.stem, module)  # as dataclasses and pickles in the file expect
     specification.loader.exec_module(module)
     return module

@@ -72,12 +72,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "mine.py").write_text(NETWORK)
     (tmp_path / "broken.py").write_text("import torch\nnetwork = torch.nn.Conv3(\n")
     (tmp_path / "script.py").write_text(SCRIPT + NETWORK)
-    for package, content in (("leaving", SCRIPT), ("raising", "raise RuntimeError('no licence')")):
+    packages = {
+        "leaving": SCRIPT,
+        "raising": "raise RuntimeError('no licence')",
+        "lacking": "import no_such_library_of_theirs",
+        "whole": "from .mine import network",
+    }
+    for package, content in packages.items():
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").write_text(content)
         (tmp_path / package / "mine.py").write_text(NETWORK)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    monkeypatch.setattr(sys, "path", [*sys.path])
     return tmp_path
 
 
@@ -97,6 +103,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("mine.py:leaves", r"ends the program .* SystemExit\.", "__name__ =="),
         ("leaving.mine:network", r"ends the program .* SystemExit: 2", "__name__ =="),
         ("raising.mine:network", "raises RuntimeError: no licence", "by itself"),
+        ("lacking.mine:network", "ModuleNotFoundError: No module named 'no_such_library_of_theirs'", "by itself"),
+        ("whole.missing:network", "no package whole.missing", "file.py:callable"),
+        (".mine:network", r"no package \.mine", "file.py:callable"),
+        ("whole/__init__.py:network", "attempted relative import", "package.module:callable"),
         ("weights.pt", "does not safely say what network it is", "weights_only=True"),
         ("weights.pth", "does not safely say what network it is", "torch.export.save"),
     ],
@@ -106,6 +116,12 @@ def test_names_of_no_network(text: str, message: str, remedy: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         named(text)
     assert remedy in str(caught.value.remedy)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_package_of_the_current_folder_is_found() -> None:
+    """As Python finds it with ``-m``: the command line itself lies elsewhere."""
+    assert named("whole.mine:network").network.outputs == named("whole:network").network.outputs == 7
 
 
 @pytest.mark.usefixtures("folder")
