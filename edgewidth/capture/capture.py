@@ -42,6 +42,10 @@ USUAL_RESOLUTION = 224
 """Pixels a side that most networks are published for."""
 
 
+TRIALS = 10
+"""Batches that a callable may show a network to see what it gives, such as how long a flattened map is."""
+
+
 class Captured(NamedTuple):
     """Someone's own network."""
 
@@ -62,7 +66,8 @@ class Captured(NamedTuple):
     """Whether its weights are random; None: that cannot be told, and they are taken for trained ones.
 
     They are if batch normalisation has its first statistics still, mean 0 and variance 1: it never saw an image. Where
-    there is none, they are if a callable gives others each time that torch draws other numbers.
+    there is none, or it saw next to nothing, they are if a callable gives others each time that torch draws other
+    numbers.
     """
 
     @property
@@ -126,7 +131,8 @@ def capture_named(
     captured = capture(module, images, name=text, outputs=num_classes)._replace(normalisation=normalisation)
     if is_of_library(text):
         return captured._replace(is_untrained=not trained)
-    if trained and captured.is_untrained is None and _draws_anew(text, num_classes, module):
+    may_be_random = captured.is_untrained is None or (captured.is_untrained is False and _was_tried(module))
+    if trained and may_be_random and _draws_anew(text, num_classes, module):
         return captured._replace(is_untrained=True)
     return captured
 
@@ -142,6 +148,15 @@ def _seeded(seed: int) -> Iterator[None]:
 def _made(text: str, num_classes: int | None, *, seed: int) -> nn.Module:
     with _seeded(seed):
         return make_module(text, num_classes=num_classes)
+
+
+def _was_tried(module: nn.Module) -> bool:
+    """Whether batch normalisation counts so few batches that they may have been no training: ``TRIALS`` at most.
+
+    It counts none where its statistics were set, as those of another framework.
+    """
+    counts = [int(one) for name, one in module.named_buffers() if name.endswith("num_batches_tracked")]
+    return 0 < max(counts, default=0) <= TRIALS
 
 
 def _draws_anew(text: str, num_classes: int | None, module: nn.Module) -> bool:

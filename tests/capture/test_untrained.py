@@ -64,6 +64,21 @@ def normalised(mean=0.0):
 
 def normalised_and_trained():
     return normalised(0.5)
+
+def tried(net=normalised):
+    net = net()
+    net[1] = nn.BatchNorm2d(8)
+    net(torch.rand(2, 3, 16, 16))  # as networks do to see how long a flattened map is
+    return net
+
+def loaded_and_tried():
+    return tried(loaded)
+
+def trained_by_itself():
+    net = tried(normalised)
+    for _ in range(20):
+        net(torch.rand(2, 3, 16, 16))
+    return net
 """
 
 
@@ -93,6 +108,9 @@ def source(tmp_path: Path) -> Path:
         ("only_once", None),
         ("normalised", True),
         ("normalised_and_trained", False),
+        ("tried", True),
+        ("loaded_and_tried", False),
+        ("trained_by_itself", False),
     ],
 )
 def test_weights_are_random_if_they_are_others_each_time(source: Path, name: str, *, untrained: bool | None) -> None:
@@ -113,7 +131,7 @@ def test_a_callable_is_called_again_only_where_that_is_to_be_known(source: Path)
     # One more is made each time that the file is imported.
     assert calls("fresh", trained=False) == 2
     assert calls("fresh", trained=True) == 4
-    assert calls("normalised", trained=True) == 2
+    assert calls("normalised", trained=True) == calls("trained_by_itself", trained=True) == 2
 
 
 def test_of_a_program_and_of_a_module_nothing_is_known(tmp_path: Path) -> None:
