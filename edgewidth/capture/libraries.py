@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import importlib.util
 import socket
 from contextlib import contextmanager
@@ -112,8 +113,8 @@ def check_library(text: str) -> None:
     """Make sure that the library is installed and has such a network.
 
     Raises:
-        SurroundingsError: It is not installed.
-        InputError: It has no such network, or cannot be imported.
+        SurroundingsError: It is not installed, or cannot be imported, as one that was built for another torch.
+        InputError: It has no such network.
     """
     package, _, name = text.partition(SOURCE)
     if importlib.util.find_spec(package) is None:
@@ -121,6 +122,13 @@ def check_library(text: str) -> None:
             f"{text} needs the package {package}, which is not installed.",
             remedy=f"Install {package} of a release that fits your torch.",
         )
+    try:
+        importlib.import_module(package)
+    except Exception as error:  # such as an operator that another torch has
+        raise SurroundingsError(
+            f"{text} needs the package {package}, which cannot be imported; it raises {told(error)}",
+            remedy="Install it, and torchvision where that is what it lacks, of releases that fit your torch.",
+        ) from error
     library = LIBRARIES[package]
     if not guarded(text, lambda: library.knows(name)):
         near = difflib.get_close_matches(name, library.names(), n=4, cutoff=0.5)

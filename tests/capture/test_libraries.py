@@ -196,3 +196,16 @@ def test_a_library_that_is_not_installed_is_named(
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert exit_code(["network", "timm:resnet18"]) == 3
     assert "needs the package timm, which is not installed" in capsys.readouterr().err
+
+
+def test_a_library_for_another_torch_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What pip installs beside a torch without GPUs may be one that was built for another."""
+    (tmp_path / "torchvision.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    monkeypatch.delitem(sys.modules, "torchvision", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert exit_code(["network", "torchvision:resnet18"]) == 3
+    told = capsys.readouterr().err
+    assert "torchvision, which cannot be imported; it raises RuntimeError: operator torchvision::nms" in told
+    assert "of releases that fit your torch" in told
