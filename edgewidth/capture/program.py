@@ -106,7 +106,7 @@ def _leave_out_changes(functional: ExportedProgram, name: str) -> None:
         if spec.target in changed and spec.arg.name in read_on:
             raise InputError(
                 f"{name} changes {spec.target} each time that it is called, and what it gives depends on that.",
-                remedy="Let it do that in training alone, as under `if self.training:`.",
+                remedy="Let it do that in training alone, where self.training is true; export a module in eval().",
             )
 
 

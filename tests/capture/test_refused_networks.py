@@ -412,6 +412,15 @@ def test_programs_for_other_images(tmp_path: Path, options: dict[str, int], mess
         named(str(path), **options)
 
 
+def test_a_program_of_training_is_refused(tmp_path: Path) -> None:
+    """It normalises by the batch at hand: whoever exported it left eval() out."""
+    module = small(nn.BatchNorm2d(CHANNELS)).train()
+    torch.export.save(torch.export.export(module, (IMAGES,)), tmp_path / "network.pt2")
+    with pytest.raises(InputError, match=r"changes 1\.running_mean each time") as caught:
+        named(str(tmp_path / "network.pt2"))
+    assert "eval()" in str(caught.value.remedy)
+
+
 def test_programs_of_varying_size_are_captured_for_one(tmp_path: Path) -> None:
     vary = torch.export.Dim.DYNAMIC
     path = program(tmp_path / "network.pt2", dynamic_shapes=({0: vary, 2: vary, 3: vary},))
