@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import fx
 
     from edgewidth.capture.trace import Trace
+    from edgewidth.graph.operators.operator import Operator
 
 
 def average_pool(
@@ -58,22 +59,37 @@ def max_pool(
 
 
 def adaptive_average(trace: Trace, node: fx.Node, x: Value, size: Sequence[int]) -> Value:
-    """The mean of as many equal windows as the output has pixels."""
-    if tuple(size) == (1, 1):
-        return _global(trace, node, x, "mean", keepdims=True)
-    if tuple(size) == x.shape[2:]:
-        return x
-    if any(length % wanted for length, wanted in zip(x.shape[2:], size, strict=True)):
-        raise trace.unknown(node, f"pools a map of {x.shape[2:]} pixels to {tuple(size)}, in windows that overlap")
-    kernel = [length // wanted for length, wanted in zip(x.shape[2:], size, strict=True)]
-    return average_pool(trace, node, x, kernel)
+    """The means of as many windows as the output has pixels."""
+    return _adaptive(trace, node, x, tuple(size), "mean")
 
 
 def adaptive_max(trace: Trace, node: fx.Node, x: Value, size: Sequence[int]) -> tuple[Value]:
-    """The greatest of all pixels."""
-    if tuple(size) != (1, 1):
-        raise trace.unknown(node, f"takes the greatest pixels of windows that make a map of {tuple(size)}")
-    return (_global(trace, node, x, "max", keepdims=True),)
+    """The greatest pixels of as many windows as the output has pixels."""
+    return (_adaptive(trace, node, x, tuple(size), "max"),)
+
+
+def _adaptive(trace: Trace, node: fx.Node, x: Value, size: tuple[int, ...], kind: str) -> Value:
+    """Windows that lie side by side, or have a pixel each.
+
+    Of n windows over a length of L pixels torch lets the i-th reach from ⌊iL/n⌋ to ⌈(i + 1)L/n⌉: they are equal where n
+    divides L, and a single pixel where L divides n.
+    """
+    pixels = x.shape[2:]
+    if size == (1, 1):
+        return _global(trace, node, x, kind, keepdims=True)
+    if size == pixels:
+        return x
+    if not any(length % wanted for length, wanted in zip(pixels, size, strict=True)):
+        windows = _windows([length // wanted for length, wanted in zip(pixels, size, strict=True)])
+        made: Operator = MaxPool(**windows) if kind == "max" else AveragePool(**windows)
+    elif not any(wanted % length for length, wanted in zip(pixels, size, strict=True)):
+        made = Upsample(size=(size[0], size[1]), mode="nearest")
+    else:
+        what = f"pools a map of {pixels} pixels to {size}, in windows that overlap"
+        raise trace.unknown(
+            node, what, remedy="Choose a `resolution` by which one of these sizes divides the other, or pool otherwise."
+        )
+    return trace.same_channels(node, made, [trace.as_map(x, node)], (*x.shape[:2], *size))
 
 
 def mean(trace: Trace, node: fx.Node, x: Value, axes: Sequence[int], keepdims: bool = False, **_: Any) -> Value:
@@ -124,7 +140,9 @@ def _global(trace: Trace, node: fx.Node, x: Value, kind: str, *, keepdims: bool)
     return trace.same_channels(node, pool(keepdims=keepdims), [trace.as_map(x, node)], shape)
 
 
-def _windows(kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int], ceil_mode: bool) -> dict[str, Any]:
+def _windows(
+    kernel: Sequence[int], stride: Sequence[int] = (), padding: Sequence[int] = (0, 0), ceil_mode: bool = False
+) -> dict[str, Any]:
     """Without a stride, windows lie side by side."""
     return {
         "kernel": (kernel[0], kernel[-1]),
