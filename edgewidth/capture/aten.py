@@ -17,7 +17,7 @@ from edgewidth.capture.channels import cat, narrow, split
 from edgewidth.capture.elementwise import PARAMETRISED, PLAIN
 from edgewidth.capture.maps import adaptive_average, adaptive_max, average_pool, max_pool, mean, pad, upsample
 from edgewidth.capture.origin import SUPPORTED
-from edgewidth.capture.shapes import permute, shuffle, transpose, view
+from edgewidth.capture.shapes import permute, select, shuffle, transpose, view
 from edgewidth.capture.trace import Value
 from edgewidth.capture.weighted import batch_norm, conv2d, conv2d_padded, linear, prelu
 from edgewidth.documents import first_problem
@@ -84,6 +84,7 @@ TABLE: dict[str, Callable[..., Any]] = {
         ),
         view,
     ),
+    "aten.select.int": select,
     "aten.transpose.int": transpose,
     "aten.permute.default": permute,
     **dict.fromkeys(

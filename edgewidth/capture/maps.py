@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from torch import fx
 
     from edgewidth.capture.trace import Trace
-    from edgewidth.graph.operators.operator import Operator
 
 
 def average_pool(
@@ -80,25 +79,35 @@ def _adaptive(trace: Trace, node: fx.Node, x: Value, size: tuple[int, ...], kind
     if size == pixels:
         return x
     if not any(length % wanted for length, wanted in zip(pixels, size, strict=True)):
-        windows = _windows([length // wanted for length, wanted in zip(pixels, size, strict=True)])
-        made: Operator = MaxPool(**windows) if kind == "max" else AveragePool(**windows)
-    elif not any(wanted % length for length, wanted in zip(pixels, size, strict=True)):
+        kernel = [length // wanted for length, wanted in zip(pixels, size, strict=True)]
+        return _pooled(trace, node, x, kernel, kind, size)
+    if not any(wanted % length for length, wanted in zip(pixels, size, strict=True)):
         made = Upsample(size=(size[0], size[1]), mode="nearest")
-    else:
-        what = f"pools a map of {pixels} pixels to {size}, in windows that overlap"
-        raise trace.unknown(
-            node, what, remedy="Choose a `resolution` by which one of these sizes divides the other, or pool otherwise."
-        )
+        return trace.same_channels(node, made, [trace.as_map(x, node)], (*x.shape[:2], *size))
+    what = f"pools a map of {pixels} pixels to {size}, in windows that overlap"
+    remedy = "Choose a `resolution` by which one of these sizes divides the other, or pool otherwise."
+    raise trace.unknown(node, what, remedy=remedy)
+
+
+def _pooled(trace: Trace, node: fx.Node, x: Value, kernel: Sequence[int], kind: str, size: Sequence[int]) -> Value:
+    """The mean, or the greatest pixel, of windows that lie side by side and cover a map: ``size`` of them."""
+    windows = _windows(kernel)
+    made = MaxPool(**windows) if kind == "max" else AveragePool(**windows)
     return trace.same_channels(node, made, [trace.as_map(x, node)], (*x.shape[:2], *size))
 
 
 def mean(trace: Trace, node: fx.Node, x: Value, axes: Sequence[int], keepdims: bool = False, **_: Any) -> Value:
-    """The mean, or the greatest, of all pixels."""
+    """The mean, or the greatest, of all pixels; of each row or column, which the mean of all may be made of."""
     over = {axis % len(x.shape) for axis in axes}
     kind = "max" if "amax" in str(node.target) else "mean"
     if x.order == SPREAD and over == {2} and not keepdims:
         size = trace.sizes[x.base] or (1, 1)
         return _global(trace, node, Value((*x.shape[:2], *size), x.made), kind, keepdims=False)
+    if not x.order and len(x.shape) == 4 and over in ({2}, {3}):
+        kernel = (x.shape[2], 1) if over == {2} else (1, x.shape[3])
+        pixels = (1, x.shape[3]) if over == {2} else (x.shape[2], 1)
+        found = _pooled(trace, node, x, kernel, kind, pixels)
+        return found if keepdims else Value((*x.shape[:2], max(pixels)), found.made, SPREAD)
     if x.order or len(x.shape) != 4 or over != {2, 3}:
         raise trace.unknown(node, f"takes the {kind} of a tensor of shape {x.shape} along axes {sorted(over)}")
     return _global(trace, node, x, kind, keepdims=keepdims)

@@ -42,6 +42,14 @@ def view(trace: Trace, node: fx.Node, x: Value, *_: Any) -> Value:
     raise trace.unknown(node, f"makes a view of shape {shape} of a tensor of shape {x.shape}")
 
 
+def select(trace: Trace, node: fx.Node, x: Value, axis: int, index: int) -> Value:
+    """The one element of an axis, which goes."""
+    del index
+    if x.shape[axis] != 1:
+        raise trace.unknown(node, f"takes one of the {x.shape[axis]} elements along axis {axis}")
+    return view(trace, node, x)
+
+
 def permute(trace: Trace, node: fx.Node, x: Value, axes: Sequence[int]) -> Value:
     """Another order of the axes, as a shuffle of channels has it on the way, or channels that come last and return."""
     wanted = tuple(axis % len(x.shape) for axis in axes)
