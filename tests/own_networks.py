@@ -287,6 +287,8 @@ WAYS: dict[str, Callable[[], nn.Module | Callable[[Tensor], Tensor]]] = {
     "silu": nn.SiLU,
     "silu as arithmetic": lambda: lambda x: x * torch.sigmoid(x),
     "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "tanh as arithmetic": lambda: lambda x: 2 * torch.sigmoid(2 * x) - 1,
     "leaky relu": lambda: nn.LeakyReLU(0.2),
     "elu": lambda: nn.ELU(0.5),
     "prelu for each channel": lambda: nn.PReLU(CHANNELS, 0.3),

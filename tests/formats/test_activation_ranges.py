@@ -54,6 +54,7 @@ def files(nodes: list[Node], precision: Precision, name: FormatName) -> bytes:
         ("hard_swish", lambda x: x * np.clip(x + 3, 0, 6) / 6, 0.06),
         ("silu", lambda x: x * sigmoid(x), 0.08),
         ("sigmoid", sigmoid, 0.012),
+        ("tanh", np.tanh, 0.024),
         ("hard_sigmoid", lambda x: np.clip(x + 3, 0, 6) / 6, 0.012),
     ],
 )

@@ -144,13 +144,14 @@ def _clip_what_activations_read(graph: onnx.GraphProto) -> None:
 
 
 _ENDS = ("least", "greatest")
+_CURVED = {"HardSigmoid": "hard_sigmoid", "HardSwish": "hard_swish", "Sigmoid": "sigmoid", "Tanh": "tanh"}
 
 
 def _activation(node: NodeProto, readers: list[NodeProto]) -> str:
     """Which activation a node is, or the first part of, if nothing but it is among the ``readers`` of its input."""
     match [reader.op_type for reader in readers]:
-        case ["HardSigmoid" | "HardSwish" | "Sigmoid"]:
-            return {"HardSigmoid": "hard_sigmoid", "HardSwish": "hard_swish", "Sigmoid": "sigmoid"}[node.op_type]
+        case [("HardSigmoid" | "HardSwish" | "Sigmoid" | "Tanh") as only]:
+            return _CURVED[only]
         case ["Sigmoid", "Mul"] if node.op_type == "Sigmoid" and node.output[0] in readers[1].input:
             return "silu"
     return "none"

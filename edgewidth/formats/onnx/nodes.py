@@ -263,6 +263,7 @@ ACTIVATIONS: dict[str, Callable[[LayerNodes, Any, str], str]] = {
     "relu": lambda site, _, x: site.add("Relu", x),
     "relu6": lambda site, _, x: _clip(site, 0, 6, x),
     "sigmoid": lambda site, _, x: site.add("Sigmoid", x),
+    "tanh": lambda site, _, x: site.add("Tanh", x),
     "silu": lambda site, _, x: site.add("Mul", x, site.add("Sigmoid", x)),
     "hard_sigmoid": lambda site, _, x: site.add("HardSigmoid", x, alpha=1 / 6, beta=0.5),
     "hard_swish": lambda site, _, x: site.add("HardSwish", x),

@@ -38,6 +38,7 @@ ACTIVATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "relu": lambda _, x: keras.ops.relu(x),
     "relu6": lambda _, x: keras.ops.relu6(x),
     "sigmoid": lambda _, x: keras.ops.sigmoid(x),
+    "tanh": lambda _, x: keras.ops.tanh(x),
     "silu": lambda _, x: x * keras.ops.sigmoid(x),
     "hard_sigmoid": lambda _, x: keras.ops.relu6(x + 3.0) * (1 / 6),
     "hard_swish": _hard_swish,

@@ -37,6 +37,7 @@ _BUILTIN = schema.BuiltinOperator
 ACTIVATIONS = {
     (_BUILTIN.HARD_SWISH,): "hard_swish",
     (_BUILTIN.LOGISTIC,): "sigmoid",
+    (_BUILTIN.TANH,): "tanh",
     (_BUILTIN.LOGISTIC, _BUILTIN.MUL): "silu",
 }
 """What a tensor goes through that only these operators read, a product that of the first one's output."""

@@ -13,7 +13,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from edgewidth.documents import Record
 
-Plain = Literal["none", "relu", "relu6", "sigmoid", "silu", "hard_sigmoid", "hard_swish"]
+Plain = Literal["none", "relu", "relu6", "sigmoid", "tanh", "silu", "hard_sigmoid", "hard_swish"]
 """``hard_sigmoid`` is relu6(x + 3) / 6, ``hard_swish`` x times that, and ``silu`` x · sigmoid(x)."""
 
 
@@ -56,7 +56,7 @@ class Clamp(_Parametrised):
 
 Activation = Plain | Annotated[LeakyRelu | Elu | Clamp, Field(discriminator="function")]
 
-ACTIVATIONS = frozenset({"none", "relu", "relu6", "sigmoid", "silu", "hard_sigmoid", "hard_swish"}) | frozenset(
+ACTIVATIONS = frozenset({"none", "relu", "relu6", "sigmoid", "tanh", "silu", "hard_sigmoid", "hard_swish"}) | frozenset(
     {"leaky_relu", "elu", "clamp"}
 )
 """The names that every table has an entry for."""
@@ -67,9 +67,11 @@ TELLS_APART: dict[str, tuple[float, float]] = {
     "hard_swish": (-3, math.inf),
     "sigmoid": (-7, 7),
     "silu": (-7, math.inf),
+    "tanh": (-3.5, 3.5),
 }
 """Between which arguments an activation gives what it does not give outside, to a quarter of the 256th part of its
-sigmoid: int8 need not tell other arguments apart. The others do everywhere, or are a part of the layer before."""
+sigmoid, where tanh(x) is 2 · sigmoid(2x) - 1: int8 need not tell other arguments apart. The others do everywhere, or
+are a part of the layer before."""
 
 
 def name_of(activation: Activation) -> str:

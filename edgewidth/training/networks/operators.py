@@ -191,6 +191,7 @@ ACTIVATIONS: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "relu": lambda _, x: functional.relu(x),
     "relu6": lambda _, x: functional.relu6(x),
     "sigmoid": lambda _, x: x.sigmoid(),
+    "tanh": lambda _, x: x.tanh(),
     "silu": lambda _, x: functional.silu(x),
     "hard_sigmoid": lambda _, x: functional.hardsigmoid(x),
     "hard_swish": lambda _, x: functional.hardswish(x),
