@@ -47,7 +47,7 @@ SIGNED, POSITIVE = "signed", "positive"
 """The maps that branches read; the first has ``a`` channels, the second ``b`` and then ``a``."""
 
 ACTIVATIONS: tuple[Any, ...] = (
-    *("none", "relu", "relu6", "sigmoid", "tanh", "silu", "hard_sigmoid", "hard_swish"),
+    *("none", "relu", "relu6", "sigmoid", "tanh", "silu", "gelu", "hard_sigmoid", "hard_swish"),
     *(LeakyRelu(slope=0.2), Elu(), Elu(alpha=0.6)),
     *(Clamp(least=-0.4, greatest=0.9), Clamp(least=-1, greatest=1), Clamp(least=0, greatest=0.7)),
 )

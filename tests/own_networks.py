@@ -288,6 +288,8 @@ WAYS: dict[str, Callable[[], nn.Module | Callable[[Tensor], Tensor]]] = {
     "silu as arithmetic": lambda: lambda x: x * torch.sigmoid(x),
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
+    "gelu": nn.GELU,
+    "gelu as arithmetic": lambda: lambda x: x * 0.5 * (1 + torch.erf(x / 2**0.5)),
     "tanh as arithmetic": lambda: lambda x: 2 * torch.sigmoid(2 * x) - 1,
     "leaky relu": lambda: nn.LeakyReLU(0.2),
     "elu": lambda: nn.ELU(0.5),

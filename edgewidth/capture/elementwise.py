@@ -28,6 +28,7 @@ KNOWN: dict[Plain, Function] = {
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
     "silu": functional.silu,
+    "gelu": functional.gelu,
     "hard_sigmoid": functional.hardsigmoid,
     "hard_swish": functional.hardswish,
 }
@@ -85,8 +86,10 @@ PLAIN = (
     "aten.sigmoid.default",
     "aten.tanh.default",
     "aten.silu.default",
+    "aten.gelu.default",
     "aten.hardsigmoid.default",
     "aten.hardswish.default",
+    "aten.erf.default",
     "aten.neg.default",
     "aten.rsub.Scalar",
     "aten.clamp_min.default",

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 SUPPORTED = (
     "Write it with what edgewidth knows: convolutions, linear layers, batch normalisation, ReLU and its kin, sigmoid, "
-    "tanh, SiLU, ELU, addition and multiplication of tensors and by constants, concatenation, splits and shuffles of "
-    "channels, pooling, zero padding, up-sampling and flattening."
+    "tanh, SiLU, GELU, ELU, addition and multiplication of tensors and by constants, concatenation, splits and "
+    "shuffles of channels, pooling, zero padding, up-sampling and flattening."
 )
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in [^\n]*\n\s*(?P<code>[^\n]*)')
 """One call of the stack trace that torch.export keeps of every operator."""

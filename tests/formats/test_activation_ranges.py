@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 import pytest
+from scipy.special import ndtr
 
 from edgewidth.formats.conversion import Conversion
 from edgewidth.formats.inspect import run_model
@@ -55,6 +56,7 @@ def files(nodes: list[Node], precision: Precision, name: FormatName) -> bytes:
         ("silu", lambda x: x * sigmoid(x), 0.08),
         ("sigmoid", sigmoid, 0.012),
         ("tanh", np.tanh, 0.024),
+        ("gelu", lambda x: x * ndtr(x), 0.08),
         ("hard_sigmoid", lambda x: np.clip(x + 3, 0, 6) / 6, 0.012),
     ],
 )

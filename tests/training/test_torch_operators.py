@@ -110,6 +110,7 @@ def test_pooling_is_torchs(size: tuple[int, int], kernel: Any, stride: Any, padd
         ("silu", nn.SiLU()),
         ("hard_sigmoid", nn.Hardsigmoid()),
         ("tanh", nn.Tanh()),
+        ("gelu", nn.GELU()),
         ("hard_swish", nn.Hardswish()),
         (LeakyRelu(slope=0.2), nn.LeakyReLU(0.2)),
         (Elu(alpha=0.7), nn.ELU(0.7)),

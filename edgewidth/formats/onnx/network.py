@@ -152,6 +152,8 @@ def _activation(node: NodeProto, readers: list[NodeProto]) -> str:
     match [reader.op_type for reader in readers]:
         case [("HardSigmoid" | "HardSwish" | "Sigmoid" | "Tanh") as only]:
             return _CURVED[only]
+        case ["Div", "Mul"] if node.op_type == "Div":
+            return "gelu"
         case ["Sigmoid", "Mul"] if node.op_type == "Sigmoid" and node.output[0] in readers[1].input:
             return "silu"
     return "none"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -112,9 +113,9 @@ class LayerNodes:
         self.constants[name] = np.array(numbers, np.int64)
         return name
 
-    def bound(self, value: float) -> str:
+    def number(self, value: float) -> str:
         """A real number as a constant, which all layers share; its name in the file."""
-        name = f"bound.{value:g}"
+        name = f"number.{float(value)}"
         self.constants[name] = np.array(value, np.float32)
         return name
 
@@ -220,7 +221,7 @@ def _upsample(site: LayerNodes, operator: Upsample) -> str:
 
 def _prelu(site: LayerNodes, _: PRelu) -> str:
     """Its two halves and their sum: ONNX Runtime's own PRelu takes twice as long, and nearly three times in int8."""
-    below = site.add("Clip", *site.inputs, "", site.bound(0))
+    below = site.add("Clip", *site.inputs, "", site.number(0))
     scaled = site.add("Mul", below, kernel_name(site.layer.name))
     return site.add("Add", site.add("Relu", *site.inputs), scaled)
 
@@ -255,7 +256,13 @@ OPERATORS: dict[type[Operator], Callable[[LayerNodes, Any], str]] = {
 
 
 def _clip(site: LayerNodes, least: float, greatest: float, x: str) -> str:
-    return site.add("Clip", x, site.bound(least), site.bound(greatest))
+    return site.add("Clip", x, site.number(least), site.number(greatest))
+
+
+def _gelu(site: LayerNodes, x: str) -> str:
+    """The normal distribution is (1 + erf(x / √2)) / 2."""
+    twice = site.add("Add", site.add("Erf", site.add("Div", x, site.number(math.sqrt(2)))), site.number(1))
+    return site.add("Mul", x, site.add("Mul", twice, site.number(0.5)))
 
 
 ACTIVATIONS: dict[str, Callable[[LayerNodes, Any, str], str]] = {
@@ -265,6 +272,7 @@ ACTIVATIONS: dict[str, Callable[[LayerNodes, Any, str], str]] = {
     "sigmoid": lambda site, _, x: site.add("Sigmoid", x),
     "tanh": lambda site, _, x: site.add("Tanh", x),
     "silu": lambda site, _, x: site.add("Mul", x, site.add("Sigmoid", x)),
+    "gelu": lambda site, _, x: _gelu(site, x),
     "hard_sigmoid": lambda site, _, x: site.add("HardSigmoid", x, alpha=1 / 6, beta=0.5),
     "hard_swish": lambda site, _, x: site.add("HardSwish", x),
     "leaky_relu": lambda site, activation, x: site.add("LeakyRelu", x, alpha=activation.slope),

@@ -43,6 +43,7 @@ _ONE_BY_ONE = {
     schema.BuiltinOperator.RELU6,
     schema.BuiltinOperator.LOGISTIC,
     schema.BuiltinOperator.TANH,
+    schema.BuiltinOperator.GELU,
     schema.BuiltinOperator.HARD_SWISH,
     schema.BuiltinOperator.SOFTMAX,
 }

@@ -40,6 +40,7 @@ ACTIVATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "sigmoid": lambda _, x: keras.ops.sigmoid(x),
     "tanh": lambda _, x: keras.ops.tanh(x),
     "silu": lambda _, x: x * keras.ops.sigmoid(x),
+    "gelu": lambda _, x: keras.ops.gelu(x, approximate=False),
     "hard_sigmoid": lambda _, x: keras.ops.relu6(x + 3.0) * (1 / 6),
     "hard_swish": _hard_swish,
     "leaky_relu": lambda activation, x: keras.ops.leaky_relu(x, activation.slope),

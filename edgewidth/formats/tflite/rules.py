@@ -142,7 +142,7 @@ def _divided(channels: Channels, first: int, widths: Widths) -> tuple[Channels, 
 _BY_RULE: dict[Callable[[Step], Labels], tuple[str, ...]] = {
     _same: (
         *("QUANTIZE", "DEQUANTIZE", "RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1", "LEAKY_RELU", "ELU"),
-        *("LOGISTIC", "TANH", "HARD_SWISH", "NEG"),
+        *("LOGISTIC", "TANH", "GELU", "HARD_SWISH", "NEG"),
     ),
     _broadcast: ("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "PRELU"),
     _in_space: (

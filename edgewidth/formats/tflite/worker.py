@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _BUILTIN = schema.BuiltinOperator
 ACTIVATIONS = {
+    (_BUILTIN.GELU,): "gelu",
     (_BUILTIN.HARD_SWISH,): "hard_swish",
     (_BUILTIN.LOGISTIC,): "sigmoid",
     (_BUILTIN.TANH,): "tanh",

@@ -7,14 +7,15 @@ One without parameters is its name, such as ``"relu6"``; one with parameters is 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from edgewidth.documents import Record
 
-Plain = Literal["none", "relu", "relu6", "sigmoid", "tanh", "silu", "hard_sigmoid", "hard_swish"]
-"""``hard_sigmoid`` is relu6(x + 3) / 6, ``hard_swish`` x times that, and ``silu`` x · sigmoid(x)."""
+Plain = Literal["none", "relu", "relu6", "sigmoid", "tanh", "silu", "gelu", "hard_sigmoid", "hard_swish"]
+"""``hard_sigmoid`` is relu6(x + 3) / 6, ``hard_swish`` x times that, ``silu`` x · sigmoid(x), and ``gelu`` x · Φ(x),
+where Φ is the distribution function of the normal distribution."""
 
 
 class _Parametrised(Record):
@@ -56,13 +57,12 @@ class Clamp(_Parametrised):
 
 Activation = Plain | Annotated[LeakyRelu | Elu | Clamp, Field(discriminator="function")]
 
-ACTIVATIONS = frozenset({"none", "relu", "relu6", "sigmoid", "tanh", "silu", "hard_sigmoid", "hard_swish"}) | frozenset(
-    {"leaky_relu", "elu", "clamp"}
-)
+ACTIVATIONS = frozenset(get_args(Plain)) | frozenset({"leaky_relu", "elu", "clamp"})
 """The names that every table has an entry for."""
 
 
 TELLS_APART: dict[str, tuple[float, float]] = {
+    "gelu": (-3.1, math.inf),
     "hard_sigmoid": (-3, 3),
     "hard_swish": (-3, math.inf),
     "sigmoid": (-7, 7),
@@ -70,8 +70,8 @@ TELLS_APART: dict[str, tuple[float, float]] = {
     "tanh": (-3.5, 3.5),
 }
 """Between which arguments an activation gives what it does not give outside, to a quarter of the 256th part of its
-sigmoid, where tanh(x) is 2 · sigmoid(2x) - 1: int8 need not tell other arguments apart. The others do everywhere, or
-are a part of the layer before."""
+sigmoid or Φ, where tanh(x) is 2 · sigmoid(2x) - 1: int8 need not tell other arguments apart. The others do everywhere,
+or are a part of the layer before."""
 
 
 def name_of(activation: Activation) -> str:

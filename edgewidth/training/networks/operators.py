@@ -193,6 +193,7 @@ ACTIVATIONS: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "sigmoid": lambda _, x: x.sigmoid(),
     "tanh": lambda _, x: x.tanh(),
     "silu": lambda _, x: functional.silu(x),
+    "gelu": lambda _, x: functional.gelu(x),
     "hard_sigmoid": lambda _, x: functional.hardsigmoid(x),
     "hard_swish": lambda _, x: functional.hardswish(x),
     "leaky_relu": lambda activation, x: functional.leaky_relu(x, activation.slope),
