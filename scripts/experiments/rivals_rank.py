@@ -7,6 +7,7 @@ the corrected ones against what they score on the holdout images. Started again 
 
 networks              that were trained
 steps                 of the schedule
+spread                standard deviation of what they score, in nats
 supernet_spearman     rank correlation of the supernet's losses with theirs
 corrected_spearman    of the corrected ones
 best_kept             whether the best of them is the corrected losses' first, second or third
@@ -43,6 +44,7 @@ def main() -> None:
     """Draw, train, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="a run folder with table.json, losses.json and supernet.safetensors")
+    parser.add_argument("--table", type=Path, help="default: the run folder's")
     parser.add_argument("--data", required=True)
     parser.add_argument("--recipe", choices=list(RECIPES), default="standard")
     parser.add_argument("--networks", type=int, default=20)
@@ -51,7 +53,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
     folder = RunFolder(options.folder)
-    table, losses = LatencyTable.read(folder.table), UnaryLosses.read(folder.losses)
+    table, losses = LatencyTable.read(options.table or folder.table), UnaryLosses.read(folder.losses)
     if not (rivals := losses.rivals):
         raise InputError(f"{folder.losses} has learned from no rivals.")
     space, height_width = losses.space, losses.space.network.resolution
@@ -84,6 +86,7 @@ def main() -> None:
     result = {
         "networks": len(configs),
         "steps": steps,
+        "spread": float(np.std(scores, ddof=1)),
         "supernet_spearman": spearman(predicted_excess(losses, configs), scores),
         "corrected_spearman": spearman(corrected, scores),
         "best_kept": bool(int(scores.argmin()) in np.argsort(corrected)[:3]),
