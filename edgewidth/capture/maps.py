@@ -104,8 +104,8 @@ def mean(trace: Trace, node: fx.Node, x: Value, axes: Sequence[int], keepdims: b
         size = trace.sizes[x.base] or (1, 1)
         return _global(trace, node, Value((*x.shape[:2], *size), x.made), kind, keepdims=False)
     if not x.order and len(x.shape) == 4 and over in ({2}, {3}):
-        kernel = (x.shape[2], 1) if over == {2} else (1, x.shape[3])
-        pixels = (1, x.shape[3]) if over == {2} else (x.shape[2], 1)
+        column, row = (x.shape[2], 1), (1, x.shape[3])
+        kernel, pixels = (column, row) if over == {2} else (row, column)
         found = _pooled(trace, node, x, kernel, kind, pixels)
         return found if keepdims else Value((*x.shape[:2], max(pixels)), found.made, SPREAD)
     if x.order or len(x.shape) != 4 or over != {2, 3}:

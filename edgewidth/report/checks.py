@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PREDICTION_TOLERANCE_PERCENT = 5.0
 """Further apart than this, prediction and measurement contradict each other: the wanted accuracy of a table."""
 FEW_SEARCH_IMAGES = 100
-"""By fewer, a choice is mostly chance. By 100 it lost 0.0099 nats more than the best of 48 whose losses spread by
+"""Fewer tell widths apart poorly: by 100 a choice lost 0.0099 nats more than the best of 48 whose losses spread by
 0.0097 (standard deviation; Fashion-MNIST), and 0.0255 where they spread by 0.0164 (the digits;
 ``scripts/experiments/search_images.py``)."""
 
@@ -127,6 +127,6 @@ def _few_search_images(inputs: Inputs) -> MeasurementWarning | None:
         return None
     return MeasurementWarning(
         code="few-search-images",
-        message=f"Widths were compared on {plural(images, 'image')}: so few hardly tell good widths from others.",
+        message=f"Widths were compared on {plural(images, 'image')}, which tell good ones from others poorly.",
         remedy="Give more training images, of which a tenth is kept out to compare widths on.",
     )

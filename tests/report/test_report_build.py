@@ -151,7 +151,7 @@ def test_widths_at_an_end_of_their_range_are_said(folder: RunFolder) -> None:
     assert "`min_width`" in warning.remedy
 
 
-@pytest.mark.parametrize(("images", "told"), [(1, "compared on 1 image:"), (99, "compared on 99 images:"), (100, None)])
+@pytest.mark.parametrize(("images", "told"), [(1, "compared on 1 image,"), (99, "compared on 99 images,"), (100, None)])
 def test_a_choice_by_few_images_is_warned_of(folder: RunFolder, images: int, told: str | None) -> None:
     request = RunRequest.read(folder.run)
     data = request.data.model_copy(update={"search": images})

@@ -260,7 +260,7 @@ def _clip(site: LayerNodes, least: float, greatest: float, x: str) -> str:
 
 
 def _gelu(site: LayerNodes, x: str) -> str:
-    """The normal distribution is (1 + erf(x / √2)) / 2."""
+    """Write x · Φ(x), where Φ is (1 + erf(x / √2)) / 2, the normal distribution's; nothing else divides."""
     twice = site.add("Add", site.add("Erf", site.add("Div", x, site.number(math.sqrt(2)))), site.number(1))
     return site.add("Mul", x, site.add("Mul", twice, site.number(0.5)))
 
