@@ -73,7 +73,7 @@ def command(options: Options) -> None:
     with locked_by_first(options.out, processes) as folder:
         refuse_existing(folder, FINETUNE, force=options.force)
         data = options.network.images(options.examples, seed=options.seed, progress=progress, searched=False)
-        space = options.network.space(data, searched=False)
+        space = options.network.space(data, progress, searched=False)
         chosen = read_config(options.config, space)
         supernet = options.supernet
         if not (supernet or options.weights or options.from_scratch) and folder.supernet.exists():

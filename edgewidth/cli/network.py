@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from rich.table import Table
 
 from edgewidth.cli import options as shared
-from edgewidth.cli.networks import read_network
+from edgewidth.cli.networks import read_network, tell_branches
 from edgewidth.cli.output import print_result, print_table
 from edgewidth.cli.progress import TerminalProgress
 from edgewidth.cli.record import argument, option, verb
@@ -50,6 +50,7 @@ def command(options: Options) -> None:
     from edgewidth.records.network import NetworkSummary  # noqa: PLC0415  help stays instant
 
     given = _given(options)
+    tell_branches(given.space.network, TerminalProgress())
     summary = NetworkSummary.of(given.space, dict(given.fixed))
     print_result(summary, as_json=options.as_json, text=lambda: _print(summary, options.table_format))
 

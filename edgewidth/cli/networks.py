@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from edgewidth.capture.capture import Captured
     from edgewidth.cli.widths import WidthOptions
     from edgewidth.graph.space import SearchSpace
+    from edgewidth.graph.spec import NetworkSpec
+    from edgewidth.progress import Progress
     from edgewidth.resolution import Resolution
 
 
@@ -59,3 +61,15 @@ def read_network(
     network = with_batch_norm(captured.network)
     space = space_around(network, captured.base_widths, widths.ranges(with_base=True))
     return Given(space, captured.fixed, captured)
+
+
+def tell_branches(network: NetworkSpec, progress: Progress) -> None:
+    """Say that a network adds up branches which networks of its kind have merged before they are used."""
+    from edgewidth.graph.branches import summed_branches  # noqa: PLC0415  help stays instant
+
+    if sums := summed_branches(network):
+        progress.say(
+            f"{network.family} adds up parallel convolutions, as in {sums[0]}, though one could do the same. Each is "
+            "measured and exported as it stands. Where its library merges them, as timm.utils.reparameterize_model "
+            "does, name a callable that returns the merged network."
+        )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import click
 
-from edgewidth.cli.networks import Given, read_network
+from edgewidth.cli.networks import Given, read_network, tell_branches
 from edgewidth.cli.record import option
 from edgewidth.cli.terminal import printing_aside
 from edgewidth.cli.values import (
@@ -239,33 +239,31 @@ class NetworkOptions:
         with printing_aside():
             program = check_named(self.network) if is_own(self.network) else None
         if not is_own(self.network):
-            space = self._space(resolution or 32, in_channels=3, num_classes=2)
+            given = self._read(resolution or 32, in_channels=3, num_classes=2)
             if searched:
-                space.check_choice()
+                given.space.check_choice()
         elif program is not None and resolution is None:
             from edgewidth.capture.archive import own_resolution  # noqa: PLC0415  torch loads when it is needed
 
             resolution = own_resolution(program)
         return load_images(source.data, resolution=resolution, seed=seed, skip_bad=source.skip_bad, progress=progress)
 
-    def space(self, data: ImageData, *, searched: bool = True) -> SearchSpace:
-        """The search space for these images.
+    def space(self, data: ImageData, progress: Progress, *, searched: bool = True) -> SearchSpace:
+        """The search space for these images; what is doubtful about the network is told.
 
         Raises:
             InputError: The network does not fit them, or there is nothing to choose where widths are ``searched``.
         """
-        space = self._space(data.resolution, in_channels=data.in_channels, num_classes=len(data.task.output_names))
+        given = self.given(data, trained=False)
         if searched:
-            space.check_choice()
-        return space
+            given.space.check_choice()
+        tell_branches(given.space.network, progress)
+        return given.space
 
     def given(self, data: ImageData, *, trained: bool) -> Given:
         """The network for these images; a library's with its weights only if it is wanted ``trained``."""
         classes = len(data.task.output_names)
         return self._read(data.resolution, in_channels=data.in_channels, num_classes=classes, trained=trained)
-
-    def _space(self, resolution: Resolution | None, *, in_channels: int, num_classes: int) -> SearchSpace:
-        return self._read(resolution, in_channels=in_channels, num_classes=num_classes).space
 
     def _read(
         self, resolution: Resolution | None, *, in_channels: int, num_classes: int, trained: bool = False

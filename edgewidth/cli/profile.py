@@ -54,7 +54,7 @@ def command(options: Options) -> int:
     data = options.network.images(options.examples, seed=options.seed, progress=progress)
     outcomes = profile_devices(
         targets,
-        options.network.space(data),
+        options.network.space(data, progress),
         options.out,
         plan=options.plan.plan(),
         seed=options.seed,

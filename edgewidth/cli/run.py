@@ -120,7 +120,7 @@ def _job(options: Options, folder: RunFolder, progress: Progress) -> Job:
     recipe = options.training.load()
     request = make_request(
         target,
-        options.network.space(data),
+        options.network.space(data, progress),
         data,
         recipe,
         budget=options.limits.beside(options.budgets[0]),

@@ -61,7 +61,7 @@ def command(options: Options) -> None:
     with locked_by_first(options.out, processes) as folder:
         data = options.network.images(options.examples, seed=options.seed, progress=progress)
         losses = train(
-            options.network.space(data),
+            options.network.space(data, progress),
             data,
             recipe,
             folder,

@@ -77,6 +77,32 @@ def test_what_its_code_prints_is_no_part_of_the_answer(tmp_path: Path, capsys: p
     assert "found" in printed.err
 
 
+BRANCHES = """
+from torch import nn
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.square, self.point = nn.Conv2d(16, 16, 3, padding=1), nn.Conv2d(16, 16, 1)
+
+    def forward(self, x):
+        return (self.square(x) + self.point(x)).relu()
+
+def branches():
+    return nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU(), Block(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                         nn.Linear(16, 4))
+"""
+
+
+def test_branches_that_could_be_merged_are_told(tmp_path: Path, own: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """On standard error; of a residual network nothing is."""
+    (tmp_path / "branches.py").write_text(BRANCHES)
+    assert exit_code(["network", f"{tmp_path}/branches.py:branches", "--resolution", "16"]) == 0
+    assert "branches adds up parallel convolutions, as in add," in " ".join(capsys.readouterr().err.split())
+    assert exit_code(["network", own, "--resolution", "16"]) == 0
+    assert "parallel" not in capsys.readouterr().err
+
+
 def test_its_input_and_classes_are_those_of_the_images(own: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The digits are grey, of 32 pixels, and ten classes."""
     found = summary(capsys, own, "--data", "digits", "--fix", "layer_1_inner")
