@@ -5,17 +5,23 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from report import sample
+from small_job import ReachedError, reached
 from small_table import small_table
 from small_tflite import small_tflite
 
 import edgewidth
-from edgewidth.errors import InputError
+from edgewidth.errors import InputError, MismatchError
 from edgewidth.records.budget import Budget
+from edgewidth.records.measurement import Statistic
+from edgewidth.stages import face
 
 STAGES = ("run", "profile", "train", "search", "refine", "finetune", "export", "validate", "report")
 
@@ -95,3 +101,36 @@ def test_a_path_may_be_a_text_and_a_source_a_path(tmp_path: Path) -> None:
     gone = str(tmp_path / "gone")
     with pytest.raises(edgewidth.EdgewidthError, match="gone could not be read"):
         edgewidth.finetune(truth.space.largest, source, truth.space, str(tmp_path / "new"), supernet=gone)
+
+
+def test_a_budget_is_held_against_its_own_statistic(tmp_path: Path) -> None:
+    """A device's name says nothing of how it is measured, so that follows the budget; a target is refused."""
+    model = tmp_path / "model.tflite"
+    model.write_bytes(small_tflite())
+    budget = Budget(latency_ms=1e3, statistic=Statistic.P95)
+    assert edgewidth.validate(model, "fake", budget).estimate.statistic is Statistic.P95
+    with pytest.raises(MismatchError, match="budget is of the p95, and the median is measured"):
+        edgewidth.validate(model, edgewidth.make_target("fake"), budget)
+
+
+def test_candidates_are_measured_by_the_statistic_of_their_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table of a tail does not learn from medians: a name is measured as the table was, a target refused."""
+    truth = sample.make_truth()
+    table = small_table(truth.space).model_copy(update={"statistic": Statistic.P95})
+    losses = sample.losses(truth)
+    table.write(tmp_path / "table.json")
+    losses.write(tmp_path / "losses.json")
+
+    @contextmanager
+    def opened(target: edgewidth.Target, *_: object, **__: object) -> Iterator[SimpleNamespace]:
+        facts = {"search space": truth.space, **table.setting.facts, "statistic": target.statistic}
+        yield SimpleNamespace(facts=facts)
+
+    monkeypatch.setattr(face, "open_bench", opened)
+    monkeypatch.setattr("edgewidth.stages.refine._Loop", reached)
+    with pytest.raises(ReachedError):
+        edgewidth.refine("fake", tmp_path)
+    with pytest.raises(MismatchError, match="statistic: median here, p95 there"):
+        edgewidth.refine(edgewidth.make_target("fake"), tmp_path)

@@ -20,7 +20,7 @@ from edgewidth.progress import SILENT, Progress
 from edgewidth.records.artifact import MAX_INT8_DROP_POINTS
 from edgewidth.records.budget import Budget, BudgetRequest
 from edgewidth.records.losses import UnaryLosses
-from edgewidth.records.measurement import Precision
+from edgewidth.records.measurement import Precision, Statistic
 from edgewidth.records.table import LatencyTable
 from edgewidth.stages import export as exporting
 from edgewidth.stages import finetune as finetuning
@@ -157,11 +157,15 @@ def refine(
     plan: refining.RefinePlan | None = None,
     progress: Progress = SILENT,
 ) -> SearchResult:
-    """Measure the best configurations near a budget and choose again, by the table and the losses in ``out``."""
+    """Measure the best configurations near a budget and choose again, by the table and the losses in ``out``.
+
+    A device that is given by its name is measured by the table's statistic.
+    """
     with locked(Path(out)) as folder:
         table, losses = LatencyTable.read(folder.table), UnaryLosses.read(folder.losses)
         within = searching.table_budget(_budget(budget), table)
-        with open_bench(_target(device), table.space, folder, setting=table.setting, progress=progress) as bench:
+        target = _target(device, table.statistic)
+        with open_bench(target, table.space, folder, setting=table.setting, progress=progress) as bench:
             return refining.refine(bench, table, losses, within, folder, plan=plan)
 
 
@@ -238,10 +242,12 @@ def validate(
 ) -> ValidationReport:
     """Measure a model file as it is on a device, against a budget in milliseconds where one is given.
 
-    That of a search's result is one. With an earlier validation as ``baseline`` it is told how much slower the file is,
-    and whether by more than it may. With ``out`` the report goes to its ``validation.json``.
+    That of a search's result is one; of a device that is given by its name the budget's statistic is measured. With an
+    earlier validation as ``baseline`` it is told how much slower the file is, and whether by more than it may. With
+    ``out`` the report goes to its ``validation.json``.
     """
-    model, target = Path(model), _target(device)
+    model = Path(model)
+    target = _target(device, budget.statistic) if isinstance(budget, Budget) else _target(device)
     if isinstance(device, str):
         target = replace(target, engine=validating.engine_for(model, target.profile) or target.engine)
     measured = partial(
@@ -276,8 +282,9 @@ def space_for(images: ImageData, network: str = "mobilenet_v1") -> SearchSpace:
     )
 
 
-def _target(device: Target | str) -> Target:
-    return make_target(device) if isinstance(device, str) else device
+def _target(device: Target | str, statistic: Statistic = Statistic.MEDIAN) -> Target:
+    """A device's name says nothing of how it is measured: then the ``statistic`` is that of what it is held against."""
+    return make_target(device, statistic=statistic) if isinstance(device, str) else device
 
 
 def _images(data: Images, seed: int, progress: Progress, space: SearchSpace | None = None) -> ImageData:

@@ -19,9 +19,11 @@ import numpy as np
 
 from edgewidth.errors import InfeasibleBudgetError
 from edgewidth.latency.stored import noise_of
+from edgewidth.records.provenance import differences
 from edgewidth.records.search import RefineStep
 from edgewidth.search.exact import solve
 from edgewidth.search.problem import InfeasibleError
+from edgewidth.stages.ledger import refusal
 from edgewidth.stages.profile import fit_measured
 from edgewidth.stages.search import Question, search
 
@@ -40,6 +42,7 @@ _LEVELS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0)
 """Where candidates are looked for: the best for the budget moved by so many standard deviations of a prediction."""
 _LEAST_DEVIATION = 2e-4
 """The least relative error of a prediction: a table is not to be believed below it."""
+_SAME = "Measure as the table's networks were measured, or profile again in another `out`."
 
 
 @dataclass(frozen=True)
@@ -170,8 +173,9 @@ class _Loop:
         frontier_ms = [point.predicted_ms for point in result.frontier]
         frontier_loss = [point.predicted_loss for point in result.frontier]
         about_ms = self.budget.latency_ms
-        slower, faster = np.interp([about_ms * math.exp(-first.deviation), about_ms], frontier_ms, frontier_loss)
-        return first.gain <= self.plan.settled * float(slower - faster)
+        earlier_ms = about_ms * math.exp(-first.deviation)
+        lost_earlier, lost = np.interp([earlier_ms, about_ms], frontier_ms, frontier_loss)
+        return first.gain <= self.plan.settled * float(lost_earlier - lost)
 
 
 def refine(
@@ -188,8 +192,11 @@ def refine(
     The chosen configuration is the best of those whose own measurement, interval included, is within the budget.
 
     Raises:
+        MismatchError: The bench measures something else than the table predicts, such as another statistic.
         InfeasibleBudgetError: Nothing that was measured is within the budget.
     """
+    if found := differences(bench.facts, table.made_of):
+        raise refusal("The latency table is of something else than is measured now", found, remedy=_SAME)
     plan = plan or RefinePlan()
     until = time.monotonic() + plan.time_budget_s
     loop = _Loop(bench, losses, budget, plan, table)

@@ -25,7 +25,7 @@ from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.measure.sustained import check_sustained, measure_sustained
 from edgewidth.devices.measure.tail import TAIL_RUNS
 from edgewidth.devices.measure.warnings import state_warnings
-from edgewidth.errors import FileError, InputError, ModelFailedError
+from edgewidth.errors import FileError, InputError, MismatchError, ModelFailedError
 from edgewidth.files import temporary_folder
 from edgewidth.formats.feeds import WIDE, choose_feed
 from edgewidth.formats.inspect import inspect_model, operator_work, read_model
@@ -110,9 +110,14 @@ def validate(
         FileError: It cannot be read, is of no known format, is damaged, or does not run on the device.
         InputError: The engine does not execute files of this format, there is no such ``signature``, sizes or values of
             inputs are to be given, or no load can be sustained for so long.
-        MismatchError: The baseline was measured in another way.
+        MismatchError: The baseline was measured in another way, or the budget is of another statistic.
         DeviceError, TransientDeviceError: The device failed.
     """
+    if budget is not None and budget.statistic is not target.statistic:
+        raise MismatchError(
+            f"The budget is of the {budget.statistic}, and the {target.statistic} is measured.",
+            remedy=f"Measure it with `statistic={budget.statistic}`, or give a budget of the {target.statistic}.",
+        )
     if sustained_s is not None:
         check_sustained(target.profile, sustained_s)
     given = _Given.read(model, target, input_shapes or {}, input_values, signature)
