@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgewidth.search.dual import maximise_dual
+from edgewidth.search.factors import total
 from edgewidth.search.feasible import fastest
 from edgewidth.search.hull import hull_edge
 from edgewidth.search.problem import InfeasibleError
@@ -41,9 +42,8 @@ def greedy(problem: Problem, budget_ms: float) -> Point | None:
     """
 
     def losses(assignments: Indices) -> Array:
-        # Peak budgets make losses infinite; until they are kept, only what is finite can be compared.
-        finite: Array = np.nan_to_num(problem.loss(assignments), posinf=0.0)
-        return finite
+        # Finite also where a peak budget is broken, as on most of the way: the cheapest step counts there, too.
+        return total(problem.losses, assignments)
 
     for current in slimming(problem.sizes, losses, problem.latency_ms):
         if problem.within(current[np.newaxis], budget_ms)[0]:

@@ -9,7 +9,7 @@ from search_problems import SHAPES, enumerate_all, random_problem, with_budgets
 from edgewidth.search.baselines import brute_force, evolutionary, greedy, lagrangian, uniform
 from edgewidth.search.exact import solve
 from edgewidth.search.factors import Factor
-from edgewidth.search.problem import Problem
+from edgewidth.search.problem import PeakBudget, Problem
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -65,6 +65,15 @@ def test_greedy_takes_the_cheapest_step() -> None:
     assert greedy(problem, 4.0) == ((1, 0), 1.0, 3.0)
     assert greedy(problem, 2.5) == ((0, 0), 2.0, 2.0)
     assert greedy(problem, 1.0) is None
+
+
+def test_greedy_weighs_losses_on_the_way_to_a_peak_budget() -> None:
+    """While the second variable breaks it no configuration is allowed, and yet it costs less to cut it."""
+    costs = (Factor((0,), np.array([20.0, 10.0, 0.0])), Factor((1,), np.array([2.0, 1.0, 0.0])))
+    latencies = (Factor((0,), np.array([1.0, 2.0, 3.0])), Factor((1,), np.array([1.0, 2.0, 3.0])))
+    peak = PeakBudget("activations", (Factor((1,), np.array([1.0, 2.0, 3.0])),), 1.0)
+    problem = Problem((3, 3), costs, latencies, peaks=(peak,))
+    assert greedy(problem, 6.0) == ((2, 0), 2.0, 4.0)
 
 
 def test_uniform_takes_the_widest_candidate_that_fits() -> None:
