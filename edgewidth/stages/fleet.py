@@ -12,7 +12,7 @@ from edgewidth.progress import Named
 from edgewidth.records.comparison import Comparison
 from edgewidth.records.measurement import MeasurementWarning, Setting
 from edgewidth.records.table import LatencyTable, TableQuality
-from edgewidth.stages.bench import open_bench, reaching
+from edgewidth.stages.bench import open_bench, reaching, setting_now
 from edgewidth.stages.claim import locked
 from edgewidth.stages.compare import compare
 from edgewidth.stages.ledger import PROFILE, Ledger, clear
@@ -82,6 +82,7 @@ def profile_devices(
     def make(target: Target, path: Path, progress: Progress) -> ProfileOutcome:
         with locked(path) as folder, reaching(target.profile, progress=progress) as reach:
             if force:
+                setting_now(reach(), target)  # before anything is removed for a device that does not answer
                 clear(folder, PROFILE, needed=given)
             comparison = compare(target, space, folder, reach=reach, progress=progress) if compare_ways else None
             if prior:

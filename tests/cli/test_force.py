@@ -66,6 +66,7 @@ def old(folder: RunFolder) -> set[str]:
         (2, "run --device fake --table {0}/broken.safetensors", "could not be read"),
         (2, "run --device fake --prior {0}/broken.safetensors", "could not be read"),
         (2, "profile --device fake --prior {0}/broken.safetensors", "could not be read"),
+        (3, "profile --device local --set python=/nowhere/python", "does not work"),
     ],
 )
 def test_for_what_does_not_fit_nothing_is_removed(
