@@ -183,6 +183,18 @@ def test_a_supernet_that_was_changed_is_refused(tmp_path: Path, spoilt: torch.Te
     assert error.value.remedy
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_supernet_that_diverged_is_refused(tmp_path: Path, value: float) -> None:
+    """In a loop of one's own nobody need have looked; its losses would be no numbers."""
+    supernet = Supernet(SPACE)
+    with torch.no_grad():
+        supernet.get_parameter("layers.inner.scale")[3] = value
+    save_supernet(supernet, tmp_path / "own")
+    with pytest.raises(FileError, match=r"layers\.inner\.scale holds other values than finite numbers") as error:
+        load_supernet(tmp_path / "own", SPACE)
+    assert "did not diverge" in (error.value.remedy or "")
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_a_supernet_of_other_precision_is_read(tmp_path: Path, dtype: torch.dtype) -> None:
     """From a loop of one's own that trains in it."""

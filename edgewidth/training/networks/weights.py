@@ -50,7 +50,7 @@ def load_supernet(path: Path, space: SearchSpace | None = None) -> Supernet:
     """Read what ``save_supernet`` wrote.
 
     Raises:
-        FileError: Not a supernet, or it cannot be read.
+        FileError: Not a supernet, or it cannot be read, or its training has diverged.
         MismatchError: It is of another search space than ``space``.
     """
     tensors, header = _read(path, SUPERNET)
@@ -89,7 +89,7 @@ def load_plain(path: Path) -> PlainNetwork:
     """Read what ``save_plain`` wrote.
 
     Raises:
-        FileError: Not such a file, or it cannot be read.
+        FileError: Not such a file, or it cannot be read, or its training has diverged.
     """
     tensors, header = _read(path, PLAIN)
     network = PlainNetwork(_space(header, path), ChannelConfig.parse(str(header.get("config"))))
@@ -161,6 +161,11 @@ def _load(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
             raise FileError(
                 f"{path}: {name} is missing, or has another shape or type than the network's.",
                 remedy="Give the file as edgewidth wrote it; this one is damaged or was changed.",
+            )
+        if not given.isfinite().all():
+            raise FileError(
+                f"{path}: {name} holds other values than finite numbers.",
+                remedy="Give weights of a training that did not diverge.",
             )
         with torch.no_grad():
             tensor.copy_(given)
