@@ -76,8 +76,9 @@ def _remedy(artifact: Artifact, max_drop_points: float) -> str:
     if artifact.int8 is None:
         return "Use `precision=int8`, for which a network is trained where it must be, or `precision=float32`."
     if artifact.int8.trained_percent is None:
-        return (
-            f"Export again with a `max_int8_drop_points` of {max_drop_points / 2:g}%, "
-            "which trains the network for int8."
-        )
+        lost = artifact.int8.lost_points  # on the images that decide, not on those of the test
+        if lost > 0:
+            below = min(max_drop_points, lost) / 2
+            return f"Export again with a `max_int8_drop_points` of {below:.2g}%, which trains the network for int8."
+        return "Use `precision=float32`, or more images: on those that are kept out of training int8 costs nothing."
     return "Train longer with `recipe=paper`, use `precision=float32`, or more images like the device's."

@@ -73,12 +73,19 @@ def test_a_file_that_still_loses_too_much_is_warned_of(exported: Exported) -> No
     assert [one.int8 is None for one in (int8, float16, float32)] == [False, True, True]
     worse = int8.model_copy(update={"accuracy_percent": float32.accuracy_percent - 3})
     assert quantisation_warnings([worse, float32], 3.5) == ()
-    (untried,) = quantisation_warnings([worse, float32], 2.0)
-    assert "model_int8.tflite is 3.0 points" in untried.message
-    assert "`max_int8_drop_points` of 1%" in untried.remedy
+    assert int8.int8 is not None
+    # It was not trained for int8 if no more than the limit was lost on the images that decide.
+    for lost, remedy in (
+        (2.0, "`max_int8_drop_points` of 1%"),
+        (0.5, "`max_int8_drop_points` of 0.25%"),
+        (0.0, "more"),
+    ):
+        untried = int8.int8.model_copy(update={"float32_percent": 90.0, "plain_percent": 90.0 - lost})
+        (warning,) = quantisation_warnings([worse.model_copy(update={"int8": untried}), float32], 2.0)
+        assert "model_int8.tflite is 3.0 points" in warning.message
+        assert remedy in warning.remedy
     (other,) = quantisation_warnings([float16.model_copy(update={"accuracy_percent": 0.0}), float32], 2.0)
     assert "`precision=int8`" in other.remedy
-    assert int8.int8 is not None
     tried = int8.int8.model_copy(update={"trained_percent": 0.0})
     (warning,) = quantisation_warnings([worse.model_copy(update={"int8": tried}), float32], 2.0)
     assert "`recipe=paper`" in warning.remedy
