@@ -29,7 +29,7 @@ def locked(path: Path) -> Iterator[RunFolder]:
     """The folder, made if it is missing, for this program alone.
 
     Raises:
-        InputError: It cannot be made or written, or another edgewidth is at work in it.
+        InputError: It cannot be made, written or locked, or another edgewidth is at work in it.
     """
     with _lock(path):
         folder = RunFolder(path)
@@ -64,9 +64,15 @@ def _lock(path: Path) -> IO[str]:
                 return lock
         except FileNotFoundError:
             pass
-        except OSError:
+        except BlockingIOError:
             lock.close()
             break
+        except OSError as error:  # such as a network's disk without a service for locks
+            lock.close()
+            raise InputError(
+                f"The run folder {path} cannot be locked: {error.strerror}.",
+                remedy="Choose another `out`, on a disk of this machine.",
+            ) from error
         lock.close()
     raise InputError(f"Another edgewidth is at work in {path}.", remedy="Wait for it, or choose another `out`.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -35,6 +36,17 @@ def test_other_images_are_another_run(tmp_path: Path, change: dict[str, str], sa
     other = request.model_copy(update={"data": request.data.model_copy(update=change)})
     expected = pytest.raises(MismatchError, match=f"another run: {said}.") if said else nullcontext()
     with expected, claimed(folder, other, force=False):
+        pass
+
+
+def test_a_disk_without_locks_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else is at work there, and waiting would not help."""
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(InputError, match="cannot be locked: No locks available"), locked(tmp_path):
         pass
 
 
