@@ -56,15 +56,15 @@ class FromTrained:
     First comes ``adapt``: the whole network as it is learns the images and their classes, so that channels can be put
     in order by what they matter to these. Then the supernet is trained, which ends with narrow networks and does not
     begin with them: until the share ``widened_at`` of its training is over, no width is drawn below ``first_share`` of
-    what it was, and the minimum configuration is never trained by itself. Channels are ordered by what they matter on
-    ``importance_batches`` batches.
+    what it was, unless widths narrow about a budget, and the minimum configuration is never trained by itself. Channels
+    are ordered by what they matter on ``importance_batches`` batches.
 
     Learning rates are far below those for random weights: at these the first steps would undo what was given.
 
-    The final training is the longest, and half of what it learns is the output of the supernet's maximum network. A
-    third of the latency of EfficientNet-Lite0, on 4,500 images of CIFAR-10 at 96 px, came to 77.8 % after eight passes
-    at a learning rate of 0.1, 78.6 % after twenty, 78.9 % at 0.16, and 79.6 % with that teacher; begun with the given
-    network cut to the same widths to 76.3 % after twenty passes at 0.1, and 77.3 % at 0.16.
+    The final training is the longest, and in ``standard`` half of what it learns is the output of the supernet's
+    maximum network. A third of the latency of EfficientNet-Lite0, on 4,500 images of CIFAR-10 at 96 px, came to 77.8 %
+    after eight passes at a learning rate of 0.1, 78.6 % after twenty, 78.9 % at 0.16, and 79.6 % with that teacher;
+    begun with the given network cut to the same widths to 76.3 % after twenty passes at 0.1, and 77.3 % at 0.16.
     """
 
     adapt: Phase = Phase(images=4_000, passes=1, learning_rate=0.16)

@@ -81,7 +81,7 @@ class Guard:
         self._worst = 1.5 * chance_loss + 0.5
 
     def check(self, mean_loss: float, *, epoch: int, learning_rate: float) -> None:
-        """Hold the mean loss of an epoch's last steps against what is possible.
+        """Hold the mean loss of an epoch's steps so far against what is possible.
 
         Raises:
             TrainingError: Training has diverged.
