@@ -31,9 +31,9 @@ def run_several(
 ) -> ComparedRuns:
     """Run a job at every budget, each in a folder of its own in ``folder``; writes ``compare.html`` there.
 
-    What the first run measured and trained for any budget the others take from its folder: the measurements, the
-    latency table, and the supernet with what was evaluated on it, unless it is trained for one budget. What is done is
-    not done again.
+    What one run measured and trained for any budget the others take from its folder: the measurements, the latency
+    table, and the supernet with what was evaluated on it, unless it is trained for one budget. What is done is not done
+    again, also where further budgets are asked for later.
 
     Raises:
         InputError: There is no budget, or one is given twice.
@@ -41,14 +41,15 @@ def run_several(
     """
     folders = run_folders(budgets, folder)
     first, *_ = folders.values()
+    source = first if force else max(folders.values(), key=lambda one: (one.supernet.exists(), one.table.exists()))
     needed = [path for path in (job.table, job.prior, job.weights) if path]
     reports: list[tuple[str, Report]] = []
     for number, (budget, own) in enumerate(folders.items(), start=1):
         progress.say(f"Budget {number} of {len(folders)}, {budget}, in {own.path}:")
         with locked(own.path):
-            if own is not first:
+            if own is not source:
                 remove(*(everything(own) if force else ()), needed=needed)
-                _share(first, own, with_supernet=job.request.narrowing is None)
+                _share(source, own, with_supernet=job.request.narrowing is None)
             one = replace(job, request=job.request.model_copy(update={"budget": budget}))
             reports.append((own.path.name, run(one, own, force=force and own is first, progress=progress)))
     runs = compared(reports)
@@ -72,14 +73,14 @@ def run_folders(budgets: Sequence[BudgetRequest], folder: RunFolder) -> dict[Bud
     return found
 
 
-def _share(first: RunFolder, own: RunFolder, *, with_supernet: bool) -> None:
+def _share(source: RunFolder, own: RunFolder, *, with_supernet: bool) -> None:
     """Copy what holds for any budget, unless it is there.
 
     Losses are not among it: every run evaluates further configurations, those near its own budget.
     """
-    measured = (first.measurements, first.comparison, first.prior, first.table)
-    trained = (first.trained, first.trained_log, first.training_log, first.evaluations, first.supernet)
+    measured = (source.measurements, source.comparison, source.prior, source.table)
+    trained = (source.trained, source.trained_log, source.training_log, source.evaluations, source.supernet)
     for path in (*measured, *(trained if with_supernet else ())):
-        copied = own.path / path.relative_to(first.path)
+        copied = own.path / path.relative_to(source.path)
         if path.exists() and not copied.exists():
             write_atomic(copied, path.read_bytes())

@@ -112,3 +112,17 @@ def test_narrowed_supernets_are_not_shared(job: Job, tmp_path: Path, monkeypatch
 def _stop_after_first(_job: Job, own: RunFolder, **_options: object) -> None:
     if own.path.name != "50percent":
         raise ReachedError
+
+
+def test_a_tighter_budget_later_takes_what_is_there(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it comes first; by force nothing is taken."""
+    done = RunFolder(tmp_path / "50percent")
+    done.path.mkdir()
+    for path in (done.supernet, done.table, done.measurements):
+        path.write_text(path.name)
+    monkeypatch.setattr("edgewidth.stages.several.run", _stop_after_first)
+    for force in (True, False):
+        with pytest.raises(ReachedError):
+            run_several(job, budgets("30%", "50%"), RunFolder(tmp_path), force=force)
+        assert (tmp_path / "30percent" / "supernet.safetensors").exists() is not force
+    assert (tmp_path / "30percent" / "table.json").read_text() == "table.json"
