@@ -74,10 +74,19 @@ class Curve(NamedTuple):
         ends = np.maximum(ratios[1:], ratios[:-1])
         return float(np.max(slopes * ends, initial=ratios.max()))
 
+    def scaled(self, factor: float) -> Curve:
+        """The curve of a device on which everything takes ``factor`` times as long."""
+        return Curve(self.log_sums + np.log(factor), self.log_ms + np.log(factor))
+
+    def departure(self, log_sums: Floats) -> Floats:
+        """How far latencies are from sums, in logarithms of both: the same shape."""
+        departure: Floats = np.interp(log_sums, self.log_sums, self.log_ms - self.log_sums)
+        return departure
+
     def latency_ms(self, sums_ms: Floats | float) -> Floats:
         """The latencies of configurations whose entries sum to these: the same shape."""
         logs = np.log(sums_ms)
-        latencies: Floats = np.exp(logs + np.interp(logs, self.log_sums, self.log_ms - self.log_sums))
+        latencies: Floats = np.exp(logs + self.departure(logs))
         return latencies
 
     def sum_ms(self, latency_ms: float) -> float:

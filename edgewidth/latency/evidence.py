@@ -62,7 +62,9 @@ class Observations:
     about_ms: Floats
     """(n,) where the logarithm is linearised."""
     prior_ms: Floats
-    """(n,) mean of the prior: another table's prediction, or 0."""
+    """(n,) mean of the prior: another table's sums, or 0."""
+    prior_departure: Floats
+    """(n,) how far latencies are from sums by that table's curve, in logarithms, or 0."""
 
     def condense(self, noise: Noise) -> Condensed:
         """The configurations' log latencies under this noise."""
@@ -71,7 +73,7 @@ class Observations:
     def target(self, condensed: Condensed) -> Floats:
         """The measured latencies less the prior mean, relative to ``about_ms``: (n,)."""
         target: Floats = 1 + condensed.log_ms - np.log(self.about_ms) - self.prior_ms / self.about_ms
-        return target
+        return target - self.prior_departure
 
 
 def learn(basis: Basis, observations: Observations, start: Hyperparameters) -> Hyperparameters:

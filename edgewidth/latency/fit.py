@@ -9,10 +9,10 @@ import numpy as np
 
 from edgewidth.errors import InputError, MismatchError
 from edgewidth.latency.basis import nominal_work
-from edgewidth.latency.model import PriorMean, estimate, sums
+from edgewidth.latency.model import Values, estimate
 from edgewidth.latency.noise import VisitData
 from edgewidth.latency.quality import Measured, hold_out, measured, quality_of
-from edgewidth.latency.stored import cached_basis, entry_values, table_entries, table_hyperparameters
+from edgewidth.latency.stored import cached_basis, table_entries, table_hyperparameters, table_values
 from edgewidth.latency.terms import choice_indices
 from edgewidth.records.table import LatencyTable
 
@@ -59,7 +59,7 @@ def fit_table(
     basis = cached_basis(space)
     indices = choice_indices(space, [visits.config for visits in fitted])
     data = VisitData.of(fitted)
-    mean = _scaled(prior, indices, data) if prior else None
+    mean = _scaled(prior, indices, data) if prior else Values.nothing(basis)
     model = estimate(basis, indices, data, nominal_work(basis.terms, indices), mean)
     found = measured(held_out, model.hyper.noise, fitted) if held_out else Measured(np.zeros(0), np.zeros(0))
     judged = hold_out(model, space, held_out, found) if held_out else ()
@@ -68,12 +68,13 @@ def fit_table(
         setting=setting,
         statistic=statistic,
         entries=table_entries(model, space),
-        offset_ms=model.offset_ms,
-        curve=model.curve.points(),
+        offset_ms=model.values.offset_ms,
+        curve=model.values.curve.points(),
         fitted=tuple(fitted),
         held_out=judged,
         quality=quality_of(judged, found.errors, len(fitted), of=space.size),
         hyperparameters=table_hyperparameters(model),
+        surprises=tuple(model.calibration.squares.tolist()),
     )
 
 
@@ -94,9 +95,9 @@ def _check(fitted: Sequence[ConfigVisits], held_out: Sequence[ConfigVisits]) -> 
             raise InputError(f"{visits.config} has {len(visits.values_ms)} visits and {len(visits.started_s)} times.")
 
 
-def _scaled(prior: LatencyTable, indices: Ints, data: VisitData) -> PriorMean:
+def _scaled(prior: LatencyTable, indices: Ints, data: VisitData) -> Values:
     """Another table times the one factor that fits these measurements best."""
-    basis, entries = cached_basis(prior.space), entry_values(prior)
-    ratios: Floats = data.medians - np.log(sums(basis, indices, prior.offset_ms, entries))
-    scale = float(np.exp(np.median(ratios)))
-    return PriorMean(prior.offset_ms * scale, [scale * values for values in entries])
+    values = table_values(prior)
+    sums = values.sums(cached_basis(prior.space), indices)
+    ratios: Floats = data.medians - np.log(values.curve.latency_ms(sums))
+    return values.scaled(float(np.exp(np.median(ratios))))

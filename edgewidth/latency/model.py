@@ -27,16 +27,29 @@ if TYPE_CHECKING:
 _ROUNDS = 3
 
 
-class PriorMean(NamedTuple):
-    """What another table predicts, in this one's milliseconds."""
+class Values(NamedTuple):
+    """The numbers of a table: what is added up, and what its curve makes of the sum."""
 
     offset_ms: float
     entries: list[Floats]
-    """(entries,) of every term."""
+    """(entries,) milliseconds of every term; none is negative."""
+    curve: Curve
+
+    @classmethod
+    def nothing(cls, basis: Basis) -> Values:
+        """Of a prior that knows nothing: all are zero, and latencies are sums."""
+        return cls(0.0, [np.zeros(term.size) for term in basis.terms], Curve(np.zeros(1), np.zeros(1)))
+
+    def scaled(self, factor: float) -> Values:
+        """Those of a device on which everything takes ``factor`` times as long."""
+        return Values(factor * self.offset_ms, [factor * one for one in self.entries], self.curve.scaled(factor))
 
     def sums(self, basis: Basis, indices: Ints) -> Floats:
-        """The prior mean of configurations' sums: (configurations,)."""
-        return sums(basis, indices, self.offset_ms, self.entries)
+        """The sum of the entries: (configurations, variables) → (configurations,)."""
+        total = np.full(len(indices), self.offset_ms)
+        for term, values in zip(basis.terms, self.entries, strict=True):
+            total += values[term.entries(indices)]
+        return total
 
 
 @dataclass(frozen=True)
@@ -50,18 +63,15 @@ class Model:
     visit_weights: Floats
     posterior: Posterior
     calibration: Calibration
-    offset_ms: float
-    entries: list[Floats]
-    """(entries,) milliseconds of every term; none is negative."""
-    curve: Curve
+    values: Values
 
     def predict(self, indices: Ints) -> Floats:
         """The latency of configurations in milliseconds: (configurations, variables) → (configurations,)."""
-        return self.curve.latency_ms(self.sums(indices))
+        return self.values.curve.latency_ms(self.sums(indices))
 
     def sums(self, indices: Ints) -> Floats:
         """The sums of configurations' entries: (configurations, variables) → (configurations,)."""
-        return sums(self.basis, indices, self.offset_ms, self.entries)
+        return self.values.sums(self.basis, indices)
 
     def relative(self, indices: Ints) -> Floats:
         """The configurations as ``posterior`` knows them: (configurations, variables) → (configurations, columns)."""
@@ -76,15 +86,7 @@ class Model:
         return np.sqrt(variance) * self.calibration.factor(self.sums(indices))
 
 
-def sums(basis: Basis, indices: Ints, offset_ms: float, entries: list[Floats]) -> Floats:
-    """The sum of a table's entries: (configurations, variables) → (configurations,)."""
-    total = np.full(len(indices), offset_ms)
-    for term, values in zip(basis.terms, entries, strict=True):
-        total += values[term.entries(indices)]
-    return total
-
-
-def estimate(basis: Basis, indices: Ints, data: VisitData, nominal: Floats, prior: PriorMean | None) -> Model:
+def estimate(basis: Basis, indices: Ints, data: VisitData, nominal: Floats, prior: Values) -> Model:
     """Fit the table.
 
     Args:
@@ -92,29 +94,32 @@ def estimate(basis: Basis, indices: Ints, data: VisitData, nominal: Floats, prio
         indices: (n, variables) the measured configurations.
         data: Their visits.
         nominal: (n,) the rough cost of these configurations.
-        prior: Another table, already scaled to this device; None: zero.
+        prior: Another table's, already scaled to this device, or ``Values.nothing``.
     """
     medians = np.exp(data.medians)
     scale_ms = float(np.median(medians / nominal))
-    prior_ms = prior.sums(basis, indices) if prior else np.zeros(len(indices))
+    about = np.array([prior.curve.sum_ms(median) for median in medians.tolist()])
     hyper = initial(basis, data)
     weights = first_weights(data, hyper.noise)
-    rows = basis.relative(indices, medians / scale_ms)
-    # First a sum alone: linearised about the measurements themselves, a steep curve would seem to cost nothing.
+    rows = basis.relative(indices, about / scale_ms)
+    # First by the prior's curve alone: linearised about the measurements themselves, a steep one would seem to cost
+    # nothing.
     rows[:, basis.curve] = 0.0
-    observations = Observations(data, weights, rows, medians, prior_ms)
+    departure = prior.curve.departure(np.log(about))
+    observations = Observations(data, weights, rows, about, prior.sums(basis, indices), departure)
     for _ in range(_ROUNDS):
         hyper = learn(basis, observations, hyper)
         fitted = Posterior.of(basis, observations, hyper).weights()
         about = _fitted_sums(basis, observations, fitted)
         rows = basis.relative(indices, about / scale_ms)
-        latency = np.log(about) + rows[:, basis.curve] @ fitted[basis.curve]
+        departure = prior.curve.departure(np.log(about))
+        latency = np.log(about) + departure + rows[:, basis.curve] @ fitted[basis.curve]
         weights = _outlier_weights(observations, hyper, latency)
-        observations = replace(observations, weights=weights, rows=rows, about_ms=about)
+        observations = replace(observations, weights=weights, rows=rows, about_ms=about, prior_departure=departure)
     posterior = Posterior.of(basis, observations, hyper)
     calibration = Calibration.of(posterior, observations.about_ms)
-    table = _table(basis, posterior, scale_ms, prior)
-    return Model(basis, hyper, scale_ms, observations.weights, posterior, calibration, *table)
+    values = _values(basis, posterior, scale_ms, prior)
+    return Model(basis, hyper, scale_ms, observations.weights, posterior, calibration, values)
 
 
 def restore(
@@ -123,20 +128,22 @@ def restore(
     data: VisitData,
     hyper: Hyperparameters,
     scale_ms: float,
-    table: PriorMean,
-    curve: Curve,
+    values: Values,
+    squares: Floats,
 ) -> Model:
-    """The model that a stored table came from: its entries as they are, its covariance computed again."""
-    about = table.sums(basis, indices)
+    """The model that a stored table came from: its values as they are, its covariance computed again.
+
+    ``squares`` are its calibration's. Where an older table has none they are computed again, as without a prior.
+    """
+    about, nothing = values.sums(basis, indices), np.zeros(len(indices))
     rows = basis.relative(indices, about / scale_ms)
-    observations = Observations(data, first_weights(data, hyper.noise), rows, about, np.zeros(len(indices)))
-    latency = np.log(curve.latency_ms(about))
+    observations = Observations(data, first_weights(data, hyper.noise), rows, about, nothing, nothing)
+    latency = np.log(values.curve.latency_ms(about))
     for _ in range(_ROUNDS):
         observations = replace(observations, weights=_outlier_weights(observations, hyper, latency))
     posterior = Posterior.of(basis, observations, hyper)
-    calibration = Calibration.of(posterior, about)
-    weights = observations.weights
-    return Model(basis, hyper, scale_ms, weights, posterior, calibration, table.offset_ms, table.entries, curve)
+    calibration = Calibration(np.log(about), squares) if len(squares) else Calibration.of(posterior, about)
+    return Model(basis, hyper, scale_ms, observations.weights, posterior, calibration, values)
 
 
 def first_weights(data: VisitData, noise: Noise) -> Floats:
@@ -167,22 +174,19 @@ def _fitted_sums(basis: Basis, observations: Observations, weights: Floats) -> F
     return observations.about_ms * np.clip(relative, 0.3, 3.0)
 
 
-def _table(
-    basis: Basis, posterior: Posterior, scale_ms: float, prior: PriorMean | None
-) -> tuple[float, list[Floats], Curve]:
+def _values(basis: Basis, posterior: Posterior, scale_ms: float, prior: Values) -> Values:
     """Offset and entries in milliseconds, the most probable that are not negative, and the curve."""
     first = np.zeros((1, basis.columns))
     first[0, 0] = basis.offset
     functionals = np.concatenate([first, *(_entry_rows(basis, i) for i in range(len(basis.terms)))]) * scale_ms
-    prior_ms = np.zeros(len(functionals))
-    if prior:
-        prior_ms = np.concatenate([[prior.offset_ms], *prior.entries])
+    prior_ms = np.concatenate([[prior.offset_ms], *prior.entries])
     weights = non_negative_weights(posterior, functionals, -prior_ms)
     values = np.maximum(functionals @ weights + prior_ms, 0.0)
     ends = np.cumsum([1] + [term.size for term in basis.terms])
     log_sums = basis.departure.log_sums + np.log(scale_ms)
-    curve = Curve(log_sums, np.maximum.accumulate(log_sums + basis.departure.columns @ weights[basis.curve]))
-    return float(values[0]), [values[a:b] for a, b in pairwise(ends.tolist())], curve
+    departure = prior.curve.departure(log_sums) + basis.departure.columns @ weights[basis.curve]
+    curve = Curve(log_sums, np.maximum.accumulate(log_sums + departure))
+    return Values(float(values[0]), [values[a:b] for a, b in pairwise(ends.tolist())], curve)
 
 
 def _entry_rows(basis: Basis, position: int) -> Floats:

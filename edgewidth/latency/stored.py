@@ -11,14 +11,13 @@ from edgewidth.errors import FileError
 from edgewidth.latency.basis import Basis, basis_of
 from edgewidth.latency.curve import Curve
 from edgewidth.latency.evidence import Hyperparameters
-from edgewidth.latency.model import Model, PriorMean, restore
+from edgewidth.latency.model import Model, Values, restore
 from edgewidth.latency.noise import Noise, VisitData
 from edgewidth.latency.terms import choice_indices
 from edgewidth.records.table import TableEntry
 
 if TYPE_CHECKING:
     from edgewidth.graph.space import SearchSpace
-    from edgewidth.latency.terms import Floats
     from edgewidth.records.table import LatencyTable
 
 _SCALE, _DISCREPANCY, _STRENGTH = "scale_ms", "discrepancy", "strength "
@@ -40,13 +39,14 @@ def table_entries(model: Model, space: SearchSpace) -> tuple[TableEntry, ...]:
             scope=tuple(names[v] for v in term.scope),
             values_ms=tuple(tuple(row) for row in values.reshape(term.rows, term.columns).tolist()),
         )
-        for term, values in zip(model.basis.terms, model.entries, strict=True)
+        for term, values in zip(model.basis.terms, model.values.entries, strict=True)
     )
 
 
-def entry_values(table: LatencyTable) -> list[Floats]:
-    """The entries of a table, one flat array a term."""
-    return [np.array(entry.values_ms, dtype=float).ravel() for entry in table.entries]
+def table_values(table: LatencyTable) -> Values:
+    """The numbers of a table, one flat array of entries a term."""
+    entries = [np.array(entry.values_ms, dtype=float).ravel() for entry in table.entries]
+    return Values(table.offset_ms, entries, Curve.of(table))
 
 
 def table_hyperparameters(model: Model) -> dict[str, float]:
@@ -101,6 +101,6 @@ def model_of(table: LatencyTable) -> Model:
         VisitData.of(table.fitted),
         Hyperparameters(strengths, learned[_DISCREPANCY], noise_of(table)),
         learned[_SCALE],
-        PriorMean(table.offset_ms, entry_values(table)),
-        Curve.of(table),
+        table_values(table),
+        np.array(table.surprises),
     )

@@ -109,6 +109,9 @@ class LatencyTable(Shown, Made):
     quality: TableQuality
     hyperparameters: dict[str, float]
     """What the fit learned: prior strengths, noise and drift; see ``edgewidth.latency``."""
+    surprises: tuple[float, ...] = ()
+    """How well the others predict each of ``fitted``: the squared error in units of its variance. Intervals are as wide
+    as these ask for. Empty: a table without a prior that does not tell them, in which they are computed again."""
     facts: DeviceFacts | None = None
     """What the device said it is when it was last measured for this table."""
     warnings: tuple[MeasurementWarning, ...] = ()
@@ -126,6 +129,8 @@ class LatencyTable(Shown, Made):
         for visits in (*self.fitted, *(held.visits for held in self.held_out)):
             if len(visits.values_ms) != len(visits.started_s):
                 raise ValueError(f"the visits of {visits.config} have not as many moments as values")
+        if self.surprises and len(self.surprises) != len(self.fitted):
+            raise ValueError(f"there are {len(self.surprises)} surprises of {len(self.fitted)} fitted configurations")
         return self
 
     @classmethod

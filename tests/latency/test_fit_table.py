@@ -193,6 +193,7 @@ def test_a_table_that_does_not_fit_itself_is_told(tmp_path: Path) -> None:
         (lambda content: content["entries"][1]["values_ms"][0].pop(), "does not have"),
         (lambda content: content["entries"][1].update(values_ms=[]), "does not have"),
         (lambda content: content["fitted"][0]["started_s"].pop(), "have not as many moments as values"),
+        (lambda content: content["surprises"].pop(), "surprises of 100 fitted"),
     ):
         with pytest.raises(FileError, match=told):
             changed(wrong)
@@ -251,6 +252,34 @@ def test_a_prior_table_saves_measurements() -> None:
     with_prior, without = _fit(space, visits, [], prior), _fit(space, visits, [])
     assert _errors(with_prior, other, judged).mean() < 0.5 * _errors(without, other, judged).mean()
     assert _errors(with_prior, other, judged).mean() < 1.5
+
+
+def test_intervals_with_a_prior_are_those_that_the_held_out_were_judged_by() -> None:
+    prior, judged = _quiet()
+    space, rng = prior.space, np.random.default_rng(17)
+    few = first_configs(space, 12, rng, exclude=judged)
+    quiet = QUIET._replace(visits=4)
+    visits = measure(lambda config: 2.1 * tiled_device(space)(config), few + judged, quiet, rng)
+    table = _fit(space, visits[:12], visits[12:], prior)
+    found = Predictor(table).predict(judged)
+    told = np.log([held.high_ms / held.low_ms for held in table.held_out])
+    # Beside which the noise of these measurements is nothing.
+    assert np.log(found.high_ms / found.low_ms) == pytest.approx(told, rel=0.05)
+
+
+def test_a_prior_brings_its_curve() -> None:
+    space, rng = residual_space(), np.random.default_rng(18)
+    additive = tiled_device(space)
+    middle = additive(space.uniform(1.0))
+
+    def latency_ms(config: ChannelConfig) -> float:
+        return additive(config) * float(1 + 0.25 * np.tanh(np.log(additive(config) / middle)))
+
+    judged = held_out_configs(space, 40, rng)
+    configs = first_configs(space, 50, rng, exclude=judged)
+    prior = _fit(space, measure(latency_ms, configs, QUIET, rng), [])
+    few = measure(lambda config: 2 * latency_ms(config), first_configs(space, 6, rng, exclude=judged), QUIET, rng)
+    assert _errors(_fit(space, few, [], prior), lambda config: 2 * latency_ms(config), judged).mean() < 1.0
 
 
 def test_a_prior_of_another_space_is_refused() -> None:
