@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
@@ -83,6 +84,33 @@ def last_words() -> Iterator[None]:
         yield
     finally:
         _CALLED_OFF.reset(token)
+
+
+def beside(work: Callable[[], _R], beat: Callable[[], None]) -> _R:
+    """What ``work`` returns, which a thread of its own does; ``beat`` is called before it and now and then meanwhile.
+
+    A program that ends does not wait for that thread.
+
+    Raises:
+        BaseException: What ``work`` or ``beat`` raised.
+    """
+    future: Future[_R] = Future()
+
+    def do() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - told to whoever waits, which raises it
+            future.set_exception(error)
+
+    beat()
+    threading.Thread(target=do, daemon=True).start()
+    while True:
+        try:
+            return future.result(timeout=POLL_S)
+        except TimeoutError:
+            if future.done():
+                raise
+            beat()
 
 
 def side_by_side(work: Callable[[_T], _R], items: Sequence[_T]) -> list[_R]:

@@ -8,11 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
-from edgewidth.waiting import go_on, last_words, pause, run_to_end, side_by_side
+from edgewidth.waiting import beside, go_on, last_words, pause, run_to_end, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +42,36 @@ def test_a_failure_is_raised_once_all_have_ended() -> None:
     with pytest.raises(ValueError, match="0"):
         side_by_side(work, [0, 1, 2])
     assert sorted(ended) == [1, 2]
+
+
+def test_who_waits_gives_signs_of_life() -> None:
+    """At once, so that one quick work after the other is no silence, and while one is slow."""
+    beats: list[float] = []
+
+    def beat() -> None:
+        beats.append(time.monotonic())
+
+    assert [beside(lambda number=number: number, beat) for number in range(3)] == [0, 1, 2]  # type: ignore[misc]
+    assert len(beats) == 3
+    beside(lambda: time.sleep(0.7), beat)
+    assert max(later - earlier for earlier, later in pairwise(beats)) < 0.6
+    assert len(beats) >= 5
+
+    def fail() -> None:
+        raise TimeoutError("its own")
+
+    with pytest.raises(TimeoutError, match="its own"):
+        beside(fail, beat)
+
+
+def test_a_program_does_not_wait_for_work_beside_it() -> None:
+    program = """
+import threading, time
+from edgewidth.waiting import beside
+threading.Thread(target=beside, args=(lambda: time.sleep(60), lambda: None), daemon=True).start()
+time.sleep(0.2)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=20)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -13,7 +14,10 @@ from support import require
 from edgewidth.cli.output import print_validation
 from edgewidth.devices.device import open_device
 from edgewidth.devices.ethos_u.micro import run_micro
-from edgewidth.devices.ethos_u.vela import compile_with_vela
+from edgewidth.devices.ethos_u.vela import VelaEstimate, compile_with_vela
+from edgewidth.devices.measure.campaign import Model, measure
+from edgewidth.devices.measure.policy import default_policy
+from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.profiles import EthosUSection, load_profile
 from edgewidth.errors import DeviceError, InputError
 from edgewidth.formats.registry import FORMATS
@@ -40,6 +44,25 @@ def test_without_vela_its_package_is_what_is_missing(monkeypatch: pytest.MonkeyP
         device.setting(target.engine, Precision.INT8, 1)
     assert caught.value.message == "vela is not installed on ethos-u55-128."
     assert caught.value.remedy == "pip install 'edgewidth[ethos-u]'"
+
+
+def test_a_file_that_vela_takes_long_for_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For longer than a runner may say nothing."""
+
+    def slow(content: bytes, section: EthosUSection, *, timeout_s: float) -> VelaEstimate:
+        del content, section, timeout_s
+        time.sleep(2)
+        return VelaEstimate(1e-3, 1_000_000, 0, 0, 1, 0, (), b"")
+
+    monkeypatch.setattr("edgewidth.devices.ethos_u.transport.compile_with_vela", slow)
+    monkeypatch.setattr("edgewidth.devices.ethos_u.transport.vela_version", lambda: "5.2.0")
+    target = make_target("ethos-u55-128")
+    policy = default_policy(Clock.ESTIMATE).model_copy(update={"silence_s": 0.6, "restarts": 0})
+    with open_device(target.profile) as device, MeasurementStore(tmp_path / "m.sqlite") as store:
+        setting = device.setting(target.engine, Precision.INT8, 1)
+        measure(device, setting, [Model("it", lambda: b"a model")], store, policy=policy)
+        (visit,) = store.visits(setting)["it"]
+    assert visit.runs_ns == (1_000_000,)
 
 
 @pytest.fixture(scope="module")

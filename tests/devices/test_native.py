@@ -32,7 +32,7 @@ from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.on_device.visit import VisitError
 from edgewidth.devices.profiles import AcceleratorSection, DeviceProfile
 from edgewidth.errors import DeviceError, ProfileError, SurroundingsError
-from edgewidth.records.measurement import Accelerator, EngineName, Precision, Setting, Statistic
+from edgewidth.records.measurement import Accelerator, DeviceState, EngineName, Precision, Setting, Statistic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -295,6 +295,27 @@ def test_a_campaign_with_perf_test(phone_profile: DeviceProfile, tmp_path: Path)
         setting = device.setting(PERF_TEST.engine, Precision.FLOAT32, 2)
         found = medians(device, setting, models(3000), tmp_path)
     assert found == pytest.approx({"3000": 3.003}, rel=1e-4)
+
+
+def test_a_phone_that_cools_down_is_not_silent(
+    phone_profile: DeviceProfile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked in quick commands, for longer than a runner may say nothing."""
+    began: list[float] = []
+
+    def state(*_: object, **__: object) -> DeviceState:
+        began.append(time.monotonic())
+        return DeviceState(temperature_c=50 if began[-1] < began[0] + 2 else 35)
+
+    monkeypatch.setattr("edgewidth.devices.measure.native.shell_state", state)
+    monkeypatch.setattr("edgewidth.devices.measure.native.pause", lambda _: time.sleep(0.1))
+    policy = QUICK.model_copy(update={"silence_s": 0.6, "restarts": 0, "rounds": 1})
+    profile = phone_profile.model_copy(update={"cool_down_c": 40.0})
+    with open_device(profile) as device, MeasurementStore(tmp_path / "m.sqlite") as store:
+        setting = device.setting(BENCHMARK_MODEL.engine, Precision.INT8, 1)
+        measure(device, setting, models(2000), store, policy=policy)
+        assert len(store.visits(setting)["2000"]) == 1
+    assert began[-1] > began[0] + 2
 
 
 NPU = AcceleratorSection(delegate="/vendor/lib/it.so", delegate_options=("backend=htp", "mode=nothing"))

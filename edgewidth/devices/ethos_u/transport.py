@@ -17,6 +17,7 @@ from edgewidth.devices.reach.local import LocalTransport
 from edgewidth.errors import DeviceError, ProfileError, SurroundingsError
 from edgewidth.files import temporary_folder
 from edgewidth.records.measurement import Clock, DeviceFacts, DeviceState, Runtime
+from edgewidth.waiting import beside
 
 if TYPE_CHECKING:
     from edgewidth.devices.profiles import DeviceProfile, EthosUSection
@@ -70,9 +71,9 @@ class EthosUTransport(LocalTransport):
 
     def _estimate(self, path: str, plan: Mapping[str, Any], beat: Callable[[], None]) -> dict[str, Any]:
         """What ``visit.Model.visit`` returns of a real device: the estimate, once as warm-up and once as run."""
-        beat()
+        content, limit_s = Path(path).read_bytes(), plan["limit_s"]
         try:
-            found = compile_with_vela(Path(path).read_bytes(), self._section, timeout_s=plan["limit_s"])
+            found = beside(lambda: compile_with_vela(content, self._section, timeout_s=limit_s), beat)
         except SurroundingsError as error:
             raise VisitError(error.message, final=True) from error
         operators = found.on_npu + found.on_cpu

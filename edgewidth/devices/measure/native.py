@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,7 +24,7 @@ from edgewidth.devices.reach.shell_facts import shell_state
 from edgewidth.errors import SurroundingsError
 from edgewidth.files import cache_folder
 from edgewidth.progress import SILENT
-from edgewidth.waiting import pause
+from edgewidth.waiting import beside, pause
 
 if TYPE_CHECKING:
     from edgewidth.devices.device import Device
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from edgewidth.records.measurement import DeviceFacts, Setting
 
 _T = TypeVar("_T")
-_BEAT_S = 0.5
 _CALL_S = 5.0
 """Runs are asked for in calls of about this length: between them the times are looked at."""
 
@@ -72,7 +70,7 @@ class NativeTransport(LocalTransport):
 
     def start(self, argv: Sequence[str], *, log: str) -> None:
         """Serve the session whose folder and time are the last words, in a thread."""
-        session = runner.Session(Path(argv[-2]), float(argv[-1]), lambda _: self._visits)
+        session = runner.Session(Path(argv[-2]), float(argv[-1]), self._visits.of)
         threading.Thread(target=session.serve, name=log, daemon=True).start()
 
 
@@ -82,6 +80,12 @@ class _Visits:
     def __init__(self, link: Transport, profile: DeviceProfile, program: Program, *, accelerated: bool) -> None:
         self._link, self._profile, self._program, self._accelerated = link, profile, program, accelerated
         self._patience = Patience(Policy(), SILENT)
+        self._cool_limit_s = 0.0
+
+    def of(self, job: Mapping[str, Any]) -> _Visits:
+        """Those of a session's job."""
+        self._cool_limit_s = job["cool_limit_s"]
+        return self
 
     def __call__(self, path: str, plan: dict[str, Any], beat: Callable[[], None]) -> dict[str, Any]:
         """The times and states of one visit.
@@ -90,23 +94,22 @@ class _Visits:
             VisitError: The program failed, or the link stayed broken.
         """
         target = f"{self._link.workdir}/models/{Path(path).name}"
-        with ThreadPoolExecutor(max_workers=1) as pool:
 
-            def call(action: Callable[[], _T]) -> _T:
-                return _wait(pool.submit(self._patience, action), beat)
+        def call(action: Callable[[], _T]) -> _T:
+            return beside(lambda: self._patience(action), beat)
 
-            try:
-                call(lambda: self._link.put({target: Path(path)}))
-                return self._visit(target, plan, call)
-            except SurroundingsError as error:
-                raise VisitError(error.message) from error
-            finally:
-                with suppress(SurroundingsError):  # what went wrong before matters more
-                    call(lambda: self._link.run(["rm", "-rf", target, f"{target}.csv", f"{target}.cache"]))
+        try:
+            call(lambda: self._link.put({target: Path(path)}))
+            return self._visit(target, plan, call)
+        except SurroundingsError as error:
+            raise VisitError(error.message) from error
+        finally:
+            with suppress(SurroundingsError):  # what went wrong before matters more
+                call(lambda: self._link.run(["rm", "-rf", target, f"{target}.csv", f"{target}.cache"]))
 
     def _visit(self, model: str, plan: dict[str, Any], call: Callable[[Callable[[], Any]], Any]) -> dict[str, Any]:
         affinity = self._profile.affinity
-        self._cool_down(plan, call)
+        self._cool_down(call)
         before = call(lambda: shell_state(self._link, affinity, programs=self._accelerated))
         visit = _Visit(self._program, model, plan, call)
         warmup = visit.warm_up()
@@ -122,8 +125,8 @@ class _Visits:
             "placed": visit.placed,
         }
 
-    def _cool_down(self, plan: dict[str, Any], call: Callable[[Callable[[], Any]], Any]) -> None:
-        target, deadline = self._profile.cool_down_c, time.monotonic() + plan["limit_s"] / 2
+    def _cool_down(self, call: Callable[[Callable[[], Any]], Any]) -> None:
+        target, deadline = self._profile.cool_down_c, time.monotonic() + self._cool_limit_s
         while target is not None and time.monotonic() < deadline:
             if (call(lambda: shell_state(self._link)).temperature_c or 0.0) <= target:
                 break
@@ -181,14 +184,3 @@ class _Visit:
         if self.load_ns is None:  # later ones find what the first compiled
             self.load_ns, self.placed = told.load_ns, told.placed
         return told.runs_ns
-
-
-def _wait(future: Future[_T], beat: Callable[[], None]) -> _T:
-    """The result, with a sign of life now and then."""
-    while True:
-        try:
-            return future.result(timeout=_BEAT_S)
-        except TimeoutError:
-            if future.done():
-                raise
-            beat()
