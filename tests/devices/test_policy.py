@@ -118,6 +118,11 @@ def test_warnings() -> None:
     assert codes([visit(after=state(throttling_unknown="no /dev/vcio"))]) == {"throttling-unknown"}
     assert codes([visit(2e6, before=state(busy_s=10.0), after=state(busy_s=10.5))]) == {"other-load"}
     assert codes([visit(before=state(swapped_pages=0), after=state(swapped_pages=500))]) == {"swapping"}
+    one, other = (visit(before=state(swapped_pages=n), after=state(swapped_pages=n)) for n in (0, 500))
+    for session, told in (("first", {"swapping"}), ("second", set())):
+        # The earlier one may be of another model, and stand behind.
+        later = other.model_copy(update={"started_s": one.started_s + 5, "session": session})
+        assert codes([later, one.model_copy(update={"session": "first"})]) == told
     assert codes([visit(warmup_ns=falling)]) == {"unsteady-warm-up"}
     assert codes([visit()], policy=Policy(rounds=2)) == {"few-runs"}
     assert codes([visit()], SETTING.model_copy(update={"clock": Clock.ICOUNT})) == {"emulated-clock"}

@@ -288,8 +288,10 @@ def _other_load(visits: Sequence[Visit]) -> MeasurementWarning | None:
 
 
 def _swapping(visits: Sequence[Visit]) -> MeasurementWarning | None:
-    pages = [swapped(a.after, b.before) for a, b in pairwise(visits)]
-    pages += [swapped(visit.before, visit.after) for visit in visits]
+    pages = [swapped(visit.before, visit.after) for visit in visits]
+    in_turn = pairwise(sorted(visits, key=lambda visit: visit.started_s))
+    # Between sessions anything may have happened: days, or another start of the device.
+    pages += [swapped(a.after, b.before) for a, b in in_turn if a.session and a.session == b.session]
     if not any(count > 100 for count in pages):
         return None
     return _warning(
