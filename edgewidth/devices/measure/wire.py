@@ -13,12 +13,14 @@ from edgewidth.errors import DeviceError
 from edgewidth.records.measurement import DeviceFacts, DeviceState, Footprint
 
 MAX_LINE_BYTES = 4_000_000
-"""A visit of the most runs a policy allows has a tenth of this."""
+"""A visit with the most runs that a policy allows, and as many before them, has about half of this."""
 _REMEDY = "Something else writes to the device's output, or its disk is damaged: run edgewidth devices check."
 
 Times = Annotated[tuple[Annotated[int, Field(gt=0, lt=10**15)], ...], Field(min_length=1, max_length=1_000_000)]
 Count = Annotated[int, Field(ge=0, le=10_000_000)]
 Seconds = Annotated[float, Field(ge=0, lt=1e12, allow_inf_nan=False)]
+VisitName = Annotated[str, Field(pattern=r"^[0-9]{1,9}@")]
+"""As ``policy.visit_name`` makes it."""
 
 
 class Hello(Record):
@@ -44,7 +46,7 @@ class Begin(Record):
 
     t: Literal["begin"]
     at_s: Seconds
-    id: str
+    id: VisitName
 
 
 class Placed(Record):
@@ -65,7 +67,7 @@ class Visit(Record):
 
     t: Literal["visit"]
     at_s: Seconds
-    id: str
+    id: VisitName
     started_s: Seconds
     cooled_s: Seconds
     warmup_ns: Times
@@ -82,7 +84,7 @@ class Failed(Record):
 
     t: Literal["failed"]
     at_s: Seconds
-    id: str
+    id: VisitName
     reason: str
     final: bool = False
     """Whether another try would end alike."""
