@@ -24,7 +24,7 @@ from edgewidth.devices.measure.session import Model
 from edgewidth.devices.measure.store import MeasurementStore
 from edgewidth.devices.reach.local import LocalTransport
 from edgewidth.errors import DeviceError, TransientDeviceError
-from edgewidth.records.measurement import Engine, Precision, Runtime, Setting
+from edgewidth.records.measurement import Accelerator, DeviceState, Engine, OperatorWork, Precision, Runtime, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -345,6 +345,51 @@ def test_a_device_that_prints_nonsense(
     fake = fake._replace(transport=Liar(fake.transport, printed))
     with MeasurementStore(tmp_path / "m.sqlite") as store, pytest.raises(DeviceError, match=says):
         measure(fake, onnx_setting(fake), MODELS, store, policy=QUICK)
+
+
+def test_a_model_that_arrives_damaged_is_sent_again(make_fake: Callable[..., Device], tmp_path: Path) -> None:
+    """The digest tells, and the visits are made with the whole file."""
+    fake = make_fake()
+    put, damaged = fake.transport.put, list[str]()
+
+    def cut(files: Mapping[str, Path | bytes]) -> None:
+        first = next((name for name in files if "/models/" in name), None)
+        if first is not None and not damaged:
+            damaged.append(first)
+            files = {**files, first: b"cut"}
+        put(files)
+
+    fake.transport.put = cut  # type: ignore[method-assign]
+    with MeasurementStore(tmp_path / "m.sqlite") as store:
+        measure(fake, onnx_setting(fake), MODELS, store, policy=QUICK)
+        check_complete(store, onnx_setting(fake))
+    assert damaged
+
+
+def test_what_a_killed_program_left_is_known_as_well(make_fake: Callable[..., Device], tmp_path: Path) -> None:
+    """Its visits tell which operators were left; what these cost is told by the models of the next program."""
+    fake = make_fake()
+    engine = Engine(runtime=Runtime.ONNXRUNTIME, accelerator=Accelerator.GPU)
+    setting = fake.setting(engine, Precision.FLOAT32, 1)
+    work = [OperatorWork("Conv", 300), OperatorWork("Gemm", 100)]
+    placed = {"operators": 2, "accelerated": 1, "left": ["Gemm"], "left_at": [1]}
+    state = DeviceState().model_dump()
+    visit = {"t": "visit", "id": "0@8", "started_s": 1e9, "cooled_s": 0.0, "warmup_ns": [9], "runs_ns": [9] * 9}
+    visit |= {"before": state, "after": state, "own_s": 0.0, "placed": placed}
+    folder = f"{fake.transport.workdir}/session-left"
+    lines = [visit, {"t": "end", "status": "stopped", "detail": "", "code": 0}]
+    text = "".join(json.dumps({"at_s": 1e9, **line}) + "\n" for line in lines)
+    fake.transport.put({f"{folder}/job.json": b"{}", f"{folder}/out.jsonl": text.encode()})
+    with MeasurementStore(tmp_path / "m.sqlite") as store:
+        store.claim(setting)
+        store.open_session(setting, folder)
+        store.release(setting, finished=False)
+        model = MODELS[0]._replace(work=lambda _: work)
+        assert model.key == "8"
+        measure(fake, setting, [model], store, policy=QUICK)
+        ran = store.visits(setting)["8"][0].ran
+    assert ran is not None
+    assert ran.macs_percent == 75.0
 
 
 def test_a_runner_that_never_comes_up(make_fake: Callable[..., Device], tmp_path: Path) -> None:

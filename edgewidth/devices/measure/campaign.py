@@ -92,8 +92,8 @@ class _Campaign:
 
     ``todo`` holds the visits that the device has not been told of, ``outstanding`` those that it has, by visit name.
     ``compiling``: the engine may compile what it loads. ``models`` are those that were asked for, by key. ``visits`` is
-    the number of the next visit to each model, ``failures`` how often each could not be run. ``batch`` is how many
-    visits are ordered at once. ``breaks`` is how many of the link's failures have been looked into.
+    the number of the next visit to each model, ``failures`` the files of each that could not be run. ``batch`` is how
+    many visits are ordered at once. ``breaks`` is how many of the link's failures have been looked into.
     """
 
     def __init__(
@@ -116,22 +116,23 @@ class _Campaign:
         self.todo: deque[Order] = deque()
         self.outstanding: dict[str, Order] = {}
         self.visits: dict[str, int] = {}
-        self.failures: dict[str, int] = {}
+        self.failures: dict[str, set[str]] = {}
         self.batch = _FIRST_BATCH
 
     def run(self, models: Sequence[Model]) -> None:
         """Fetch what is left over, then measure what is missing."""
         self._check_space()
         left = self.store.claim(self.setting)
+        self.models = {model.key: model for model in models}
         finished = False
         try:
             if left is not None:
                 self._collect(RemoteSession(self.device, self.setting, left.folder, self.patience, left.position))
-            self._plan(models)
+            self._plan()
             if self.todo:
                 doing = "estimating for" if self.setting.clock is Clock.ESTIMATE else "measuring on"
                 with self.progress.task(f"{doing} {self.setting.device}", len(self.todo)) as task:
-                    self._measure(models, task)
+                    self._measure(task)
             finished = True
         except (DeviceError, StorageError):
             if self.session is not None:
@@ -170,10 +171,11 @@ class _Campaign:
             self._finish()
         except DeviceError as error:  # what was read is stored; the rest is measured again
             self.progress.say(f"{error.message} It is left behind.")
+        self.session = None
 
-    def _plan(self, models: Sequence[Model]) -> None:
+    def _plan(self) -> None:
         """Mark what counts, and put the missing visits in a row: round by round, each in an order of its own."""
-        self.models = by_key = {model.key: model for model in models}
+        by_key = self.models
         everything = self.store.visits(self.setting)
         visits = {key: some for key, some in everything.items() if key in by_key}
         others = [visit for key, some in everything.items() if key not in by_key for visit in some]
@@ -199,13 +201,13 @@ class _Campaign:
         self.visits[model.key] += 1
         return Order(visit_name(model.key, number), model)
 
-    def _measure(self, models: Sequence[Model], task: Task) -> None:
+    def _measure(self, task: Task) -> None:
         """Measure what is missing, and again what was disturbed, until the policy has enough, session by session."""
         least, total = len(self.todo), 0
         for part in self.policy.parts():
             self.policy = part
             self.todo.clear()  # what was planned for all sessions
-            self._plan(models)
+            self._plan()
             if not self.todo or self._late():
                 continue
             self._open()
@@ -213,7 +215,7 @@ class _Campaign:
                 total += len(self.todo)
                 task.total(max(least, total))
                 self._work(task)
-                self._plan(models)
+                self._plan()
             self.todo.clear()
             self._finish()
             self.session = None
@@ -368,8 +370,9 @@ class _Campaign:
                 f"edgewidth devices check {self.setting.device} tells what is on the device.",
             )
         key = order.model.key
-        self.failures[key] = self.failures.get(key, 0) + 1
-        if message.final or self.failures[key] > 1:
+        failed = self.failures.setdefault(key, set())
+        failed.add(self._session.forget(order))  # one that did not arrive whole fails in every visit ordered with it
+        if message.final or len(failed) > 1:
             reason = plain_reason(message.reason)
             raise ModelFailedError(
                 f"{self.setting.device} could not run {key}: {reason}.",

@@ -79,6 +79,7 @@ class RemoteSession:
         self._reader = wire.Reader(position)
         self._batches = 0
         self._files: dict[str, tuple[str, str]] = {}  # by model: its file there and the digest
+        self._ordered: dict[str, str] = {}  # by visit: the file that it is to be made with
         self.held_bytes = 0
 
     @property
@@ -146,19 +147,32 @@ class RemoteSession:
             content = order.model.content()
             digest = hashlib.sha256(content).hexdigest()
             keep = self.held_bytes + len(content) <= max_held_bytes
-            name = digest[:24] if keep else f"once-{self._batches}-{len(files)}"
-            file = f"models/{name}.{self._setting.engine.file_format}"
+            # A new name each time: a file that was sent before may be in use just now.
+            name = digest[:24] if keep else f"once-{len(files)}"
+            file = f"models/{name}-{self._batches}.{self._setting.engine.file_format}"
             files[file] = content
             if keep:
                 self.held_bytes += len(content)
                 self._files[key] = file, digest
             if order.model.feed is not None and order.model.feed.values:
                 files[values_file(file)] = order.model.feed.values
+        self._ordered[order.visit] = file
         line = {"id": order.visit, "file": file, "sha256": digest, "keep": keep}
         if order.model.feed is not None:
             line["inputs"] = [one.model_dump(mode="json") for one in order.model.feed.inputs]
             line["entry"] = None if order.model.feed.entry is None else order.model.feed.entry._asdict()
         return line
+
+    def forget(self, order: Order) -> str:
+        """Use the file no more that a visit was to be made with, which may be damaged: the next one sends another.
+
+        Returns:
+            Its path there, which no other file has.
+        """
+        file = self._ordered[order.visit]
+        if self._files.get(order.model.key, ("", ""))[0] == file:
+            del self._files[order.model.key]
+        return f"{self.folder}/{file}"
 
     def _put(self, files: dict[str, bytes]) -> None:
         there = {f"{self.folder}/{name}": content for name, content in files.items()}

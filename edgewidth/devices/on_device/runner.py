@@ -240,9 +240,8 @@ class Session:
             self._write("failed", id=name, reason=str(error), final=error.final, of_engine=error.of_engine)
         self.done.add(name)
         if not order["keep"]:
-            path.unlink()
-            with contextlib.suppress(FileNotFoundError):
-                Path(values_file(str(path))).unlink()
+            for file in (path, Path(values_file(str(path)))):
+                file.unlink(missing_ok=True)
 
     def _cool_down(self) -> float:
         """Wait until the device is as cool as the job asks, within its limit; the seconds that took."""
@@ -256,8 +255,8 @@ class Session:
 
     def _clean_up(self) -> None:
         shutil.rmtree(self.folder / "models", ignore_errors=True)
-        for name in [*self.folder.glob("orders-*.jsonl"), self.folder / "reserve"]:
-            name.unlink()
+        for path in (*self.folder.glob("orders-*.jsonl"), self.folder / "reserve"):
+            path.unlink(missing_ok=True)
 
 
 def host_is_gone(job: Json) -> bool:
