@@ -184,6 +184,19 @@ def test_another_state_than_before_is_told() -> None:
         assert [warning.code for warning in state_warnings(slower, earlier, latency)] == codes
 
 
+def test_neighbours_are_no_other_state() -> None:
+    """Something slowed most runs of earlier visits, which did not count then either."""
+    rng = np.random.default_rng(5)
+    earlier = []
+    for at in range(8):
+        for one in validation(rng, 0.001, 0.001, 0.002, 600.0 * at):
+            runs = [round(ns * (1.2 if place % 15 < 9 else 1)) for place, ns in enumerate(one.runs_ns)]
+            earlier.append(one.model_copy(update={"runs_ns": tuple(runs), "slow_above_ns": 1.1e6 * TRUTH_MS}))
+    now = validation(rng, 0.001, 0.001, 0.002, 9000.0)
+    latency = estimate(now, Statistic.MEDIAN, known=scatter_of([[*earlier, *now]], Statistic.MEDIAN))
+    assert not state_warnings(now, earlier, latency)
+
+
 @pytest.mark.parametrize("statistic", Statistic)
 def test_a_tail_is_no_other_state(statistic: Statistic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A p99 lies far above the median of the same device; only a device that changed is told, whatever is asked."""

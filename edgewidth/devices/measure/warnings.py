@@ -11,10 +11,10 @@ import numpy as np
 
 from edgewidth.devices.measure.disturbed import SLOW, swapped
 from edgewidth.devices.measure.scatter import states_of
-from edgewidth.devices.measure.stretches import undisturbed
+from edgewidth.devices.measure.stretches import counting_runs, undisturbed
 from edgewidth.devices.on_device.visit import is_steady, window_runs
 from edgewidth.devices.on_device.vitals import THROTTLE_FLAGS
-from edgewidth.records.measurement import Clock, MeasurementWarning
+from edgewidth.records.measurement import Clock, MeasurementWarning, Statistic
 
 if TYPE_CHECKING:
     from edgewidth.devices.measure.policy import Policy
@@ -178,7 +178,8 @@ def _slow_sessions(visits: Sequence[Visit]) -> MeasurementWarning | None:
     quick = [visit for visit in visits if visit.disturbed is None]
     if not slow or not quick:
         return None
-    usual_ms, slow_ms = (_median_ms(some) for some in (quick, [visit for some in slow for visit in some]))
+    usual_ms = _middle_ms([np.median(counting_runs(visit, Statistic.MEDIAN)) for visit in quick])
+    slow_ms = _middle_ms([np.median(visit.runs_ns) for some in slow for visit in some])
     return _warning(
         "slow-sessions",
         f"In {len(slow)} of {len(sessions)} processes the model took {slow_ms:.4g} instead of {usual_ms:.4g} ms from "
@@ -190,7 +191,8 @@ def _slow_sessions(visits: Sequence[Visit]) -> MeasurementWarning | None:
 def _other_state(earlier: Sequence[Visit], latency: LatencyEstimate) -> MeasurementWarning | None:
     """Of a model that was measured before and found otherwise."""
     counting = [visit for visit in earlier if visit.disturbed is None]
-    states = states_of(counting, np.log([np.median(visit.runs_ns) for visit in counting]) - np.log(1e6))
+    medians = [np.median(counting_runs(visit, Statistic.MEDIAN)) for visit in counting]
+    states = states_of(counting, np.log(medians) - np.log(1e6))
     if len(states) < FEW_VISITS:
         return None
     before_ms = float(np.exp(np.median([np.median(np.concatenate(state)) for state in states[-LATEST_STATES:]])))
@@ -204,8 +206,8 @@ def _other_state(earlier: Sequence[Visit], latency: LatencyEstimate) -> Measurem
     )
 
 
-def _median_ms(visits: Sequence[Visit]) -> float:
-    return float(np.median([np.median(visit.runs_ns) for visit in visits])) / 1e6
+def _middle_ms(medians_ns: Sequence[np.floating]) -> float:
+    return float(np.median(medians_ns)) / 1e6
 
 
 def _warning(code: str, message: str, remedy: str) -> MeasurementWarning:
