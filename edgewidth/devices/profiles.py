@@ -304,7 +304,8 @@ def _profile_files(folder: Path | None) -> dict[str, Path]:
             f"{own} is not a folder of device profiles.", remedy="Give a folder with a NAME.toml for each device."
         )
     folders = [shipped_folder(), *([own] if own is not None else [])]
-    files = {path.stem: path for one in folders for path in one.glob("*.toml")}
+    # Hidden ones are of editors and file systems.
+    files = {path.stem: path for one in folders for path in one.glob("*.toml") if not path.name.startswith(".")}
     return dict(sorted(files.items()))
 
 

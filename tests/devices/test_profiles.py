@@ -105,6 +105,7 @@ def test_own_folder_by_option_and_by_environment(
     write('transport = "local"\nthreads = 2\n', "local")
     assert load_profile("my-pi", folder=tmp_path).address == "pi@raspberrypi.local"
     assert load_profile("local", folder=tmp_path).threads == 2
+    (tmp_path / ".#my-pi.toml").symlink_to("somebody@somewhere.1234")  # an editor's
     assert {profile.name for profile in list_profiles(tmp_path)} == SHIPPED | {"my-pi"}
     assert load_profile("local").threads == 1
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
