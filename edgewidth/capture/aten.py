@@ -131,7 +131,11 @@ def _read(trace: Trace, node: fx.Node, known: dict[fx.Node, Any]) -> Any:
     resolved: Any = torch.fx.map_arg((node.args, node.kwargs), known.__getitem__)
     arguments, options = resolved
     if node.target is operator.getitem:
-        return arguments[0][arguments[1]]
+        results, place = arguments
+        if place >= len(results):  # such as the places of the greatest pixels
+            maker = node.all_input_nodes[0].target
+            raise trace.unknown(node, f"reads result {place + 1} of {maker}, which edgewidth does not know")
+        return results[place]
     if not any(isinstance(known[source], Value) for source in node.all_input_nodes):
         return _constant(trace, node, arguments, options)
     name = str(node.target)

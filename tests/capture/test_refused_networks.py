@@ -186,6 +186,15 @@ class Positions(nn.Module):
         return x + self.numbers
 
 
+class Places(nn.Module):
+    """The greatest pixel of every channel, and where it is."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Both in one number."""
+        greatest, place = functional.adaptive_max_pool2d(x, 1, return_indices=True)
+        return greatest + place
+
+
 def with_nan() -> nn.Module:
     """A network of which one weight is none."""
     module = small(nn.Conv2d(CHANNELS, CHANNELS, 1))
@@ -238,6 +247,7 @@ def with_computed_weights() -> nn.Module:
             nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.PReLU(1568), nn.Linear(1568, 4)),
             "1568 slopes for a flattened map of 8 channels",
         ),
+        (small(Places()), "reads result 2 of aten.adaptive_max_pool2d.default, which edgewidth does not know"),
         (small(Positions()), r"constant of shape \(1, 8, 14, 14\), which is not one number for each channel"),
     ],
 )
