@@ -264,6 +264,24 @@ class Counting(nn.Module):
         return y
 
 
+class Gated(nn.Module):
+    """Several channels of every one, of which the first half is weighed by the second; what they are made of is divided
+    elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.twice = nn.Conv2d(CHANNELS, 2 * CHANNELS, 3, padding=1, groups=CHANNELS)
+        self.mixed = nn.Conv2d(CHANNELS, 2 * CHANNELS, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As many channels as come in."""
+        first, others = torch.split(x, [3, CHANNELS - 3], 1)
+        twice = self.twice(x) + self.mixed(torch.cat([others, first], 1))
+        one, other = twice.chunk(2, 1)
+        found: Tensor = one * torch.sigmoid(other)
+        return found
+
+
 def blurred(x: Tensor) -> Tensor:
     """Every second pixel of a map that was smoothed with a constant kernel."""
     kernel = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]) / 16
@@ -338,6 +356,7 @@ WAYS: dict[str, Callable[[], nn.Module | Callable[[Tensor], Tensor]]] = {
     "groups": lambda: conv(CHANNELS, 12, 3, padding=1, groups=4),
     "depthwise": lambda: conv(CHANNELS, CHANNELS, 5, padding=2, stride=2, groups=CHANNELS),
     "depthwise with a multiplier": lambda: conv(CHANNELS, 3 * CHANNELS, 3, padding=1, groups=CHANNELS),
+    "parts of a depthwise with a multiplier": Gated,
     "a bias before normalisation": lambda: conv(CHANNELS, 6, 1),
     "no bias": lambda: nn.Conv2d(CHANNELS, 6, 1, bias=False),
     "normalisation before convolution": lambda: nn.Sequential(nn.ReLU(), nn.BatchNorm2d(8), nn.Conv2d(8, 6, 1)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgewidth.capture.join import changed
-from edgewidth.graph.operators import Conv, Dense
+from edgewidth.graph.operators import Conv, Dense, Depthwise
 from edgewidth.graph.spec import INPUT, NetworkSpec, Node
 from edgewidth.graph.widths import TensorShape
 
@@ -71,6 +71,10 @@ class _Variables:
         if isinstance(draft.operator, (Conv, Dense)):
             width = self._channels(self._trace.channels[draft.name])
             return changed(draft.operator, width=width[0] if len(width) == 1 else width)
+        if isinstance(draft.operator, Depthwise) and draft.operator.multiplier > 1:
+            read, made = (self._channels(self._trace.channels[name]) for name in (draft.inputs[0], draft.name))
+            alike = made == tuple(segment * draft.operator.multiplier for segment in read)
+            return draft.operator if alike else changed(draft.operator, segments=made)
         if draft.cut is not None:
             ends = self._segments.ends(self._trace.channels[draft.inputs[0]])
             start, stop = map(ends.index, draft.cut)

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from edgewidth.graph.operators.operator import Affine, NewChannels, channels_of, fixed_channels
 from edgewidth.graph.operators.window import Pair, Window
-from edgewidth.graph.widths import Axes, TensorShape, Width, total, variables_of
+from edgewidth.graph.widths import Axes, TensorShape, Width, total
 
 
 class Convolution(Window, Affine):
@@ -64,19 +64,23 @@ class Conv(Convolution):
 class Depthwise(Convolution):
     """A convolution of every channel by itself, ``multiplier`` times: its outputs lie side by side.
 
-    With a multiplier above 1 the number of channels is fixed.
+    With a multiplier above 1 the number of channels is fixed. ``segments`` are the lengths of what others tell apart
+    among them; empty: the segments that it reads, multiplied.
     """
 
     op: Literal["depthwise"] = "depthwise"
     multiplier: Width = 1
+    segments: tuple[Width, ...] = ()
 
     def _output_shape(self, inputs: Sequence[TensorShape]) -> TensorShape:
         self._check_dilation()
         (source,) = inputs
-        if self.multiplier > 1 and variables_of(source.channels):
+        if self.multiplier > 1 or self.segments:
             fixed_channels("depthwise with a multiplier", source)
         multiplied = tuple(c * self.multiplier if isinstance(c, int) else c for c in source.channels)
-        return self._output_with(source, multiplied)
+        if self.segments and sum(self.segments) != total(multiplied, {}):
+            raise ValueError(f"depthwise makes {total(multiplied, {})} channels, not {self.segments}")
+        return self._output_with(source, self.segments or multiplied)
 
     def kernel_axes(self, inputs: Sequence[TensorShape]) -> Axes:
         """(channels, 1, height, width)."""
