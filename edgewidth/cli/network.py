@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
 from rich.table import Table
@@ -73,10 +74,11 @@ def _print(summary: NetworkSummary, how: TableFormat) -> None:
         print_table(_layers(summary), how=how)
         return
     pixels = "×".join(map(str, summary.size))
+    configurations = Decimal(summary.configurations)  # there may be more than a floating-point number can say
     echo(
         f"{summary.network}: {pixels} pixels with {summary.in_channels} channel(s), {summary.outputs} outputs\n"
         f"{len(summary.layers)} layers, {summary.macs / 1e6:.1f} M MACs, {summary.parameters / 1e6:.2f} M parameters\n"
-        f"{len(summary.variables)} width variables, {summary.configurations:.3g} configurations\n"
+        f"{len(summary.variables)} width variables, {configurations:.3g} configurations\n"
     )
     print_table(_layers(summary))
     echo("")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -51,8 +52,9 @@ def count(value: float | None) -> str:
     if value is None:
         return ABSENT
     if value >= 1e12:
-        mantissa, _, exponent = f"{value:.1e}".partition("e+")
-        return f"{mantissa} {TIMES} 10{exponent.lstrip('0').translate(_SUPERSCRIPT)}"
+        # As a decimal: there may be more configurations than a floating-point number can say.
+        mantissa, _, exponent = f"{Decimal(value):.1e}".partition("e+")
+        return f"{mantissa} {TIMES} 10{exponent.translate(_SUPERSCRIPT)}"
     for unit, scale in ((" G", 1e9), (" M", 1e6), (" k", 1e3)):
         if value >= scale:
             return f"{significant(value / scale, 3)}{unit}"

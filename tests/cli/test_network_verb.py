@@ -55,6 +55,20 @@ def test_a_network_of_ones_own_is_shown(own: str, capsys: pytest.CaptureFixture[
     assert [layer["layer"] for layer in found["layers"] if layer["fixed"]] == [found["layers"][-1]["layer"]]
 
 
+def test_any_number_of_configurations_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also more than a floating-point number can say."""
+    (tmp_path / "deep.py").write_text(
+        "from torch import nn\n\ndef deep():\n"
+        "    layers = [nn.Conv2d(64 if n else 1, 64, 1) for n in range(180)]\n"
+        "    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 2))\n"
+    )
+    assert (
+        exit_code(["network", f"{tmp_path}/deep.py:deep", "--resolution", "8", "--levels", "64", "--divisor", "1"]) == 0
+    )
+    # 180 width variables of 64 widths from 13 to 96: 64^180 = 2^1080.
+    assert "180 width variables, 1.30e+325 configurations" in capsys.readouterr().out
+
+
 def test_what_its_code_prints_is_no_part_of_the_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """When a package is found, a file is imported, a network made and run."""
     (tmp_path / "talking").mkdir()

@@ -50,6 +50,7 @@ def test_sizes_counts_and_signs() -> None:
         "3.98 GB",
     ]
     assert [units.count(n) for n in (12, 46_900_000, 3.7e15)] == ["12", "46.9 M", "3.7 × 10¹⁵"]
+    assert [units.count(15 * 10**n) for n in (11, 99, 999)] == ["1.5 × 10¹²", "1.5 × 10¹⁰⁰", "1.5 × 10¹⁰⁰⁰"]
     assert (units.signed(-1.24), units.signed(0.5), units.percent(None)) == ("−1.2 %", "+0.5 %", "–")
 
 
