@@ -111,7 +111,7 @@ def print_report(report: Report, folder: RunFolder) -> None:
     if report.candidates:
         echo("")
         print_table(_candidates(report))
-    if report.predicted and report.measured:
+    if report.measured and report.predicted and report.predicted.difference_percent is not None:
         echo(
             f"\nLatency ({report.measured.statistic}): predicted {report.predicted.value_ms:.4g} ms, "
             f"{report.words.past} {_interval(report.measured)}"
@@ -306,7 +306,10 @@ def print_search(result: SearchResult, path: Path, *, how: TableFormat = TableFo
         return
     echo(f"Budget {result.budget}")
     print_table(table)
-    echo(f"No configuration within the budget is better by more than {result.certificate.gap:.2g} under these numbers.")
+    told = (
+        f"No configuration within the budget is better by more than {result.certificate.gap:.2g} under these numbers."
+    )
+    echo(" ".join(part for part in (told, result.certificate.reservation) if part))
     echo(str(path))
 
 

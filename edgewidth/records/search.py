@@ -43,6 +43,16 @@ class Certificate(Record):
     """Whether so many widths meet in a layer that its activations were counted with the greatest of some: with a
     budget of activations, a better configuration may then keep it that was ruled out."""
 
+    @property
+    def reservation(self) -> str:
+        """What it does not say, in a sentence; empty: it says all."""
+        if not self.memory_bounded:
+            return ""
+        return (
+            "It is about configurations whose activations keep the budget with the greatest of some widths, since very "
+            "many meet in a layer; others that keep it, too, were ruled out, and may be better."
+        )
+
 
 class FrontierPoint(Record):
     """The best configuration that stays within a latency."""

@@ -85,9 +85,13 @@ def build_report(inputs: Inputs, stale: Sequence[MeasurementWarning] = ()) -> Re
 
 
 def _budget(inputs: Inputs) -> Budget | None:
-    if inputs.validation and inputs.validation.budget:
-        return inputs.validation.budget
-    return inputs.search.budget if inputs.search else None
+    """What the file was held against, or the search's budget, which says nothing of another statistic than its own."""
+    validation, searched = inputs.validation, inputs.search.budget if inputs.search else None
+    if validation and validation.budget:
+        return validation.budget
+    if validation and searched and validation.estimate.statistic is not searched.statistic:
+        return None
+    return searched
 
 
 def _network(space: SearchSpace) -> NetworkReport:

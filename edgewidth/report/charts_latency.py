@@ -199,8 +199,8 @@ def _pairs(report: Report) -> list[_Pair]:
         _Pair(str(h.config), "held-out", h.predicted_ms, h.low_ms, h.high_ms, h.measured_ms)
         for h in sorted(held_out, key=lambda h: h.predicted_ms)
     ]
-    if report.predicted and report.measured:
-        p = report.predicted
+    p = report.predicted
+    if p and report.measured and p.difference_percent is not None:
         pairs.append(_Pair("the chosen file", "chosen", p.value_ms, p.low_ms, p.high_ms, report.measured.value_ms))
     return pairs
 

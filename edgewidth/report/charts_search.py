@@ -13,6 +13,7 @@ from edgewidth.report.units import listed, milliseconds, significant
 
 if TYPE_CHECKING:
     from edgewidth.records.report import Candidate, Report, SearchReport, VariableWidths
+    from edgewidth.records.search import Certificate
 
 FRONTIER_POINTS = 240
 """More points than this are one line to the eye; evenly spaced ones get a mark and a row."""
@@ -49,7 +50,7 @@ def frontier(report: Report) -> Figure | None:
     keys += [Key(c.method, *style_of(c.method)) for c in candidates]
     if report.budget:
         keys.append(Key(f"budget {report.budget.latency_ms:.4g} ms", "budget", "line"))
-    return Figure("", _frontier_caption(report), wide, narrow, tuple(keys), _frontier_rows(found))
+    return Figure("", _frontier_caption(report, found), wide, narrow, tuple(keys), _frontier_rows(found))
 
 
 def _frontier_ranges(
@@ -58,7 +59,7 @@ def _frontier_ranges(
     """What is near the candidates: at the fast end losses shoot up, at the slow end they hardly fall."""
     times = [found.chosen.predicted_ms, *(c.predicted_ms for c in candidates if c.predicted_ms is not None)]
     losses = [found.chosen.predicted_loss, *(c.predicted_loss for c in candidates if c.predicted_loss is not None)]
-    slowest, ceiling = 1.2 * max(times), 1.6 * max(losses)
+    slowest, ceiling = 1.2 * max(times), max(losses) + 0.6 * abs(max(losses))
     shown = [p for p in found.frontier if p.predicted_ms <= slowest and p.predicted_loss <= ceiling]
     times += [point.predicted_ms for point in shown]
     losses += [point.predicted_loss for point in shown]
@@ -82,16 +83,25 @@ def _draw_candidate(picture: Picture, plot: Axes, candidate: Candidate) -> None:
     picture.mark(plot.at(candidate.predicted_ms, candidate.predicted_loss), kind, shape=shape, size=size, hint=hint)
 
 
-def _frontier_caption(report: Report) -> str:
+def _frontier_caption(report: Report, found: SearchReport) -> str:
     by_method = {c.method: c.predicted_loss for c in report.candidates}
     chosen, uniform = by_method.get("chosen"), by_method.get("uniform")
-    text = "Lower is more accurate, left is faster; by the table and the losses no configuration lies below the line."
+    text = f"Lower is more accurate, left is faster; by the table and the losses {_below(found.certificate)}."
     if chosen is None or not uniform or chosen >= uniform:
         return text
     gain = f"{100 * (1 - chosen / uniform):.0f} %"
     return (
         f"{text} The choice's predicted excess loss is {gain} below that of the widest uniform network in the budget."
     )
+
+
+def _below(certificate: Certificate) -> str:
+    """What lies below the frontier."""
+    if not certificate.bounded:
+        return "no configuration lies below the line"
+    if certificate.frontier_gap is None:
+        return "the line is the best that was found"
+    return f"no configuration lies more than {certificate.frontier_gap:.4f} below the line, the best that was found"
 
 
 def _frontier_rows(found: SearchReport) -> Numbers:

@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 
 from edgewidth.progress import times_text
 from edgewidth.records.measurement import Clock
+from edgewidth.records.validation import over_memory
 from edgewidth.report import charts_latency, charts_losses, charts_search, units
 from edgewidth.report.candidates import sureness
 from edgewidth.report.verdict import compare, uncounted
@@ -68,7 +69,8 @@ def parts(report: Report) -> dict[str, object]:
         "states": charts_latency.device_states(report),
         "device": _device_rows(report),
         "environment": _reproduce_rows(report),
-        "comparison": compare(report.predicted) if report.predicted and report.measured else None,
+        "comparison": compare(report.predicted),
+        "memory": over_memory(report.measured.ran, report.budget) if report.measured else "",
         "sureness": sureness(report.candidates),
         "past": report.words.past,
         "uncounted": uncounted(report.measured, report.budget, report.clock) if report.measured else "",

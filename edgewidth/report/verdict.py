@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 NEARLY_ALL_PERCENT = 90.0
 
 
-def compare(predicted: Predicted) -> str:
-    """What was predicted, and how the measurement differs from it, as one sentence."""
+def compare(predicted: Predicted | None) -> str | None:
+    """What was predicted, and how the measurement differs from it, as one sentence; None: they cannot be compared."""
+    if predicted is None or (off := predicted.difference_percent) is None:
+        return None
     text = (
         f"Predicted: {predicted.value_ms:.4g} ms (95 % interval {predicted.low_ms:.4g} to {predicted.high_ms:.4g} ms)"
     )
-    if (off := predicted.difference_percent) is None:
-        return f"{text}."
     return f"{text}; the file is {abs(off):.2g} % {'slower' if off > 0 else 'faster'} than that."
 
 
@@ -44,7 +44,7 @@ def summarise(measured: Measured | None, budget: Budget | None, missing: Sequenc
     if rest := uncounted(measured, budget, clock):
         fact = f"{fact} — {rest}"
     if budget is None:
-        return f"{fact}; no budget was given."
+        return f"{fact}; no budget of its {measured.statistic} was given."
     apart = abs(100 * measured.value_ms / budget.latency_ms - 100)
     side = "above" if measured.value_ms > budget.latency_ms else "below"
     memory = over_memory(measured.ran, budget)

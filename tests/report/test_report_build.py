@@ -22,6 +22,7 @@ from edgewidth.records.search import SearchResult
 from edgewidth.records.table import LatencyTable
 from edgewidth.records.validation import ValidationReport
 from edgewidth.report.candidates import predict_loss, predict_ms, sureness
+from edgewidth.report.charts_latency import predicted_against_measured
 from edgewidth.report.html import render_html
 from edgewidth.report.inputs import read_epochs
 from edgewidth.stages.folder import RunFolder
@@ -87,6 +88,21 @@ def test_another_statistic_keeps_the_median_beside_it(tmp_path: Path) -> None:
     # The sample's search was about the median, and a p90 must not be held against a predicted median.
     assert report.predicted is not None
     assert report.predicted.difference_percent is None
+
+
+def test_a_budget_of_another_statistic_gives_no_verdict(folder: RunFolder) -> None:
+    """A tail that was measured without a budget is not held against that of the median, nor against its prediction."""
+    validation = ValidationReport.read(folder.validation)
+    tail = validation.estimate.model_copy(update={"statistic": Statistic.P95})
+    own = {"estimate": tail, "budget": None, "within_budget": None}
+    validation.model_copy(update=own).write(folder.validation)
+    report = report_of(folder)
+    assert (report.verdict, report.budget) == ("partial", None)
+    assert report.summary.endswith("; no budget of its p95 was given.")
+    figure = predicted_against_measured(report)
+    assert figure is not None
+    assert figure.numbers is not None
+    assert "the chosen file" not in {name for name, *_ in figure.numbers.rows}
 
 
 def test_an_interval_across_the_budget_is_warned_of(tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from report import sample
 
+from edgewidth.records.budget import Limits
 from edgewidth.records.losses import UnaryLosses
 from edgewidth.records.measurement import (
     AcceleratorState,
@@ -17,7 +18,9 @@ from edgewidth.records.measurement import (
     DeviceState,
     EnergyEstimate,
     EnergyQuality,
+    Footprint,
     MeasurementWarning,
+    Ran,
 )
 from edgewidth.records.report import VariableWidths
 from edgewidth.records.search import SearchResult
@@ -97,6 +100,38 @@ def test_energy_and_accelerators_are_told(tmp_path: Path) -> None:
     texts = Page(render_html(report.model_copy(update={"measured": measured, "visits": visits}))).texts
     assert {"12.3 mJ", "good: by psys, 7.96 mJ above idle", str(good), str(poor)} <= set(texts)
     assert {"GPU frequency", "810 to 900 MHz", "50 %", "heat"} <= set(texts)
+
+
+def test_a_file_that_takes_too_much_memory_is_said_to(tmp_path: Path) -> None:
+    """Fast enough, and over the budget all the same: the page says by what."""
+    folder = sample.sample_folder(tmp_path, slower=0.985)
+    ran = Ran(operators=31, accelerated=31, footprint=Footprint(sram_bytes=310_000, flash_bytes=900_000))
+    limits = Limits(activation_bytes=300_000)
+    validation = ValidationReport.read(folder.validation)
+    assert validation.budget is not None
+    budget = validation.budget.model_copy(update={"limits": limits})
+    validation.model_copy(update={"ran": ran, "budget": budget}).write(folder.validation)
+    texts = Page(render_html(report_of(folder))).texts
+    assert {"Over budget", "It takes 310 kB of SRAM, more than the 300 kB allowed."} <= {text.strip() for text in texts}
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [
+        ({}, "no configuration lies below the line"),
+        ({"bounded": True}, "the line is the best that was found"),
+        ({"bounded": True, "frontier_gap": 0.0123}, "no configuration lies more than 0.0123 below the line, the best"),
+        ({"memory_bounded": True}, "others that keep it, too, were ruled out, and may be better."),
+    ],
+)
+def test_nothing_is_certified_that_was_not_proved(bounds: dict[str, Any], said: str, tmp_path: Path) -> None:
+    folder = sample.sample_folder(tmp_path, until="search")
+    found = SearchResult.read(folder.search)
+    found.model_copy(update={"certificate": found.certificate.model_copy(update=bounds)}).write(folder.search)
+    html = render_html(report_of(folder))
+    assert said in html
+    assert ("no configuration lies below the line" in html) != bool(bounds.get("bounded"))
+    assert ("may be better" in html) == bool(bounds.get("memory_bounded"))
 
 
 @pytest.mark.parametrize(("suffix", "accuracy"), [("tflite", "91.32 %"), ("onnx", "91.26 %")])
