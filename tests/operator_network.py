@@ -31,7 +31,7 @@ from edgewidth.graph.operators import (
     Upsample,
     ZeroPad,
 )
-from edgewidth.graph.operators.activation import Clamp, Elu, LeakyRelu
+from edgewidth.graph.operators.activation import UNBOUNDED, Clamp, Elu, LeakyRelu
 from edgewidth.graph.operators.operator import Operator
 from edgewidth.graph.space import SearchSpace, WidthVariable
 from edgewidth.graph.spec import INPUT, NetworkSpec, Node
@@ -50,6 +50,8 @@ ACTIVATIONS: tuple[Any, ...] = (
     *("none", "relu", "relu6", "sigmoid", "tanh", "silu", "gelu", "hard_sigmoid", "hard_swish"),
     *(LeakyRelu(slope=0.2), Elu(), Elu(alpha=0.6)),
     *(Clamp(least=-0.4, greatest=0.9), Clamp(least=-1, greatest=1), Clamp(least=0, greatest=0.7)),
+    *(Clamp(least=-UNBOUNDED, greatest=0.8), Clamp(least=-0.3, greatest=UNBOUNDED)),
+    *(Clamp(least=-1e5, greatest=1e5), Clamp(least=-1e5, greatest=-0.1)),
 )
 
 Branch = list[tuple[Operator, tuple[str, ...]]]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from edgewidth.graph.operators.activation import Clamp, Elu, LeakyRelu
+from edgewidth.graph.operators.activation import UNBOUNDED, Clamp, Elu, LeakyRelu
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +36,6 @@ _FAR = torch.tensor([-1e5, -1e3, -50, 50, 1e3, 1e5], dtype=torch.float64)
 ARGUMENTS = torch.cat([torch.linspace(-12, 12, 481, dtype=torch.float64), _FAR])
 """Where functions are compared. -3, 0, 3 and 6, where known ones turn, are among them."""
 TOLERANCE = 1e-6
-GREATEST = torch.finfo(torch.float32).max
-"""What no float32 exceeds: a clamp that has no bound there."""
 
 
 def activation_of(function: Function) -> Activation | None:
@@ -59,8 +57,8 @@ def line_of(function: Function) -> tuple[float, float] | None:
 
 
 def clamp(least: float | None = None, greatest: float | None = None) -> Activation:
-    """A clamp; what has no bound is bounded by the greatest number."""
-    return Clamp(least=-GREATEST if least is None else least, greatest=GREATEST if greatest is None else greatest)
+    """A clamp, which may have one bound alone."""
+    return Clamp(least=-UNBOUNDED if least is None else least, greatest=UNBOUNDED if greatest is None else greatest)
 
 
 def elu(alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Activation | None:

@@ -37,6 +37,7 @@ from edgewidth.graph.widths import resolve, total
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edgewidth.graph.operators.activation import Clamp
     from edgewidth.graph.operators.conv import Convolution
     from edgewidth.graph.operators.operator import Operator
     from edgewidth.graph.spec import Layer
@@ -259,6 +260,14 @@ def _clip(site: LayerNodes, least: float, greatest: float, x: str) -> str:
     return site.add("Clip", x, site.number(least), site.number(greatest))
 
 
+def _clamp(site: LayerNodes, activation: Clamp, x: str) -> str:
+    least, greatest = activation.least, activation.greatest
+    if least <= 0 <= greatest:
+        return _clip(site, least, greatest, x)
+    # In int8 a Clip is left out, since the range of its output says the same: but every range has zero in it.
+    return site.add("Min", site.add("Max", x, site.number(least)), site.number(greatest))
+
+
 def _gelu(site: LayerNodes, x: str) -> str:
     """Write x · Φ(x), where Φ is (1 + erf(x / √2)) / 2, the normal distribution's; nothing else divides."""
     twice = site.add("Add", site.add("Erf", site.add("Div", x, site.number(math.sqrt(2)))), site.number(1))
@@ -277,6 +286,6 @@ ACTIVATIONS: dict[str, Callable[[LayerNodes, Any, str], str]] = {
     "hard_swish": lambda site, _, x: site.add("HardSwish", x),
     "leaky_relu": lambda site, activation, x: site.add("LeakyRelu", x, alpha=activation.slope),
     "elu": lambda site, activation, x: site.add("Elu", x, alpha=activation.alpha),
-    "clamp": lambda site, activation, x: _clip(site, activation.least, activation.greatest, x),
+    "clamp": _clamp,
 }
 """Writes the nodes of an activation of a named value; returns the name of what they compute."""

@@ -1,7 +1,8 @@
 """Activations in Keras, written so that the TFLite converter knows them again and rounds them well.
 
 In int8 the converter gives a minimum and a maximum the scale of their output, and that scale then to their input too:
-whatever else reads that input would be clipped. So they only follow a rectifier, whose output nothing else reads.
+whatever else reads that input would be clipped. So they only follow a rectifier, whose output nothing else reads, or
+have a bound that is far away.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import keras
+
+from edgewidth.graph.operators.activation import UNBOUNDED
 
 if TYPE_CHECKING:
     from edgewidth.graph.operators.activation import Clamp, Elu
@@ -25,12 +28,28 @@ def _elu(activation: Elu, x: Any) -> Any:
     return activation.alpha * keras.ops.elu(x) + (1 - activation.alpha) * keras.ops.relu(x)
 
 
+_FAR = 16.0
+"""Bounds further from zero are there for what never comes: with the output's scale nothing is clipped that others read,
+and nothing may be added to them, since what they are added to would be rounded off."""
+
+
 def _clamp(activation: Clamp, x: Any) -> Any:
     least, greatest = activation.least, activation.greatest
     if (least, greatest) == (-1, 1):  # an operator of its own
         return keras.ops.minimum(keras.ops.maximum(x, least), greatest)
+    if least < -_FAR:
+        below = (
+            greatest - keras.ops.relu(greatest - x) if greatest <= _FAR else _bounded(keras.ops.minimum, x, greatest)
+        )
+        return _bounded(keras.ops.maximum, below, least)
     above = keras.ops.relu(x) if least == 0 else keras.ops.relu(x - least) + least
+    # Also without a bound: the converter would take ``least`` into the layer that follows, which could not be cut then.
     return keras.ops.minimum(above, greatest)
+
+
+def _bounded(by: Callable[[Any, float], Any], x: Any, bound: float) -> Any:
+    """A minimum or a maximum, where there is a bound."""
+    return x if abs(bound) >= UNBOUNDED else by(x, bound)
 
 
 ACTIVATIONS: dict[str, Callable[[Any, Any], Any]] = {

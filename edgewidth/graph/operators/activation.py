@@ -41,8 +41,12 @@ class Elu(_Parametrised):
     alpha: float = Field(1.0, gt=0)
 
 
+UNBOUNDED = (2 - 2**-23) * 2.0**127
+"""The greatest float32: what is clamped by it, or below by its negative, has no bound there."""
+
+
 class Clamp(_Parametrised):
-    """x, but at least ``least`` and at most ``greatest``."""
+    """x, but at least ``least`` and at most ``greatest``, one of which may be ``UNBOUNDED``."""
 
     function: Literal["clamp"] = "clamp"
     least: float
