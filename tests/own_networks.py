@@ -316,6 +316,8 @@ WAYS: dict[str, Callable[[], nn.Module | Callable[[Tensor], Tensor]]] = {
     "prelu of a flattened map": lambda: nn.Sequential(nn.Flatten(), nn.PReLU(), nn.Linear(CHANNELS * 64, 6)),
     "clamp": lambda: lambda x: x.clamp(-0.5, 1),
     "clamp below": lambda: lambda x: x.clamp(min=-0.25),
+    "clamp above": lambda: lambda x: x.clamp(max=0.25),
+    "clamp below and above, one after the other": lambda: lambda x: x.clamp_min(-0.25).clamp_max(0.75),
     "clamp far away": lambda: lambda x: x.clamp(-40, 40),
     "relu in place": lambda: in_place,
     "notes of its own": Counting,

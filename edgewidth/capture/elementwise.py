@@ -73,6 +73,8 @@ def leaky_relu(slope: float = 0.01) -> Activation:
 
 PARAMETRISED: dict[str, Callable[..., Activation | None]] = {
     "aten.clamp.default": clamp,
+    "aten.clamp_min.default": clamp,
+    "aten.clamp_max.default": lambda greatest: clamp(None, greatest),
     "aten.hardtanh.default": lambda least=-1.0, greatest=1.0: clamp(least, greatest),
     "aten.elu.default": elu,
     "aten.leaky_relu.default": leaky_relu,
@@ -90,7 +92,5 @@ PLAIN = (
     "aten.erf.default",
     "aten.neg.default",
     "aten.rsub.Scalar",
-    "aten.clamp_min.default",
-    "aten.clamp_max.default",
 )
 """Further operators on one tensor's elements, known by their values or as a part of what is."""
