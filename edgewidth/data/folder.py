@@ -92,7 +92,7 @@ class _Reader:
         size = sides(resolution or default_resolution(self._typical_side()))
         self._check_memory(size)
         # Pillow decodes without holding the interpreter, so threads use every core.
-        workers = min(16, os.cpu_count() or 1)
+        workers = min(16, len(os.sched_getaffinity(0)))
         with ThreadPoolExecutor(workers) as pool, self._progress.task("Reading images", len(self._files)) as task:
             channels = 1 if all(pool.map(lambda place: self._tried(place, is_grey, otherwise=True), places)) else 3
             images = np.empty((len(self._files), *size, channels), np.uint8)

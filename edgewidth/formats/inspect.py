@@ -114,7 +114,7 @@ def run_model(
     loaded, facts = load_model(content), model_facts(content)
     source, target = facts.inputs[0], facts.outputs[0]
     channels_first = _channels_first(source, images.shape[1:])
-    workers = min(threads or os.cpu_count() or 1, max(1, len(images) // _CHUNK))
+    workers = min(threads or len(os.sched_getaffinity(0)), max(1, len(images) // _CHUNK))
     free: queue.SimpleQueue[LoadedModel] = queue.SimpleQueue()
     for worker in range(workers):
         free.put(loaded if worker == 0 else loaded.clone())
