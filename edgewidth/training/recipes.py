@@ -19,9 +19,10 @@ class Phase:
 
     The learning rate is for batches of 256 and scales with the batch (Goyal et al. 2017, arXiv 1706.02677); it
     rises over ``warmup`` of all steps and falls along half a cosine. Weight decay leaves normalisation and biases
-    alone. ``averaging`` is the share of all steps over which the final weights are averaged; 0: none.
-    ``distillation`` is the weight of a teacher's output beside the labels: the supernet's maximum network, and in
-    training for int8 the network itself in float32. The supernet's own phase distils in any case.
+    alone; weights before normalisation turn the faster the more they decay (van Laarhoven 2017, arXiv 1706.05350).
+    ``averaging`` is the share of all steps over which the final weights are averaged; 0: none. ``distillation`` is the
+    weight of a teacher's output beside the labels: the supernet's maximum network, and in training for int8 the network
+    itself in float32. The supernet's own phase distils in any case.
     """
 
     images: int
@@ -98,6 +99,10 @@ class Recipe:
     thousand digits the random configurations of batches of 64 began to learn after a hundred steps, when the maximum
     network had almost done; those of batches of 32, of which each sees 16 images, had learned little after 400.
 
+    A training of a few thousand steps from random weights needs a stronger ``weight_decay`` than a longer one, or one
+    that begins with trained weights. MobileNet-v1 of half its widths, trained for nine passes over 45,000 images of
+    CIFAR-10 at 32 px, came to 67.1 % on 5,000 others with 1e-4, 74.2 % with 5e-4 and 74.3 % with 1e-3.
+
     ``minimum_every``: in how many steps the minimum configuration is trained once. Trained at every step it is
     overtrained, and ties networks several times its size.
 
@@ -150,8 +155,8 @@ RECIPES = {
     for recipe in (
         Recipe(
             name="quick",
-            supernet=Phase(images=16_000, passes=1, batch=64),
-            finetune=Phase(images=8_000, passes=3, label_smoothing=0.1, averaging=0.05),
+            supernet=Phase(images=16_000, passes=1, batch=64, weight_decay=5e-4),
+            finetune=Phase(images=8_000, passes=3, weight_decay=5e-4, label_smoothing=0.1, averaging=0.05),
             evaluations=72,
             trained=FromTrained(
                 adapt=Phase(images=2_000, passes=1, learning_rate=0.16),
@@ -161,8 +166,8 @@ RECIPES = {
         ),
         Recipe(
             name="standard",
-            supernet=Phase(images=24_000, passes=2, batch=64),
-            finetune=Phase(images=16_000, passes=9, batch=64, label_smoothing=0.1, averaging=0.05),
+            supernet=Phase(images=24_000, passes=2, batch=64, weight_decay=5e-4),
+            finetune=Phase(images=16_000, passes=14, batch=64, weight_decay=5e-4, label_smoothing=0.1, averaging=0.05),
             evaluations=120,
         ),
         Recipe(
