@@ -99,9 +99,9 @@ class Recipe:
     thousand digits the random configurations of batches of 64 began to learn after a hundred steps, when the maximum
     network had almost done; those of batches of 32, of which each sees 16 images, had learned little after 400.
 
-    A training of a few thousand steps from random weights needs a stronger ``weight_decay`` than a longer one, or one
-    that begins with trained weights. MobileNet-v1 of half its widths, trained for nine passes over 45,000 images of
-    CIFAR-10 at 32 px, came to 67.1 % on 5,000 others with 1e-4, 74.2 % with 5e-4 and 74.3 % with 1e-3.
+    A training of a few thousand steps from random weights needs a strong ``weight_decay``: MobileNet-v1 of half its
+    widths, trained for nine passes over 45,000 images of CIFAR-10 at 32 px, came to 67.1 % on 5,000 others with 1e-4,
+    74.2 % with 5e-4 and 74.3 % with 1e-3. Longer trainings, and those of trained weights, were not tried with more.
 
     ``minimum_every``: in how many steps the minimum configuration is trained once. Trained at every step it is
     overtrained, and ties networks several times its size.

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
     from protocol import Experiment
 
+    from edgewidth.data.sources import Split
+    from edgewidth.tasks.task import Task
+    from edgewidth.training.networks.plain import PlainNetwork
+
 
 class Seen(Document):
     """What one network scores on all images that nothing trained on: those of searching, judging and testing."""
@@ -54,10 +58,15 @@ def _seen(experiment: Experiment, share: float, passes: int, seed: int) -> Seen:
     supernet = experiment.supernet(Final("uniform", share, 0, seed)).supernet
     recipe, progress = experiment.recipe(passes), TerminalProgress()
     finetune(experiment.space, config, data, recipe, folder, supernet=supernet, seed=seed, progress=progress)
-    network, splits = load_plain(folder.weights), (data.search, data.holdout, data.test)
-    outputs = np.concatenate([network_outputs(network, split.images) for split in splits])
-    targets = np.concatenate([split.targets for split in splits])
-    loss = data.task.objective().loss(torch.from_numpy(outputs), torch.from_numpy(targets))
-    seen = Seen(passes=passes, seed=seed, top1_percent=data.task.score(outputs, targets), loss=float(loss))
+    top1_percent, loss = scored(load_plain(folder.weights), data.task, (data.search, data.holdout, data.test))
+    seen = Seen(passes=passes, seed=seed, top1_percent=top1_percent, loss=loss)
     seen.write(path)
     return seen
+
+
+def scored(network: PlainNetwork, task: Task, splits: Sequence[Split]) -> tuple[float, float]:
+    """Of how many of some images a network is right, in percent, and what it loses on them, in nats."""
+    outputs = np.concatenate([network_outputs(network, split.images) for split in splits])
+    targets = np.concatenate([split.targets for split in splits])
+    loss = task.objective().loss(torch.from_numpy(outputs), torch.from_numpy(targets))
+    return task.score(outputs, targets), float(loss)

@@ -3,9 +3,9 @@
 
     recipe.py --data cifar10.npz --set weight_decay=5e-4 --set passes=9
 
-A uniform network is trained as a run trains the network that it chose, with other values of ``Phase``: from random
-weights, or from those of ``--supernet``. It is judged by the images that were kept out of training; the test images,
-which results are told by, are not looked at.
+A network, uniform unless its widths are given, is trained as a run trains the network that it chose, with other values
+of ``Phase``: from random weights, or from those of ``--supernet``. It is judged by the images that were kept out of
+training; the test images, which results are told by, are not looked at.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ from dataclasses import fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-import torch
+from pilot import scored
 
 from edgewidth.data.split import load_images
 from edgewidth.errors import InputError
-from edgewidth.graph.families.registry import search_space
+from edgewidth.graph.space import ChannelConfig
 from edgewidth.progress import Lines
+from edgewidth.stages.face import space_for
 from edgewidth.stages.finetune import finetune
 from edgewidth.stages.folder import RunFolder
-from edgewidth.training.networks.inference import network_outputs
 from edgewidth.training.networks.weights import load_supernet
 from edgewidth.training.recipes import RECIPES, Phase
 
@@ -37,21 +36,16 @@ def main() -> None:
     parser.add_argument("--recipe", choices=RECIPES, default="standard")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a number of Phase")
     parser.add_argument("--width", type=float, default=0.5, help="multiplier of MobileNet-v1's widths")
+    parser.add_argument("--config", type=ChannelConfig.parse, help="the widths themselves, such as 16-24-48")
     parser.add_argument("--supernet", type=Path, help="a supernet.safetensors of these images to begin with")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     data = load_images(options.data, resolution=None, seed=0)
-    if options.supernet:
-        space = load_supernet(options.supernet).space
-    else:
-        classes = len(data.task.output_names)
-        space = search_space(
-            "mobilenet_v1", resolution=data.resolution, in_channels=data.in_channels, num_classes=classes
-        )
+    space = load_supernet(options.supernet).space if options.supernet else space_for(data)
     recipe = RECIPES[options.recipe]
     phase = changed(recipe.finetune, options.set)
     recipe = replace(recipe, name=f"{recipe.name} {' '.join(options.set)}", finetune=phase)
-    config, begun = space.uniform(options.width), time.process_time()
+    config, begun = options.config or space.uniform(options.width), time.process_time()
     with TemporaryDirectory() as folder:
         network = finetune(
             space,
@@ -63,13 +57,10 @@ def main() -> None:
             seed=options.seed,
             progress=Lines(),
         )
-    kept_out = (data.search, data.holdout)
-    outputs = np.concatenate([network_outputs(network, split.images) for split in kept_out])
-    targets = np.concatenate([split.targets for split in kept_out])
-    loss = data.task.objective().loss(torch.from_numpy(outputs), torch.from_numpy(targets))
     passes, seconds = phase.epochs(len(data.train)), time.process_time() - begun
+    top1_percent, loss = scored(network, data.task, (data.search, data.holdout))
     print(f"{config}: {passes} passes over {len(data.train):,} images, {seconds:.0f} s of a processor")
-    print(f"{len(targets):,} others: {data.task.score(outputs, targets):.2f} %, {float(loss):.4f} nats")
+    print(f"{len(data.search) + len(data.holdout):,} others: {top1_percent:.2f} %, {loss:.4f} nats")
 
 
 def changed(phase: Phase, texts: list[str]) -> Phase:
